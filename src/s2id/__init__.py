@@ -1,0 +1,37 @@
+"""S2ID: a diffusion model that treats an image as a continuous function.
+
+model = s2id.load("mnist")
+field = s2id.sample(model, label=7, seed=0)
+field.image(size=(1024, 576)).save("tall.png")
+"""
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from s2id.checkpoint import S2ID, load
+    from s2id.compose import sample
+    from s2id.config import Card, InputError, ModelConfig, TrainConfig
+    from s2id.field import Field
+
+__version__ = version("s2id")
+
+_HOMES = {
+    "Card": "config",
+    "Field": "field",
+    "InputError": "config",
+    "ModelConfig": "config",
+    "S2ID": "checkpoint",
+    "TrainConfig": "config",
+    "load": "checkpoint",
+    "sample": "compose",
+}
+__all__ = list(_HOMES)
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401
+    """The public names, imported when first asked for: `s2id --help` must not wait for torch."""
+    if name in _HOMES:
+        return getattr(import_module(f"s2id.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 's2id' has no attribute {name!r}")

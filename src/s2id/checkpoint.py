@@ -1,0 +1,211 @@
+"""Weights and files: a model is a network and its card, in one .safetensors file or a Hub folder. No pickle is read.
+
+The file's header holds config, card and a checksum; `config.json` beside it says the same to people and to the Hub.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from huggingface_hub import PyTorchModelHubMixin, hf_hub_download
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from s2id.config import Card, InputError, ModelConfig, from_dict, to_dict
+from s2id.images import replacing
+from s2id.model import Network
+from s2id.schedule import Schedule
+
+BUNDLED = Path(__file__).parent / "weights"
+MODEL_FILE = "model.safetensors"
+_MODEL_FORMAT = "s2id-model-1"
+_PICKLES = {".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".bin"}
+
+
+class S2ID(nn.Module, PyTorchModelHubMixin, library_name="s2id", tags=["diffusion", "arbitrary-resolution"]):
+    """A network and the facts that sampling from it needs."""
+
+    def __init__(self, config: ModelConfig, card: Card) -> None:
+        super().__init__()
+        self.config = config
+        self.card = card
+        self.network = Network(config)
+
+    @property
+    def schedule(self) -> Schedule:
+        """The forward process at the density that the model composes on."""
+        return Schedule(self.card.schedule_s)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.network.stem.weight.device
+
+    def save(self, path: Path, dtype: torch.dtype = torch.float32) -> None:
+        """Write one .safetensors file.
+
+        Args:
+            path: The file; an old one is replaced when the new one is complete.
+            dtype: Of the numbers in the file; loading makes them float32 again.
+        """
+        facts = {"config": json.dumps(to_dict(self.config)), "card": json.dumps(to_dict(self.card))}
+        tensors = {k: v.detach().to(dtype) for k, v in self.network.state_dict().items()}
+        write_tensors(path, tensors, {"format": _MODEL_FORMAT, **facts})
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        self.save(save_directory / MODEL_FILE)
+        text = json.dumps({"config": to_dict(self.config), "card": to_dict(self.card)}, indent=2) + "\n"
+        (save_directory / "config.json").write_text(text)
+
+    @classmethod
+    def _from_pretrained(
+        cls,
+        *,
+        model_id: str,
+        revision: str | None,
+        cache_dir: str | Path | None,
+        force_download: bool,
+        local_files_only: bool,
+        token: str | bool | None,
+        map_location: str = "cpu",
+        **_: Any,  # noqa: ANN401  (the mixin passes what it read from config.json)
+    ) -> Self:
+        path = Path(model_id) / MODEL_FILE
+        if not Path(model_id).is_dir():
+            try:
+                path = Path(
+                    hf_hub_download(
+                        model_id,
+                        MODEL_FILE,
+                        revision=revision,
+                        cache_dir=cache_dir,
+                        force_download=force_download,
+                        token=token,
+                        local_files_only=local_files_only,
+                    )
+                )
+            except (HfHubHTTPError, LocalEntryNotFoundError, HFValidationError, OSError) as error:
+                raise InputError(
+                    f"{model_id!r} is neither a file here nor to be had from the Hub; give a bundled model's "
+                    f"name ({', '.join(bundled())}), a .safetensors file or a folder that holds {MODEL_FILE}."
+                ) from error
+        return cls._from_file(path).to(map_location)
+
+    @classmethod
+    def _from_file(cls, path: Path) -> Self:
+        tensors, facts = read_tensors(path, _MODEL_FORMAT)
+        model = cls(
+            from_dict(ModelConfig, json.loads(facts["config"]), f"the config in {path}"),
+            from_dict(Card, json.loads(facts["card"]), f"the card in {path}"),
+        )
+        fill(model.network, tensors, path)
+        return model.eval().requires_grad_(False)
+
+
+def bundled() -> list[str]:
+    """Names of the models in the package."""
+    return sorted(p.parent.name for p in BUNDLED.glob(f"*/{MODEL_FILE}"))
+
+
+def load(source: str | Path, device: str = "cpu") -> S2ID:
+    """A model, ready to sample from.
+
+    Args:
+        source: A bundled model's name, a .safetensors file, a folder that holds model.safetensors, or a Hub repository.
+        device: Where to put it.
+
+    Raises:
+        InputError: There is no such model, or its file is damaged, of another format or a pickle.
+    """
+    path = Path(source)
+    if str(source) in bundled():
+        path = BUNDLED / str(source) / MODEL_FILE
+    elif path.is_dir():
+        path = path / MODEL_FILE
+    elif not path.suffix and str(source).count("/") == 1 and not path.exists():
+        return S2ID.from_pretrained(str(source)).to(device)
+    if path.suffix in _PICKLES:
+        raise InputError(
+            f"{source} may be a pickle, and pickles run code when read; give a .safetensors file."
+        )
+    if not path.is_file():
+        near = get_close_matches(str(source), bundled(), n=1)
+        hint = f"did you mean {near[0]}?" if near else f"bundled models are {', '.join(bundled()) or 'none'}."
+        raise InputError(f"there is no model {str(source)!r}: no such file and no bundled model; {hint}")
+    return S2ID._from_file(path).to(device)
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, str]) -> None:
+    """Write tensors and facts to one .safetensors file, whole or not at all.
+
+    Raises:
+        InputError: The file cannot be written.
+    """
+    ready = {k: v.cpu().contiguous() for k, v in tensors.items()}
+    payload = save(ready, {**facts, "sha256": checksum(ready)})
+    with replacing(path) as file:
+        file.write(payload)
+
+
+def read_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors and facts of a .safetensors file written by `write_tensors`.
+
+    Args:
+        path: The file.
+        kind: What its `format` must be.
+
+    Raises:
+        InputError: It is missing, damaged, of another format, or no .safetensors file at all.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            facts = file.metadata() or {}
+            tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118  (no mapping)
+    except (SafetensorError, OSError) as error:
+        start = path.read_bytes()[:4] if path.is_file() else b""
+        if start[:2] == b"PK" or start[:1] == b"\x80":
+            raise InputError(
+                f"{path} is a pickle, which runs code when read; give a .safetensors file."
+            ) from error
+        raise InputError(f"{path} is no complete .safetensors file ({error}); fetch it again.") from error
+    if facts.get("format") != kind:
+        raise InputError(
+            f"{path} has format {facts.get('format')!r}, not {kind!r}; it was not written by s2id for this."
+        )
+    if facts.get("sha256") != checksum(tensors):
+        raise InputError(f"{path} was altered: its numbers do not match its checksum; fetch it again.")
+    return tensors, facts
+
+
+def fill(module: nn.Module, tensors: Mapping[str, Tensor], source: Path) -> None:
+    """Copy tensors into a module that must want exactly these.
+
+    Raises:
+        InputError: Names or shapes differ.
+    """
+    wanted = module.state_dict()
+    wrong = [
+        k
+        for k in sorted(wanted.keys() | tensors.keys())
+        if k not in wanted or k not in tensors or wanted[k].shape != tensors[k].shape
+    ]
+    if wrong:
+        raise InputError(
+            f"{source} does not fit its config: {wrong[0]} and {len(wrong) - 1} more differ; use the file as it was saved."
+        )
+    module.load_state_dict(dict(tensors))
+
+
+def checksum(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 over names, types, shapes and bytes, in the order of the names."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

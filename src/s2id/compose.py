@@ -1,0 +1,153 @@
+"""Compose, then render: sampling runs on the composition grid and returns a field.
+
+The seed alone decides the picture: noise is a field keyed by it, and no later choice of size, window, batch or tile
+reaches the composition.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Literal
+
+import torch
+
+from s2id.checkpoint import S2ID
+from s2id.config import InputError
+from s2id.coords import extent, state_size
+from s2id.denoiser import TrainedDenoiser
+from s2id.field import Field
+from s2id.guidance import Guided
+from s2id.noise import noise_field
+from s2id.samplers import SAMPLERS, Sampler, Step, ddim
+from s2id.schedule import times
+from s2id.shapes import NULL, Images, Labels
+
+SamplerName = Literal["ddim", "heun", "dpmpp"]
+
+
+def sample(
+    model: S2ID,
+    label: int | str | Sequence[int | str | None] | None = None,
+    seed: int | Sequence[int] = 0,
+    *,
+    steps: int = 20,
+    guidance: float = 1.5,
+    sampler: SamplerName = "dpmpp",
+    eta: float = 0.0,
+    aspect: tuple[int, int] = (1, 1),
+) -> Field:
+    """A field per label and seed: functions to be looked at in any size.
+
+    Args:
+        model: From `s2id.load`.
+        label: Class index or name; `None` is no condition. A sequence goes with a sequence of seeds, one to one; a
+            single one goes with them all.
+        seed: Decides the picture, whatever else is drawn in the same batch.
+        steps: Solver steps; each is one call of the network (two for "heun").
+        guidance: 1 is off, more exaggerates the label.
+        sampler: "ddim", "heun" or "dpmpp".
+        eta: Fresh noise per step, 0 to 1, for "ddim".
+        aspect: Height and width, in any unit, of the frame to compose on. Other than the training data's it asks the
+            model for compositions it has not seen; to see the same picture in another aspect, render it so instead.
+
+    Raises:
+        InputError: An argument is out of range.
+    """
+    step = None
+    labels, seeds = _pair(model, label, seed)
+    for step in compose(
+        model, labels, seeds, steps=steps, guidance=guidance, sampler=sampler, eta=eta, aspect=aspect
+    ):
+        pass
+    assert step is not None
+    facts = {
+        "seeds": " ".join(map(str, seeds)),
+        "labels": " ".join(map(str, labels.tolist())),
+        "data": model.card.data,
+    }
+    return read_out(model, step.x_t, labels, facts)
+
+
+def compose(
+    model: S2ID,
+    labels: Labels,
+    seeds: Sequence[int],
+    *,
+    steps: int = 20,
+    guidance: float = 1.5,
+    sampler: SamplerName = "dpmpp",
+    eta: float = 0.0,
+    aspect: tuple[int, int] = (1, 1),
+) -> Iterator[Step]:
+    """The steps of `sample`, for callers that draw progress or previews. Arguments as there, already paired."""
+    if steps < 1:
+        raise InputError(f"steps is {steps}; it must be at least 1.")
+    if sampler not in SAMPLERS:
+        raise InputError(f"sampler {sampler!r} is unknown; choose {', '.join(SAMPLERS)}.")
+    if eta and sampler != "ddim":
+        raise InputError(f"eta {eta:g} works with the ddim sampler only; leave it 0 with {sampler}.")
+    if not 0 <= eta <= 1:
+        raise InputError(f"eta is {eta:g}; it must lie between 0 and 1.")
+    if min(aspect) < 1:
+        raise InputError(f"aspect {aspect[0]}:{aspect[1]} is empty; both sides must be at least 1.")
+    frame = extent(aspect)
+    size = state_size(model.card.density, frame, model.config.patch)
+    channels = model.config.channels
+
+    def noise(stream: int) -> Images:
+        fields = [noise_field(size, channels, seed, stream, frame) for seed in seeds]
+        return torch.stack(fields).to(model.device)
+
+    solve: Sampler = partial(ddim, eta=eta, noise=lambda i: noise(i + 1)) if eta else SAMPLERS[sampler]
+    denoiser = Guided(TrainedDenoiser(model.network, model.schedule, model.config.prediction), guidance)
+    with torch.inference_mode():
+        # labels of NULL alone need no guidance; mixed ones get it, and it leaves NULL ones as they are
+        yield from solve(denoiser, noise(0), times(steps), labels.to(model.device))
+
+
+@torch.inference_mode()
+def read_out(model: S2ID, x: Images, labels: Labels, facts: dict[str, str] | None = None) -> Field:
+    """The functions that clean states are samples of.
+
+    Args:
+        model: What composed them.
+        x: Clean states on the composition grid.
+        labels: Their classes.
+        facts: For the field's file.
+    """
+    logsnr = model.schedule.logsnr(torch.zeros(len(x), device=x.device))
+    features = model.network.decode(model.network.encode(x, logsnr), labels.to(x.device))
+    return Field(features, model.network.head, facts)
+
+
+def label_index(model: S2ID, label: int | str | None) -> int:
+    """Index of a class given by index or name; NULL for `None`.
+
+    Raises:
+        InputError: The model has no such class.
+    """
+    if label is None:
+        return NULL
+    names, classes = model.card.labels, model.config.classes
+    if isinstance(label, str) and label in names:
+        return names.index(label)
+    if (isinstance(label, int) or label.isdecimal()) and 0 <= int(label) < classes:
+        return int(label)
+    known = ", ".join(names) if names else f"0 to {classes - 1}" if classes else "none: it is unconditional"
+    raise InputError(f"label {label!r} is none of this model's; choose one of {known}.")
+
+
+def _pair(
+    model: S2ID, label: int | str | Sequence[int | str | None] | None, seed: int | Sequence[int]
+) -> tuple[Labels, list[int]]:
+    several = isinstance(label, Sequence) and not isinstance(label, str)
+    labels = [label_index(model, one) for one in label] if several else [label_index(model, label)]  # type: ignore[union-attr, arg-type]
+    seeds = [seed] if isinstance(seed, int) else list(seed)
+    if len(labels) == 1:
+        labels *= len(seeds)
+    if len(seeds) == 1:
+        seeds *= len(labels)
+    if len(labels) != len(seeds) or not seeds:
+        raise InputError(
+            f"{len(labels)} labels and {len(seeds)} seeds cannot be paired; give as many of each, or one."
+        )
+    return torch.tensor(labels), seeds

@@ -1,0 +1,190 @@
+"""The values that describe a model and a run, and the error of bad input.
+
+Nothing here imports torch: the command line is generated from these dataclasses, and its help has to
+be there at once.
+"""
+
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal, TypeVar
+
+Size = tuple[int, int]
+"""Height and width, in pixels."""
+
+Window = tuple[float, float, float, float]
+"""Top, left, bottom, right of a region, as fractions of the frame: (0, 0, 1, 1) is all of it."""
+
+Fit = Literal["fit", "fill", "stretch"]
+"""How a frame meets a picture of another aspect: more canvas, less frame, or unequal axes."""
+
+Prediction = Literal["eps", "x", "v"]
+
+
+class InputError(ValueError):
+    """Input that cannot be used; its one sentence names it, what was expected and what to do."""
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Architecture of the network. No field is an image size."""
+
+    channels: int = 1
+    """Colour channels of the data."""
+    classes: int = 10
+    """Labels the condition knows; 0 means unconditional."""
+    width: int = 192
+    """Channels of a token."""
+    encoder_blocks: int = 3
+    """Blocks run once per step."""
+    decoder_blocks: int = 3
+    """Blocks run once per condition."""
+    heads: int = 6
+    """Attention heads; divides the width."""
+    expansion: int = 4
+    """Hidden channels of a feed-forward layer, in widths."""
+    film_width: int = 64
+    """Channels of the vector that modulates every block."""
+    condition_tokens: int = 4
+    """Learned tokens per label."""
+    attention: Literal["full", "axial"] = "full"
+    """Every token with every token, or rows and columns apart."""
+    patch: int = 4
+    """State samples per token side."""
+    lattice: int = 4
+    """Feature samples per token side, for the head to interpolate."""
+    head_width: int = 48
+    """Channels of a feature sample and of the head's hidden layer."""
+    jitter: float = 0.0
+    """Std of the coordinates' Gaussian jitter in training, in state pixels; 0.5 as published."""
+    prediction: Prediction = "x"
+    """What the network's output means."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be built."""
+        if self.width % self.heads:
+            raise InputError(
+                f"width {self.width} is not a multiple of heads {self.heads}; choose heads that divide it."
+            )
+        if self.prediction != "x" and self.patch != self.lattice:
+            raise InputError(
+                f"prediction {self.prediction!r} is defined on the state's own samples; use lattice = patch."
+            )
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a model was trained on: all that sampling and rendering must know besides the network."""
+
+    data: str = ""
+    """Name of the data set."""
+    density: int = 28
+    """Samples along the long side of the state that sampling composes on."""
+    labels: tuple[str, ...] = ()
+    """Name of each class, by index."""
+    images_seen: int = 0
+    """Images drawn in training."""
+    schedule_s: float = 0.008
+    """Offset s of the cosine schedule."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How a network is trained."""
+
+    images: int = 1_000_000
+    """Images to draw, over all processes."""
+    minutes: float | None = None
+    """Bound the run by time instead, with the learning rate's schedule fitted to it."""
+    batch: int = 128
+    """Images per process and forward pass."""
+    accumulate: int = 1
+    """Forward passes per optimiser step."""
+    lr: float = 1e-3
+    """Peak learning rate of AdamW."""
+    final_lr: float = 1e-5
+    """Learning rate at the end of the cosine."""
+    warmup: float = 0.02
+    """Share of the run over which the learning rate rises."""
+    weight_decay: float = 0.01
+    """AdamW's decoupled decay of matrices; vectors and embeddings have none."""
+    clip: float = 1.0
+    """Largest norm of the gradient."""
+    ema: float = 0.9995
+    """Decay of the weights' moving average per step, reached by a warm-up."""
+    drop_label: float = 0.1
+    """Share of images trained without their label."""
+    densities: tuple[int, ...] = (28,)
+    """State densities (samples along the long side), one drawn per batch; multiples of the patch."""
+    density_weights: tuple[float, ...] = (1.0,)
+    """Share of the batches of each density."""
+    supersample: tuple[int, ...] = (2, 4)
+    """Head samples per target pixel side, one drawn per batch."""
+    queries: float = 1.0
+    """Head samples per state sample: targets are windows of as many pixels as this buys."""
+    max_weight: float = 10.0
+    """Bound of the loss weight 1 / sigma^2 (v-prediction's) in x-prediction."""
+    seed: int = 0
+    """Seed of everything random in the run."""
+    precision: Literal["no", "bf16", "fp16"] = "no"
+    """Mixed precision."""
+    compile: bool = False
+    """Compile the network with torch.compile."""
+    cpu: bool = False
+    """Stay on the CPU although there is an accelerator."""
+    checkpoint_minutes: float = 5.0
+    """Time between checkpoints."""
+    checkpoint_images: int | None = None
+    """Images between checkpoints, instead of a time."""
+    keep: int = 2
+    """Checkpoints kept."""
+    sample_minutes: float = 5.0
+    """Time between sample grids; 0 draws none."""
+    tensorboard: bool = False
+    """Write TensorBoard files beside the metrics."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be run."""
+        if len(self.densities) != len(self.density_weights):
+            raise InputError(
+                f"densities has {len(self.densities)} entries and density_weights "
+                f"{len(self.density_weights)}; give one weight per density."
+            )
+        for name in ("images", "batch", "accumulate", "keep"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A named run: data, network, training."""
+
+    data: Literal["mnist", "fashion-mnist", "digits", "folder"]
+    model: ModelConfig = field(default_factory=ModelConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+
+
+_Config = TypeVar("_Config", ModelConfig, Card, TrainConfig)
+
+
+def to_dict(config: Any) -> dict[str, Any]:  # noqa: ANN401  (any dataclass)
+    """Plain values of a dataclass, for JSON."""
+    return asdict(config)
+
+
+def from_dict(kind: type[_Config], values: dict[str, Any], source: str) -> _Config:
+    """A dataclass from JSON's values.
+
+    Args:
+        kind: The dataclass.
+        values: Its fields; lists become tuples.
+        source: Where the values come from, for the message.
+
+    Raises:
+        InputError: A field is unknown.
+    """
+    known = {f.name for f in fields(kind)}
+    if unknown := sorted(set(values) - known):
+        raise InputError(
+            f"{source} has fields that this version of s2id does not know ({', '.join(unknown)}); "
+            "it belongs to another config or a newer release."
+        )
+    return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})

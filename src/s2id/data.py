@@ -1,0 +1,259 @@
+"""Data sets as groups of pictures of one size, with labels; every batch is drawn from one group.
+
+MNIST and Fashion-MNIST come from their published idx files, other pictures from a folder with a subfolder per
+class, and the 8x8 digits of scikit-learn need no file at all.
+"""
+
+import gzip
+import hashlib
+import shutil
+import struct
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Int, UInt8
+from PIL import Image
+from torch import Tensor
+
+from s2id.config import InputError
+from s2id.images import read, replacing
+
+Split = Literal["train", "test"]
+
+DIGITS = tuple("0123456789")
+CLOTHES = (
+    "t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle-boot",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Group:
+    """Pictures of one size."""
+
+    images: UInt8[Tensor, "n c h w"]
+    labels: Int[Tensor, " n"]
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """A data set."""
+
+    name: str
+    groups: tuple[Group, ...]
+    labels: tuple[str, ...]
+    """Name of each class."""
+    skipped: tuple[str, ...] = ()
+    """Files that could not be read, and why."""
+
+    @property
+    def channels(self) -> int:
+        """Colour channels of every picture."""
+        return self.groups[0].images.shape[1]
+
+    def __len__(self) -> int:
+        """Number of pictures."""
+        return sum(len(group.labels) for group in self.groups)
+
+    def __str__(self) -> str:
+        """What was found, in one line."""
+        sizes = ", ".join(
+            f"{len(g.labels)} of {g.images.shape[2]}x{g.images.shape[3]}" for g in self.groups[:4]
+        )
+        more = f" and {len(self.groups) - 4} more sizes" if len(self.groups) > 4 else ""
+        kind = {1: "grey", 2: "grey + alpha", 3: "RGB", 4: "RGBA"}[self.channels]
+        lost = f", {len(self.skipped)} unreadable files skipped" if self.skipped else ""
+        return f"{self.name}: {len(self)} {kind} images ({sizes}{more}), {len(self.labels)} classes{lost}"
+
+
+@dataclass(frozen=True)
+class _Published:
+    """Where a data set of four idx files is published, and what they must be."""
+
+    source: str
+    labels: tuple[str, ...]
+    sha256: dict[str, str]
+
+
+_PUBLISHED = {
+    "mnist": _Published(
+        "https://ossci-datasets.s3.amazonaws.com/mnist/",
+        DIGITS,
+        {
+            "train-images-idx3-ubyte.gz": "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+            "train-labels-idx1-ubyte.gz": "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+            "t10k-images-idx3-ubyte.gz": "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+            "t10k-labels-idx1-ubyte.gz": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+        },
+    ),
+    "fashion-mnist": _Published(
+        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+        CLOTHES,
+        {
+            "train-images-idx3-ubyte.gz": "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+            "train-labels-idx1-ubyte.gz": "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+            "t10k-images-idx3-ubyte.gz": "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+            "t10k-labels-idx1-ubyte.gz": "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+        },
+    ),
+}
+
+CACHE = Path.home() / ".cache" / "s2id"
+
+
+def load(name: str, folder: Path | None = None, split: Split = "train") -> Pictures:
+    """A data set by name.
+
+    Args:
+        name: "mnist", "fashion-mnist", "digits" (scikit-learn's, 8x8) or "folder".
+        folder: Where the files are; `None` looks in ./data and the cache and then downloads.
+        split: "digits" keeps every fifth picture for its test split; a folder has one split only.
+
+    Raises:
+        InputError: The files are missing, unreadable or not what they should be.
+    """
+    if name in _PUBLISHED:
+        return _idx_set(name, folder, split)
+    if name == "digits":
+        return _digits(split)
+    if name == "folder":
+        if folder is None:
+            raise InputError("a folder of images needs --data FOLDER.")
+        return image_folder(folder)
+    raise InputError(f"data set {name!r} is unknown; choose {', '.join(_PUBLISHED)}, digits or folder.")
+
+
+def image_folder(folder: Path) -> Pictures:
+    """All pictures of a folder; its subfolders, if any, are the classes. Unreadable files are named and skipped.
+
+    Raises:
+        InputError: There is no folder, or no readable picture in it.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder} is not a folder; give one that holds images.")
+    classes = sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    endings = set(Image.registered_extensions())
+    files = [p for p in sorted(folder.rglob("*")) if p.suffix.lower() in endings and p.is_file()]
+    pictures: list[tuple[UInt8[Tensor, "c h w"], int]] = []
+    skipped: list[str] = []
+    for file in files:
+        top = file.relative_to(folder).parts[0]
+        try:
+            pictures.append((read(file), classes.index(top) if top in classes else -1))
+        except InputError as error:
+            skipped.append(str(error))
+    if not pictures:
+        lost = f"; {len(skipped)} files could not be read, the first: {skipped[0]}" if skipped else ""
+        raise InputError(f"{folder} holds no readable images{lost}; put .png, .jpg or .webp files there.")
+    channels = max(len(image) for image, _ in pictures)
+    by_size: dict[tuple[int, ...], list[tuple[Tensor, int]]] = {}
+    for image, label in pictures:
+        by_size.setdefault(image.shape[1:], []).append((image.expand(channels, -1, -1), label))
+    groups = tuple(
+        Group(torch.stack([image for image, _ in group]), torch.tensor([label for _, label in group]))
+        for _, group in sorted(by_size.items(), key=lambda item: -len(item[1]))
+    )
+    return Pictures(folder.name, groups, tuple(classes), tuple(skipped))
+
+
+def batch_at(
+    pictures: Pictures, number: int, size: int, seed: int
+) -> tuple[UInt8[Tensor, "b c h w"], Int[Tensor, " b"]]:
+    """Batch `number` of an endless, shuffled stream that depends on the seed alone.
+
+    Every epoch visits every picture; a group's last batch is filled from the group's own start.
+    """
+    per_group = [-(-len(group.labels) // size) for group in pictures.groups]
+    epoch, position = divmod(number, sum(per_group))
+    random = np.random.default_rng((seed, epoch))
+    order = random.permutation(sum(per_group))[position] if len(per_group) > 1 else position
+    index = int(np.searchsorted(np.cumsum(per_group), order, side="right"))
+    group, first = pictures.groups[index], order - sum(per_group[:index])
+    shuffled = np.random.default_rng((seed, epoch, index)).permutation(len(group.labels))
+    chosen = torch.from_numpy(np.take(shuffled, np.arange(first * size, (first + 1) * size), mode="wrap"))
+    return group.images[chosen], group.labels[chosen]
+
+
+def _digits(split: Split) -> Pictures:
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError as error:
+        raise InputError(
+            "the 8x8 digits ship inside scikit-learn; pip install 's2id[data]' brings it."
+        ) from error
+    digits = load_digits()
+    images = torch.from_numpy((digits.images * (255 / 16)).round().astype(np.uint8))[:, None]
+    held_out = torch.arange(len(images)) % 5 == 0
+    keep = held_out if split == "test" else ~held_out
+    return Pictures("digits", (Group(images[keep], torch.from_numpy(digits.target)[keep]),), DIGITS)
+
+
+def _idx_set(name: str, folder: Path | None, split: Split) -> Pictures:
+    published = _PUBLISHED[name]
+    stem = "train" if split == "train" else "t10k"
+    images = _idx(_locate(name, f"{stem}-images-idx3-ubyte.gz", folder), dimensions=3)
+    labels = _idx(_locate(name, f"{stem}-labels-idx1-ubyte.gz", folder), dimensions=1)
+    if len(images) != len(labels):
+        raise InputError(f"{name} has {len(images)} images and {len(labels)} labels; fetch its files again.")
+    group = Group(torch.from_numpy(images)[:, None], torch.from_numpy(labels).long())
+    return Pictures(name, (group,), published.labels)
+
+
+def _locate(name: str, file: str, folder: Path | None) -> Path:
+    """The file in the given folder, a usual place below it, or the cache; else downloaded into the cache."""
+    roots = [folder] if folder else [Path("data"), CACHE]
+    raw = {"mnist": "MNIST/raw", "fashion-mnist": "FashionMNIST/raw"}[name]
+    for root in roots:
+        for place in (root / name, root / raw, root):
+            if (place / file).is_file() and (place != root or folder):
+                return place / file
+    if folder:
+        raise InputError(f"{folder} holds no {file}; put the four files of {name} there: {_names(name)}.")
+    return _download(name, file, CACHE / name / file)
+
+
+def _names(name: str) -> str:
+    return ", ".join(_PUBLISHED[name].sha256)
+
+
+def _download(
+    name: str, file: str, target: Path, open_url: Callable[..., object] = urllib.request.urlopen
+) -> Path:
+    published = _PUBLISHED[name]
+    try:
+        with open_url(published.source + file, timeout=30) as answer, replacing(target) as out:  # type: ignore[attr-defined]
+            shutil.copyfileobj(answer, out)
+    except (urllib.error.URLError, TimeoutError) as error:
+        raise InputError(
+            f"{file} of {name} is not here and cannot be downloaded; put the four files "
+            f"{_names(name)} into a folder and name it with --data."
+        ) from error
+    found = hashlib.sha256(target.read_bytes()).hexdigest()
+    if found != published.sha256[file]:
+        target.unlink()
+        raise InputError(
+            f"the download of {file} is not the published one (sha256 {found[:12]}..., expected "
+            f"{published.sha256[file][:12]}...); fetch it another way and use --data."
+        )
+    return target
+
+
+def _idx(path: Path, dimensions: int) -> np.ndarray:
+    """The bytes of an idx file, shaped as its header says (LeCun's format)."""
+    try:
+        with gzip.open(path) as file:
+            raw = file.read()
+        kind, shape = raw[2:4], struct.unpack_from(f">{dimensions}I", raw, 4)
+        body = np.frombuffer(raw, np.uint8, offset=4 + 4 * dimensions)
+        if kind != bytes([8, dimensions]) or body.size != int(np.prod(shape)) or not body.size:
+            raise ValueError("its header and length do not agree")
+        return body.reshape(shape).copy()
+    except (OSError, EOFError, ValueError, struct.error) as error:
+        raise InputError(
+            f"{path} is no complete idx file ({error or 'it ends early'}); fetch it again."
+        ) from error

@@ -1,0 +1,155 @@
+"""What sampling returns: a function on a frame. Pixels are only a way to look at it.
+
+A pixel is the mean of the function over its cell, so pictures of one field agree at every size and window. They are
+rendered tile by tile: memory does not grow with the picture, except for the picture itself.
+"""
+
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Self
+
+import torch
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor
+
+from s2id.checkpoint import fill, read_tensors, write_tensors
+from s2id.config import Fit, InputError, Size, Window
+from s2id.coords import Grid, check_size, view
+from s2id.images import to_bytes, to_pillow, write, write_png
+from s2id.model import Features, FieldHead
+
+MAX_PIXELS = 2**27
+_TILE_SAMPLES = 2**17
+_FORMAT = "s2id-field-1"
+
+
+class Field:
+    """One function per drawn picture; a field of one is a picture of any size, window and aspect."""
+
+    def __init__(self, features: Features, head: FieldHead, facts: dict[str, str] | None = None) -> None:
+        """Wrap what a model's decoder returned.
+
+        Args:
+            features: The functions, as samples.
+            head: What reads them.
+            facts: What the field is of, kept in its file: label, seed, model.
+        """
+        self.features = features
+        self.head = head
+        self.facts = facts or {}
+
+    def __len__(self) -> int:
+        """Number of functions."""
+        return len(self.features.values)
+
+    def __getitem__(self, index: int) -> "Field":
+        """One of the functions."""
+        values = self.features.values[range(len(self))[index]][None]
+        return Field(Features(values, self.features.frame), self.head, self.facts)
+
+    @property
+    def channels(self) -> int:
+        """Colour channels of the pictures."""
+        return self.head.out.out_features
+
+    def image(
+        self, size: Size, window: Window | None = None, fit: Fit = "fit", max_pixels: int = MAX_PIXELS
+    ) -> Image.Image:
+        """The picture, as Pillow's, for a field of one.
+
+        Args:
+            size: Height and width, in pixels.
+            window: Top, left, bottom, right of the region to look at, as fractions of the frame; `None` is all of it.
+            fit: `"fit"` shows the whole region and canvas beyond it where the aspects differ, `"fill"` fills the
+                picture and shows less, `"stretch"` makes pixels oblong.
+            max_pixels: Refuse larger pictures.
+
+        Raises:
+            InputError: The size, the window or the number of pixels is out of range, or the field is not of one.
+        """
+        strips = [to_bytes(strip[0]) for strip in self.strips(self._view(size, window, fit, max_pixels))]
+        return to_pillow(torch.cat(strips, dim=1))
+
+    def render(
+        self, size: Size, window: Window | None = None, fit: Fit = "fit", max_pixels: int = MAX_PIXELS
+    ) -> Float[Tensor, "b c h w"]:
+        """Every function's picture in [-1, 1], unclipped; arguments and errors as for `image`."""
+        grid = self._view(size, window, fit, max_pixels, one=False)
+        return torch.cat(list(self.strips(grid)), dim=2)
+
+    def write(
+        self,
+        path: Path | str,
+        size: Size,
+        window: Window | None = None,
+        fit: Fit = "fit",
+        max_pixels: int = MAX_PIXELS,
+    ) -> None:
+        """Write the picture to a file; a PNG is rendered and written strip by strip, so memory stays bounded.
+
+        Arguments and errors as for `image`; also an `InputError` where the file cannot be written.
+        """
+        grid = self._view(size, window, fit, max_pixels)
+        if Path(path).suffix.lower() == ".png":
+            strips = (to_bytes(strip[0]) for strip in self.strips(grid))
+            write_png(Path(path), size, self.channels, strips)
+        else:
+            write(Path(path), torch.cat([strip[0] for strip in self.strips(grid)], dim=1))
+
+    @torch.inference_mode()
+    def strips(self, grid: Grid) -> Iterator[Float[Tensor, "b c rows w"]]:
+        """The pictures as strips of rows, from the top, each rendered in tiles of bounded memory."""
+        per_pixel = self.features.supersample(grid.cell) ** 2 * len(self)
+        pixels = max(1, _TILE_SAMPLES // per_pixel)
+        height, width = grid.size
+        columns = min(width, max(1, math.isqrt(pixels)))
+        rows = max(1, pixels // columns)
+        for top in range(0, height, rows):
+            tiles = [
+                self.head(self.features, grid.part(slice(top, top + rows), slice(left, left + columns)))
+                for left in range(0, width, columns)
+            ]
+            yield torch.cat(tiles, dim=3)
+
+    def save(self, path: Path | str) -> None:
+        """Write one .safetensors file that `Field.load` reads; no model is needed to render it.
+
+        Raises:
+            InputError: The file cannot be written.
+        """
+        head = {f"head.{k}": v for k, v in self.head.state_dict().items()}
+        facts = {"format": _FORMAT, "frame": json.dumps(self.features.frame), **self.facts}
+        write_tensors(Path(path), {"features": self.features.values, **head}, facts)
+
+    @classmethod
+    def load(cls, path: Path | str) -> Self:
+        """The field in a file.
+
+        Raises:
+            InputError: The file is missing, damaged or holds no field.
+        """
+        if not Path(path).is_file():
+            raise InputError(f"{path} does not exist; give a field file, as `s2id sample --fields` writes.")
+        tensors, facts = read_tensors(Path(path), _FORMAT)
+        frame = json.loads(facts["frame"])
+        head = FieldHead(tensors["head.hidden.weight"].shape[0], tensors["head.out.weight"].shape[0])
+        fill(head, {k.removeprefix("head."): v for k, v in tensors.items() if k != "features"}, Path(path))
+        head.requires_grad_(False)
+        own = {k: v for k, v in facts.items() if k not in ("format", "frame", "sha256")}
+        return cls(Features(tensors["features"], (frame[0], frame[1])), head, own)
+
+    def _view(self, size: Size, window: Window | None, fit: Fit, max_pixels: int, one: bool = True) -> Grid:
+        check_size(size)
+        if one and len(self) != 1:
+            raise InputError(
+                f"this field holds {len(self)} functions; choose one with field[i], or use render."
+            )
+        if size[0] * size[1] > max_pixels:
+            raise InputError(
+                f"size {size[0]}x{size[1]} has {size[0] * size[1]:,} pixels and the limit is {max_pixels:,}; "
+                "choose a smaller size or raise max_pixels (--max-pixels)."
+            )
+        return view(size, self.features.frame, window, fit).to(self.features.values.device)

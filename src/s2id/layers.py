@@ -1,0 +1,197 @@
+"""Parts of a network: Fourier features, attention, modulation, spline reading. Knows no diffusion.
+
+Tokens are kept as a grid `b h w d`, so that axial and full attention share one signature. Norms act per token:
+crops, tiles and token subsets stay exact.
+"""
+
+import math
+from typing import Literal
+
+import torch
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+Tokens = Float[Tensor, "b h w d"]
+
+
+def fourier_features(
+    coords: Float[Tensor, "*shape"], cell: float, frequencies: Float[Tensor, " k"]
+) -> Float[Tensor, "*shape 2*k"]:
+    """Means of sin and cos over a cell around each coordinate: what a pixel of that width can know of them.
+
+    The mean of sin(w x) over a cell of width c is sin(w x) sinc(w c / 2): frequencies that the cell cannot resolve
+    fade out (integrated positional encoding; Barron et al. 2021, arXiv 2103.13415, section 3.1, with a box for
+    the Gaussian).
+
+    Args:
+        coords: Coordinates along one axis.
+        cell: Width averaged over; 0 is the plain feature.
+        frequencies: Angular frequencies w.
+    """
+    angle = coords[..., None] * frequencies
+    fade = torch.sinc(frequencies * (cell / (2 * math.pi)))
+    return torch.cat([angle.sin() * fade, angle.cos() * fade], dim=-1)
+
+
+def _quartic(u: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """Integral from -inf to u of the cubic B-spline."""
+    knots = (u[..., None] - torch.arange(-2, 3, dtype=u.dtype, device=u.device)).clamp(min=0)
+    binomial = torch.tensor([1, -4, 6, -4, 1], dtype=u.dtype, device=u.device) / 24
+    return (knots**4 * binomial).sum(-1).where(u < 2, torch.ones_like(u))
+
+
+def _cubic(u: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """The cubic B-spline."""
+    a = u.abs()
+    return torch.where(a < 1, 2 / 3 - a**2 + a**3 / 2, (2 - a).clamp(min=0) ** 3 / 6)
+
+
+def spline_weights(position: Float[Tensor, " q"], width: float, count: int) -> Float[Tensor, "q count"]:
+    """Row q reads, from `count` samples at 0, 1, 2, ..., the mean of their cubic B-spline over a cell.
+
+    Rows sum to 1 and have no negative entry; beyond the ends the outermost samples go on for ever.
+
+    Args:
+        position: Middle of each cell, in samples, in float64.
+        width: Width of the cells, in samples.
+        count: Number of samples.
+    """
+    first, last = (
+        math.floor(float(position.min()) - width / 2) - 2,
+        math.ceil(float(position.max()) + width / 2) + 2,
+    )
+    nodes = torch.arange(
+        min(first, 0), max(last, count - 1) + 1, dtype=position.dtype, device=position.device
+    )
+    u = position[:, None] - nodes
+    if width > 1e-3:
+        weights = (_quartic(u + width / 2) - _quartic(u - width / 2)) / width
+    else:  # the difference above would cancel; the mean over so thin a cell is its middle, to 1e-7
+        weights = _cubic(u)
+    ends = nodes.long().clamp(0, count - 1).expand(len(position), -1)
+    return torch.zeros(len(position), count, dtype=position.dtype, device=position.device).scatter_add(
+        1, ends, weights
+    )
+
+
+def normalise(x: Tokens) -> Tokens:
+    """Layer norm of each token by itself, without parameters."""
+    return F.layer_norm(x, x.shape[-1:])
+
+
+class FullAttention(nn.Module):
+    """Self-attention of every token with every token."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width, bias=False)
+        self.out = nn.Linear(width, width, bias=False)
+
+    def forward(self, x: Tokens) -> Tokens:
+        """Attend."""
+        h, w = x.shape[1:3]
+        q, k, v = rearrange(self.qkv(x), "b h w (three m d) -> three b m (h w) d", three=3, m=self.heads)
+        attended = F.scaled_dot_product_attention(q, k, v)
+        return self.out(rearrange(attended, "b m (h w) d -> b h w (m d)", h=h, w=w))
+
+
+class AxialAttention(nn.Module):
+    """Self-attention along rows plus self-attention along columns, with weights of their own."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.row = FullAttention(width, heads)
+        self.column = FullAttention(width, heads)
+
+    def forward(self, x: Tokens) -> Tokens:
+        """Attend."""
+        h, w = x.shape[1:3]
+        row = self.row(rearrange(x, "b h w d -> (b h) 1 w d"))
+        column = self.column(rearrange(x, "b h w d -> (b w) h 1 d"))
+        return rearrange(row, "(b h) 1 w d -> b h w d", h=h) + rearrange(
+            column, "(b w) h 1 d -> b h w d", w=w
+        )
+
+
+class CrossAttention(nn.Module):
+    """Attention of image tokens to condition tokens."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.q = nn.Linear(width, width, bias=False)
+        self.kv = nn.Linear(width, 2 * width, bias=False)
+        self.out = nn.Linear(width, width, bias=False)
+
+    def forward(self, x: Tokens, condition: Float[Tensor, "b n d"]) -> Tokens:
+        """Attend."""
+        h, w = x.shape[1:3]
+        q = rearrange(self.q(x), "b h w (m d) -> b m (h w) d", m=self.heads)
+        k, v = rearrange(self.kv(condition), "b n (two m d) -> two b m n d", two=2, m=self.heads)
+        attended = F.scaled_dot_product_attention(q, k, v)
+        return self.out(rearrange(attended, "b m (h w) d -> b h w (m d)", h=h, w=w))
+
+
+class FeedForward(nn.Module):
+    """Two layers with SiLU between them, on each token by itself."""
+
+    def __init__(self, width: int, expansion: int) -> None:
+        super().__init__()
+        self.rise = nn.Linear(width, expansion * width)
+        self.fall = nn.Linear(expansion * width, width)
+
+    def forward(self, x: Tokens) -> Tokens:
+        """Transform."""
+        return self.fall(F.silu(self.rise(x)))
+
+
+class Film(nn.Module):
+    """Scale, shift and gate of each sub-layer from a vector (FiLM; gates start at zero, Peebles and Xie 2022)."""
+
+    def __init__(self, film_width: int, width: int, sublayers: int) -> None:
+        super().__init__()
+        self.sublayers = sublayers
+        self.out = nn.Linear(film_width, 3 * sublayers * width)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, vector: Float[Tensor, "b f"]) -> Float[Tensor, "sublayers 3 b 1 1 d"]:
+        """One (scale, shift, gate) per sub-layer."""
+        return rearrange(self.out(vector), "b (s three d) -> s three b 1 1 d", s=self.sublayers, three=3)
+
+
+def modulate(x: Tokens, scale: Float[Tensor, "b 1 1 d"], shift: Float[Tensor, "b 1 1 d"]) -> Tokens:
+    """The normalised tokens, scaled and shifted."""
+    return torch.addcmul(shift, normalise(x), 1 + scale)
+
+
+class Block(nn.Module):
+    """Modulated residual block: self-attention, cross-attention if `cross`, feed-forward."""
+
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        expansion: int,
+        film_width: int,
+        attention: Literal["full", "axial"],
+        cross: bool,
+    ) -> None:
+        super().__init__()
+        self.attention = {"full": FullAttention, "axial": AxialAttention}[attention](width, heads)
+        self.cross = CrossAttention(width, heads) if cross else None
+        self.feed_forward = FeedForward(width, expansion)
+        self.film = Film(film_width, width, 3 if cross else 2)
+
+    def forward(
+        self, x: Tokens, film: Float[Tensor, "b f"], condition: Float[Tensor, "b n d"] | None = None
+    ) -> Tokens:
+        """Transform."""
+        (a, *c, f) = self.film(film)
+        x = torch.addcmul(x, a[2], self.attention(modulate(x, a[0], a[1])))
+        if self.cross is not None and condition is not None:
+            x = torch.addcmul(x, c[0][2], self.cross(modulate(x, c[0][0], c[0][1]), condition))
+        return torch.addcmul(x, f[2], self.feed_forward(modulate(x, f[0], f[1])))

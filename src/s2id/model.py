@@ -1,0 +1,266 @@
+"""The network: a state at any size in, a function out.
+
+    state -> encoder (once per step) -> decoder (once per condition) -> feature lattice -> head -> values anywhere
+
+The trunk composes on tokens; the head reads the feature lattice through a pixel's own cell. Theory: docs/notation.md.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from s2id.config import InputError, ModelConfig
+from s2id.coords import Grid, box_coords, extent, frame_grid, jitter
+from s2id.layers import Block, Tokens, fourier_features, normalise, spline_weights
+from s2id.shapes import NULL, Images, Labels, Scalars
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What the encoder knows of a state, for any number of decoder calls."""
+
+    tokens: Tokens
+    film: Float[Tensor, "b f"]
+    frame: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Features:
+    """A function on the frame, as the samples that the head interpolates."""
+
+    values: Float[Tensor, "b h w d"]
+    frame: tuple[float, float]
+    """Height and width of the frame in composition units."""
+
+    @property
+    def pitch(self) -> tuple[float, float]:
+        """Distance between samples along y and x, in composition units."""
+        return self.frame[0] / self.values.shape[1], self.frame[1] / self.values.shape[2]
+
+    def supersample(self, cell: tuple[float, float]) -> int:
+        """Head samples per pixel side that keep them at most half a feature sample apart."""
+        return max(1, *(math.ceil(2 * c / p - 1e-9) for c, p in zip(cell, self.pitch, strict=True)))
+
+    def weights(self, grid: Grid) -> tuple[Float[Tensor, "y h"], Float[Tensor, "x w"]]:
+        """How a grid's rows and columns read the samples."""
+        per_axis = zip((grid.y, grid.x), grid.cell, self.pitch, self.values.shape[1:3], strict=True)
+        rows, columns = (
+            spline_weights(points / pitch + (count - 1) / 2, cell / pitch, count).to(self.values)
+            for points, cell, pitch, count in per_axis
+        )
+        return rows, columns
+
+
+class FieldHead(nn.Module):
+    """Values of the function: features averaged over the query's cell by a cubic B-spline, then two layers.
+
+    The spline is smooth and local and its weights are positive, so there is no ringing and no lattice to see; the
+    nonlinear layers make edges sharper than the lattice.
+    """
+
+    def __init__(self, width: int, channels: int) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(width, width)
+        self.out = nn.Linear(width, channels)
+
+    def forward(
+        self, features: Features, grid: Grid, supersample: int | None = None
+    ) -> Float[Tensor, "b c h w"]:
+        """Means over a grid's pixels.
+
+        Args:
+            features: The function.
+            grid: Pixels anywhere; what lies beyond the frame continues its edge.
+            supersample: Head samples per pixel side; `None` takes as many as the pixel needs.
+        """
+        factor = supersample or features.supersample(grid.cell)
+        rows, columns = features.weights(grid.refine(factor))
+        b, _, w, d = features.values.shape
+        read = rows @ features.values.reshape(b, -1, w * d)
+        read = columns @ read.reshape(b * len(rows), w, d)
+        values = self.values(read.reshape(b, len(rows), len(columns), d))
+        return (
+            F.avg_pool2d(rearrange(values, "b h w c -> b c h w"), factor)
+            if factor > 1
+            else values.movedim(-1, 1)
+        )
+
+    def at(
+        self, features: Features, coords: Float[Tensor, "q 2"], cell: tuple[float, float]
+    ) -> Float[Tensor, "b q c"]:
+        """Values at scattered coordinates (y, x), one head sample each."""
+        rows, columns = features.weights(Grid(coords[:, 0], coords[:, 1], cell))
+        return self.values(torch.einsum("qh,qw,bhwd->bqd", rows, columns, features.values))
+
+    def values(self, read: Float[Tensor, "*b d"]) -> Float[Tensor, "*b c"]:
+        """The two layers."""
+        return self.out(F.silu(self.hidden(F.silu(read))))
+
+
+class NoiseEmbedding(nn.Module):
+    """The vector that modulates every block, from logsnr and the state's density."""
+
+    octaves = range(-5, 1)
+
+    def __init__(self, film_width: int) -> None:
+        super().__init__()
+        self.register_buffer("frequencies", math.pi * 2.0 ** torch.tensor(self.octaves), persistent=False)
+        self.frequencies: Tensor
+        self.hidden = nn.Linear(4 * len(self.octaves), film_width)
+        self.out = nn.Linear(film_width, film_width)
+
+    def forward(self, logsnr: Scalars, cell: float) -> Float[Tensor, "b f"]:
+        """The vector; `cell` is the state's pixel pitch in composition units."""
+        density = logsnr.new_full((1,), -math.log2(cell))
+        heard = [fourier_features(a, 0.0, self.frequencies) for a in (logsnr, density)]
+        heard[1] = heard[1].expand(len(logsnr), -1)
+        return F.silu(self.out(F.silu(self.hidden(torch.cat(heard, dim=-1)))))
+
+
+class PositionEmbedding(nn.Module):
+    """Dual positions, composition and box, as Fourier features faded by the token's own cell."""
+
+    octaves = range(-3, 8)
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.register_buffer("frequencies", math.pi * 2.0 ** torch.tensor(self.octaves), persistent=False)
+        self.frequencies: Tensor
+        self.out = nn.Linear(8 * len(self.octaves), width, bias=False)
+
+    def forward(self, size: tuple[int, int], std: float = 0.0) -> Float[Tensor, "h w d"]:
+        """One vector per token.
+
+        Args:
+            size: Height and width, in tokens.
+            std: Standard deviation of the coordinates' jitter, in tokens.
+        """
+        heard = []
+        long = max(size)
+        for coords, cells in (
+            (frame_grid(size).coords, (1 / long, 1 / long)),
+            (box_coords(size), (1 / size[0], 1 / size[1])),
+        ):
+            coords = coords.to(self.frequencies)
+            if std:
+                coords = jitter(coords, (std * cells[0], std * cells[1]))
+            heard += [fourier_features(coords[..., i], cells[i], self.frequencies) for i in (0, 1)]
+        return self.out(torch.cat(heard, dim=-1))
+
+
+class Network(nn.Module):
+    """`(x_t, logsnr, label) -> prediction`, at the state's pixels or any other."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        width, patch, lattice = config.width, config.patch, config.lattice
+        self.stem = nn.Linear(config.channels * patch**2, width)
+        self.position = PositionEmbedding(width)
+        self.noise = NoiseEmbedding(config.film_width)
+        self.condition = nn.Embedding(config.classes + 1, config.condition_tokens * width)
+
+        def blocks(count: int, cross: bool) -> nn.ModuleList:
+            sizes = (width, config.heads, config.expansion, config.film_width)
+            return nn.ModuleList(Block(*sizes, config.attention, cross) for _ in range(count))
+
+        self.encoder = blocks(config.encoder_blocks, cross=False)
+        self.decoder = blocks(config.decoder_blocks, cross=True)
+        self.lattice = nn.Linear(width, lattice**2 * config.head_width)
+        self.head = FieldHead(config.head_width, config.channels)
+
+    def encode(self, x_t: Images, logsnr: Scalars, frame: tuple[float, float] | None = None) -> Encoded:
+        """The first half of the trunk, which knows no condition.
+
+        Args:
+            x_t: State; its sides are multiples of the patch.
+            logsnr: Of the state's own samples.
+            frame: Height and width of the frame in composition units; `None` has square samples.
+
+        Raises:
+            InputError: The state's size or channels do not fit the network.
+        """
+        (_, channels, h, w), patch = x_t.shape, self.config.patch
+        if channels != self.config.channels or h % patch or w % patch:
+            raise InputError(
+                f"the state has {channels} channels and size {h}x{w}; this network takes "
+                f"{self.config.channels} and multiples of {patch}."
+            )
+        tokens = self.stem(rearrange(x_t, "b c (h p) (w q) -> b h w (c p q)", p=patch, q=patch))
+        tokens = tokens + self.position(
+            tokens.shape[1:3], self.config.jitter / patch if self.training else 0.0
+        )
+        film = self.noise(logsnr.to(x_t), 1 / max(h, w))
+        for block in self.encoder:
+            tokens = block(tokens, film)
+        return Encoded(tokens, film, frame or extent((h, w)))
+
+    def decode(self, encoded: Encoded, label: Labels | None = None) -> Features:
+        """The second half of the trunk, under a condition.
+
+        Args:
+            encoded: The encoder's output.
+            label: Class of each image; `None`, or NULL for one image, is no condition.
+
+        Raises:
+            InputError: A label is none of the network's.
+        """
+        tokens = encoded.tokens
+        if label is None:
+            label = torch.full((len(tokens),), NULL, device=tokens.device)
+        if label.numel() and not (NULL <= int(label.min()) and int(label.max()) < self.config.classes):
+            raise InputError(
+                f"label {int(label.max())} is none of this model's {self.config.classes} classes; "
+                f"choose 0 to {self.config.classes - 1}."
+            )
+        index = torch.where(label == NULL, self.config.classes, label)
+        condition = rearrange(self.condition(index), "b (n d) -> b n d", n=self.config.condition_tokens)
+        for block in self.decoder:
+            tokens = block(tokens, encoded.film, condition)
+        side = self.config.lattice
+        values = rearrange(
+            self.lattice(normalise(tokens)), "b h w (p q d) -> b (h p) (w q) d", p=side, q=side
+        )
+        return Features(values, encoded.frame)
+
+    def forward(
+        self,
+        x_t: Images,
+        logsnr: Scalars,
+        label: Labels | None = None,
+        grid: Grid | None = None,
+        frame: tuple[float, float] | None = None,
+        supersample: int | None = None,
+    ) -> Images:
+        """The prediction.
+
+        Args:
+            x_t: State.
+            logsnr: Of the state's samples.
+            label: Class of each image; `None`, or NULL for one image, is no condition.
+            grid: Pixels to predict; `None` is the state's own.
+            frame: Height and width of the frame in composition units; `None` has square samples.
+            supersample: Head samples per pixel side; `None` takes as many as needed.
+        """
+        features = self.decode(self.encode(x_t, logsnr, frame), label)
+        return self.head(
+            features, grid or state_grid((x_t.shape[2], x_t.shape[3]), features.frame), supersample
+        )
+
+    def predict(self, features: Features, size: tuple[int, int]) -> Images:
+        """The function at the samples of a state of that size."""
+        return self.head(features, state_grid(size, features.frame))
+
+
+def state_grid(size: tuple[int, int], frame: tuple[float, float]) -> Grid:
+    """The samples of a state that covers a frame; oblong where size and frame have different aspects."""
+    pitch = frame[0] / size[0], frame[1] / size[1]
+    y, x = (
+        (torch.arange(n, dtype=torch.float64) - (n - 1) / 2) * p for n, p in zip(size, pitch, strict=True)
+    )
+    return Grid(y, x, pitch)

@@ -1,0 +1,112 @@
+"""Noise as a field keyed by a seed: a pixel's noise is white noise integrated over its cell, over the cell's root area.
+
+The integral of white noise from a corner is the Brownian sheet B(y, x), a fixed function of seed and place, and a
+pixel's noise is its mixed difference: block means of fine noise *are* the coarse noise (times the factor, for unit
+variance), for any size, window and ratio. B is expanded in products of Schauder functions (Levy's construction), with
+the bridge below the last level drawn per coordinate, so that pixels have exactly unit variance.
+"""
+
+import math
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
+
+from s2id.config import InputError, Size, Window
+from s2id.coords import view
+
+_REACH = 2.0  # noise exists for composition coordinates in [-2, 2)
+_LEVELS = 15  # leaves of 4 / 2^15: pixels of frames up to 8192 have at most one edge in a leaf
+
+_U64 = NDArray[np.uint64]
+_F64 = NDArray[np.float64]
+
+
+def noise_field(
+    size: Size,
+    channels: int,
+    seed: int,
+    stream: int = 0,
+    frame: tuple[float, float] = (1.0, 1.0),
+    window: Window | None = None,
+) -> Float[Tensor, "c h w"]:
+    """Unit Gaussian noise on the pixels of a frame, or of a window of it.
+
+    Args:
+        size: Height and width, in pixels; pixels are as oblong as size and region make them.
+        channels: Independent noise fields.
+        seed: The field.
+        stream: Another independent field of the same seed: a later step's.
+        frame: Height and width of the frame in composition units.
+        window: Region, as fractions of the frame; `None` is all of it.
+
+    Raises:
+        InputError: The region leaves the noise's reach.
+    """
+    grid = view(size, frame, window, fit="stretch")
+    rows, columns = (
+        _schauder(np.append(points.numpy() - pitch / 2, points.numpy()[-1] + pitch / 2))
+        for points, pitch in ((grid.y, grid.cell[0]), (grid.x, grid.cell[1]))
+    )
+    scale = 1 / math.sqrt(grid.cell[0] * grid.cell[1])
+    sheets = [
+        _sheet(rows, columns, _hash(np.array([seed, stream, c]).astype(np.uint64))) for c in range(channels)
+    ]
+    noise = [np.diff(np.diff(sheet, axis=0), axis=1) * scale for sheet in sheets]
+    return torch.from_numpy(np.stack(noise)).float()
+
+
+def _schauder(points: _F64) -> tuple[_U64, _F64]:
+    """Of each point, the names of the basis functions that are not zero there, and their values: (points, functions)."""
+    u = (points + _REACH) / (2 * _REACH)
+    if u.min() < 0 or u.max() >= 1:
+        raise InputError(
+            f"noise is asked for at {points.min():g} to {points.max():g}; it exists from -2 to 2."
+        )
+    names, values = [np.zeros(u.shape, np.uint64)], [u]
+    for level in range(_LEVELS):
+        scaled = u * 2**level
+        index = np.floor(scaled)
+        names.append((2**level + index).astype(np.uint64))
+        values.append((0.5 - np.abs(scaled - index - 0.5)) * 2 ** (-level / 2))
+    leaf = u * 2**_LEVELS
+    rest = leaf - np.floor(leaf)
+    names.append(np.round(u * 2**52).astype(np.uint64) + np.uint64(2**60))
+    values.append(np.sqrt(rest * (1 - rest)) * 2 ** (-_LEVELS / 2))
+    return np.stack(names, 1), np.stack(values, 1) * math.sqrt(2 * _REACH)
+
+
+def _sheet(rows: tuple[_U64, _F64], columns: tuple[_U64, _F64], key: np.uint64) -> _F64:
+    """The Brownian sheet at every row's and column's point."""
+    (row_names, row_values), (column_names, column_values) = rows, columns
+    row_all, row_index = np.unique(row_names, return_inverse=True)
+    column_all, column_index = np.unique(column_names, return_inverse=True)
+    normals = _normals(_mix(_mix(row_all ^ key)[:, None] ^ column_all[None, :]))
+    below = sum(row_values[:, k, None] * normals[row_index[:, k]] for k in range(row_values.shape[1]))
+    return sum(below[:, column_index[:, k]] * column_values[:, k] for k in range(column_values.shape[1]))
+
+
+def _mix(z: _U64) -> _U64:
+    """SplitMix64's output function on each number (Steele et al. 2014)."""
+    with np.errstate(over="ignore"):
+        z = z + np.uint64(0x9E3779B97F4A7C15)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
+
+
+def _hash(parts: _U64) -> np.uint64:
+    """One number of several."""
+    key = np.zeros(1, np.uint64)
+    for part in parts:
+        key = _mix(key ^ part)
+    return np.uint64(key[0])
+
+
+def _normals(bits: _U64) -> _F64:
+    """Standard normals, each from 64 bits (Box and Muller 1958)."""
+    radius = (bits >> np.uint64(32)).astype(np.float64) / 2**32 + 2**-33
+    angle = (bits & np.uint64(2**32 - 1)).astype(np.float64) * (2 * math.pi / 2**32)
+    return np.sqrt(-2 * np.log(radius)) * np.cos(angle)

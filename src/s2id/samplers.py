@@ -1,0 +1,144 @@
+"""Solvers of the reverse process: each takes a denoiser, a noisy state and times, and yields every step.
+
+In `sigma_ve = sigma / alpha` and `x_ve = x_t / alpha` the probability flow is d x_ve / d sigma_ve =
+(x_ve - denoised) / sigma_ve (Karras et al. 2022, arXiv 2206.00364, eq. 4 with s = 1). Stated orders are tested.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from s2id.denoiser import Denoiser
+from s2id.shapes import Images, Labels
+
+
+@dataclass(frozen=True)
+class Step:
+    """A state on the way, after a step.
+
+    `denoised` is the estimate that the step was made with.
+    """
+
+    t: float
+    x_t: Images
+    denoised: Images
+
+
+class Sampler(Protocol):
+    """`(denoiser, x_t, times, label) -> steps`."""
+
+    def __call__(
+        self, denoiser: Denoiser, x_t: Images, times: Float[Tensor, " n"], label: Labels | None = None
+    ) -> Iterator[Step]:
+        """Solve, yielding every step."""
+        ...
+
+
+def ddim(
+    denoiser: Denoiser,
+    x_t: Images,
+    times: Float[Tensor, " n"],
+    label: Labels | None = None,
+    *,
+    eta: float = 0.0,
+    noise: Callable[[int], Images] | None = None,
+) -> Iterator[Step]:
+    """DDIM, of first order (Song et al. 2021, arXiv 2010.02502, eq. 12 and 16).
+
+    Args:
+        denoiser: What to solve.
+        x_t: State at `times[0]`.
+        times: Descending.
+        label: Condition.
+        eta: Fresh noise, from 0 (deterministic) to 1 (ancestral sampling).
+        noise: The unit noise of step i; needed where eta > 0.
+
+    Raises:
+        ValueError: eta > 0 without noise.
+    """
+    if eta and noise is None:
+        raise ValueError("eta > 0 needs `noise`, a function from the step's number to unit noise")
+    for i, t, s in _intervals(times):
+        (alpha, sigma), (alpha_s, sigma_s) = _scales(denoiser, t), _scales(denoiser, s)
+        denoised = _call(denoiser, x_t, t, label)
+        eps = (x_t - alpha * denoised) / sigma
+        fresh = eta * (sigma_s / sigma) * math.sqrt(1 - (alpha / alpha_s) ** 2)
+        x_t = alpha_s * denoised + math.sqrt(max(0.0, sigma_s**2 - fresh**2)) * eps
+        if noise is not None and fresh:
+            x_t = x_t + fresh * noise(i)
+        yield Step(s, x_t, denoised)
+
+
+def heun(
+    denoiser: Denoiser, x_t: Images, times: Float[Tensor, " n"], label: Labels | None = None
+) -> Iterator[Step]:
+    """Heun's method in sigma_ve, of second order, two calls per step (Karras et al. 2022, algorithm 1)."""
+    for _, t, s in _intervals(times):
+        (alpha, sigma), (alpha_s, sigma_s) = _scales(denoiser, t), _scales(denoiser, s)
+        x_ve, sigma_ve, next_ve = x_t / alpha, sigma / alpha, sigma_s / alpha_s
+        denoised = _call(denoiser, x_t, t, label)
+        slope = (x_ve - denoised) / sigma_ve
+        guess = x_ve + (next_ve - sigma_ve) * slope
+        corrected = _call(denoiser, alpha_s * guess, s, label)
+        slope = (slope + (guess - corrected) / next_ve) / 2
+        x_t = alpha_s * (x_ve + (next_ve - sigma_ve) * slope)
+        yield Step(s, x_t, corrected)
+
+
+def dpmpp_2m(
+    denoiser: Denoiser, x_t: Images, times: Float[Tensor, " n"], label: Labels | None = None
+) -> Iterator[Step]:
+    """DPM-Solver++(2M), of second order, one call per step (Lu et al. 2022, arXiv 2211.01095, algorithm 2)."""
+    previous: tuple[Images, float] | None = None
+    for _, t, s in _intervals(times):
+        (_, sigma), (alpha_s, sigma_s) = _scales(denoiser, t), _scales(denoiser, s)
+        h = _half_logsnr(denoiser, s) - _half_logsnr(denoiser, t)
+        denoised = _call(denoiser, x_t, t, label)
+        estimate = denoised
+        if previous is not None:
+            ratio = previous[1] / h
+            estimate = denoised + (denoised - previous[0]) / (2 * ratio)
+        x_t = (sigma_s / sigma) * x_t - alpha_s * math.expm1(-h) * estimate
+        previous = (denoised, h)
+        yield Step(s, x_t, denoised)
+
+
+SAMPLERS: dict[str, Sampler] = {"ddim": ddim, "heun": heun, "dpmpp": dpmpp_2m}
+
+
+def last(steps: Iterator[Step]) -> Images:
+    """The state after the last step.
+
+    Raises:
+        ValueError: There was no step.
+    """
+    step = None
+    for step in steps:
+        pass
+    if step is None:
+        raise ValueError("no steps: times must hold at least two entries")
+    return step.x_t
+
+
+def _intervals(times: Float[Tensor, " n"]) -> Iterator[tuple[int, float, float]]:
+    points = times.tolist()
+    yield from ((i, t, s) for i, (t, s) in enumerate(zip(points[:-1], points[1:], strict=True)))
+
+
+def _half_logsnr(denoiser: Denoiser, t: float) -> float:
+    """The lambda of DPM-Solver."""
+    return denoiser.schedule.logsnr(torch.tensor(t, dtype=torch.float64)).item() / 2
+
+
+def _scales(denoiser: Denoiser, t: float) -> tuple[float, float]:
+    half = _half_logsnr(denoiser, t)
+    return 1 / math.sqrt(1 + math.exp(-2 * half)), 1 / math.sqrt(1 + math.exp(2 * half))
+
+
+def _call(denoiser: Denoiser, x_t: Images, t: float, label: Labels | None) -> Images:
+    return denoiser(x_t, torch.full((len(x_t),), t, dtype=torch.float64, device=x_t.device), label)

@@ -1,0 +1,437 @@
+"""The training loop: a generator of progress, on one process or many, resumable to the bit.
+
+Everything random in a step is drawn from (seed, rank, images seen), so a checkpoint at a step's boundary needs no
+loader or generator state. Metrics, pictures and bars belong to the caller.
+"""
+
+import fcntl
+import json
+import math
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from s2id.checkpoint import S2ID, fill, read_tensors, write_tensors
+from s2id.config import Card, InputError, ModelConfig, Preset, TrainConfig, to_dict
+from s2id.coords import Grid, extent, frame_grid, state_size
+from s2id.data import Pictures, batch_at
+from s2id.denoiser import loss
+from s2id.images import replacing, resize, to_float
+from s2id.model import Network
+from s2id.schedule import Schedule, alpha_sigma
+from s2id.shapes import NULL, Images, Labels, Scalars, per_sample
+
+_FORMAT = "s2id-training-1"
+
+
+class DivergedError(RuntimeError):
+    """The loss stopped being a number; the last good checkpoint is kept."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands after an optimiser step."""
+
+    step: int
+    images_seen: int
+    loss: float
+    """Mean over this process's images of the step."""
+    lr: float
+    gradient_norm: float
+    images_per_second: float
+    done: float
+    """Share of the run, 0 to 1."""
+    seconds_left: float
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One forward pass: states and what the network should say of them."""
+
+    x_t: Images
+    logsnr: Scalars
+    label: Labels
+    frame: tuple[float, float]
+    grid: Grid
+    supersample: int
+    target: Images
+
+
+def draw(
+    pictures: Pictures, config: TrainConfig, model: ModelConfig, schedule: Schedule, number: int
+) -> Batch:
+    """Batch `number` of the run: pictures, densities, times and noise, all a function of (seed, number)."""
+    generator = torch.Generator().manual_seed(stream(config.seed, number))
+    pixels, label = batch_at(pictures, number, config.batch, config.seed)
+    x = to_float(pixels)
+    size = (x.shape[2], x.shape[3])
+    weights = torch.tensor(config.density_weights)
+    density = config.densities[int(torch.multinomial(weights, 1, generator=generator))]
+    fitting = max(model.patch, min(density, max(size)) // model.patch * model.patch)
+    state = resize(x, state_size(fitting, extent(size), model.patch))
+    t = torch.rand(len(x), generator=generator)
+    logsnr = schedule.at_density(max(state.shape[2:]) / config.densities[0]).logsnr(t)
+    alpha, sigma = (per_sample(a, x) for a in alpha_sigma(logsnr))
+    eps = torch.randn(state.shape, generator=generator)
+    x_t = alpha * state + sigma * eps
+    label = torch.where(torch.rand(len(x), generator=generator) < config.drop_label, NULL, label)
+    if model.prediction != "x":
+        target = eps if model.prediction == "eps" else alpha * eps - sigma * state
+        return Batch(
+            x_t, logsnr, label, extent(size), frame_grid((state.shape[2], state.shape[3])), 1, target
+        )
+    factor = config.supersample[int(torch.randint(len(config.supersample), (), generator=generator))]
+    window = target_window(size, state.shape[2] * state.shape[3] * config.queries / factor**2, generator)
+    return Batch(x_t, logsnr, label, extent(size), frame_grid(size).part(*window), factor, x[:, :, *window])
+
+
+def target_window(size: tuple[int, int], pixels: float, generator: torch.Generator) -> tuple[slice, slice]:
+    """A random window of about `pixels` pixels with the picture's aspect; all of it if it is no larger."""
+    share = min(1.0, math.sqrt(pixels / (size[0] * size[1])))
+    slices = []
+    for side in size:
+        length = max(1, round(side * share))
+        start = int(torch.randint(side - length + 1, (), generator=generator))
+        slices.append(slice(start, start + length))
+    return slices[0], slices[1]
+
+
+def stream(*key: int) -> int:
+    """A 63-bit seed that any change of the key changes throughout (SplitMix64; Steele et al. 2014)."""
+    mask, state = 2**64 - 1, 0
+    for part in key:
+        state = (state ^ part) + 0x9E3779B97F4A7C15 & mask
+        state = (state ^ state >> 30) * 0xBF58476D1CE4E5B9 & mask
+        state = (state ^ state >> 27) * 0x94D049BB133111EB & mask
+        state ^= state >> 31
+    return state >> 1
+
+
+def learning_rate(config: TrainConfig, done: float) -> float:
+    """Linear warm-up, then a cosine to the final rate.
+
+    Args:
+        config: Of the run.
+        done: Share of the run, 0 to 1.
+    """
+    if done < config.warmup:
+        return config.lr * (done / config.warmup)
+    share = min(1.0, (done - config.warmup) / (1 - config.warmup))
+    return config.final_lr + (config.lr - config.final_lr) * 0.5 * (1 + math.cos(math.pi * share))
+
+
+class Trainer:
+    """A run: network, moving average, optimiser and position, in memory and in a folder."""
+
+    def __init__(self, preset: Preset, pictures: Pictures, folder: Path) -> None:
+        """Set up a run at its beginning.
+
+        Args:
+            preset: What to train and how; channels and classes are taken from the data.
+            pictures: The data.
+            folder: Where checkpoints go.
+        """
+        self.config = preset.train
+        self.model = replace(preset.model, channels=pictures.channels, classes=len(pictures.labels))
+        check_data(pictures, self.config, self.model)
+        self.pictures, self.folder = pictures, folder
+        precision = self.config.precision
+        self.accelerator = Accelerator(cpu=self.config.cpu, mixed_precision=precision)
+        torch.manual_seed(self.config.seed)
+        network = Network(self.model)
+        self.average = AveragedModel(
+            network, device=self.accelerator.device, multi_avg_fn=_warm_average(self.config.ema)
+        )
+        self.network, self.optimiser = self.accelerator.prepare(network, _optimiser(network, self.config))
+        self.forward: nn.Module = torch.compile(self.network) if self.config.compile else self.network  # type: ignore[assignment]
+        self.schedule = Schedule()
+        self.step = 0
+        self.seconds = 0.0
+        self.stopping = False
+
+    @property
+    def images_seen(self) -> int:
+        """Images drawn so far, over all processes."""
+        return self.step * self.images_per_step
+
+    @property
+    def images_per_step(self) -> int:
+        """Images per optimiser step, over all processes."""
+        return self.config.batch * self.config.accumulate * self.accelerator.num_processes
+
+    @property
+    def done(self) -> float:
+        """Share of the run behind, 0 to 1."""
+        if self.config.minutes is not None:
+            return min(1.0, self.seconds / (60 * self.config.minutes))
+        return min(1.0, self.images_seen / self.config.images)
+
+    def stop(self) -> None:
+        """Ask the run to end, with a checkpoint, after the step it is in."""
+        self.stopping = True
+
+    def result(self) -> S2ID:
+        """The model of the moving average."""
+        card = Card(
+            self.pictures.name,
+            self.config.densities[0],
+            self.pictures.labels,
+            self.images_seen,
+            self.schedule.s,
+        )
+        model = S2ID(self.model, card)
+        model.network.load_state_dict(self.average.module.state_dict())
+        return model.eval().requires_grad_(False)
+
+    def run(self) -> Iterator[Progress]:
+        """Train to the end, yielding after every optimiser step and writing checkpoints on the way.
+
+        Raises:
+            DivergedError: The loss is not finite.
+        """
+        saved_seconds, saved_images = self.seconds, self.images_seen
+        rate = _Rate()
+        while self.done < 1 and not self._agree_to_stop():
+            start = time.perf_counter()
+            progress = self._step()
+            self.seconds = self._agree_on_seconds(self.seconds + time.perf_counter() - start)
+            speed = rate(self.images_per_step, time.perf_counter() - start)
+            yield replace(
+                progress,
+                images_per_second=speed,
+                done=self.done,
+                seconds_left=self._seconds_left(speed),
+            )
+            if self.config.checkpoint_images is not None:
+                due = self.images_seen - saved_images >= self.config.checkpoint_images
+            else:
+                due = self.seconds - saved_seconds >= 60 * self.config.checkpoint_minutes
+            if due:
+                self.save()
+                saved_seconds, saved_images = self.seconds, self.images_seen
+        self.save()
+
+    def _step(self) -> Progress:
+        lr = learning_rate(self.config, self.done)
+        for group in self.optimiser.param_groups:
+            group["lr"] = lr
+        losses = []
+        for micro in range(self.config.accumulate):
+            last = micro == self.config.accumulate - 1
+            with nullcontext() if last else self.accelerator.no_sync(self.network):
+                losses.append(self._forward_backward(micro))
+        mean = self.accelerator.reduce(torch.stack(losses).mean(), "mean").item()
+        if not math.isfinite(mean):
+            raise DivergedError(
+                f"the loss is {mean} after {self.images_seen} images; the last good checkpoint is kept: "
+                "resume it with a lower lr, or look at the data."
+            )
+        norm = self.accelerator.clip_grad_norm_(self.network.parameters(), self.config.clip)
+        self.optimiser.step()
+        self.optimiser.zero_grad()
+        self.average.update_parameters(self.accelerator.unwrap_model(self.network))
+        self.step += 1
+        return Progress(self.step, self.images_seen, mean, lr, float(norm), 0.0, 0.0, 0.0)
+
+    def _forward_backward(self, micro: int) -> Tensor:
+        processes = self.accelerator.num_processes
+        number = (self.step * self.config.accumulate + micro) * processes + self.accelerator.process_index
+        batch = draw(self.pictures, self.config, self.model, self.schedule, number)
+        device = self.accelerator.device
+        torch.manual_seed(stream(self.config.seed, number, 1))  # the coordinates' jitter
+        logsnr = batch.logsnr.to(device)
+        with self.accelerator.autocast():
+            prediction = self.forward(
+                batch.x_t.to(device),
+                logsnr,
+                batch.label.to(device),
+                grid=batch.grid.to(device),
+                frame=batch.frame,
+                supersample=batch.supersample,
+            )
+        error = loss(
+            self.model.prediction, prediction.float(), batch.target.to(device), logsnr, self.config.max_weight
+        )
+        self.accelerator.backward(error / self.config.accumulate)
+        return error.detach()
+
+    def _seconds_left(self, speed: float) -> float:
+        if self.config.minutes is not None:
+            return 60 * self.config.minutes - self.seconds
+        return (self.config.images - self.images_seen) / speed
+
+    def _agree_to_stop(self) -> bool:
+        """True on every process as soon as one was asked to stop."""
+        if self.accelerator.num_processes == 1:
+            return self.stopping
+        flag = torch.tensor(float(self.stopping), device=self.accelerator.device)
+        return bool(self.accelerator.reduce(flag, "sum").item())
+
+    def _agree_on_seconds(self, seconds: float) -> float:
+        """The processes' mean: they must decide alike what depends on time."""
+        if self.accelerator.num_processes == 1:
+            return seconds
+        return float(
+            self.accelerator.reduce(torch.tensor(seconds, device=self.accelerator.device), "mean").item()
+        )
+
+    def save(self) -> None:
+        """Write a checkpoint beside the older ones, whole or not at all, and drop the oldest. Every process calls it."""
+        self.accelerator.wait_for_everyone()
+        if self.accelerator.is_main_process:
+            final = self.folder / "checkpoints" / f"{self.images_seen:012d}"
+            partial = final.with_name(f".{final.name}.partial")
+            shutil.rmtree(partial, ignore_errors=True)
+            try:
+                write_tensors(partial / "training.safetensors", self._state(), {"format": _FORMAT})
+                facts = {
+                    "step": self.step,
+                    "seconds": self.seconds,
+                    "images_per_step": self.images_per_step,
+                    "train": to_dict(self.config),
+                    "model": to_dict(self.model),
+                    "data": self.pictures.name,
+                }
+                with replacing(partial / "run.json") as file:
+                    file.write(json.dumps(facts, indent=2).encode())
+                shutil.rmtree(final, ignore_errors=True)
+                os.replace(partial, final)
+            finally:
+                shutil.rmtree(partial, ignore_errors=True)
+            for old in checkpoints(self.folder)[: -self.config.keep]:
+                shutil.rmtree(old)
+        self.accelerator.wait_for_everyone()
+
+    def resume(self, checkpoint: Path) -> None:
+        """Go on from a checkpoint, to the bit as if there had been no interruption.
+
+        Raises:
+            InputError: The checkpoint is damaged or of another run.
+        """
+        try:
+            facts = json.loads((checkpoint / "run.json").read_text())
+        except (OSError, ValueError) as error:
+            raise InputError(f"{checkpoint} is no checkpoint ({error}); name one of the run's.") from error
+        if facts["model"] != json.loads(json.dumps(to_dict(self.model))):
+            raise InputError(
+                f"{checkpoint} is of another network; resume with the preset and data it was made with."
+            )
+        if facts["images_per_step"] != self.images_per_step:
+            raise InputError(
+                f"{checkpoint} was made with {facts['images_per_step']} images per step and this run has "
+                f"{self.images_per_step}; use the same batch, accumulate and number of processes."
+            )
+        tensors, _ = read_tensors(checkpoint / "training.safetensors", _FORMAT)
+        parts: dict[str, dict[str, Tensor]] = {"network": {}, "average": {}, "optimiser": {}}
+        for name, tensor in tensors.items():
+            part, rest = name.split("/", 1)
+            parts[part][rest] = tensor
+        fill(self.accelerator.unwrap_model(self.network), parts["network"], checkpoint)
+        fill(self.average.module, parts["average"], checkpoint)
+        self.average.n_averaged.fill_(facts["step"])
+        _load_optimiser(self.optimiser, parts["optimiser"])
+        self.step, self.seconds = facts["step"], facts["seconds"]
+
+    def _state(self) -> dict[str, Tensor]:
+        network = self.accelerator.unwrap_model(self.network)
+        state = {f"network/{k}": v for k, v in network.state_dict().items()}
+        state |= {f"average/{k}": v for k, v in self.average.module.state_dict().items()}
+        for i, values in self.optimiser.state_dict()["state"].items():
+            state |= {f"optimiser/{i}.{k}": v for k, v in values.items()}
+        return state
+
+
+class _Rate:
+    """A rate, smoothed over about twenty steps."""
+
+    def __init__(self) -> None:
+        self.amount = self.seconds = 0.0
+
+    def __call__(self, amount: float, seconds: float) -> float:
+        self.amount, self.seconds = 0.95 * self.amount + amount, 0.95 * self.seconds + seconds
+        return self.amount / self.seconds
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """A run's complete checkpoints, oldest first."""
+    return sorted(p for p in (folder / "checkpoints").glob("[0-9]*") if (p / "run.json").is_file())
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """The run folder, for one run only.
+
+    Raises:
+        InputError: Another process has it, or it cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = open(folder / ".lock", "w")
+    except OSError as error:
+        raise InputError(
+            f"{folder} cannot be written ({error.strerror}); choose another folder with --out."
+        ) from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise InputError(
+                f"{folder} is in use by another run; wait for it or choose another folder with --out."
+            ) from error
+        yield
+
+
+def check_data(pictures: Pictures, config: TrainConfig, model: ModelConfig) -> None:
+    """Refuse data that the run cannot use.
+
+    Raises:
+        InputError: Pictures are smaller than a patch, or densities are no multiples of it.
+    """
+    if wrong := [n for n in config.densities if n < model.patch or n % model.patch]:
+        raise InputError(f"density {wrong[0]} is no multiple of the patch {model.patch}; choose one that is.")
+    smallest = min(max(group.images.shape[2:]) for group in pictures.groups)
+    if smallest < model.patch:
+        raise InputError(
+            f"{pictures.name} has images of {smallest} pixels and the patch is {model.patch}; use a smaller patch."
+        )
+
+
+def _optimiser(network: Network, config: TrainConfig) -> torch.optim.AdamW:
+    """AdamW that decays matrices only."""
+    plain = {p for m in network.modules() if isinstance(m, nn.Embedding) for p in m.parameters()}
+    matrices = [p for p in network.parameters() if p.ndim > 1 and p not in plain]
+    others = [p for p in network.parameters() if p.ndim <= 1 or p in plain]
+    groups = [
+        {"params": matrices, "weight_decay": config.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.99), fused=True)
+
+
+def _load_optimiser(optimiser: Any, tensors: dict[str, Tensor]) -> None:  # noqa: ANN401  (accelerate's wrapper)
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        index, key = name.split(".", 1)
+        state.setdefault(int(index), {})[key] = tensor
+    optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+
+
+def _warm_average(decay: float) -> Callable[..., None]:
+    """A moving average whose decay rises to `decay`: (1 + n) / (10 + n) after n steps."""
+
+    @torch.no_grad()
+    def update(averages: list[Tensor], currents: list[Tensor], steps: Tensor) -> None:
+        now = min(decay, (1 + int(steps)) / (10 + int(steps)))
+        torch._foreach_lerp_(averages, currents, 1 - now)
+
+    return update
