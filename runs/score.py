@@ -37,9 +37,7 @@ def frechet(a: Tensor, b: Tensor) -> float:
 
 def variance_ratio(images: Tensor, labels: Tensor, truth: Tensor, truth_labels: Tensor) -> float:
     """Mean over the classes of the pixels' variance within the class, against the data's."""
-    ratio = [
-        images[labels == k].var(0).mean() / truth[truth_labels == k].var(0).mean() for k in labels.unique()
-    ]
+    ratio = [images[labels == k].var(0).mean() / truth[truth_labels == k].var(0).mean() for k in labels.unique()]
     return torch.stack(ratio).mean().item()
 
 
@@ -63,16 +61,12 @@ def consistency(fields: Field, sizes: tuple = SIZES) -> dict[str, list[float]]:
             top, left = (size[0] - side) // 2, (size[1] - side) // 2
             frame = picture[..., top : top + side, left : left + side]
             common = min(28, side)
-            values.append(
-                psnr(resize(frame, (common, common)), resize(base[i : i + 1], (common, common))).item()
-            )
+            values.append(psnr(resize(frame, (common, common)), resize(base[i : i + 1], (common, common))).item())
         out[f"{size[0]}x{size[1]}"] = [round(float(np.median(values)), 2), round(min(values), 2)]
     return out
 
 
-def sample(
-    model: s2id.S2ID, count: int, guidance: float, steps: int, batch: int = 250
-) -> tuple[Tensor, Tensor]:
+def sample(model: s2id.S2ID, count: int, guidance: float, steps: int, batch: int = 250) -> tuple[Tensor, Tensor]:
     """`count` pictures of 28x28, as bytes would show them, and their labels: seeds 0.., labels in turn."""
     images = []
     for first in range(0, count, batch):

@@ -27,7 +27,7 @@ _HOMES = {
     "load": "checkpoint",
     "sample": "compose",
 }
-__all__ = list(_HOMES)
+__all__ = ["Card", "Field", "InputError", "ModelConfig", "S2ID", "TrainConfig", "load", "sample"]
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401

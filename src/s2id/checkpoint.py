@@ -131,9 +131,7 @@ def load(source: str | Path, device: str = "cpu") -> S2ID:
     elif not path.suffix and str(source).count("/") == 1 and not path.exists():
         return S2ID.from_pretrained(str(source)).to(device)
     if path.suffix in _PICKLES:
-        raise InputError(
-            f"{source} may be a pickle, and pickles run code when read; give a .safetensors file."
-        )
+        raise InputError(f"{source} may be a pickle, and pickles run code when read; give a .safetensors file.")
     if not path.is_file():
         near = get_close_matches(str(source), bundled(), n=1)
         hint = f"did you mean {near[0]}?" if near else f"bundled models are {', '.join(bundled()) or 'none'}."
@@ -170,9 +168,7 @@ def read_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, st
     except (SafetensorError, OSError) as error:
         start = path.read_bytes()[:4] if path.is_file() else b""
         if start[:2] == b"PK" or start[:1] == b"\x80":
-            raise InputError(
-                f"{path} is a pickle, which runs code when read; give a .safetensors file."
-            ) from error
+            raise InputError(f"{path} is a pickle, which runs code when read; give a .safetensors file.") from error
         raise InputError(f"{path} is no complete .safetensors file ({error}); fetch it again.") from error
     if facts.get("format") != kind:
         raise InputError(
@@ -197,7 +193,8 @@ def fill(module: nn.Module, tensors: Mapping[str, Tensor], source: Path) -> None
     ]
     if wrong:
         raise InputError(
-            f"{source} does not fit its config: {wrong[0]} and {len(wrong) - 1} more differ; use the file as it was saved."
+            f"{source} does not fit its config: {wrong[0]} and {len(wrong) - 1} more differ; "
+            "use the file as it was saved."
         )
     module.load_state_dict(dict(tensors))
 

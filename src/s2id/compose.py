@@ -17,7 +17,7 @@ from s2id.denoiser import TrainedDenoiser
 from s2id.field import Field
 from s2id.guidance import Guided
 from s2id.noise import noise_field
-from s2id.samplers import SAMPLERS, Sampler, Step, ddim
+from s2id.samplers import SAMPLERS, Sampler, Step, ddim, last
 from s2id.schedule import times
 from s2id.shapes import NULL, Images, Labels
 
@@ -52,19 +52,14 @@ def sample(
     Raises:
         InputError: An argument is out of range.
     """
-    step = None
     labels, seeds = _pair(model, label, seed)
-    for step in compose(
-        model, labels, seeds, steps=steps, guidance=guidance, sampler=sampler, eta=eta, aspect=aspect
-    ):
-        pass
-    assert step is not None
+    walk = compose(model, labels, seeds, steps=steps, guidance=guidance, sampler=sampler, eta=eta, aspect=aspect)
     facts = {
         "seeds": " ".join(map(str, seeds)),
         "labels": " ".join(map(str, labels.tolist())),
         "data": model.card.data,
     }
-    return read_out(model, step.x_t, labels, facts)
+    return read_out(model, last(walk), labels, facts)
 
 
 def compose(
@@ -147,7 +142,5 @@ def _pair(
     if len(seeds) == 1:
         seeds *= len(labels)
     if len(labels) != len(seeds) or not seeds:
-        raise InputError(
-            f"{len(labels)} labels and {len(seeds)} seeds cannot be paired; give as many of each, or one."
-        )
+        raise InputError(f"{len(labels)} labels and {len(seeds)} seeds cannot be paired; give as many of each, or one.")
     return torch.tensor(labels), seeds

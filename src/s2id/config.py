@@ -16,6 +16,9 @@ Window = tuple[float, float, float, float]
 Fit = Literal["fit", "fill", "stretch"]
 """How a frame meets a picture of another aspect: more canvas, less frame, or unequal axes."""
 
+MAX_PIXELS = 2**27
+"""Pictures of more are refused unless told otherwise."""
+
 Prediction = Literal["eps", "x", "v"]
 
 
@@ -124,7 +127,7 @@ class TrainConfig:
     """Bound of the loss weight 1 / sigma^2 (v-prediction's) in x-prediction."""
     seed: int = 0
     """Seed of everything random in the run."""
-    precision: Literal["no", "bf16", "fp16"] = "no"
+    precision: Literal["no", "bf16"] = "no"
     """Mixed precision."""
     compile: bool = False
     """Compile the network with torch.compile."""
@@ -187,4 +190,5 @@ def from_dict(kind: type[_Config], values: dict[str, Any], source: str) -> _Conf
             f"{source} has fields that this version of s2id does not know ({', '.join(unknown)}); "
             "it belongs to another config or a newer release."
         )
-    return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+    frozen: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+    return kind(**frozen)

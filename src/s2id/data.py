@@ -62,9 +62,7 @@ class Pictures:
 
     def __str__(self) -> str:
         """What was found, in one line."""
-        sizes = ", ".join(
-            f"{len(g.labels)} of {g.images.shape[2]}x{g.images.shape[3]}" for g in self.groups[:4]
-        )
+        sizes = ", ".join(f"{len(g.labels)} of {g.images.shape[2]}x{g.images.shape[3]}" for g in self.groups[:4])
         more = f" and {len(self.groups) - 4} more sizes" if len(self.groups) > 4 else ""
         kind = {1: "grey", 2: "grey + alpha", 3: "RGB", 4: "RGBA"}[self.channels]
         lost = f", {len(self.skipped)} unreadable files skipped" if self.skipped else ""
@@ -183,9 +181,7 @@ def _digits(split: Split) -> Pictures:
     try:
         from sklearn.datasets import load_digits
     except ImportError as error:
-        raise InputError(
-            "the 8x8 digits ship inside scikit-learn; pip install 's2id[data]' brings it."
-        ) from error
+        raise InputError("the 8x8 digits ship inside scikit-learn; pip install 's2id[data]' brings it.") from error
     digits = load_digits()
     images = torch.from_numpy((digits.images * (255 / 16)).round().astype(np.uint8))[:, None]
     held_out = torch.arange(len(images)) % 5 == 0
@@ -221,9 +217,7 @@ def _names(name: str) -> str:
     return ", ".join(_PUBLISHED[name].sha256)
 
 
-def _download(
-    name: str, file: str, target: Path, open_url: Callable[..., object] = urllib.request.urlopen
-) -> Path:
+def _download(name: str, file: str, target: Path, open_url: Callable[..., object] = urllib.request.urlopen) -> Path:
     published = _PUBLISHED[name]
     try:
         with open_url(published.source + file, timeout=30) as answer, replacing(target) as out:  # type: ignore[attr-defined]
@@ -254,6 +248,4 @@ def _idx(path: Path, dimensions: int) -> np.ndarray:
             raise ValueError("its header and length do not agree")
         return body.reshape(shape).copy()
     except (OSError, EOFError, ValueError, struct.error) as error:
-        raise InputError(
-            f"{path} is no complete idx file ({error or 'it ends early'}); fetch it again."
-        ) from error
+        raise InputError(f"{path} is no complete idx file ({error or 'it ends early'}); fetch it again.") from error

@@ -107,9 +107,7 @@ def loss_weight(kind: Prediction, logsnr: Scalars, most: float) -> Scalars:
     return torch.ones_like(logsnr) if kind != "x" else (1 + logsnr.exp()).clamp(max=most)
 
 
-def loss(
-    kind: Prediction, prediction: Images, target: Images, logsnr: Scalars, most: float
-) -> Float[Tensor, ""]:
+def loss(kind: Prediction, prediction: Images, target: Images, logsnr: Scalars, most: float) -> Float[Tensor, ""]:
     """Mean over the batch of the weighted squared error.
 
     Args:

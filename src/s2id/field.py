@@ -16,14 +16,26 @@ from PIL import Image
 from torch import Tensor
 
 from s2id.checkpoint import fill, read_tensors, write_tensors
-from s2id.config import Fit, InputError, Size, Window
+from s2id.config import MAX_PIXELS, Fit, InputError, Size, Window
 from s2id.coords import Grid, check_size, view
 from s2id.images import to_bytes, to_pillow, write, write_png
 from s2id.model import Features, FieldHead
 
-MAX_PIXELS = 2**27
 _TILE_SAMPLES = 2**17
 _FORMAT = "s2id-field-1"
+
+
+def check_pixels(size: Size, most: int) -> None:
+    """Refuse a picture of too many pixels, before anything is allocated.
+
+    Raises:
+        InputError: There are more than `most`.
+    """
+    if size[0] * size[1] > most:
+        raise InputError(
+            f"size {size[0]}x{size[1]} has {size[0] * size[1]:,} pixels and the limit is {most:,}; "
+            "choose a smaller size or raise max_pixels (--max-pixels)."
+        )
 
 
 class Field:
@@ -49,6 +61,10 @@ class Field:
         """One of the functions."""
         values = self.features.values[range(len(self))[index]][None]
         return Field(Features(values, self.features.frame), self.head, self.facts)
+
+    def __iter__(self) -> Iterator["Field"]:
+        """The functions one by one."""
+        return (self[i] for i in range(len(self)))
 
     @property
     def channels(self) -> int:
@@ -144,12 +160,6 @@ class Field:
     def _view(self, size: Size, window: Window | None, fit: Fit, max_pixels: int, one: bool = True) -> Grid:
         check_size(size)
         if one and len(self) != 1:
-            raise InputError(
-                f"this field holds {len(self)} functions; choose one with field[i], or use render."
-            )
-        if size[0] * size[1] > max_pixels:
-            raise InputError(
-                f"size {size[0]}x{size[1]} has {size[0] * size[1]:,} pixels and the limit is {max_pixels:,}; "
-                "choose a smaller size or raise max_pixels (--max-pixels)."
-            )
+            raise InputError(f"this field holds {len(self)} functions; choose one with field[i], or use render.")
+        check_pixels(size, max_pixels)
         return view(size, self.features.frame, window, fit).to(self.features.values.device)

@@ -62,18 +62,14 @@ def spline_weights(position: Float[Tensor, " q"], width: float, count: int) -> F
         math.floor(float(position.min()) - width / 2) - 2,
         math.ceil(float(position.max()) + width / 2) + 2,
     )
-    nodes = torch.arange(
-        min(first, 0), max(last, count - 1) + 1, dtype=position.dtype, device=position.device
-    )
+    nodes = torch.arange(min(first, 0), max(last, count - 1) + 1, dtype=position.dtype, device=position.device)
     u = position[:, None] - nodes
     if width > 1e-3:
         weights = (_quartic(u + width / 2) - _quartic(u - width / 2)) / width
     else:  # the difference above would cancel; the mean over so thin a cell is its middle, to 1e-7
         weights = _cubic(u)
     ends = nodes.long().clamp(0, count - 1).expand(len(position), -1)
-    return torch.zeros(len(position), count, dtype=position.dtype, device=position.device).scatter_add(
-        1, ends, weights
-    )
+    return torch.zeros(len(position), count, dtype=position.dtype, device=position.device).scatter_add(1, ends, weights)
 
 
 def normalise(x: Tokens) -> Tokens:
@@ -111,9 +107,7 @@ class AxialAttention(nn.Module):
         h, w = x.shape[1:3]
         row = self.row(rearrange(x, "b h w d -> (b h) 1 w d"))
         column = self.column(rearrange(x, "b h w d -> (b w) h 1 d"))
-        return rearrange(row, "(b h) 1 w d -> b h w d", h=h) + rearrange(
-            column, "(b w) h 1 d -> b h w d", w=w
-        )
+        return rearrange(row, "(b h) 1 w d -> b h w d", h=h) + rearrange(column, "(b w) h 1 d -> b h w d", w=w)
 
 
 class CrossAttention(nn.Module):
@@ -186,9 +180,7 @@ class Block(nn.Module):
         self.feed_forward = FeedForward(width, expansion)
         self.film = Film(film_width, width, 3 if cross else 2)
 
-    def forward(
-        self, x: Tokens, film: Float[Tensor, "b f"], condition: Float[Tensor, "b n d"] | None = None
-    ) -> Tokens:
+    def forward(self, x: Tokens, film: Float[Tensor, "b f"], condition: Float[Tensor, "b n d"] | None = None) -> Tokens:
         """Transform."""
         (a, *c, f) = self.film(film)
         x = torch.addcmul(x, a[2], self.attention(modulate(x, a[0], a[1])))

@@ -68,9 +68,7 @@ class FieldHead(nn.Module):
         self.hidden = nn.Linear(width, width)
         self.out = nn.Linear(width, channels)
 
-    def forward(
-        self, features: Features, grid: Grid, supersample: int | None = None
-    ) -> Float[Tensor, "b c h w"]:
+    def forward(self, features: Features, grid: Grid, supersample: int | None = None) -> Float[Tensor, "b c h w"]:
         """Means over a grid's pixels.
 
         Args:
@@ -84,15 +82,9 @@ class FieldHead(nn.Module):
         read = rows @ features.values.reshape(b, -1, w * d)
         read = columns @ read.reshape(b * len(rows), w, d)
         values = self.values(read.reshape(b, len(rows), len(columns), d))
-        return (
-            F.avg_pool2d(rearrange(values, "b h w c -> b c h w"), factor)
-            if factor > 1
-            else values.movedim(-1, 1)
-        )
+        return F.avg_pool2d(rearrange(values, "b h w c -> b c h w"), factor) if factor > 1 else values.movedim(-1, 1)
 
-    def at(
-        self, features: Features, coords: Float[Tensor, "q 2"], cell: tuple[float, float]
-    ) -> Float[Tensor, "b q c"]:
+    def at(self, features: Features, coords: Float[Tensor, "q 2"], cell: tuple[float, float]) -> Float[Tensor, "b q c"]:
         """Values at scattered coordinates (y, x), one head sample each."""
         rows, columns = features.weights(Grid(coords[:, 0], coords[:, 1], cell))
         return self.values(torch.einsum("qh,qw,bhwd->bqd", rows, columns, features.values))
@@ -192,9 +184,7 @@ class Network(nn.Module):
                 f"{self.config.channels} and multiples of {patch}."
             )
         tokens = self.stem(rearrange(x_t, "b c (h p) (w q) -> b h w (c p q)", p=patch, q=patch))
-        tokens = tokens + self.position(
-            tokens.shape[1:3], self.config.jitter / patch if self.training else 0.0
-        )
+        tokens = tokens + self.position(tokens.shape[1:3], self.config.jitter / patch if self.training else 0.0)
         film = self.noise(logsnr.to(x_t), 1 / max(h, w))
         for block in self.encoder:
             tokens = block(tokens, film)
@@ -223,9 +213,7 @@ class Network(nn.Module):
         for block in self.decoder:
             tokens = block(tokens, encoded.film, condition)
         side = self.config.lattice
-        values = rearrange(
-            self.lattice(normalise(tokens)), "b h w (p q d) -> b (h p) (w q) d", p=side, q=side
-        )
+        values = rearrange(self.lattice(normalise(tokens)), "b h w (p q d) -> b (h p) (w q) d", p=side, q=side)
         return Features(values, encoded.frame)
 
     def forward(
@@ -248,9 +236,7 @@ class Network(nn.Module):
             supersample: Head samples per pixel side; `None` takes as many as needed.
         """
         features = self.decode(self.encode(x_t, logsnr, frame), label)
-        return self.head(
-            features, grid or state_grid((x_t.shape[2], x_t.shape[3]), features.frame), supersample
-        )
+        return self.head(features, grid or state_grid((x_t.shape[2], x_t.shape[3]), features.frame), supersample)
 
     def predict(self, features: Features, size: tuple[int, int]) -> Images:
         """The function at the samples of a state of that size."""
@@ -260,7 +246,5 @@ class Network(nn.Module):
 def state_grid(size: tuple[int, int], frame: tuple[float, float]) -> Grid:
     """The samples of a state that covers a frame; oblong where size and frame have different aspects."""
     pitch = frame[0] / size[0], frame[1] / size[1]
-    y, x = (
-        (torch.arange(n, dtype=torch.float64) - (n - 1) / 2) * p for n, p in zip(size, pitch, strict=True)
-    )
+    y, x = ((torch.arange(n, dtype=torch.float64) - (n - 1) / 2) * p for n, p in zip(size, pitch, strict=True))
     return Grid(y, x, pitch)

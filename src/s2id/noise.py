@@ -51,20 +51,16 @@ def noise_field(
         for points, pitch in ((grid.y, grid.cell[0]), (grid.x, grid.cell[1]))
     )
     scale = 1 / math.sqrt(grid.cell[0] * grid.cell[1])
-    sheets = [
-        _sheet(rows, columns, _hash(np.array([seed, stream, c]).astype(np.uint64))) for c in range(channels)
-    ]
+    sheets = [_sheet(rows, columns, _hash(np.array([seed, stream, c]).astype(np.uint64))) for c in range(channels)]
     noise = [np.diff(np.diff(sheet, axis=0), axis=1) * scale for sheet in sheets]
     return torch.from_numpy(np.stack(noise)).float()
 
 
 def _schauder(points: _F64) -> tuple[_U64, _F64]:
-    """Of each point, the names of the basis functions that are not zero there, and their values: (points, functions)."""
+    """Names and values, (points, functions), of the basis functions that are not zero at each point."""
     u = (points + _REACH) / (2 * _REACH)
     if u.min() < 0 or u.max() >= 1:
-        raise InputError(
-            f"noise is asked for at {points.min():g} to {points.max():g}; it exists from -2 to 2."
-        )
+        raise InputError(f"noise is asked for at {points.min():g} to {points.max():g}; it exists from -2 to 2.")
     names, values = [np.zeros(u.shape, np.uint64)], [u]
     for level in range(_LEVELS):
         scaled = u * 2**level
@@ -84,8 +80,13 @@ def _sheet(rows: tuple[_U64, _F64], columns: tuple[_U64, _F64], key: np.uint64) 
     row_all, row_index = np.unique(row_names, return_inverse=True)
     column_all, column_index = np.unique(column_names, return_inverse=True)
     normals = _normals(_mix(_mix(row_all ^ key)[:, None] ^ column_all[None, :]))
-    below = sum(row_values[:, k, None] * normals[row_index[:, k]] for k in range(row_values.shape[1]))
-    return sum(below[:, column_index[:, k]] * column_values[:, k] for k in range(column_values.shape[1]))
+    below = np.zeros((len(row_values), len(column_all)))
+    for index, values in zip(row_index.T, row_values.T, strict=True):
+        below += values[:, None] * normals[index]
+    sheet = np.zeros((len(row_values), len(column_values)))
+    for index, values in zip(column_index.T, column_values.T, strict=True):
+        sheet += below[:, index] * values
+    return sheet
 
 
 def _mix(z: _U64) -> _U64:
@@ -109,4 +110,5 @@ def _normals(bits: _U64) -> _F64:
     """Standard normals, each from 64 bits (Box and Muller 1958)."""
     radius = (bits >> np.uint64(32)).astype(np.float64) / 2**32 + 2**-33
     angle = (bits & np.uint64(2**32 - 1)).astype(np.float64) * (2 * math.pi / 2**32)
-    return np.sqrt(-2 * np.log(radius)) * np.cos(angle)
+    normals: _F64 = np.sqrt(-2 * np.log(radius)) * np.cos(angle)
+    return normals

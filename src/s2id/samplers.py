@@ -5,6 +5,7 @@ In `sigma_ve = sigma / alpha` and `x_ve = x_t / alpha` the probability flow is d
 """
 
 import math
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -74,9 +75,7 @@ def ddim(
         yield Step(s, x_t, denoised)
 
 
-def heun(
-    denoiser: Denoiser, x_t: Images, times: Float[Tensor, " n"], label: Labels | None = None
-) -> Iterator[Step]:
+def heun(denoiser: Denoiser, x_t: Images, times: Float[Tensor, " n"], label: Labels | None = None) -> Iterator[Step]:
     """Heun's method in sigma_ve, of second order, two calls per step (Karras et al. 2022, algorithm 1)."""
     for _, t, s in _intervals(times):
         (alpha, sigma), (alpha_s, sigma_s) = _scales(denoiser, t), _scales(denoiser, s)
@@ -117,12 +116,10 @@ def last(steps: Iterator[Step]) -> Images:
     Raises:
         ValueError: There was no step.
     """
-    step = None
-    for step in steps:
-        pass
-    if step is None:
+    final = deque(steps, maxlen=1)
+    if not final:
         raise ValueError("no steps: times must hold at least two entries")
-    return step.x_t
+    return final[0].x_t
 
 
 def _intervals(times: Float[Tensor, " n"]) -> Iterator[tuple[int, float, float]]:

@@ -4,6 +4,7 @@ Everything random in a step is drawn from (seed, rank, images seen), so a checkp
 loader or generator state. Metrics, pictures and bars belong to the caller.
 """
 
+import ctypes
 import fcntl
 import json
 import math
@@ -67,9 +68,7 @@ class Batch:
     target: Images
 
 
-def draw(
-    pictures: Pictures, config: TrainConfig, model: ModelConfig, schedule: Schedule, number: int
-) -> Batch:
+def draw(pictures: Pictures, config: TrainConfig, model: ModelConfig, schedule: Schedule, number: int) -> Batch:
     """Batch `number` of the run: pictures, densities, times and noise, all a function of (seed, number)."""
     generator = torch.Generator().manual_seed(stream(config.seed, number))
     pixels, label = batch_at(pictures, number, config.batch, config.seed)
@@ -87,9 +86,7 @@ def draw(
     label = torch.where(torch.rand(len(x), generator=generator) < config.drop_label, NULL, label)
     if model.prediction != "x":
         target = eps if model.prediction == "eps" else alpha * eps - sigma * state
-        return Batch(
-            x_t, logsnr, label, extent(size), frame_grid((state.shape[2], state.shape[3])), 1, target
-        )
+        return Batch(x_t, logsnr, label, extent(size), frame_grid((state.shape[2], state.shape[3])), 1, target)
     factor = config.supersample[int(torch.randint(len(config.supersample), (), generator=generator))]
     window = target_window(size, state.shape[2] * state.shape[3] * config.queries / factor**2, generator)
     return Batch(x_t, logsnr, label, extent(size), frame_grid(size).part(*window), factor, x[:, :, *window])
@@ -259,9 +256,7 @@ class Trainer:
                 frame=batch.frame,
                 supersample=batch.supersample,
             )
-        error = loss(
-            self.model.prediction, prediction.float(), batch.target.to(device), logsnr, self.config.max_weight
-        )
+        error = loss(self.model.prediction, prediction.float(), batch.target.to(device), logsnr, self.config.max_weight)
         self.accelerator.backward(error / self.config.accumulate)
         return error.detach()
 
@@ -281,12 +276,14 @@ class Trainer:
         """The processes' mean: they must decide alike what depends on time."""
         if self.accelerator.num_processes == 1:
             return seconds
-        return float(
-            self.accelerator.reduce(torch.tensor(seconds, device=self.accelerator.device), "mean").item()
-        )
+        return float(self.accelerator.reduce(torch.tensor(seconds, device=self.accelerator.device), "mean").item())
 
     def save(self) -> None:
-        """Write a checkpoint beside the older ones, whole or not at all, and drop the oldest. Every process calls it."""
+        """Write a checkpoint, whole or not at all, and drop the oldest. Every process calls it.
+
+        Raises:
+            InputError: The folder cannot be written; the older checkpoints stay.
+        """
         self.accelerator.wait_for_everyone()
         if self.accelerator.is_main_process:
             final = self.folder / "checkpoints" / f"{self.images_seen:012d}"
@@ -323,9 +320,7 @@ class Trainer:
         except (OSError, ValueError) as error:
             raise InputError(f"{checkpoint} is no checkpoint ({error}); name one of the run's.") from error
         if facts["model"] != json.loads(json.dumps(to_dict(self.model))):
-            raise InputError(
-                f"{checkpoint} is of another network; resume with the preset and data it was made with."
-            )
+            raise InputError(f"{checkpoint} is of another network; resume with the preset and data it was made with.")
         if facts["images_per_step"] != self.images_per_step:
             raise InputError(
                 f"{checkpoint} was made with {facts['images_per_step']} images per step and this run has "
@@ -367,6 +362,20 @@ def checkpoints(folder: Path) -> list[Path]:
     return sorted(p for p in (folder / "checkpoints").glob("[0-9]*") if (p / "run.json").is_file())
 
 
+def keep_memory() -> None:
+    """Let the C library keep freed memory: to return a step's tensors and fault them in again costs much of a step.
+
+    Does nothing where there is no glibc.
+    """
+    m_trim_threshold, m_mmap_max = -1, -4  # malloc.h
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError):
+        return
+    mallopt(m_mmap_max, 0)
+    mallopt(m_trim_threshold, 2**31 - 1)
+
+
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """The run folder, for one run only.
@@ -378,9 +387,7 @@ def locked(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         file = open(folder / ".lock", "w")
     except OSError as error:
-        raise InputError(
-            f"{folder} cannot be written ({error.strerror}); choose another folder with --out."
-        ) from error
+        raise InputError(f"{folder} cannot be written ({error.strerror}); choose another folder with --out.") from error
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

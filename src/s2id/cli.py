@@ -1,0 +1,426 @@
+"""The command line: train, sample, render, info. Flags are generated from the dataclasses.
+
+torch is imported inside the commands, so that help is there at once.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+
+from s2id.config import MAX_PIXELS, Fit, InputError, ModelConfig, Preset, Size, TrainConfig, Window, to_dict
+from s2id.presets import PRESETS
+
+if TYPE_CHECKING:
+    from s2id.train import Progress, Trainer
+
+_BATCH = 50
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Draw pictures from a model's weights."""
+
+    weights: tyro.conf.Positional[str] = "mnist"
+    """A bundled model's name, a .safetensors file, a folder that holds one, or a Hub repository."""
+    label: str = "all"
+    """Class index or name, several with commas, "all", or "none" for no condition."""
+    size: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """Height x width of the pictures, as in 1024x576; repeat for several sizes. Default: the trained density."""
+    seed: int | None = None
+    """The seed (0 if neither this nor --seeds is given)."""
+    seeds: str | None = None
+    """Several seeds, as in 0-63 or 1,5,9."""
+    window: str | None = None
+    """Region to look at: top,left,bottom,right as fractions of the frame."""
+    fit: Fit = "fit"
+    """Where aspects differ: "fit" shows more canvas, "fill" less frame, "stretch" squeezes."""
+    steps: int = 20
+    """Solver steps."""
+    guidance: float = 1.5
+    """1 is off; more exaggerates the label."""
+    sampler: Literal["ddim", "heun", "dpmpp"] = "dpmpp"
+    """The solver."""
+    eta: float = 0.0
+    """Fresh noise per step with ddim, 0 to 1."""
+    out: Path = Path("out")
+    """Folder for the pictures."""
+    grid: bool = False
+    """One sheet per size instead of single files: a row per label, a column per seed."""
+    fields: bool = False
+    """Also write each function to a file that `s2id render` draws at any size."""
+    max_pixels: int = MAX_PIXELS
+    """Refuse larger pictures."""
+    device: str = "cpu"
+    """Where to compute: cpu, cuda, mps."""
+
+
+@dataclass(frozen=True)
+class Render:
+    """Draw a field file at any size; no model is needed."""
+
+    field: tyro.conf.Positional[Path]
+    """File that `s2id sample --fields` wrote."""
+    size: tyro.conf.UseAppendAction[tuple[str, ...]]
+    """Height x width of the picture, as in 1024x576; repeat for several sizes."""
+    window: str | None = None
+    """Region to look at: top,left,bottom,right as fractions of the frame."""
+    fit: Fit = "fit"
+    """Where aspects differ: "fit" shows more canvas, "fill" less frame, "stretch" squeezes."""
+    out: Path | None = None
+    """Folder for the pictures; the field's own if not given."""
+    max_pixels: int = MAX_PIXELS
+    """Refuse larger pictures."""
+
+
+@dataclass(frozen=True)
+class Info:
+    """Say what a model's weights are, as JSON."""
+
+    weights: tyro.conf.Positional[str]
+    """A bundled model's name, a .safetensors file, a folder that holds one, or a Hub repository."""
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train a model: `s2id train PRESET`, then --help for what the preset sets."""
+
+    data: Path | None = None
+    """Folder of the data: standard idx files, or images in a subfolder per class. MNIST is found or downloaded."""
+    out: Path = Path("out/run")
+    """Run folder: checkpoints, metrics, sample grids, the model."""
+    resume: str | None = None
+    """"latest", or one of the run's checkpoint folders."""
+    dry_run: bool = False
+    """Print the resolved run as JSON and stop."""
+    train: tyro.conf.OmitArgPrefixes[TrainConfig] = field(default_factory=TrainConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+
+
+Command = (
+    Annotated[Sample, tyro.conf.subcommand("sample")]
+    | Annotated[Render, tyro.conf.subcommand("render")]
+    | Annotated[Info, tyro.conf.subcommand("info")]
+    | Annotated[Train, tyro.conf.subcommand("train")]
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code is 0, 1 where training diverged, 2 for bad input, 130 where it was stopped."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        if words[:1] == ["train"] and words[1:2] and not words[1].startswith("-"):
+            return _train_preset(words[1], words[2:])
+        command: Sample | Render | Info | Train = tyro.cli(
+            Command,
+            args=words,
+            prog="s2id",
+            description="Trains on small images, draws at any size.",
+        )
+        match command:
+            case Sample():
+                return _sample(command)
+            case Render():
+                return _render(command)
+            case Info():
+                return _info(command)
+            case Train():
+                raise InputError(f"train needs a preset; choose {', '.join(PRESETS)}.")
+    except InputError as error:
+        print(f"s2id: {error}", file=sys.stderr)
+        return 2
+
+
+def parse_size(text: str) -> Size:
+    """Height and width from "HxW".
+
+    Raises:
+        InputError: It is nothing of the kind.
+    """
+    height, _, width = text.lower().partition("x")
+    if not (height.isdecimal() and width.isdecimal()):
+        raise InputError(f"size {text!r} is not HEIGHTxWIDTH in pixels; write it as in 1024x576.")
+    return int(height), int(width)
+
+
+def parse_window(text: str | None) -> Window | None:
+    """Top, left, bottom, right from four numbers with commas.
+
+    Raises:
+        InputError: It is nothing of the kind.
+    """
+    if text is None:
+        return None
+    try:
+        top, left, bottom, right = (float(part) for part in text.split(","))
+    except ValueError as error:
+        raise InputError(
+            f"window {text!r} is not top,left,bottom,right; write it as in 0.25,0.25,0.75,0.75."
+        ) from error
+    return top, left, bottom, right
+
+
+def parse_seeds(seed: int | None, seeds: str | None) -> list[int]:
+    """The seeds of --seed or --seeds.
+
+    Raises:
+        InputError: Both are given, or the text is no list or range.
+    """
+    if seeds is None:
+        return [seed or 0]
+    if seed is not None:
+        raise InputError("both --seed and --seeds are given; use one of them.")
+    chosen: list[int] = []
+    for part in seeds.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdecimal() or (dash and not (last.isdecimal() and int(first) <= int(last))):
+            raise InputError(f"seeds {seeds!r} is no list or range; write it as in 0-63 or 1,5,9.")
+        chosen += range(int(first), int(last or first) + 1)
+    return chosen
+
+
+def _sample(command: Sample) -> int:
+    sizes = [parse_size(text) for text in command.size]
+    seeds, window = parse_seeds(command.seed, command.seeds), parse_window(command.window)
+    import torch
+    from tqdm import tqdm
+
+    from s2id.checkpoint import load
+    from s2id.compose import label_index, sample
+    from s2id.coords import view
+    from s2id.field import check_pixels
+    from s2id.images import tile, write
+
+    model = load(command.weights, _device(command.device))
+    for size in sizes:
+        view(size, window=window, fit=command.fit)
+        check_pixels(size, command.max_pixels)
+    sizes = sizes or [(model.card.density, model.card.density)]
+    labels = _labels(command.label, model.card.labels, model.config.classes)
+    jobs = [(label, seed) for label in labels for seed in seeds]
+    for label in labels:
+        label_index(model, label)
+    _writable(command.out)
+    sheets: dict[Size, list[torch.Tensor]] = {size: [] for size in sizes}
+    written: list[Path] = []
+    composing = rendering = 0.0
+    with tqdm(total=len(jobs), unit="field", disable=len(jobs) < 2, leave=False) as bar:
+        for first in range(0, len(jobs), _BATCH):
+            part = jobs[first : first + _BATCH]
+            start = time.perf_counter()
+            drawn = sample(
+                model,
+                [label for label, _ in part],
+                [seed for _, seed in part],
+                steps=command.steps,
+                guidance=command.guidance,
+                sampler=command.sampler,
+                eta=command.eta,
+            )
+            composing += time.perf_counter() - start
+            start = time.perf_counter()
+            for (label, seed), one in zip(part, drawn, strict=True):
+                stem = f"seed{seed}" if label is None else f"label{label}-seed{seed}"
+                if command.fields:
+                    written.append(command.out / f"{stem}.safetensors")
+                    one.save(written[-1])
+                for size in sizes:
+                    if command.grid:
+                        sheets[size].append(one.render(size, window, command.fit, command.max_pixels)[0].cpu())
+                    else:
+                        written.append(command.out / f"{stem}-{_suffix(size, window)}.png")
+                        one.write(written[-1], size, window, command.fit, command.max_pixels)
+                bar.update()
+            rendering += time.perf_counter() - start
+    for size, pictures in sheets.items():
+        if pictures:
+            written.append(command.out / f"grid-{_suffix(size, window)}.png")
+            write(written[-1], tile(torch.stack(pictures), len(seeds)))
+    print(f"composed {len(jobs)} in {composing:.2f} s, rendered and wrote in {rendering:.2f} s")
+    _name(written)
+    return 0
+
+
+def _render(command: Render) -> int:
+    sizes = [parse_size(text) for text in command.size]
+    if not sizes:
+        raise InputError("render needs a size; give --size HEIGHTxWIDTH.")
+    from s2id.field import Field
+
+    one = Field.load(command.field)
+    folder = command.out or command.field.parent
+    _writable(folder)
+    written = []
+    for size in sizes:
+        window = parse_window(command.window)
+        written.append(folder / f"{command.field.stem}-{_suffix(size, window)}.png")
+        one.write(written[-1], size, window, command.fit, command.max_pixels)
+    _name(written)
+    return 0
+
+
+def _info(command: Info) -> int:
+    from s2id.checkpoint import checksum, load
+
+    model = load(command.weights)
+    state = model.network.state_dict()
+    facts = {
+        "weights": command.weights,
+        "parameters": sum(p.numel() for p in model.network.parameters()),
+        "sha256": checksum(state),
+        "card": to_dict(model.card),
+        "config": to_dict(model.config),
+    }
+    print(json.dumps(facts, indent=2))
+    return 0
+
+
+def _train_preset(name: str, words: list[str]) -> int:
+    if name not in PRESETS:
+        near = get_close_matches(name, PRESETS, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"choose {', '.join(PRESETS)}."
+        raise InputError(f"there is no preset {name!r}; {hint}")
+    preset = PRESETS[name]
+    default = Train(out=Path("out") / name, train=preset.train, model=preset.model)
+    command = tyro.cli(Train, args=words, prog=f"s2id train {name}", default=default)
+    preset = replace(preset, train=command.train, model=command.model)
+    if command.dry_run:
+        run = {"preset": name, "data": preset.data, "folder": str(command.data) if command.data else None}
+        print(json.dumps({**run, "out": str(command.out), **to_dict(preset)}, indent=2))
+        return 0
+    return _train(preset, command)
+
+
+def _train(preset: Preset, command: Train) -> int:
+    import signal
+
+    from s2id.data import load
+    from s2id.train import DivergedError, Trainer, checkpoints, keep_memory, locked
+
+    keep_memory()
+    pictures = load(preset.data, command.data)
+    trainer = Trainer(preset, pictures, command.out)
+    main_process = trainer.accelerator.is_main_process
+    say = partial(print, flush=True) if main_process else (lambda *_, **__: None)
+    with locked(command.out) if main_process else nullcontext():
+        found = checkpoints(command.out)
+        if command.resume:
+            if command.resume == "latest" and not found:
+                raise InputError(f"{command.out} has no checkpoint to resume; start without --resume.")
+            trainer.resume(found[-1] if command.resume == "latest" else Path(command.resume))
+            say(f"resumed after {trainer.images_seen:,} images")
+        elif found:
+            raise InputError(f"{command.out} already holds a run; go on with --resume latest, or choose another --out.")
+        say(pictures)
+        for lost in pictures.skipped:
+            say(f"skipped: {lost}")
+        before = {s: signal.signal(s, lambda *_: trainer.stop()) for s in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            for _ in _follow(trainer, trainer.run(), command) if main_process else trainer.run():
+                pass
+        except DivergedError as error:
+            say(f"s2id: {error}", file=sys.stderr)
+            return 1
+        finally:
+            for which, handler in before.items():
+                signal.signal(which, handler)
+        if trainer.done < 1:
+            say(f"stopped after {trainer.images_seen:,} images; go on with --resume latest --out {command.out}")
+            return 130
+        if main_process:
+            trainer.result().save_pretrained(command.out / "model")
+            say(f"trained on {trainer.images_seen:,} images; the model is {command.out / 'model'}")
+    return 0
+
+
+def _follow(trainer: "Trainer", run: "Iterator[Progress]", command: Train) -> "Iterator[Progress]":
+    """The run, with a bar, metrics as JSON lines, sample grids, and TensorBoard where asked."""
+    from tqdm import tqdm
+
+    config = command.train
+    board = _board(command.out) if config.tensorboard else None
+    drawn = time.monotonic()
+    metrics = open(command.out / "metrics.jsonl", "a", encoding="utf-8")  # noqa: SIM115
+    with metrics, tqdm(total=100, unit="%", bar_format="{l_bar}{bar}| {elapsed}<{postfix}") as bar:
+        for progress in run:
+            metrics.write(json.dumps(to_dict(progress)) + "\n")
+            metrics.flush()
+            bar.n = round(100 * progress.done, 1)
+            left = time.strftime("%H:%M:%S", time.gmtime(max(0.0, progress.seconds_left)))
+            bar.set_postfix_str(
+                f"{left}, loss {progress.loss:.4f}, lr {progress.lr:.1e}, {progress.images_per_second:.0f} images/s"
+            )
+            if board is not None:
+                for name in ("loss", "lr", "gradient_norm", "images_per_second"):
+                    board.add_scalar(name, getattr(progress, name), progress.images_seen)
+            last = progress.done >= 1
+            if config.sample_minutes and (last or time.monotonic() - drawn > 60 * config.sample_minutes):
+                _draw_sheet(trainer, command.out / "samples" / f"{progress.images_seen:012d}.png")
+                drawn = time.monotonic()
+            yield progress
+
+
+def _draw_sheet(trainer: "Trainer", path: Path) -> None:
+    """Eight fixed seeds of every class (of at most ten) at the trained density."""
+    from s2id.compose import sample
+    from s2id.images import tile, write
+
+    model = trainer.result()
+    labels: list[int | None] = list(range(min(10, model.config.classes))) or [None]
+    side = model.card.density
+    drawn = sample(model, [label for label in labels for _ in range(8)], list(range(8)) * len(labels), guidance=1.0)
+    write(path, tile(drawn.render((side, side)), 8))
+
+
+def _board(folder: Path) -> Any:  # noqa: ANN401  (an optional package's class)
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise InputError("--tensorboard needs TensorBoard; pip install 's2id[track]' brings it.") from error
+    return SummaryWriter(str(folder / "tensorboard"))
+
+
+def _labels(text: str, names: Sequence[str], classes: int) -> list[str | None]:
+    if text == "none" or not classes:
+        return [None]
+    if text == "all":
+        return list(names) if names else [str(i) for i in range(classes)]
+    return [part.strip() for part in text.split(",")]
+
+
+def _device(name: str) -> str:
+    import torch
+
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"device {name!r} is not to be had on this machine; use --device cpu.") from error
+    return name
+
+
+def _suffix(size: Size, window: Window | None) -> str:
+    region = "" if window is None else "-window" + "_".join(f"{edge:g}" for edge in window)
+    return f"{size[0]}x{size[1]}{region}"
+
+
+def _writable(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".s2id-probe"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise InputError(f"{folder} cannot be written ({error.strerror}); choose another folder with --out.") from error
+
+
+def _name(written: Sequence[Path]) -> None:
+    shown = written if len(written) <= 20 else [*written[:20], f"... and {len(written) - 20} more"]
+    print("wrote", *shown, sep="\n  ")
