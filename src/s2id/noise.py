@@ -51,7 +51,7 @@ def noise_field(
         for points, pitch in ((grid.y, grid.cell[0]), (grid.x, grid.cell[1]))
     )
     scale = 1 / math.sqrt(grid.cell[0] * grid.cell[1])
-    sheets = [_sheet(rows, columns, _hash(np.array([seed, stream, c]).astype(np.uint64))) for c in range(channels)]
+    sheets = [_sheet(rows, columns, _hash(np.array([seed % 2**64, stream, c], np.uint64))) for c in range(channels)]
     noise = [np.diff(np.diff(sheet, axis=0), axis=1) * scale for sheet in sheets]
     return torch.from_numpy(np.stack(noise)).float()
 
@@ -69,7 +69,8 @@ def _schauder(points: _F64) -> tuple[_U64, _F64]:
         values.append((0.5 - np.abs(scaled - index - 0.5)) * 2 ** (-level / 2))
     leaf = u * 2**_LEVELS
     rest = leaf - np.floor(leaf)
-    names.append(np.round(u * 2**52).astype(np.uint64) + np.uint64(2**60))
+    # coarse enough that an edge has one name however it was computed, fine enough to tell all edges apart
+    names.append(np.round(u * 2**32).astype(np.uint64) + np.uint64(2**60))
     values.append(np.sqrt(rest * (1 - rest)) * 2 ** (-_LEVELS / 2))
     return np.stack(names, 1), np.stack(values, 1) * math.sqrt(2 * _REACH)
 
