@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import torch
 from huggingface_hub import PyTorchModelHubMixin, hf_hub_download
@@ -75,7 +75,7 @@ class S2ID(nn.Module, PyTorchModelHubMixin, library_name="s2id", tags=["diffusio
         token: str | bool | None,
         map_location: str = "cpu",
         **_: Any,  # noqa: ANN401  (the mixin passes what it read from config.json)
-    ) -> Self:
+    ) -> "S2ID":
         path = Path(model_id) / MODEL_FILE
         if not Path(model_id).is_dir():
             try:
@@ -98,7 +98,7 @@ class S2ID(nn.Module, PyTorchModelHubMixin, library_name="s2id", tags=["diffusio
         return cls._from_file(path).to(map_location)
 
     @classmethod
-    def _from_file(cls, path: Path) -> Self:
+    def _from_file(cls, path: Path) -> "S2ID":
         tensors, facts = read_tensors(path, _MODEL_FORMAT)
         model = cls(
             from_dict(ModelConfig, json.loads(facts["config"]), f"the config in {path}"),

@@ -8,7 +8,6 @@ import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Self
 
 import torch
 from jaxtyping import Float
@@ -141,7 +140,7 @@ class Field:
         write_tensors(Path(path), {"features": self.features.values, **head}, facts)
 
     @classmethod
-    def load(cls, path: Path | str) -> Self:
+    def load(cls, path: Path | str) -> "Field":
         """The field in a file.
 
         Raises:
