@@ -7,7 +7,7 @@ import os
 import struct
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -35,9 +35,10 @@ def read(path: Path, channels: int | None = None) -> UInt8[Tensor, "c h w"]:
     """
     try:
         with Image.open(path) as image:
-            grey = image.mode in ("1", "L", "I;16")
-            mode = _MODES[channels] if channels else ("L" if grey else "RGB")
-            pixels = np.array(image.convert(mode))
+            deep = image.mode.startswith("I;16")  # Pillow would clip these to bytes, not scale them
+            picture = Image.fromarray((np.array(image) / 257).round().astype(np.uint8)) if deep else image
+            mode = _MODES[channels] if channels else ("L" if picture.mode in ("1", "L") else "RGB")
+            pixels = np.array(picture.convert(mode))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise InputError(f"{path} cannot be read as a picture ({error}); replace or remove it.") from error
     return torch.from_numpy(pixels.reshape(*pixels.shape[:2], -1).copy()).permute(2, 0, 1)
@@ -104,12 +105,13 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             os.fsync(file.fileno())
         os.replace(partial, path)
     except OSError as error:
-        raise InputError(f"{path} cannot be written ({error.strerror}); choose another place.") from error
+        raise InputError(f"{path} cannot be written ({error.strerror or error}); choose another place.") from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # the folder may not exist
+            partial.unlink()
 
 
-def write_png(path: Path, size: Size, channels: int, strips: Iterable[UInt8[Tensor, "c rows w"]]) -> None:
+def write_png(path: Path, size: Size, channels: int, strips: Iterable[UInt8[Tensor, "c _ w"]]) -> None:
     """Write a picture that arrives as strips of rows; only one strip is in memory at a time.
 
     Pillow wants the whole picture first, hence the few lines of PNG here (PNG specification, 3rd edition).
