@@ -58,16 +58,17 @@ def spline_weights(position: Float[Tensor, " q"], width: float, count: int) -> F
         width: Width of the cells, in samples.
         count: Number of samples.
     """
-    first, last = (
-        math.floor(float(position.min()) - width / 2) - 2,
-        math.ceil(float(position.max()) + width / 2) + 2,
-    )
-    nodes = torch.arange(min(first, 0), max(last, count - 1) + 1, dtype=position.dtype, device=position.device)
-    u = position[:, None] - nodes
+    # beyond -1 and `count` the spline is constant: cells are cut a sample further out, to bound the nodes
+    start, stop = -2.0, count + 1.0
+    nodes = torch.arange(-4, count + 4, dtype=position.dtype, device=position.device)
+    low, high = position - width / 2, position + width / 2
     if width > 1e-3:
-        weights = (_quartic(u + width / 2) - _quartic(u - width / 2)) / width
+        inner = [edge.clamp(start, stop)[:, None] - nodes for edge in (low, high)]
+        weights = (_quartic(inner[1]) - _quartic(inner[0])) / width
+        weights[:, 0] += ((start - low) / width).clamp(0, 1)
+        weights[:, -1] += ((high - stop) / width).clamp(0, 1)
     else:  # the difference above would cancel; the mean over so thin a cell is its middle, to 1e-7
-        weights = _cubic(u)
+        weights = _cubic(position.clamp(start, stop)[:, None] - nodes)
     ends = nodes.long().clamp(0, count - 1).expand(len(position), -1)
     return torch.zeros(len(position), count, dtype=position.dtype, device=position.device).scatter_add(1, ends, weights)
 
