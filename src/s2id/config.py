@@ -34,15 +34,15 @@ class ModelConfig:
     """Colour channels of the data."""
     classes: int = 10
     """Labels the condition knows; 0 means unconditional."""
-    width: int = 192
+    width: int = 160
     """Channels of a token."""
     encoder_blocks: int = 3
     """Blocks run once per step."""
     decoder_blocks: int = 3
     """Blocks run once per condition."""
-    heads: int = 6
+    heads: int = 5
     """Attention heads; divides the width."""
-    expansion: int = 4
+    expansion: int = 3
     """Hidden channels of a feed-forward layer, in widths."""
     film_width: int = 64
     """Channels of the vector that modulates every block."""
@@ -93,11 +93,11 @@ class Card:
 class TrainConfig:
     """How a network is trained."""
 
-    images: int = 1_000_000
+    images: int = 600_000
     """Images to draw, over all processes."""
     minutes: float | None = None
     """Bound the run by time instead, with the learning rate's schedule fitted to it."""
-    batch: int = 128
+    batch: int = 64
     """Images per process and forward pass."""
     accumulate: int = 1
     """Forward passes per optimiser step."""
@@ -115,14 +115,15 @@ class TrainConfig:
     """Decay of the weights' moving average per step, reached by a warm-up."""
     drop_label: float = 0.1
     """Share of images trained without their label."""
-    densities: tuple[int, ...] = (28,)
-    """State densities (samples along the long side), one drawn per batch; multiples of the patch."""
-    density_weights: tuple[float, ...] = (1.0,)
+    densities: tuple[int, ...] = (24, 20, 28)
+    """State densities (samples along the long side), one drawn per batch; multiples of the patch. Sampling composes
+    on the first."""
+    density_weights: tuple[float, ...] = (0.9, 0.05, 0.05)
     """Share of the batches of each density."""
     supersample: tuple[int, ...] = (2, 4)
     """Head samples per target pixel side, one drawn per batch."""
-    queries: float = 1.0
-    """Head samples per state sample: targets are windows of as many pixels as this buys."""
+    queries: float = 1.4
+    """Head samples per state sample: targets are as many of the picture's pixels as this buys, evenly spread."""
     max_weight: float = 10.0
     """Bound of the loss weight 1 / sigma^2 (v-prediction's) in x-prediction."""
     seed: int = 0

@@ -1,18 +1,23 @@
 """The named runs, as values."""
 
+from dataclasses import replace
+
 from s2id.config import ModelConfig, Preset, TrainConfig
+
+_ONE_DENSITY = TrainConfig(densities=(8,), density_weights=(1.0,), queries=4.0, ema=0.999)
 
 PRESETS: dict[str, Preset] = {
     "mnist": Preset("mnist"),
     "fashion-mnist": Preset("fashion-mnist"),
+    "folder": Preset("folder", train=TrainConfig(densities=(32,), density_weights=(1.0,))),
     "digits": Preset(
         "digits",
-        ModelConfig(width=96, heads=4, encoder_blocks=2, decoder_blocks=2, patch=2, lattice=2, head_width=32),
-        TrainConfig(images=300_000, batch=64, densities=(8,), ema=0.999),
+        ModelConfig(width=96, heads=4, encoder_blocks=2, decoder_blocks=2, patch=2, head_width=32, lattice=2),
+        replace(_ONE_DENSITY, images=300_000),
     ),
     "tiny": Preset(
         "digits",
-        ModelConfig(width=16, heads=2, encoder_blocks=1, decoder_blocks=1, patch=2, lattice=2, head_width=8),
-        TrainConfig(images=640, batch=16, densities=(8,)),
+        ModelConfig(width=16, heads=2, encoder_blocks=1, decoder_blocks=1, patch=2, head_width=8, lattice=2),
+        replace(_ONE_DENSITY, images=640, batch=16),
     ),
 }

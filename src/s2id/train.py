@@ -88,19 +88,18 @@ def draw(pictures: Pictures, config: TrainConfig, model: ModelConfig, schedule: 
         target = eps if model.prediction == "eps" else alpha * eps - sigma * state
         return Batch(x_t, logsnr, label, extent(size), frame_grid((state.shape[2], state.shape[3])), 1, target)
     factor = config.supersample[int(torch.randint(len(config.supersample), (), generator=generator))]
-    window = target_window(size, state.shape[2] * state.shape[3] * config.queries / factor**2, generator)
-    return Batch(x_t, logsnr, label, extent(size), frame_grid(size).part(*window), factor, x[:, :, *window])
+    affordable = state.shape[2] * state.shape[3] * config.queries / factor**2
+    rows, columns = target_pixels(size, affordable, generator)
+    return Batch(x_t, logsnr, label, extent(size), frame_grid(size).part(rows, columns), factor, x[:, :, rows, columns])
 
 
-def target_window(size: tuple[int, int], pixels: float, generator: torch.Generator) -> tuple[slice, slice]:
-    """A random window of about `pixels` pixels with the picture's aspect; all of it if it is no larger."""
-    share = min(1.0, math.sqrt(pixels / (size[0] * size[1])))
-    slices = []
-    for side in size:
-        length = max(1, round(side * share))
-        start = int(torch.randint(side - length + 1, (), generator=generator))
-        slices.append(slice(start, start + length))
-    return slices[0], slices[1]
+def target_pixels(size: tuple[int, int], pixels: float, generator: torch.Generator) -> tuple[slice, slice]:
+    """Every n-th row and column from a random start: about `pixels` pixels, spread over the whole picture."""
+    stride = max(1, round(math.sqrt(size[0] * size[1] / pixels)))
+    rows, columns = (
+        slice(int(torch.randint(min(stride, side), (), generator=generator)), None, stride) for side in size
+    )
+    return rows, columns
 
 
 def stream(*key: int) -> int:

@@ -1,0 +1,43 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DATA ?= data
+
+.PHONY: demo test test-slow train lint format clean
+
+demo: $(VENV)/.core  ## draw digits at several sizes from the bundled weights
+	$(BIN)/s2id sample mnist --label all --seeds 0-9 --size 28x28 --grid --out demo
+	$(BIN)/s2id sample mnist --label 7 --seed 0 --fields --out demo \
+	  --size 28x28 --size 61x37 --size 1024x1024 --size 1024x576
+	$(BIN)/s2id render demo/label7-seed0.safetensors --size 512x512 --window 0.25,0.5,0.265625,0.515625
+	@echo "the pictures:"; ls demo/*.png
+
+test: $(VENV)/.dev  ## all fast tests
+	$(BIN)/pytest
+
+test-slow: $(VENV)/.dev  ## the tests that take minutes
+	$(BIN)/pytest -m slow
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+train: $(VENV)/.core  ## the shipped MNIST model, from scratch
+	bash runs/train_mnist.sh $(DATA)
+
+clean:
+	rm -rf $(VENV) demo out
+
+$(VENV)/.core: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q -c constraints.txt -e .
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.core
+	$(BIN)/pip install -q -c constraints.txt -e '.[dev]'
+	touch $@

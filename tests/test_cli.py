@@ -1,0 +1,218 @@
+"""The command line: what it writes, and one clear sentence with exit code 2 for bad input."""
+
+import json
+import pickle
+import subprocess
+import sys
+
+import pytest
+import torch
+from PIL import Image
+
+from s2id.checkpoint import S2ID
+from s2id.cli import main, parse_seeds, parse_size, parse_window
+from s2id.config import Card, InputError, ModelConfig
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """A small model that was never trained: its pictures are noise, and as good as any for files and names."""
+    torch.manual_seed(0)
+    config = ModelConfig(width=16, heads=2, encoder_blocks=1, decoder_blocks=1, patch=2, lattice=2, head_width=8)
+    model = S2ID(config, Card("noise", 8, tuple("0123456789")))
+    path = tmp_path_factory.mktemp("weights") / "model.safetensors"
+    model.save(path)
+    return path
+
+
+def run(capsys, *words):
+    code = main([str(w) for w in words])
+    return code, *capsys.readouterr()
+
+
+def refused(capsys, *words):
+    """The sentence of a refusal: one line, exit code 2."""
+    code, _, err = run(capsys, *words)
+    assert code == 2
+    assert err.startswith("s2id: ") and err.count("\n") == 1, err
+    return err
+
+
+def test_files_carry_label_seed_and_size(weights, tmp_path, capsys):
+    out = tmp_path / "new" / "folder"
+    code, said, _ = run(
+        capsys, "sample", weights, "--label", "7", "--seed", 3, "--size", "32x18", "--size", "8x8", "--steps", 2,
+        "--out", out, "--fields",
+    )  # fmt: skip
+    assert code == 0
+    assert sorted(p.name for p in out.iterdir()) == [
+        "label7-seed3-32x18.png", "label7-seed3-8x8.png", "label7-seed3.safetensors",
+    ]  # fmt: skip
+    assert Image.open(out / "label7-seed3-32x18.png").size == (18, 32)
+    assert all(p.name in said for p in out.iterdir())
+
+
+def test_all_labels_and_seeds_make_one_sheet(weights, tmp_path, capsys):
+    code, *_ = run(capsys, "sample", weights, "--seeds", "0-2", "--grid", "--steps", 2, "--out", tmp_path)
+    assert code == 0
+    assert Image.open(tmp_path / "grid-8x8.png").size == (3 * 9 - 1, 10 * 9 - 1)
+
+
+def test_a_picture_does_not_depend_on_what_is_drawn_beside_it(weights, tmp_path, capsys):
+    for name, words in {"many": ("--seeds", "0-4"), "one": ("--label", "4", "--seed", "3")}.items():
+        assert run(capsys, "sample", weights, *words, "--steps", 3, "--out", tmp_path / name)[0] == 0
+    many, one = (list(Image.open(tmp_path / n / "label4-seed3-8x8.png").tobytes()) for n in ("many", "one"))
+    assert max(abs(a - b) for a, b in zip(many, one, strict=True)) <= 1
+
+
+def test_a_field_file_is_rendered_without_its_model(weights, tmp_path, capsys):
+    run(capsys, "sample", weights, "--label", 2, "--size", "40x40", "--steps", 2, "--out", tmp_path, "--fields")
+    field = tmp_path / "label2-seed0.safetensors"
+    code, said, _ = run(capsys, "render", field, "--size", "40x40", "--out", tmp_path / "again")
+    assert code == 0 and "label2-seed0-40x40.png" in said
+    a, b = (p / "label2-seed0-40x40.png" for p in (tmp_path, tmp_path / "again"))
+    assert a.read_bytes() == b.read_bytes()
+    assert run(capsys, "render", field, "--size", "9x9", "--window", "0.25,0.25,0.5,0.5")[0] == 0
+    assert (tmp_path / "label2-seed0-9x9-window0.25_0.25_0.5_0.5.png").is_file()
+
+
+def test_info_says_what_weights_are(weights, capsys):
+    code, said, _ = run(capsys, "info", weights)
+    facts = json.loads(said)
+    assert code == 0
+    assert facts["card"]["density"] == 8 and facts["config"]["width"] == 16 and len(facts["sha256"]) == 64
+
+
+@pytest.mark.parametrize("size", ["1x1", "1x4096"])
+def test_thin_and_tiny_pictures_work(weights, tmp_path, capsys, size):
+    assert run(capsys, "sample", weights, "--label", 1, "--size", size, "--steps", 1, "--out", tmp_path)[0] == 0
+    assert Image.open(tmp_path / f"label1-seed0-{size}.png").size == parse_size(size)[::-1]
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--size", "0x5"], "size 0x5 is empty"),
+        (["--size=-5x5"], "'-5x5' is not HEIGHTxWIDTH"),
+        (["--size", "big"], "'big' is not HEIGHTxWIDTH"),
+        (["--size", "100000x100000"], "limit is 134,217,728; choose a smaller size or raise max_pixels"),
+        (["--label", "10"], "label '10' is none of this model's; choose one of 0, 1"),
+        (["--label", "cat"], "label 'cat' is none of this model's"),
+        (["--window", "0.5,0.5,0.2,0.9"], "is no region of the frame"),
+        (["--window", "0,0,1,1.5"], "is no region of the frame"),
+        (["--window", "nan,0,1,1"], "is no region of the frame"),
+        (["--window", "left"], "window 'left' is not top,left,bottom,right"),
+        (["--seeds", "9-3"], "seeds '9-3' is no list or range"),
+        (["--seeds", "1", "--seed", "2"], "use one of them"),
+        (["--steps", "0"], "steps is 0"),
+        (["--eta", "1"], "eta 1 works with the ddim sampler only"),
+        (["--sampler", "ddim", "--eta", "2"], "eta is 2; it must lie between 0 and 1"),
+        (["--device", "cuda:99"], "device 'cuda:99' is not to be had"),
+    ],
+)
+def test_bad_arguments_are_refused_before_anything_is_written(weights, tmp_path, capsys, words, sentence):
+    out = tmp_path / "out"
+    assert sentence in refused(capsys, "sample", weights, "--label", "1", "--out", out, *words) or words[0] == "--label"
+    if words[0] == "--label":
+        assert sentence in refused(capsys, "sample", weights, "--out", out, *words)
+    assert not list(out.glob("*.png"))
+
+
+def test_an_unwritable_folder_is_refused(weights, tmp_path, capsys):
+    (tmp_path / "file").write_text("in the way")
+    assert "cannot be written" in refused(capsys, "sample", weights, "--out", tmp_path / "file" / "below")
+
+
+def test_unknown_weights_are_refused_with_a_suggestion(capsys):
+    assert "did you mean mnist?" in refused(capsys, "sample", "mnit", "--label", "1")
+    assert "no such file" in refused(capsys, "info", "nowhere/model.safetensors")
+
+
+def test_pickles_are_refused_unread(tmp_path, capsys):
+    class Trap:
+        def __reduce__(self):
+            return (pytest.fail, ("the pickle was loaded",))
+
+    for name in ("model.pt", "renamed.safetensors"):
+        (tmp_path / name).write_bytes(pickle.dumps(Trap()))
+        assert "pickle" in refused(capsys, "info", tmp_path / name)
+
+
+def test_truncated_and_altered_weights_are_refused(weights, tmp_path, capsys):
+    raw = weights.read_bytes()
+    (tmp_path / "short.safetensors").write_bytes(raw[:-100])
+    assert "is no complete .safetensors file" in refused(capsys, "info", tmp_path / "short.safetensors")
+    changed = bytearray(raw)
+    changed[-1] ^= 1
+    (tmp_path / "changed.safetensors").write_bytes(changed)
+    assert "was altered" in refused(capsys, "info", tmp_path / "changed.safetensors")
+
+
+def test_weights_are_no_field_and_a_field_is_no_weights(weights, tmp_path, capsys):
+    assert "has format 's2id-model-1', not 's2id-field-1'" in refused(capsys, "render", weights, "--size", "8x8")
+    run(capsys, "sample", weights, "--label", 1, "--steps", 1, "--fields", "--out", tmp_path)
+    assert "has format 's2id-field-1'" in refused(capsys, "info", tmp_path / "label1-seed0.safetensors")
+
+
+def test_unknown_presets_are_refused_with_a_suggestion(capsys):
+    assert "there is no preset 'minst'; did you mean mnist?" in refused(capsys, "train", "minst")
+    assert "train needs a preset" in refused(capsys, "train")
+
+
+def test_missing_data_names_the_files_to_bring(tmp_path, capsys):
+    said = refused(capsys, "train", "mnist", "--data", tmp_path, "--out", tmp_path / "run")
+    assert "train-images-idx3-ubyte.gz" in said
+
+
+def test_a_dry_run_prints_the_resolved_run(tmp_path, capsys):
+    code, said, _ = run(
+        capsys, "train", "mnist", "--dry-run", "--minutes", 3, "--model.width", 80, "--out", tmp_path / "r"
+    )
+    resolved = json.loads(said)
+    assert code == 0 and not (tmp_path / "r").exists()
+    assert resolved["train"]["minutes"] == 3 and resolved["model"]["width"] == 80 and resolved["preset"] == "mnist"
+
+
+def test_a_preset_trains_to_a_model_that_samples(tmp_path, capsys):
+    out = tmp_path / "run"
+    code, said, _ = run(capsys, "train", "tiny", "--cpu", "--images", 64, "--out", out)
+    assert code == 0 and "1437 grey images" in said and str(out / "model") in said
+    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert [line["images_seen"] for line in lines] == [16, 32, 48, 64]
+    assert Image.open(next((out / "samples").iterdir())).size == (8 * 9 - 1, 10 * 9 - 1)
+    assert run(capsys, "sample", out / "model", "--label", 3, "--steps", 2, "--out", tmp_path / "drawn")[0] == 0
+    assert "already holds a run" in refused(capsys, "train", "tiny", "--cpu", "--images", 64, "--out", out)
+
+
+def test_pictures_in_folders_train(tmp_path, capsys):
+    for i in range(6):
+        folder = tmp_path / "data" / ("cat" if i % 2 else "dog")
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (20 + i % 3, 16), (40 * i, 99, 9)).save(folder / f"{i}.png")
+    (tmp_path / "data" / "cat" / "broken.png").write_bytes(b"")
+    words = ["train", "folder", "--data", tmp_path / "data", "--cpu", "--images", 8, "--batch", 4, "--densities", 16]
+    small = ["--density-weights", 1, "--model.width", 16, "--model.heads", 2, "--out", tmp_path / "run"]
+    code, said, _ = run(capsys, *words, *small)
+    assert code == 0
+    assert "6 RGB images" in said and "skipped: " in said and "broken.png" in said
+    assert run(capsys, "sample", tmp_path / "run" / "model", "--label", "cat", "--steps", 1, "--out", tmp_path)[0] == 0
+    assert (tmp_path / "labelcat-seed0-16x16.png").is_file()
+
+
+def test_help_does_not_import_torch():
+    script = "import sys, s2id.cli\ntry: s2id.cli.main(['train', 'mnist', '--help'])\nexcept SystemExit: pass\n"
+    check = script + "assert 'torch' not in sys.modules and 'numpy' not in sys.modules"
+    subprocess.run([sys.executable, "-c", check], check=True, capture_output=True)
+
+
+def test_unknown_flags_exit_with_2():
+    with pytest.raises(SystemExit) as exit_:
+        main(["sample", "--no-such-flag"])
+    assert exit_.value.code == 2
+
+
+def test_seed_lists_and_ranges_parse():
+    assert parse_seeds(None, None) == [0] and parse_seeds(5, None) == [5]
+    assert parse_seeds(None, "0-3,9") == [0, 1, 2, 3, 9]
+    with pytest.raises(InputError):
+        parse_window("1,2,3")

@@ -1,0 +1,253 @@
+"""Training resumes to the bit, stops without loss, and says what went wrong."""
+
+import errno
+import json
+import math
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import pytest
+import torch
+
+from s2id import train
+from s2id.checkpoint import load as load_model
+from s2id.config import InputError
+from s2id.coords import frame_grid
+from s2id.data import load
+from s2id.images import resize, to_float
+from s2id.presets import PRESETS
+from s2id.schedule import Schedule
+from s2id.train import DivergedError, Trainer, checkpoints, draw, learning_rate, locked, stream, target_pixels
+
+
+def tiny(folder, **changes):
+    preset = PRESETS["tiny"]
+    settings = {"images": 160, "cpu": True, **changes}
+    return Trainer(replace(preset, train=replace(preset.train, **settings)), load("digits"), folder)
+
+
+def weights(trainer):
+    return {k: v.clone() for k, v in trainer._state().items()}
+
+
+def assert_same(a, b):
+    assert a.keys() == b.keys()
+    assert all(torch.equal(a[k], b[k]) for k in a), [k for k in a if not torch.equal(a[k], b[k])]
+
+
+def test_resuming_equals_not_stopping_to_the_bit(tmp_path):
+    straight = tiny(tmp_path / "a")
+    losses = [p.loss for p in straight.run()]
+    first = tiny(tmp_path / "b")
+    resumed_losses = []
+    for progress in first.run():
+        resumed_losses.append(progress.loss)
+        if progress.step == 4:
+            first.stop()
+    second = tiny(tmp_path / "b")
+    second.resume(checkpoints(tmp_path / "b")[-1])
+    assert second.images_seen == 64
+    resumed_losses += [p.loss for p in second.run()]
+    assert resumed_losses == losses
+    assert_same(weights(second), weights(straight))
+    assert int(second.average.n_averaged) == int(straight.average.n_averaged)
+
+
+def s2id(*words, processes=1, **options):
+    command = [sys.executable, "-m", "s2id", *words]
+    if processes > 1:
+        command[1:1] = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, capture_output=True, text=True, env=env, timeout=300, **options)
+
+
+def test_two_processes_resume_to_the_bit(tmp_path):
+    words = "train", "tiny", "--cpu", "--images", "256", "--batch", "8", "--checkpoint-images", "128", "--keep", "9"
+    whole = s2id(*words, "--out", str(tmp_path / "a"), processes=2)
+    assert whole.returncode == 0, whole.stderr
+    half = tmp_path / "b" / "checkpoints" / "000000000128"
+    shutil.copytree(tmp_path / "a" / "checkpoints" / half.name, half)
+    rest = s2id(*words, "--out", str(tmp_path / "b"), "--resume", "latest", processes=2)
+    assert rest.returncode == 0, rest.stderr
+    assert "resumed after 128 images" in rest.stdout
+    final = "checkpoints/000000000256/training.safetensors"
+    assert (tmp_path / "a" / final).read_bytes() == (tmp_path / "b" / final).read_bytes()
+
+
+def test_an_interrupt_leaves_a_checkpoint_to_go_on_from(tmp_path):
+    out = tmp_path / "run"
+    words = [sys.executable, "-m", "s2id", "train", "tiny", "--cpu", "--images", "1000000", "--out", str(out)]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    deadline = time.monotonic() + 120
+    while not ((out / "metrics.jsonl").is_file() and (out / "metrics.jsonl").read_text().count("\n") > 2):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "go on with --resume latest" in said
+    seen = json.loads((checkpoints(out)[-1] / "run.json").read_text())["step"] * 16
+    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert lines[-1]["images_seen"] == seen
+    assert s2id("train", "tiny", "--cpu", "--images", "1000000", "--out", str(out)).returncode == 2, "overwrote a run"
+    more = s2id("train", "tiny", "--cpu", "--images", str(seen + 32), "--out", str(out), "--resume", "latest")
+    assert more.returncode == 0, more.stderr
+    assert load_model(out / "model").card.images_seen == seen + 32
+
+
+def test_a_loss_that_is_no_number_stops_and_keeps_the_last_checkpoint(tmp_path, monkeypatch):
+    trainer = tiny(tmp_path, checkpoint_images=32)
+    run = trainer.run()
+    for _ in range(5):
+        next(run)
+    good = weights(trainer)
+    monkeypatch.setattr(train, "loss", lambda *_: torch.tensor(math.nan, requires_grad=True))
+    with pytest.raises(DivergedError, match="the loss is nan after 80 images; the last good checkpoint is kept"):
+        next(run)
+    assert_same(weights(trainer), good)
+    fresh = tiny(tmp_path)
+    fresh.resume(checkpoints(tmp_path)[-1])
+    assert fresh.images_seen == 64
+
+
+def test_a_full_disk_leaves_the_previous_checkpoint(tmp_path, monkeypatch):
+    trainer = tiny(tmp_path)
+    run = trainer.run()
+    next(run)
+    trainer.save()
+    next(run)
+
+    def full(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(InputError, match="cannot be written .No space left on device."):
+            trainer.save()
+    assert [p.name for p in (tmp_path / "checkpoints").iterdir()] == ["000000000016"]
+    fresh = tiny(tmp_path)
+    fresh.resume(checkpoints(tmp_path)[-1])
+    assert fresh.step == 1
+
+
+def test_a_run_folder_has_one_run(tmp_path):
+    with locked(tmp_path), pytest.raises(InputError, match="in use by another run"), locked(tmp_path):
+        pass
+    with locked(tmp_path):
+        pass
+
+
+def test_only_the_newest_checkpoints_are_kept(tmp_path):
+    for _ in tiny(tmp_path, checkpoint_images=16, keep=3).run():
+        pass
+    assert [p.name for p in checkpoints(tmp_path)] == ["000000000128", "000000000144", "000000000160"]
+
+
+def test_a_checkpoint_of_another_network_or_batch_is_refused(tmp_path):
+    trainer = tiny(tmp_path)
+    trainer.save()
+    preset = replace(PRESETS["tiny"], model=replace(PRESETS["tiny"].model, width=32))
+    with pytest.raises(InputError, match="another network"):
+        Trainer(preset, load("digits"), tmp_path).resume(checkpoints(tmp_path)[-1])
+    with pytest.raises(InputError, match="same batch"):
+        tiny(tmp_path, batch=8).resume(checkpoints(tmp_path)[-1])
+    with pytest.raises(InputError, match="is no checkpoint"):
+        tiny(tmp_path).resume(tmp_path / "nowhere")
+
+
+def test_training_learns_and_its_average_samples(tmp_path):
+    trainer = tiny(tmp_path, images=6400, lr=3e-3)
+    losses = [p.loss for p in trainer.run()]
+    assert sum(losses[-20:]) < 0.7 * sum(losses[:20])
+    model = trainer.result()
+    assert model.card.images_seen == 6400 and model.card.density == 8 and model.card.data == "digits"
+
+
+def test_a_run_of_minutes_ends_with_its_schedule_done(tmp_path):
+    progress = list(tiny(tmp_path, minutes=0.02).run())
+    assert progress[-1].done == 1
+    assert progress[-1].lr < 0.5 * max(p.lr for p in progress)
+    assert all(a.done < b.done for a, b in zip(progress[:-1], progress[1:], strict=True))
+
+
+def test_accumulated_batches_count_as_one_step(tmp_path):
+    progress = list(tiny(tmp_path, accumulate=2).run())
+    assert len(progress) == 5 and progress[-1].images_seen == 160
+
+
+@pytest.mark.parametrize("precision", ["no", "bf16"])
+@pytest.mark.parametrize("attention", ["full", "axial"])
+def test_every_precision_and_attention_trains(tmp_path, precision, attention):
+    preset = PRESETS["tiny"]
+    settings = replace(preset.train, images=48, precision=precision, cpu=True)
+    trainer = Trainer(
+        replace(preset, model=replace(preset.model, attention=attention), train=settings), load("digits"), tmp_path
+    )
+    assert all(math.isfinite(p.loss) for p in trainer.run())
+
+
+@pytest.mark.parametrize("prediction", ["eps", "v"])
+def test_the_target_of_eps_and_v_is_their_definition(prediction):
+    preset = PRESETS["tiny"]
+    model = replace(preset.model, prediction=prediction)
+    pictures, schedule = load("digits"), Schedule()
+    batch = draw(pictures, preset.train, model, schedule, 5)
+    clean = draw(pictures, replace(preset.train, supersample=(1,), queries=100.0), preset.model, schedule, 5)
+    assert torch.equal(batch.x_t, clean.x_t)
+    alpha, sigma = (
+        batch.logsnr.sigmoid().sqrt()[:, None, None, None],
+        (-batch.logsnr).sigmoid().sqrt()[:, None, None, None],
+    )
+    eps = (batch.x_t - alpha * clean.target) / sigma
+    wanted = eps if prediction == "eps" else alpha * eps - sigma * clean.target
+    assert torch.allclose(batch.target, wanted, atol=2e-3)
+
+
+def test_targets_are_the_pictures_own_pixels_and_states_their_means():
+    pictures = load("digits")
+    config = replace(PRESETS["tiny"].train, densities=(4,), queries=1.0, supersample=(1,), drop_label=1.0)
+    model = replace(PRESETS["tiny"].model)
+    batch = draw(pictures, config, model, Schedule(bound=60.0), 0)
+    assert batch.x_t.shape[2:] == (4, 4) and (batch.label == -1).all()
+    assert batch.target.shape[2:] == (4, 4), "one query per state sample"
+    pitch = 1 / 8
+    rows = ((batch.grid.y + 0.5) / pitch - 0.5).round().long()
+    pixels, _ = train.batch_at(pictures, 0, config.batch, config.seed)
+    x = to_float(pixels)
+    columns = ((batch.grid.x + 0.5) / pitch - 0.5).round().long()
+    assert torch.equal(batch.target, x[:, :, rows][:, :, :, columns])
+    almost_clean = batch.logsnr > 8
+    assert torch.allclose(batch.x_t[almost_clean], resize(x, (4, 4))[almost_clean], atol=0.1)
+
+
+def test_target_pixels_cover_the_picture_evenly():
+    generator = torch.Generator().manual_seed(0)
+    hits = torch.zeros(28, 28)
+    for _ in range(400):
+        rows, columns = target_pixels((28, 28), 196, generator)
+        hits[rows, columns] += 1
+    assert hits.sum() == 400 * 196
+    assert hits.min() > 60 and hits.max() < 140
+    assert frame_grid((28, 28)).part(rows, columns).size == (14, 14)
+
+
+def test_streams_do_not_repeat():
+    keys = {stream(seed, number) for seed in range(20) for number in range(200)}
+    assert len(keys) == 4000 and min(keys) >= 0 and max(keys) < 2**63
+
+
+def test_the_learning_rate_warms_up_then_falls_to_its_end():
+    config = PRESETS["mnist"].train
+    assert learning_rate(config, 0) == 0
+    assert learning_rate(config, config.warmup) == pytest.approx(config.lr)
+    assert learning_rate(config, 1) == pytest.approx(config.final_lr)
+
+
+def test_densities_that_the_patch_does_not_divide_are_refused(tmp_path):
+    with pytest.raises(InputError, match="density 7 is no multiple of the patch 2"):
+        tiny(tmp_path, densities=(7,))

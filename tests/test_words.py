@@ -1,0 +1,55 @@
+"""What the words say is so: README's blocks run, its file map and the changelog agree with the code."""
+
+import re
+import shlex
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from s2id.cli import main
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+@pytest.mark.parametrize("code", blocks("python"))
+def test_python_in_readme_runs(code, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "README.md", "exec"), {})
+
+
+@pytest.mark.parametrize(
+    "line", [line for block in blocks("sh") for line in block.splitlines() if line.startswith("s2id")]
+)
+def test_commands_in_readme_run(line, tmp_path_factory, monkeypatch):
+    """In one folder, in order: later lines use what earlier ones wrote. Training is only resolved, not run."""
+    folder = tmp_path_factory.getbasetemp() / "readme"
+    folder.mkdir(exist_ok=True)
+    monkeypatch.chdir(folder)
+    words = shlex.split(line, comments=True)[1:]
+    assert main([*words, "--dry-run"] if words[0] == "train" else words) == 0
+
+
+def test_readme_maps_every_module():
+    modules = {p.name for p in (ROOT / "src" / "s2id").glob("*.py")} - {"__init__.py", "__main__.py"}
+    assert modules == set(re.findall(r"^\| `(\w+\.py)`", README, flags=re.MULTILINE))
+
+
+def test_the_changelogs_top_version_is_the_packages():
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), flags=re.MULTILINE).group(1) == version
+    assert f"version: {version}" in (ROOT / "CITATION.cff").read_text()
+
+
+def test_notation_names_exist():
+    """Every name in the first column of docs/notation.md is used in the code."""
+    code = "\n".join(p.read_text() for p in (ROOT / "src" / "s2id").glob("*.py"))
+    rows = re.findall(r"^\| ((?:`[^`]+`(?:, )?)+) \|", (ROOT / "docs" / "notation.md").read_text(), flags=re.MULTILINE)
+    names = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
+    assert len(names) > 15
+    assert [name for name in names if not re.search(rf"\b{name}\b", code)] == []
