@@ -1,0 +1,207 @@
+"""Parts of the network: what is read from splines and waves, and what attention may depend on."""
+
+import math
+
+import pytest
+import torch
+
+from conftest import enliven
+from s2id.layers import (
+    AxialAttention,
+    Block,
+    CrossAttention,
+    FullAttention,
+    fourier_features,
+    modulate,
+    normalise,
+    spline_weights,
+)
+
+WIDTHS = [1e-9, 5e-4, 0.01, 0.5, 1.0, 2.3, 9.0]
+
+
+def places(count, n=61):
+    return torch.linspace(-4, count + 3, n, dtype=torch.float64)
+
+
+def cubic_spline(u):
+    """The cubic B-spline as four convolved boxes say it (de Boor)."""
+    weight = torch.zeros_like(u)
+    for i in range(5):
+        weight = weight + (-1) ** i * math.comb(4, i) * (u + 2 - i).clamp(min=0) ** 3 / 6
+    return weight.where(u.abs() < 2, torch.zeros_like(u))
+
+
+def spline(x, samples):
+    """The spline through control samples whose outermost go on for ever."""
+    nodes = torch.arange(-10, len(samples) + 10, dtype=torch.float64)
+    held = samples[nodes.long().clamp(0, len(samples) - 1)]
+    return (cubic_spline(x[..., None] - nodes) * held).sum(-1)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_spline_weights_are_shares(width, count):
+    weights = spline_weights(places(count), width, count)
+    assert torch.allclose(weights.sum(1), torch.ones(61, dtype=torch.float64), atol=1e-12)
+    assert weights.min() > -1e-12
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_splines_reproduce_straight_lines_inside(width):
+    count = 24
+    position = torch.linspace(7, 16, 50, dtype=torch.float64)
+    line = 3 - 0.5 * torch.arange(count, dtype=torch.float64)
+    assert torch.allclose(spline_weights(position, width, count) @ line, 3 - 0.5 * position, atol=1e-10)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_cell_reads_the_mean_of_the_spline_over_it(width):
+    samples = torch.randn(5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    position = places(5, 25)
+    quadrature = (torch.arange(1000, dtype=torch.float64) + 0.5) / 1000 - 0.5
+    means = spline(position[:, None] + width * quadrature, samples).mean(1)
+    assert torch.allclose(spline_weights(position, width, 5) @ samples, means, atol=1e-6)
+
+
+def test_thin_cells_pass_into_points_without_a_step():
+    position = places(5, 501)
+    above, below = (spline_weights(position, width, 5) for width in (1.0000001e-3, 1e-3))
+    assert (above - below).abs().max() < 1e-7
+    assert torch.allclose(below, spline_weights(position, 0.0, 5), atol=1e-15)
+
+
+def test_far_outside_the_outermost_sample_is_read():
+    position = torch.tensor([-1e6, 1e6], dtype=torch.float64)
+    for width in (0.0, 0.5, 1000.0):
+        ends = torch.eye(4, dtype=torch.float64)[[0, 3]]
+        assert torch.allclose(spline_weights(position, width, 4), ends, atol=1e-12)
+    both = spline_weights(torch.tensor([1.5], dtype=torch.float64), 1e6, 4)
+    assert torch.allclose(both, torch.tensor([[0.5, 0, 0, 0.5]], dtype=torch.float64), atol=1e-5)
+
+
+def test_splines_are_mirror_symmetric_and_shift_with_the_samples():
+    position = places(6)
+    for width in (0.0, 0.7):
+        weights = spline_weights(position, width, 6)
+        assert torch.allclose(weights, spline_weights(5 - position, width, 6).flip(1), atol=1e-14)
+    inside = torch.linspace(3, 5, 21, dtype=torch.float64)
+    moved = spline_weights(inside + 2, 0.7, 12)[:, 2:]
+    assert torch.allclose(spline_weights(inside, 0.7, 10), moved, atol=1e-14)
+
+
+@pytest.mark.parametrize("cell", [0.0, 0.03, 0.25, 1.0])
+def test_fourier_features_are_means_over_the_cell(cell):
+    frequencies = math.pi * 2.0 ** torch.arange(-3, 8, dtype=torch.float64)
+    coords = torch.linspace(-0.5, 0.5, 17, dtype=torch.float64)
+    inside = coords[:, None, None] + cell * ((torch.arange(4000, dtype=torch.float64) + 0.5) / 4000 - 0.5)[:, None]
+    means = torch.cat([(inside * frequencies).sin().mean(1), (inside * frequencies).cos().mean(1)], -1)
+    assert torch.allclose(fourier_features(coords, cell, frequencies), means, atol=1e-4)
+
+
+def test_features_of_a_coarse_pixel_are_the_means_of_its_fine_ones():
+    frequencies = math.pi * 2.0 ** torch.arange(-3, 8, dtype=torch.float64)
+    coords = (torch.arange(24, dtype=torch.float64) + 0.5) / 24 - 0.5
+    fine = fourier_features(coords, 1 / 24, frequencies)
+    coarse = fourier_features(coords.reshape(8, 3).mean(1), 1 / 8, frequencies)
+    assert torch.allclose(fine.reshape(8, 3, -1).mean(1), coarse, atol=1e-12)
+
+
+@pytest.fixture
+def tokens():
+    return torch.randn(2, 3, 5, 8, generator=torch.Generator().manual_seed(0))
+
+
+def alive(module):
+    enliven(module)
+    return module.requires_grad_(False)
+
+
+@pytest.mark.parametrize("attention", [FullAttention, AxialAttention])
+@pytest.mark.parametrize("size", [(1, 1), (3, 5), (6, 2)])
+def test_both_attentions_take_a_grid_of_any_size(attention, size):
+    module = alive(attention(8, 2))
+    assert module(torch.randn(2, *size, 8)).shape == (2, *size, 8)
+
+
+@pytest.mark.parametrize("attention", [FullAttention, AxialAttention])
+def test_attention_keeps_pictures_apart(attention, tokens):
+    module = alive(attention(8, 2))
+    assert torch.allclose(module(tokens)[1:], module(tokens[1:]), atol=1e-6)
+
+
+def test_full_attention_is_softmax_attention(tokens):
+    module = alive(FullAttention(8, 2))
+    q, k, v = module.qkv(tokens.flatten(1, 2)).reshape(2, 15, 3, 2, 4).permute(2, 0, 3, 1, 4)
+    expected = module.out((torch.softmax(q @ k.mT / 2, -1) @ v).transpose(1, 2).reshape(2, 3, 5, 8))
+    assert torch.allclose(module(tokens), expected, atol=1e-5)
+
+
+def test_full_attention_knows_no_places(tokens):
+    module = alive(FullAttention(8, 2))
+    order = torch.randperm(15, generator=torch.Generator().manual_seed(0))
+    shuffled = tokens.flatten(1, 2)[:, order].reshape(2, 3, 5, 8)
+    assert torch.allclose(
+        module(shuffled).flatten(1, 2), module(tokens).flatten(1, 2)[:, order], atol=1e-5
+    )
+    assert torch.allclose(module(tokens.transpose(1, 2)), module(tokens).transpose(1, 2), atol=1e-5)
+
+
+def test_axial_attention_is_full_attention_of_every_row_plus_every_column(tokens):
+    module = alive(AxialAttention(8, 2))
+    rows = torch.cat([module.row(tokens[:, i : i + 1]) for i in range(3)], 1)
+    columns = torch.cat([module.column(tokens[:, :, i : i + 1]) for i in range(5)], 2)
+    assert torch.allclose(module(tokens), rows + columns, atol=1e-5)
+
+
+def test_axial_attention_on_one_row_attends_along_it_and_to_itself(tokens):
+    module = alive(AxialAttention(8, 2))
+    row = tokens[:, :1]
+    alone = module.column.out(module.column.qkv(row)[..., 16:])  # softmax over one token is 1
+    assert torch.allclose(module(row), module.row(row) + alone, atol=1e-5)
+
+
+def test_axial_attention_transposes_with_its_weights(tokens):
+    module, swapped = alive(AxialAttention(8, 2)), AxialAttention(8, 2)
+    swapped.row, swapped.column = module.column, module.row
+    assert torch.allclose(swapped(tokens.transpose(1, 2)), module(tokens).transpose(1, 2), atol=1e-5)
+
+
+def test_cross_attention_reads_the_condition_alone_and_in_any_order(tokens):
+    module = alive(CrossAttention(8, 2))
+    condition = torch.randn(2, 4, 8, generator=torch.Generator().manual_seed(1))
+    attended = module(tokens, condition)
+    assert torch.allclose(module(tokens, condition.flip(1)), attended, atol=1e-5)
+    assert torch.allclose(module(tokens[:, 1:2], condition), attended[:, 1:2], atol=1e-5)
+    one = module(tokens, condition[:, :1])
+    assert torch.allclose(one, module.out(module.kv(condition[:, :1])[..., 8:])[:, None].expand_as(one), atol=1e-5)
+
+
+def test_norms_act_on_each_token_by_itself(tokens):
+    normed = normalise(tokens)
+    assert torch.equal(normed[:, 1:, 2:], normalise(tokens[:, 1:, 2:]))
+    assert torch.allclose(normed.mean(-1), torch.zeros(2, 3, 5), atol=1e-6)
+    assert torch.allclose(normed.square().mean(-1), torch.ones(2, 3, 5), atol=1e-3)
+    zero = torch.zeros(2, 1, 1, 8)
+    assert torch.allclose(modulate(tokens, zero, zero), normed)
+
+
+@pytest.mark.parametrize("cross", [False, True])
+def test_a_fresh_block_is_the_identity_and_a_live_one_is_not(cross, tokens):
+    block = Block(8, 2, 2, 4, "full", cross).requires_grad_(False)
+    film, condition = torch.randn(2, 4), torch.randn(2, 3, 8)
+    assert torch.equal(block(tokens, film, condition), tokens)
+    assert not torch.allclose(alive(block)(tokens, film, condition), tokens, atol=0.1)
+
+
+def test_every_sublayer_of_a_block_hears_the_film(tokens):
+    block = alive(Block(8, 2, 2, 4, "axial", cross=True))
+    condition = torch.randn(2, 3, 8, generator=torch.Generator().manual_seed(1))
+    base = block(tokens, torch.zeros(2, 4), condition)
+    per_sublayer = block.film.out.bias.reshape(3, 3, 8)
+    for sublayer in per_sublayer:
+        for part in sublayer:
+            part += 0.5
+            assert not torch.allclose(block(tokens, torch.zeros(2, 4), condition), base, atol=1e-3)
+            part -= 0.5
+    assert torch.allclose(block(tokens, torch.zeros(2, 4), condition), base, atol=1e-6)
