@@ -203,9 +203,10 @@ class Network(nn.Module):
         tokens = encoded.tokens
         if label is None:
             label = torch.full((len(tokens),), NULL, device=tokens.device)
-        if label.numel() and not (NULL <= int(label.min()) and int(label.max()) < self.config.classes):
+        wrong = label[(label < NULL) | (label >= self.config.classes)]
+        if len(wrong):
             raise InputError(
-                f"label {int(label.max())} is none of this model's {self.config.classes} classes; "
+                f"label {int(wrong[0])} is none of this model's {self.config.classes} classes; "
                 f"choose 0 to {self.config.classes - 1}."
             )
         index = torch.where(label == NULL, self.config.classes, label)
@@ -239,8 +240,9 @@ class Network(nn.Module):
         return self.head(features, grid or state_grid((x_t.shape[2], x_t.shape[3]), features.frame), supersample)
 
     def predict(self, features: Features, size: tuple[int, int]) -> Images:
-        """The function at the samples of a state of that size."""
-        return self.head(features, state_grid(size, features.frame))
+        """The function at the samples of a state of that size; eps and v are trained on these alone, x on means."""
+        supersample = None if self.config.prediction == "x" else 1
+        return self.head(features, state_grid(size, features.frame), supersample)
 
 
 def state_grid(size: tuple[int, int], frame: tuple[float, float]) -> Grid:
