@@ -141,9 +141,7 @@ def test_full_attention_knows_no_places(tokens):
     module = alive(FullAttention(8, 2))
     order = torch.randperm(15, generator=torch.Generator().manual_seed(0))
     shuffled = tokens.flatten(1, 2)[:, order].reshape(2, 3, 5, 8)
-    assert torch.allclose(
-        module(shuffled).flatten(1, 2), module(tokens).flatten(1, 2)[:, order], atol=1e-5
-    )
+    assert torch.allclose(module(shuffled).flatten(1, 2), module(tokens).flatten(1, 2)[:, order], atol=1e-5)
     assert torch.allclose(module(tokens.transpose(1, 2)), module(tokens).transpose(1, 2), atol=1e-5)
 
 
