@@ -4,8 +4,8 @@ import math
 
 import pytest
 import torch
-
 from conftest import enliven
+
 from s2id.layers import (
     AxialAttention,
     Block,

@@ -5,9 +5,9 @@ from dataclasses import fields, replace
 
 import pytest
 import torch
+from conftest import TINY
 from torch.nn.functional import avg_pool2d
 
-from conftest import TINY
 from s2id.config import InputError, ModelConfig
 from s2id.coords import Grid, extent, frame_grid
 from s2id.denoiser import Network as Contract
