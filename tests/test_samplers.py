@@ -126,6 +126,26 @@ def test_the_last_estimate_is_the_last_state(name, gaussian):
 
 
 @every_sampler
+def test_twenty_steps_from_pure_noise_come_near_the_truth(name, gaussian):
+    x_t = normal(4, 1, 24, 24)
+    truth = gaussian.flow(x_t, 1.0, 0.0)
+    error = (last(SAMPLERS[name](gaussian, x_t, times(20))) - truth).square().mean().sqrt() / truth.std()
+    assert error < {"ddim": 0.25, "heun": 0.05, "dpmpp": 0.2}[name]
+
+
+@every_sampler
+def test_errors_of_the_estimates_are_not_magnified(name, gaussian):
+    def imperfect(x_t, t, label=None):
+        wrong = normal(*x_t.shape, seed=int(1e6 * t[0]))
+        return gaussian(x_t, t) + 0.02 * wrong
+
+    imperfect.schedule = gaussian.schedule
+    x_t = normal(4, 1, 24, 24)
+    right, wrong = (last(SAMPLERS[name](denoiser, x_t, times(40))) for denoiser in (gaussian, imperfect))
+    assert (wrong - right).square().mean().sqrt() < 1.5 * 0.02
+
+
+@every_sampler
 def test_a_point_of_data_is_reached_from_any_noise(name):
     picture = normal(1, 1, 4, 4)
     one = EmpiricalDenoiser(picture, Schedule())
