@@ -47,7 +47,7 @@ class S2ID(nn.Module, PyTorchModelHubMixin, library_name="s2id", tags=["diffusio
         """Where the weights are."""
         return self.network.stem.weight.device
 
-    def save(self, path: Path, dtype: torch.dtype = torch.float32) -> None:
+    def save(self, path: Path | str, dtype: torch.dtype = torch.float32) -> None:
         """Write one .safetensors file.
 
         Args:
@@ -56,7 +56,7 @@ class S2ID(nn.Module, PyTorchModelHubMixin, library_name="s2id", tags=["diffusio
         """
         facts = {"config": json.dumps(to_dict(self.config)), "card": json.dumps(to_dict(self.card))}
         tensors = {k: v.detach().to(dtype) for k, v in self.network.state_dict().items()}
-        write_tensors(path, tensors, {"format": _MODEL_FORMAT, **facts})
+        write_tensors(Path(path), tensors, {"format": _MODEL_FORMAT, **facts})
 
     def _save_pretrained(self, save_directory: Path) -> None:
         self.save(save_directory / MODEL_FILE)
@@ -78,23 +78,14 @@ class S2ID(nn.Module, PyTorchModelHubMixin, library_name="s2id", tags=["diffusio
     ) -> "S2ID":
         path = Path(model_id) / MODEL_FILE
         if not Path(model_id).is_dir():
-            try:
-                path = Path(
-                    hf_hub_download(
-                        model_id,
-                        MODEL_FILE,
-                        revision=revision,
-                        cache_dir=cache_dir,
-                        force_download=force_download,
-                        token=token,
-                        local_files_only=local_files_only,
-                    )
-                )
-            except (HfHubHTTPError, LocalEntryNotFoundError, HFValidationError, OSError) as error:
-                raise InputError(
-                    f"{model_id!r} is neither a file here nor to be had from the Hub; give a bundled model's "
-                    f"name ({', '.join(bundled())}), a .safetensors file or a folder that holds {MODEL_FILE}."
-                ) from error
+            path = _fetch(
+                model_id,
+                revision=revision,
+                cache_dir=cache_dir,
+                force_download=force_download,
+                token=token,
+                local_files_only=local_files_only,
+            )
         return cls._from_file(path).to(map_location)
 
     @classmethod
@@ -128,8 +119,8 @@ def load(source: str | Path, device: str = "cpu") -> S2ID:
         path = BUNDLED / str(source) / MODEL_FILE
     elif path.is_dir():
         path = path / MODEL_FILE
-    elif not path.suffix and str(source).count("/") == 1 and not path.exists():
-        return S2ID.from_pretrained(str(source)).to(device)
+    elif not path.suffix and str(source).count("/") == 1 and not path.parent.is_dir():
+        return S2ID._from_file(_fetch(str(source))).to(device)
     if path.suffix in _PICKLES:
         raise InputError(f"{source} may be a pickle, and pickles run code when read; give a .safetensors file.")
     if not path.is_file():
@@ -139,6 +130,21 @@ def load(source: str | Path, device: str = "cpu") -> S2ID:
     return S2ID._from_file(path).to(device)
 
 
+def _fetch(repository: str, **options: Any) -> Path:  # noqa: ANN401  (the Hub client's own)
+    """The model file of a Hub repository, downloaded or from the Hub's cache.
+
+    Raises:
+        InputError: It is not to be had.
+    """
+    try:
+        return Path(hf_hub_download(repository, MODEL_FILE, **options))
+    except (HfHubHTTPError, LocalEntryNotFoundError, HFValidationError, OSError) as error:
+        raise InputError(
+            f"{repository!r} is neither a file here nor to be had from the Hub; give a bundled model's "
+            f"name ({', '.join(bundled())}), a .safetensors file or a folder that holds {MODEL_FILE}."
+        ) from error
+
+
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, str]) -> None:
     """Write tensors and facts to one .safetensors file, whole or not at all.
 
@@ -146,7 +152,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str,
         InputError: The file cannot be written.
     """
     ready = {k: v.cpu().contiguous() for k, v in tensors.items()}
-    payload = save(ready, {**facts, "sha256": checksum(ready)})
+    payload = save(ready, {**facts, "sha256": checksum(ready, facts)})
     with replacing(path) as file:
         file.write(payload)
 
@@ -166,16 +172,16 @@ def read_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, st
             facts = file.metadata() or {}
             tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118  (no mapping)
     except (SafetensorError, OSError) as error:
-        start = path.read_bytes()[:4] if path.is_file() else b""
-        if start[:2] == b"PK" or start[:1] == b"\x80":
+        if _is_pickle(path):
             raise InputError(f"{path} is a pickle, which runs code when read; give a .safetensors file.") from error
         raise InputError(f"{path} is no complete .safetensors file ({error}); fetch it again.") from error
     if facts.get("format") != kind:
         raise InputError(
             f"{path} has format {facts.get('format')!r}, not {kind!r}; it was not written by s2id for this."
         )
-    if facts.get("sha256") != checksum(tensors):
-        raise InputError(f"{path} was altered: its numbers do not match its checksum; fetch it again.")
+    said = {k: v for k, v in facts.items() if k != "sha256"}
+    if facts.get("sha256") not in (checksum(tensors, said), checksum(tensors)):  # early files: tensors alone
+        raise InputError(f"{path} was altered: it does not match its checksum; fetch it again.")
     return tensors, facts
 
 
@@ -199,9 +205,21 @@ def fill(module: nn.Module, tensors: Mapping[str, Tensor], source: Path) -> None
     module.load_state_dict(dict(tensors))
 
 
-def checksum(tensors: Mapping[str, Tensor]) -> str:
-    """SHA-256 over names, types, shapes and bytes, in the order of the names."""
+def _is_pickle(path: Path) -> bool:
+    """True for what pickle and torch.save write."""
+    try:
+        with open(path, "rb") as file:
+            start = file.read(2)
+    except OSError:
+        return False
+    return start == b"PK" or start[:1] == b"\x80"
+
+
+def checksum(tensors: Mapping[str, Tensor], facts: Mapping[str, str] | None = None) -> str:
+    """SHA-256 over facts, if any, and the tensors' names, types, shapes and bytes, each in the order of the names."""
     digest = hashlib.sha256()
+    for item in sorted((facts or {}).items()):
+        digest.update(json.dumps(item).encode())
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
