@@ -11,7 +11,7 @@ from torch.nn.functional import avg_pool2d
 from s2id.config import InputError, ModelConfig
 from s2id.coords import Grid, extent, frame_grid
 from s2id.denoiser import Network as Contract
-from s2id.model import Network, state_grid
+from s2id.model import Features, Network, state_grid
 from s2id.shapes import NULL
 
 SIZES = [(16, 16), (24, 40), (64, 64), (2, 2), (2, 10)]
@@ -55,6 +55,18 @@ def test_pictures_in_a_batch_do_not_know_each_other(network, attention):
 def test_no_label_is_null_for_every_picture(network):
     made, x_t = network(), state(2, 1, 4, 4)
     assert torch.equal(made(x_t, torch.zeros(2)), made(x_t, torch.zeros(2), torch.tensor([NULL, NULL])))
+
+
+def test_no_label_is_a_condition_of_its_own(network):
+    made, x_t = network(), state(1, 1, 4, 4)
+    said = [made(x_t, torch.zeros(1), torch.tensor([label])) for label in range(NULL, 10)]
+    assert all((a - b).abs().max() > 1e-4 for i, a in enumerate(said) for b in said[:i])
+
+
+def test_a_coarse_token_knows_of_its_place_the_mean_of_what_its_fine_ones_do(network):
+    position = network().position
+    fine, coarse = position((12, 18)), position((4, 6))
+    assert torch.allclose(avg_pool2d(fine.movedim(-1, 0), 3).movedim(0, -1), coarse, atol=1e-5)
 
 
 def test_every_input_matters(network):
@@ -122,6 +134,17 @@ def test_head_samples_are_at_most_half_a_feature_sample_apart(network):
         factor = features.supersample((cell, cell))
         assert cell / factor <= 1 / 16 + 1e-9
         assert factor == 1 or cell / (factor - 1) > 1 / 16
+
+
+@pytest.mark.parametrize("size", [(8, 8), (5, 9), (30, 20)])
+def test_flipping_or_transposing_the_features_does_so_to_the_picture(network, size):
+    made = network()
+    features = made.decode(made.encode(state(1, 1, 8, 4), torch.zeros(1)))
+    picture = made.head(features, state_grid(size, features.frame))
+    flipped = replace(features, values=features.values.flip(1, 2))
+    assert torch.allclose(made.head(flipped, state_grid(size, features.frame)), picture.flip(2, 3), atol=1e-6)
+    turned = Features(features.values.transpose(1, 2), features.frame[::-1])
+    assert torch.allclose(made.head(turned, state_grid(size[::-1], turned.frame)), picture.mT, atol=1e-6)
 
 
 def test_beyond_the_frame_its_edge_goes_on(network):

@@ -86,7 +86,7 @@ def curved(name, steps):
 
 @every_sampler
 def test_a_curved_denoiser_is_solved_with_the_stated_order_too(name):
-    truth = curved("heun", 640)
+    truth = curved("heun", 480)
     errors = [(curved(name, steps) - truth).square().mean().sqrt().item() for steps in (40, 80, 160)]
     assert slope(errors) == pytest.approx(ORDERS[name], abs=0.15)
 
@@ -208,8 +208,8 @@ def variance_drawn(eta, steps, denoiser):
 @pytest.mark.parametrize("variance", [0.05, 1.0, 4.0])
 @pytest.mark.parametrize("eta", [0.5, 1.0])
 def test_fresh_noise_keeps_the_variance(eta, variance):
-    errors = [abs(variance_drawn(eta, steps, pixel(variance)) / variance - 1) for steps in (100, 400)]
-    assert errors[1] < 0.05 and errors[1] < errors[0] / 2 + 1e-3
+    errors = [abs(variance_drawn(eta, steps, pixel(variance)) / variance - 1) for steps in (50, 200)]
+    assert errors[1] < 0.1 and errors[1] < errors[0] / 2 + 1e-3
 
 
 def test_ancestral_steps_forget_the_first_noise():
@@ -288,7 +288,7 @@ def sampled_spectrum(sampler, size, steps, shifted=True):
 def test_the_spectrum_is_the_fields_at_every_size(name):
     within = {"ddim": 0.15, "heun": 0.02, "dpmpp": 0.1}[name]
     for size in (32, 64, 128):
-        assert sampled_spectrum(SAMPLERS[name], size, 150).sub(1).abs().max() < within
+        assert sampled_spectrum(SAMPLERS[name], size, 120).sub(1).abs().max() < within
 
 
 @every_sampler
