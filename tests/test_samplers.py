@@ -286,7 +286,7 @@ def sampled_spectrum(sampler, size, steps, shifted=True):
 
 @every_sampler
 def test_the_spectrum_is_the_fields_at_every_size(name):
-    within = {"ddim": 0.15, "heun": 0.02, "dpmpp": 0.1}[name]
+    within = {"ddim": 0.17, "heun": 0.02, "dpmpp": 0.1}[name]
     for size in (32, 64, 128):
         assert sampled_spectrum(SAMPLERS[name], size, 120).sub(1).abs().max() < within
 
