@@ -3,8 +3,8 @@
     python benchmarks/render.py [WEIGHTS] [--repeats 5] [--device cpu]
 
 One model, one seed. Composing does not know the output's size, so its exponent says how noisy the machine is; it is
-timed anew before every size. Rendering ends with bytes in memory. Medians; the exponent is the slope of log time against
-log pixels.
+timed anew before every size. Rendering ends with bytes in memory. Medians; the exponent is the slope of log time
+against log pixels.
 """
 
 import argparse

@@ -40,7 +40,7 @@ class S2ID(nn.Module, PyTorchModelHubMixin, library_name="s2id", tags=["diffusio
     @property
     def schedule(self) -> Schedule:
         """The forward process at the density that the model composes on."""
-        return Schedule(self.card.schedule_s)
+        return Schedule(self.card.schedule_s, self.card.schedule_shift)
 
     @property
     def device(self) -> torch.device:

@@ -338,6 +338,7 @@ def _train(preset: Preset, command: Train) -> int:
         if main_process:
             trainer.result().save_pretrained(command.out / "model")
             say(f"trained on {trainer.images_seen:,} images; the model is {command.out / 'model'}")
+    trainer.accelerator.end_training()
     return 0
 
 
@@ -349,14 +350,15 @@ def _follow(trainer: "Trainer", run: "Iterator[Progress]", command: Train) -> "I
     board = _board(command.out) if config.tensorboard else None
     drawn = time.monotonic()
     metrics = open(command.out / "metrics.jsonl", "a", encoding="utf-8")  # noqa: SIM115
-    with metrics, tqdm(total=100, unit="%", bar_format="{l_bar}{bar}| {elapsed}<{postfix}") as bar:
+    with metrics, tqdm(total=100, unit="%", bar_format="{l_bar}{bar}| {elapsed}{postfix}") as bar:
         for progress in run:
             metrics.write(json.dumps(to_dict(progress)) + "\n")
             metrics.flush()
             bar.n = round(100 * progress.done, 1)
             left = time.strftime("%H:%M:%S", time.gmtime(max(0.0, progress.seconds_left)))
             bar.set_postfix_str(
-                f"{left}, loss {progress.loss:.4f}, lr {progress.lr:.1e}, {progress.images_per_second:.0f} images/s"
+                f"{left} left, loss {progress.loss:.4f}, lr {progress.lr:.1e}, "
+                f"{progress.images_per_second:.0f} images/s"
             )
             if board is not None:
                 for name in ("loss", "lr", "gradient_norm", "images_per_second"):

@@ -34,13 +34,13 @@ class ModelConfig:
     """Colour channels of the data."""
     classes: int = 10
     """Labels the condition knows; 0 means unconditional."""
-    width: int = 160
+    width: int = 96
     """Channels of a token."""
     encoder_blocks: int = 3
     """Blocks run once per step."""
     decoder_blocks: int = 3
     """Blocks run once per condition."""
-    heads: int = 5
+    heads: int = 3
     """Attention heads; divides the width."""
     expansion: int = 3
     """Hidden channels of a feed-forward layer, in widths."""
@@ -50,11 +50,11 @@ class ModelConfig:
     """Learned tokens per label."""
     attention: Literal["full", "axial"] = "full"
     """Every token with every token, or rows and columns apart."""
-    patch: int = 4
+    patch: int = 2
     """State samples per token side."""
-    lattice: int = 4
+    lattice: int = 3
     """Feature samples per token side, for the head to interpolate."""
-    head_width: int = 48
+    head_width: int = 32
     """Channels of a feature sample and of the head's hidden layer."""
     jitter: float = 0.0
     """Std of the coordinates' Gaussian jitter in training, in state pixels; 0.5 as published."""
@@ -79,7 +79,7 @@ class Card:
 
     data: str = ""
     """Name of the data set."""
-    density: int = 28
+    density: int = 20
     """Samples along the long side of the state that sampling composes on."""
     labels: tuple[str, ...] = ()
     """Name of each class, by index."""
@@ -87,6 +87,8 @@ class Card:
     """Images drawn in training."""
     schedule_s: float = 0.008
     """Offset s of the cosine schedule."""
+    schedule_shift: float = 0.0
+    """What is added to the cosine schedule's logsnr at that density."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ class TrainConfig:
     """Images per process and forward pass."""
     accumulate: int = 1
     """Forward passes per optimiser step."""
-    lr: float = 1e-3
+    lr: float = 1.2e-3
     """Peak learning rate of AdamW."""
     final_lr: float = 1e-5
     """Learning rate at the end of the cosine."""
@@ -115,17 +117,19 @@ class TrainConfig:
     """Decay of the weights' moving average per step, reached by a warm-up."""
     drop_label: float = 0.1
     """Share of images trained without their label."""
-    densities: tuple[int, ...] = (24, 20, 28)
+    densities: tuple[int, ...] = (20, 16, 24)
     """State densities (samples along the long side), one drawn per batch; multiples of the patch. Sampling composes
     on the first."""
-    density_weights: tuple[float, ...] = (0.9, 0.05, 0.05)
+    density_weights: tuple[float, ...] = (0.94, 0.03, 0.03)
     """Share of the batches of each density."""
-    supersample: tuple[int, ...] = (2, 4)
+    supersample: tuple[int, ...] = (2, 3, 4)
     """Head samples per target pixel side, one drawn per batch."""
-    queries: float = 1.4
+    queries: float = 2.0
     """Head samples per state sample: targets are as many of the picture's pixels as this buys, evenly spread."""
     max_weight: float = 10.0
     """Bound of the loss weight 1 / sigma^2 (v-prediction's) in x-prediction."""
+    schedule_shift: float = -1.0
+    """Added to the cosine schedule's logsnr: below 0 spends more of training and sampling on composition."""
     seed: int = 0
     """Seed of everything random in the run."""
     precision: Literal["no", "bf16"] = "no"

@@ -225,7 +225,7 @@ class Network(nn.Module):
         grid: Grid | None = None,
         frame: tuple[float, float] | None = None,
         supersample: int | None = None,
-    ) -> Images:
+    ) -> Float[Tensor, "b c y x"]:
         """The prediction.
 
         Args:

@@ -5,7 +5,6 @@ loader or generator state. Metrics, pictures and bars belong to the caller.
 """
 
 import ctypes
-import fcntl
 import json
 import math
 import os
@@ -19,6 +18,8 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from filelock import FileLock, Timeout
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
@@ -65,7 +66,7 @@ class Batch:
     frame: tuple[float, float]
     grid: Grid
     supersample: int
-    target: Images
+    target: Float[Tensor, "b c y x"]
 
 
 def draw(pictures: Pictures, config: TrainConfig, model: ModelConfig, schedule: Schedule, number: int) -> Batch:
@@ -150,7 +151,7 @@ class Trainer:
         )
         self.network, self.optimiser = self.accelerator.prepare(network, _optimiser(network, self.config))
         self.forward: nn.Module = torch.compile(self.network) if self.config.compile else self.network  # type: ignore[assignment]
-        self.schedule = Schedule()
+        self.schedule = Schedule(shift=self.config.schedule_shift)
         self.step = 0
         self.seconds = 0.0
         self.stopping = False
@@ -179,11 +180,12 @@ class Trainer:
     def result(self) -> S2ID:
         """The model of the moving average."""
         card = Card(
-            self.pictures.name,
-            self.config.densities[0],
-            self.pictures.labels,
-            self.images_seen,
-            self.schedule.s,
+            data=self.pictures.name,
+            density=self.config.densities[0],
+            labels=self.pictures.labels,
+            images_seen=self.images_seen,
+            schedule_s=self.schedule.s,
+            schedule_shift=self.schedule.shift,
         )
         model = S2ID(self.model, card)
         model.network.load_state_dict(self.average.module.state_dict())
@@ -382,18 +384,15 @@ def locked(folder: Path) -> Iterator[None]:
     Raises:
         InputError: Another process has it, or it cannot be written.
     """
+    lock = FileLock(folder / ".lock", timeout=0)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        file = open(folder / ".lock", "w")
+        lock.acquire()
+    except Timeout as error:
+        raise InputError(f"{folder} is in use by another run; wait for it or choose another with --out.") from error
     except OSError as error:
-        raise InputError(f"{folder} cannot be written ({error.strerror}); choose another folder with --out.") from error
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise InputError(
-                f"{folder} is in use by another run; wait for it or choose another folder with --out."
-            ) from error
+        raise InputError(f"{folder} cannot be written ({error.strerror}); choose another with --out.") from error
+    with lock:
         yield
 
 
