@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 import s2id
+from s2id.cli import keep_memory
 from s2id.images import to_bytes
 
 SIDES = (256, 512, 1024, 2048, 4096)
@@ -40,6 +41,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--device", default="cpu")
     args = parser.parse_args()
+    keep_memory()
     cuda = args.device.startswith("cuda")
     model = s2id.load(args.weights, args.device)
     rows = []

@@ -86,6 +86,7 @@ def main() -> None:
     parser.add_argument("--guidance", type=float, action="append")
     parser.add_argument("--consistency", type=int, default=0, help="seeds to compare over sizes")
     args = parser.parse_args()
+    keep_memory()
     judge = Classifier()
     judge.load_state_dict(load_file(args.classifier))
     judge.eval().requires_grad_(False)

@@ -229,7 +229,7 @@ def test_target_pixels_cover_the_picture_evenly():
     generator = torch.Generator().manual_seed(0)
     hits = torch.zeros(28, 28)
     for _ in range(400):
-        rows, columns = target_pixels((28, 28), 196, generator)
+        rows, columns = target_pixels((28, 28), 196.0, generator)
         hits[rows, columns] += 1
     assert hits.sum() == 400 * 196
     assert hits.min() > 60 and hits.max() < 140
@@ -243,9 +243,9 @@ def test_streams_do_not_repeat():
 
 def test_the_learning_rate_warms_up_then_falls_to_its_end():
     config = PRESETS["mnist"].train
-    assert learning_rate(config, 0) == 0
+    assert learning_rate(config, 0.0) == 0
     assert learning_rate(config, config.warmup) == pytest.approx(config.lr)
-    assert learning_rate(config, 1) == pytest.approx(config.final_lr)
+    assert learning_rate(config, 1.0) == pytest.approx(config.final_lr)
 
 
 def test_densities_that_the_patch_does_not_divide_are_refused(tmp_path):

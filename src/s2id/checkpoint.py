@@ -180,7 +180,7 @@ def read_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, st
             f"{path} has format {facts.get('format')!r}, not {kind!r}; it was not written by s2id for this."
         )
     said = {k: v for k, v in facts.items() if k != "sha256"}
-    if facts.get("sha256") not in (checksum(tensors, said), checksum(tensors)):  # early files: tensors alone
+    if facts.get("sha256") != checksum(tensors, said):
         raise InputError(f"{path} was altered: it does not match its checksum; fetch it again.")
     return tensors, facts
 

@@ -46,8 +46,9 @@ def sample(
         guidance: 1 is off, more exaggerates the label.
         sampler: "ddim", "heun" or "dpmpp".
         eta: Fresh noise per step, 0 to 1, for "ddim".
-        aspect: Height and width, in any unit, of the frame to compose on. Other than the training data's it asks the
-            model for compositions it has not seen; to see the same picture in another aspect, render it so instead.
+        aspect: Height and width, in any unit, of the frame to compose on, to whole patches. Other than the training
+            data's it asks the model for compositions it has not seen; to see the same picture in another aspect, render
+            it so instead.
 
     Raises:
         InputError: An argument is out of range.
@@ -84,8 +85,8 @@ def compose(
         raise InputError(f"eta is {eta:g}; it must lie between 0 and 1.")
     if min(aspect) < 1:
         raise InputError(f"aspect {aspect[0]}:{aspect[1]} is empty; both sides must be at least 1.")
-    frame = extent(aspect)
-    size = state_size(model.card.density, frame, model.config.patch)
+    size = state_size(model.card.density, extent(aspect), model.config.patch)
+    frame = extent(size)
     channels = model.config.channels
 
     def noise(stream: int) -> Images:

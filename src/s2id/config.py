@@ -99,11 +99,11 @@ class TrainConfig:
     """Images to draw, over all processes."""
     minutes: float | None = None
     """Bound the run by time instead, with the learning rate's schedule fitted to it."""
-    batch: int = 64
+    batch: int = 32
     """Images per process and forward pass."""
     accumulate: int = 1
     """Forward passes per optimiser step."""
-    lr: float = 1.2e-3
+    lr: float = 1e-3
     """Peak learning rate of AdamW."""
     final_lr: float = 1e-5
     """Learning rate at the end of the cosine."""

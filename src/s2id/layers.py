@@ -130,6 +130,23 @@ class CrossAttention(nn.Module):
         return self.out(rearrange(attended, "b m (h w) d -> b h w (m d)", h=h, w=w))
 
 
+class Neighbours(nn.Module):
+    """Depthwise 3x3 convolution over the grid of tokens: where each token's neighbours are, from the first step on.
+
+    Chu et al. 2021, arXiv 2102.10882 (conditional positional encodings). Starts at zero.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(width, width, 3, padding=1, groups=width)
+        nn.init.zeros_(self.conv.weight)
+        nn.init.zeros_(self.conv.bias)
+
+    def forward(self, x: Tokens) -> Tokens:
+        """Mix."""
+        return self.conv(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+
+
 class FeedForward(nn.Module):
     """Two layers with SiLU between them, on each token by itself."""
 
@@ -176,6 +193,7 @@ class Block(nn.Module):
         cross: bool,
     ) -> None:
         super().__init__()
+        self.neighbours = Neighbours(width)
         self.attention = {"full": FullAttention, "axial": AxialAttention}[attention](width, heads)
         self.cross = CrossAttention(width, heads) if cross else None
         self.feed_forward = FeedForward(width, expansion)
@@ -184,6 +202,7 @@ class Block(nn.Module):
     def forward(self, x: Tokens, film: Float[Tensor, "b f"], condition: Float[Tensor, "b n d"] | None = None) -> Tokens:
         """Transform."""
         (a, *c, f) = self.film(film)
+        x = x + self.neighbours(x)
         x = torch.addcmul(x, a[2], self.attention(modulate(x, a[0], a[1])))
         if self.cross is not None and condition is not None:
             x = torch.addcmul(x, c[0][2], self.cross(modulate(x, c[0][0], c[0][1]), condition))

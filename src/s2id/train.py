@@ -4,7 +4,6 @@ Everything random in a step is drawn from (seed, rank, images seen), so a checkp
 loader or generator state. Metrics, pictures and bars belong to the caller.
 """
 
-import ctypes
 import json
 import math
 import os
@@ -361,20 +360,6 @@ class _Rate:
 def checkpoints(folder: Path) -> list[Path]:
     """A run's complete checkpoints, oldest first."""
     return sorted(p for p in (folder / "checkpoints").glob("[0-9]*") if (p / "run.json").is_file())
-
-
-def keep_memory() -> None:
-    """Let the C library keep freed memory: to return a step's tensors and fault them in again costs much of a step.
-
-    Does nothing where there is no glibc.
-    """
-    m_trim_threshold, m_mmap_max = -1, -4  # malloc.h
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError):
-        return
-    mallopt(m_mmap_max, 0)
-    mallopt(m_trim_threshold, 2**31 - 1)
 
 
 @contextmanager
