@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 import s2id
+from s2id.cli import keep_memory
 from s2id.data import load
 from s2id.field import Field
 from s2id.images import resize, to_bytes, to_float

@@ -172,11 +172,11 @@ def test_missing_data_names_the_files_to_bring(tmp_path, capsys):
 
 def test_a_dry_run_prints_the_resolved_run(tmp_path, capsys):
     code, said, _ = run(
-        capsys, "train", "mnist", "--dry-run", "--minutes", 3, "--model.width", 80, "--out", tmp_path / "r"
+        capsys, "train", "mnist", "--dry-run", "--minutes", 3, "--model.width", 48, "--out", tmp_path / "r"
     )
     resolved = json.loads(said)
     assert code == 0 and not (tmp_path / "r").exists()
-    assert resolved["train"]["minutes"] == 3 and resolved["model"]["width"] == 80 and resolved["preset"] == "mnist"
+    assert resolved["train"]["minutes"] == 3 and resolved["model"]["width"] == 48 and resolved["preset"] == "mnist"
 
 
 def test_a_preset_trains_to_a_model_that_samples(tmp_path, capsys):

@@ -13,6 +13,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 
 from s2id import train
 from s2id.checkpoint import load as load_model
@@ -23,6 +24,13 @@ from s2id.images import resize, to_float
 from s2id.presets import PRESETS
 from s2id.schedule import Schedule
 from s2id.train import DivergedError, Trainer, checkpoints, draw, learning_rate, locked, stream, target_pixels
+
+
+@pytest.fixture(autouse=True)
+def fresh_accelerate():
+    """accelerate keeps one state per process; each test has its own precision."""
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
 
 
 def tiny(folder, **changes):

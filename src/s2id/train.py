@@ -352,7 +352,7 @@ class _Rate:
     def __init__(self) -> None:
         self.amount = self.seconds = 0.0
 
-    def __call__(self, amount: float, seconds: float) -> float:
+    def __call__(self, amount: int, seconds: float) -> float:
         self.amount, self.seconds = 0.95 * self.amount + amount, 0.95 * self.seconds + seconds
         return self.amount / self.seconds
 
