@@ -197,9 +197,20 @@ def test_pictures_in_folders_train(tmp_path, capsys):
         Image.new("RGB", (20 + i % 3, 16), (40 * i, 99, 9)).save(folder / f"{i}.png")
     (tmp_path / "data" / "cat" / "broken.png").write_bytes(b"")
     words = ["train", "folder", "--data", tmp_path / "data", "--cpu", "--images", 8, "--batch", 4, "--densities", 16]
-    small = ["--density-weights", 1, "--model.width", 16, "--model.heads", 2, "--out", tmp_path / "run"]
+    small = [
+        "--tensorboard",
+        "--density-weights",
+        1,
+        "--model.width",
+        16,
+        "--model.heads",
+        2,
+        "--out",
+        tmp_path / "run",
+    ]
     code, said, _ = run(capsys, *words, *small)
     assert code == 0
+    assert list((tmp_path / "run" / "tensorboard").iterdir())
     assert "6 RGB images" in said and "skipped: " in said and "broken.png" in said
     assert run(capsys, "sample", tmp_path / "run" / "model", "--label", "cat", "--steps", 1, "--out", tmp_path)[0] == 0
     assert (tmp_path / "labelcat-seed0-16x16.png").is_file()

@@ -8,7 +8,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import partial
@@ -362,19 +362,21 @@ def _follow(trainer: "Trainer", run: "Iterator[Progress]", command: Train) -> "I
     from tqdm import tqdm
 
     config = command.train
-    board = _board(command.out) if config.tensorboard else None
     drawn = time.monotonic()
-    metrics = open(command.out / "metrics.jsonl", "a", encoding="utf-8")  # noqa: SIM115
-    with metrics, tqdm(total=100, unit="%", bar_format="{l_bar}{bar}| {elapsed}{postfix}") as bar:
+    with ExitStack() as stack:
+        board = stack.enter_context(_board(command.out)) if config.tensorboard else None
+        metrics = stack.enter_context(open(_metrics(command.out, trainer.images_seen), "a", encoding="utf-8"))
+        bar = stack.enter_context(tqdm(total=100, bar_format="{l_bar}{bar}| {elapsed}{postfix}", mininterval=1))
         for progress in run:
             metrics.write(json.dumps(to_dict(progress)) + "\n")
             metrics.flush()
-            bar.n = round(100 * progress.done, 1)
             left = time.strftime("%H:%M:%S", time.gmtime(max(0.0, progress.seconds_left)))
             bar.set_postfix_str(
                 f"{left} left, loss {progress.loss:.4f}, lr {progress.lr:.1e}, "
-                f"{progress.images_per_second:.0f} images/s"
+                f"{progress.images_per_second:.0f} images/s",
+                refresh=False,
             )
+            bar.update(100 * progress.done - bar.n)
             if board is not None:
                 for name in ("loss", "lr", "gradient_norm", "images_per_second"):
                     board.add_scalar(name, getattr(progress, name), progress.images_seen)
@@ -383,6 +385,16 @@ def _follow(trainer: "Trainer", run: "Iterator[Progress]", command: Train) -> "I
                 _draw_sheet(trainer, command.out / "samples" / f"{progress.images_seen:012d}.png")
                 drawn = time.monotonic()
             yield progress
+
+
+def _metrics(folder: Path, images_seen: int) -> Path:
+    """The run's metrics file, without lines from beyond the checkpoint that the run goes on from."""
+    path = folder / "metrics.jsonl"
+    if path.is_file():
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        kept = [line for line in lines if json.loads(line)["images_seen"] <= images_seen]
+        path.write_text("".join(kept), encoding="utf-8")
+    return path
 
 
 def _draw_sheet(trainer: "Trainer", path: Path) -> None:
