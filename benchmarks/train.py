@@ -2,9 +2,9 @@
 
     python benchmarks/train.py [--preset mnist] [--steps 60] [--batch 32]
 
-The whole step is timed: drawing the batch, forward, backward, clipping, AdamW, moving average. `gemm` is the rate of one
-fp32 matrix product of the trunk's shape on this machine, measured in the same run; `share` is how much of it the step's
-counted matrix products reach.
+The whole step is timed: drawing the batch, forward, backward, clipping, AdamW, moving average. `gemm` is the rate of
+one fp32 matrix product of the trunk's shape on this machine, measured in the same run; `share` is how much of it the
+step's counted matrix products reach.
 """
 
 import argparse
