@@ -46,8 +46,8 @@ def main() -> None:
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     model = s2id.load(args.weights)
-    field = s2id.sample(model, 2, seed=0)
-    zoom = (0.484375, 0.484375, 0.5, 0.5)
+    field = s2id.sample(model, 7, seed=0)
+    zoom = (0.353515625, 0.09375, 0.369140625, 0.109375)  # at the edge of a stroke
     strip(
         field,
         [
@@ -56,7 +56,7 @@ def main() -> None:
             ("61 x 37", (61, 37), None),
             ("1024 x 1024", (1024, 1024), None),
             ("1024 x 576", (1024, 576), None),
-            ("a quarter", (512, 512), (0.25, 0.25, 0.5, 0.5)),
+            ("a quarter", (512, 512), (0.25, 0.625, 0.5, 0.875)),
             ("zoom 64x", (512, 512), zoom),
         ],
     ).save(args.out / "one-seed.png", optimize=True)
