@@ -117,14 +117,15 @@ class Field:
     @torch.inference_mode()
     def strips(self, grid: Grid) -> Iterator[Float[Tensor, "b c rows w"]]:
         """The pictures as strips of rows, from the top, each rendered in tiles of bounded memory."""
-        per_pixel = self.features.supersample(grid.cell) ** 2 * len(self)
+        features = self.features.on_canvas()
+        per_pixel = features.supersample(grid.cell) ** 2 * len(self)
         pixels = max(1, _TILE_SAMPLES // per_pixel)
         height, width = grid.size
         columns = min(width, max(1, math.isqrt(pixels)))
         rows = max(1, pixels // columns)
         for top in range(0, height, rows):
             tiles = [
-                self.head(self.features, grid.part(slice(top, top + rows), slice(left, left + columns)))
+                self.head(features, grid.part(slice(top, top + rows), slice(left, left + columns)))
                 for left in range(0, width, columns)
             ]
             yield torch.cat(tiles, dim=3)

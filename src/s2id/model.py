@@ -42,6 +42,21 @@ class Features:
         """Distance between samples along y and x, in composition units."""
         return self.frame[0] / self.values.shape[1], self.frame[1] / self.values.shape[2]
 
+    def on_canvas(self) -> "Features":
+        """The function with canvas around it, which is the median of the frame's border; the frame stays all but as it is.
+
+        Continuing the edge itself would draw a stroke that touches it for ever.
+        """
+        values = self.values.movedim(-1, 1)
+        border = torch.cat([values[..., 0, :], values[..., -1, :], values[..., 0], values[..., -1]], dim=-1)
+        reach = 1  # one sample more than this is seen from inside the frame with a weight of 0.02 at most
+        near = F.pad(values, (reach,) * 4, mode="replicate")
+        canvas = border.median(dim=-1).values[..., None, None].repeat(1, 1, near.shape[2] + 2, near.shape[3] + 2)
+        canvas[..., 1:-1, 1:-1] = near
+        more = 2 * (reach + 1)
+        frame = self.frame[0] + more * self.pitch[0], self.frame[1] + more * self.pitch[1]
+        return Features(canvas.movedim(1, -1), frame)
+
     def supersample(self, cell: tuple[float, float]) -> int:
         """Head samples per pixel side that keep them at most half a feature sample apart."""
         return max(1, *(math.ceil(2 * c / p - 1e-9) for c, p in zip(cell, self.pitch, strict=True)))
