@@ -43,7 +43,7 @@ class Features:
         return self.frame[0] / self.values.shape[1], self.frame[1] / self.values.shape[2]
 
     def on_canvas(self) -> "Features":
-        """The function with canvas around it, which is the median of the frame's border; the frame stays all but as it is.
+        """The function with canvas around it, of the median of the border; the frame stays all but as it is.
 
         Continuing the edge itself would draw a stroke that touches it for ever.
         """
