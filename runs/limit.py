@@ -2,7 +2,7 @@
 
     python runs/limit.py
 
-37 pixels do not divide into 28: averaging them to 28 assumes that each is flat, which costs more than the renderer does.
+37 pixels do not divide into 28: averaging them assumes that each is flat, which costs more than the renderer does.
 """
 
 import s2id
