@@ -266,7 +266,7 @@ def _sample(command: Sample) -> int:
 
 
 def _render(command: Render) -> int:
-    sizes = [parse_size(text) for text in command.size]
+    sizes, window = [parse_size(text) for text in command.size], parse_window(command.window)
     if not sizes:
         raise InputError("render needs a size; give --size HEIGHTxWIDTH.")
     from s2id.field import Field
@@ -276,7 +276,6 @@ def _render(command: Render) -> int:
     _writable(folder)
     written = []
     for size in sizes:
-        window = parse_window(command.window)
         written.append(folder / f"{command.field.stem}-{_suffix(size, window)}.png")
         one.write(written[-1], size, window, command.fit, command.max_pixels)
     _name(written)

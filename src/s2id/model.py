@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from s2id.config import InputError, ModelConfig
-from s2id.coords import Grid, box_coords, extent, frame_grid, jitter
+from s2id.coords import Grid, box_coords, extent, frame_grid, jitter, view
 from s2id.layers import Block, Tokens, fourier_features, normalise, spline_weights
 from s2id.shapes import NULL, Images, Labels, Scalars
 
@@ -262,6 +262,4 @@ class Network(nn.Module):
 
 def state_grid(size: tuple[int, int], frame: tuple[float, float]) -> Grid:
     """The samples of a state that covers a frame; oblong where size and frame have different aspects."""
-    pitch = frame[0] / size[0], frame[1] / size[1]
-    y, x = ((torch.arange(n, dtype=torch.float64) - (n - 1) / 2) * p for n, p in zip(size, pitch, strict=True))
-    return Grid(y, x, pitch)
+    return view(size, frame, fit="stretch")
