@@ -132,8 +132,8 @@ class TrainConfig:
     """Added to the cosine schedule's logsnr: below 0 spends more of training and sampling on composition."""
     seed: int = 0
     """Seed of everything random in the run."""
-    precision: Literal["no", "bf16"] = "no"
-    """Mixed precision."""
+    precision: Literal["auto", "no", "bf16"] = "auto"
+    """Mixed precision; `auto` is bf16 where the processor multiplies it fast."""
     compile: bool = False
     """Compile the network with torch.compile."""
     cpu: bool = False

@@ -6,9 +6,12 @@ from s2id.config import ModelConfig, Preset, TrainConfig
 
 _ONE_DENSITY = TrainConfig(densities=(8,), density_weights=(1.0,), queries=4.0, ema=0.999)
 
+_WIDE = ModelConfig(width=128, heads=4)
+_LONG = TrainConfig(images=800_000, batch=64, lr=1.2e-3)
+
 PRESETS: dict[str, Preset] = {
-    "mnist": Preset("mnist"),
-    "fashion-mnist": Preset("fashion-mnist"),
+    "mnist": Preset("mnist", _WIDE, _LONG),
+    "fashion-mnist": Preset("fashion-mnist", _WIDE, _LONG),
     "folder": Preset("folder", train=TrainConfig(densities=(32,), density_weights=(1.0,))),
     "digits": Preset(
         "digits",

@@ -78,7 +78,7 @@ def draw(pictures: Pictures, config: TrainConfig, model: ModelConfig, schedule: 
     density = config.densities[int(torch.multinomial(weights, 1, generator=generator))]
     fitting = max(model.patch, min(density, max(size)) // model.patch * model.patch)
     state = resize(x, state_size(fitting, extent(size), model.patch))
-    t = torch.rand(len(x), generator=generator)
+    t = stratified(len(x), generator)
     logsnr = schedule.at_density(max(state.shape[2:]) / config.densities[0]).logsnr(t)
     alpha, sigma = (per_sample(a, x) for a in alpha_sigma(logsnr))
     eps = torch.randn(state.shape, generator=generator)
@@ -91,6 +91,19 @@ def draw(pictures: Pictures, config: TrainConfig, model: ModelConfig, schedule: 
     affordable = state.shape[2] * state.shape[3] * config.queries / factor**2
     rows, columns = target_pixels(size, affordable, generator)
     return Batch(x_t, logsnr, label, extent(size), frame_grid(size).part(rows, columns), factor, x[:, :, rows, columns])
+
+
+def stratified(count: int, generator: torch.Generator) -> Scalars:
+    """Times that are each uniform on [0, 1) and together evenly spread (Kingma et al. 2021, arXiv 2107.00630, I.1)."""
+    return (torch.rand((), generator=generator) + torch.arange(count) / count) % 1
+
+
+def multiplies_bf16(cpu: bool) -> bool:
+    """Whether the processor that trains has instructions for products in bf16; without, they crawl."""
+    if torch.cuda.is_available() and not cpu:
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    known = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    return bool(known.get("avx512_bf16") or known.get("amx_bf16"))
 
 
 def target_pixels(size: tuple[int, int], pixels: float, generator: torch.Generator) -> tuple[slice, slice]:
@@ -142,6 +155,8 @@ class Trainer:
         check_data(pictures, self.config, self.model)
         self.pictures, self.folder = pictures, folder
         precision = self.config.precision
+        if precision == "auto":
+            precision = "bf16" if multiplies_bf16(self.config.cpu) else "no"
         self.accelerator = Accelerator(cpu=self.config.cpu, mixed_precision=precision)
         torch.manual_seed(self.config.seed)
         network = Network(self.model)
