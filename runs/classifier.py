@@ -1,8 +1,8 @@
-"""Train the MNIST classifier that judges samples: a small CNN, independent of everything in the package.
+"""Train the classifier that judges samples of a data set and put it into the package.
 
-    python runs/classifier.py --data data --out out/classifier.safetensors
+    python runs/classifier.py --data data --out src/s2id/judges/mnist.safetensors
 
-Takes about ten minutes on two cores. Shifts, rotations and scalings as augmentation, moving average of the weights.
+Independent of every generator. Shifts, rotations, scalings and shears as augmentation, moving average of the weights.
 """
 
 import argparse
@@ -11,36 +11,15 @@ import time
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from s2id.cli import keep_memory
 from s2id.data import load
 from s2id.images import to_float
-
-
-class Classifier(nn.Module):
-    """28x28 digits in [-1, 1] to 10 logits; `features` is the 128-channel layer before them."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        widths = (1, 32, 32, 64, 64, 128)
-        strides = (1, 2, 1, 2, 1)
-        self.convs = nn.ModuleList(
-            nn.Conv2d(a, b, 3, stride=s, padding=1, bias=False)
-            for a, b, s in zip(widths[:-1], widths[1:], strides, strict=True)
-        )
-        self.norms = nn.ModuleList(nn.BatchNorm2d(b) for b in widths[1:])
-        self.out = nn.Linear(128, 10)
-
-    def features(self, x: Tensor) -> Tensor:
-        for conv, norm in zip(self.convs, self.norms, strict=True):
-            x = F.silu(norm(conv(x)))
-        return x.mean(dim=(2, 3))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.out(self.features(x))
+from s2id.judge import Judge
+from s2id.train import multiplies_bf16
 
 
 def augment(x: Tensor) -> Tensor:
@@ -70,40 +49,42 @@ def accuracy(model: nn.Module, images: Tensor, labels: Tensor) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--name", default="mnist")
     parser.add_argument("--data", type=Path, default=Path("data"))
-    parser.add_argument("--out", type=Path, default=Path("out/classifier.safetensors"))
-    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--out", type=Path, default=Path("src/s2id/judges/mnist.safetensors"))
+    parser.add_argument("--epochs", type=int, default=16)
     parser.add_argument("--batch", type=int, default=128)
     args = parser.parse_args()
+    keep_memory()
     torch.manual_seed(0)
-    train, test = (load("mnist", args.data, split).groups[0] for split in ("train", "test"))
-    model = Classifier().to(memory_format=torch.channels_last)
+    train, test = (load(args.name, args.data, split) for split in ("train", "test"))
+    pictures, truth = train.groups[0], test.groups[0]
+    model = Judge(train.name, train.size, train.channels, len(train.labels)).to(memory_format=torch.channels_last)
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.999), use_buffers=True)
     optimiser = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=0.05)
-    steps = args.epochs * (len(train.labels) // args.batch)
+    steps = args.epochs * (len(pictures.labels) // args.batch)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, total_steps=steps, pct_start=0.15)
     start = time.time()
     for epoch in range(args.epochs):
         model.train()
-        for chosen in torch.randperm(len(train.labels)).split(args.batch):
+        for chosen in torch.randperm(len(pictures.labels)).split(args.batch):
             if len(chosen) < args.batch:
                 continue
-            x = augment(to_float(train.images[chosen])).to(memory_format=torch.channels_last)
-            loss = F.cross_entropy(model(x), train.labels[chosen], label_smoothing=0.05)
+            x = augment(to_float(pictures.images[chosen])).to(memory_format=torch.channels_last)
+            with torch.autocast("cpu", torch.bfloat16, enabled=multiplies_bf16(cpu=True)):
+                logits = model(x)
+            loss = F.cross_entropy(logits.float(), pictures.labels[chosen], label_smoothing=0.05)
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
             schedule.step()
             average.update_parameters(model)
-        score = accuracy(average.module, to_float(test.images), test.labels)
-        print(
-            f"epoch {epoch + 1} loss {loss.item():.4f} test {score:.4%} {time.time() - start:.0f} s",
-            flush=True,
-        )
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    state = {k: v.contiguous() for k, v in average.module.state_dict().items()}
-    save_file(state, args.out, {"test_accuracy": f"{score:.4f}"})
-    print(f"{args.out}: test accuracy {score:.4%}")
+        score = accuracy(average.module, to_float(truth.images), truth.labels)
+        print(f"epoch {epoch + 1} loss {loss.item():.4f} test {score:.4%} {time.time() - start:.0f} s", flush=True)
+    judge = average.module
+    judge.accuracy = round(score, 4)
+    judge.to(memory_format=torch.contiguous_format).save(args.out)
+    print(f"{args.out}: test accuracy {score:.4%}, {args.out.stat().st_size / 1e6:.2f} MB, sha256 {judge.sha256}")
 
 
 if __name__ == "__main__":

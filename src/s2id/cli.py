@@ -35,7 +35,7 @@ class Sample:
     label: str = "all"
     """Class index or name, several with commas, "all", or "none" for no condition."""
     size: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
-    """Height x width of the pictures, as in 1024x576; repeat for several sizes. Default: the trained density."""
+    """Height x width of the pictures, as in 1024x576; repeat for several sizes. Default: the training data's."""
     seed: int | None = None
     """The seed (0 if neither this nor --seeds is given)."""
     seeds: str | None = None
@@ -219,7 +219,7 @@ def _sample(command: Sample) -> int:
     for size in sizes:
         view(size, window=window, fit=command.fit)
         check_pixels(size, command.max_pixels)
-    sizes = sizes or [(model.card.density, model.card.density)]
+    sizes = sizes or [model.card.size or (model.card.density, model.card.density)]
     labels = _labels(command.label, model.card.labels, model.config.classes)
     jobs = [(label, seed) for label in labels for seed in seeds]
     for label in labels:
@@ -397,15 +397,14 @@ def _metrics(folder: Path, images_seen: int) -> Path:
 
 
 def _draw_sheet(trainer: "Trainer", path: Path) -> None:
-    """Eight fixed seeds of every class (of at most ten) at the trained density."""
+    """Eight fixed seeds of every class (of at most ten) at the data's size."""
     from s2id.compose import sample
     from s2id.images import tile, write
 
     model = trainer.result()
     labels: list[int | None] = list(range(min(10, model.config.classes))) or [None]
-    side = model.card.density
     drawn = sample(model, [label for label in labels for _ in range(8)], list(range(8)) * len(labels), guidance=1.0)
-    write(path, tile(drawn.render((side, side)), 8))
+    write(path, tile(drawn.render(trainer.pictures.size), 8))
 
 
 def _board(folder: Path) -> Any:  # noqa: ANN401  (an optional package's class)

@@ -81,6 +81,8 @@ class Card:
     """Name of the data set."""
     density: int = 20
     """Samples along the long side of the state that sampling composes on."""
+    size: Size | None = None
+    """Height and width of most of the data's pictures; `None` is not known."""
     labels: tuple[str, ...] = ()
     """Name of each class, by index."""
     images_seen: int = 0

@@ -21,7 +21,7 @@ from jaxtyping import Int, UInt8
 from PIL import Image
 from torch import Tensor
 
-from s2id.config import InputError
+from s2id.config import InputError, Size
 from s2id.images import read, replacing
 
 Split = Literal["train", "test"]
@@ -55,6 +55,12 @@ class Pictures:
     def channels(self) -> int:
         """Colour channels of every picture."""
         return self.groups[0].images.shape[1]
+
+    @property
+    def size(self) -> Size:
+        """Height and width of most of the pictures."""
+        most = max(self.groups, key=lambda group: len(group.labels))
+        return most.images.shape[2], most.images.shape[3]
 
     def __len__(self) -> int:
         """Number of pictures."""

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from s2id.checkpoint import S2ID, fill, read_tensors, write_tensors
-from s2id.config import Card, InputError, ModelConfig, Preset, TrainConfig, to_dict
+from s2id.config import Card, InputError, ModelConfig, Preset, TrainConfig, from_dict, to_dict
 from s2id.coords import Grid, extent, frame_grid, state_size
 from s2id.data import Pictures, batch_at
 from s2id.denoiser import loss
@@ -196,6 +196,7 @@ class Trainer:
         card = Card(
             data=self.pictures.name,
             density=self.config.densities[0],
+            size=self.pictures.size,
             labels=self.pictures.labels,
             images_seen=self.images_seen,
             schedule_s=self.schedule.s,
@@ -334,7 +335,7 @@ class Trainer:
             facts = json.loads((checkpoint / "run.json").read_text())
         except (OSError, ValueError) as error:
             raise InputError(f"{checkpoint} is no checkpoint ({error}); name one of the run's.") from error
-        if facts["model"] != json.loads(json.dumps(to_dict(self.model))):
+        if from_dict(ModelConfig, facts["model"], str(checkpoint)) != self.model:
             raise InputError(f"{checkpoint} is of another network; resume with the preset and data it was made with.")
         if facts["images_per_step"] != self.images_per_step:
             raise InputError(
