@@ -33,7 +33,7 @@ def sample(
     guidance: float = 1.5,
     sampler: SamplerName = "dpmpp",
     eta: float = 0.0,
-    aspect: tuple[int, int] = (1, 1),
+    aspect: tuple[int, int] | None = None,
 ) -> Field:
     """A field per label and seed: functions to be looked at in any size.
 
@@ -46,9 +46,9 @@ def sample(
         guidance: 1 is off, more exaggerates the label.
         sampler: "ddim", "heun" or "dpmpp".
         eta: Fresh noise per step, 0 to 1, for "ddim".
-        aspect: Height and width, in any unit, of the frame to compose on, to whole patches. Other than the training
-            data's it asks the model for compositions it has not seen; to see the same picture in another aspect, render
-            it so instead.
+        aspect: Height and width, in any unit, of the frame to compose on, to whole patches; `None` is the training
+            data's. Another asks the model for compositions it has not seen; to see the same picture in another aspect,
+            render it so instead.
 
     Raises:
         InputError: An argument is out of range.
@@ -72,7 +72,7 @@ def compose(
     guidance: float = 1.5,
     sampler: SamplerName = "dpmpp",
     eta: float = 0.0,
-    aspect: tuple[int, int] = (1, 1),
+    aspect: tuple[int, int] | None = None,
 ) -> Iterator[Step]:
     """The steps of `sample`, for callers that draw progress or previews. Arguments as there, already paired."""
     if steps < 1:
@@ -83,6 +83,7 @@ def compose(
         raise InputError(f"eta {eta:g} works with the ddim sampler only; leave it 0 with {sampler}.")
     if not 0 <= eta <= 1:
         raise InputError(f"eta is {eta:g}; it must lie between 0 and 1.")
+    aspect = aspect or model.card.size or (1, 1)
     if min(aspect) < 1:
         raise InputError(f"aspect {aspect[0]}:{aspect[1]} is empty; both sides must be at least 1.")
     size = state_size(model.card.density, extent(aspect), model.config.patch)

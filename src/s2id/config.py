@@ -4,7 +4,7 @@ Nothing here imports torch: the command line is generated from these dataclasses
 be there at once.
 """
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, TypeVar
 
 Size = tuple[int, int]
@@ -81,8 +81,6 @@ class Card:
     """Name of the data set."""
     density: int = 20
     """Samples along the long side of the state that sampling composes on."""
-    size: Size | None = None
-    """Height and width of most of the data's pictures; `None` is not known."""
     labels: tuple[str, ...] = ()
     """Name of each class, by index."""
     images_seen: int = 0
@@ -91,6 +89,8 @@ class Card:
     """Offset s of the cosine schedule."""
     schedule_shift: float = 0.0
     """What is added to the cosine schedule's logsnr at that density."""
+    size: Size | None = None
+    """Height and width of most of the data's pictures; `None` is not known."""
 
 
 @dataclass(frozen=True)
@@ -161,6 +161,33 @@ class TrainConfig:
         for name in ("images", "batch", "accumulate", "keep"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """What is drawn to judge a model."""
+
+    sizes: tuple[Size, ...] = (
+        (14, 14), (28, 28), (56, 56), (113, 113), (256, 256), (1024, 1024), (1024, 576), (576, 1024), (37, 61),
+    )  # fmt: skip
+    """Height and width of the pictures, a row of the table each."""
+    count: int = 2000
+    """Pictures per size: seeds 0, 1, 2, ..., labels in turn."""
+    detail: int = 100
+    """Pictures per size whose strokes and zooms are measured."""
+    guidance: float = 1.0
+    """1 is off; more exaggerates the label."""
+    steps: int = 20
+    """Solver steps."""
+    sampler: Literal["ddim", "heun", "dpmpp"] = "dpmpp"
+    """The solver."""
+    fit: Fit = "fit"
+    """Where aspects differ: "fit" shows more canvas, "fill" less frame, "stretch" squeezes."""
+
+    def quick(self) -> "EvaluateConfig":
+        """The same in a minute or two: fewer pictures, none beyond 256 pixels."""
+        sizes = tuple(size for size in self.sizes if max(size) <= 256)
+        return replace(self, sizes=sizes, count=min(self.count, 300), detail=min(self.detail, 30))
 
 
 @dataclass(frozen=True)

@@ -56,10 +56,10 @@ class Field:
         """Number of functions."""
         return len(self.features.values)
 
-    def __getitem__(self, index: int) -> "Field":
-        """One of the functions."""
-        values = self.features.values[range(len(self))[index]][None]
-        return Field(Features(values, self.features.frame), self.head, self.facts)
+    def __getitem__(self, index: int | slice) -> "Field":
+        """One of the functions, or some."""
+        some = index if isinstance(index, slice) else [range(len(self))[index]]
+        return Field(Features(self.features.values[some], self.features.frame), self.head, self.facts)
 
     def __iter__(self) -> Iterator["Field"]:
         """The functions one by one."""

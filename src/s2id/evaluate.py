@@ -1,0 +1,428 @@
+"""How good a model is at every size: one row per size, the same seeds at each, beside the data's own row.
+
+Likeness to the data is judged at the data's size, after area-averaging what was rendered; agreement compares each
+size with the data's own; detail is measured on the rendered pixels themselves, in units of a training pixel.
+"""
+
+import json
+import math
+import resource
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from s2id import metrics
+from s2id.checkpoint import S2ID
+from s2id.compose import sample
+from s2id.config import EvaluateConfig, InputError, Size
+from s2id.data import Pictures
+from s2id.field import Field
+from s2id.images import resize, to_bytes, to_float
+from s2id.judge import Judge
+from s2id.shapes import Images, Labels
+
+_ZOOM = (0.25, 0.25, 0.75, 0.75)
+_BATCH_PIXELS = 2**22
+_NONE = math.nan
+
+
+def _column(heading: str, digits: int = 3) -> float:
+    """A column of the table; what was not measured is NaN."""
+    return field(default=_NONE, metadata={"heading": heading, "digits": digits})
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """How much a set of pictures is like the test set, at the data's size."""
+
+    right_class: float = _column("right class")
+    frechet: float = _column("Frechet")
+    kernel: float = _column("kernel x 1000", 2)
+    precision: float = _column("precision")
+    recall: float = _column("recall")
+    density: float = _column("density")
+    coverage: float = _column("coverage")
+    variance: float = _column("variance")
+    spread: float = _column("spread")
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How much pictures of a size agree with the same seeds' at the data's size."""
+
+    psnr: float = _column("PSNR median", 1)
+    psnr_worst: float = _column("worst", 1)
+    ssim: float = _column("SSIM median")
+    same_class: float = _column("same class")
+    same_topology: float = _column("same parts and holes")
+    zoom_psnr: float = _column("zoom PSNR", 1)
+    aspect: float = _column("ink aspect")
+    border: float = _column("ink at border", 4)
+
+
+@dataclass(frozen=True)
+class Detail:
+    """What the rendered pixels hold, and what they cost."""
+
+    edge: float = _column("edge width", 2)
+    power: float = _column("power above Nyquist", 5)
+    speckle: float = _column("speckle", 5)
+    overshoot: float = _column("overshoot", 4)
+    compose_seconds: float = _column("compose s", 3)
+    render_seconds: float = _column("render s", 4)
+    peak_megabytes: float = _column("peak MB", 0)
+
+
+@dataclass(frozen=True)
+class Row:
+    """All that is said of one size."""
+
+    size: str
+    likeness: Likeness = field(default_factory=Likeness)
+    agreement: Agreement = field(default_factory=Agreement)
+    detail: Detail = field(default_factory=Detail)
+
+
+class _Drawn:
+    """The same seeds' pictures at any size."""
+
+    def __init__(self, model: S2ID, config: EvaluateConfig) -> None:
+        classes = max(1, model.config.classes)
+        self.model, self.config = model, config
+        self.labels = torch.arange(config.count) % classes
+        start = time.perf_counter()
+        self.fields = [self._compose(range(i, min(i + 50, config.count))) for i in range(0, config.count, 50)]
+        self.seconds = (time.perf_counter() - start) / config.count
+
+    def _compose(self, seeds: range) -> Field:
+        labels = self.labels[seeds.start : seeds.stop].tolist() if self.model.config.classes else None
+        config = self.config
+        return sample(self.model, labels, seeds, steps=config.steps, guidance=config.guidance, sampler=config.sampler)
+
+    def at(self, size: Size, window: tuple[float, float, float, float] | None = None) -> Iterator[Images]:
+        """The pictures, unclipped, in batches of bounded memory."""
+        most = max(1, _BATCH_PIXELS // (size[0] * size[1]))
+        for fields_ in self.fields:
+            for i in range(0, len(fields_), most):
+                yield fields_[i : i + most].render(size, window, self.config.fit, max_pixels=size[0] * size[1])
+
+
+@dataclass(frozen=True)
+class _Truth:
+    """The test set, as a judge sees it."""
+
+    images: Images
+    labels: Labels
+    features: Float[Tensor, "n d"]
+
+
+@dataclass(frozen=True)
+class _Base:
+    """The pictures at the data's size that every other size is held against."""
+
+    images: Images
+    classes: Int[Tensor, " n"]
+    topology: Int[Tensor, "n 2"]
+    aspect: Float[Tensor, " n"]
+    border: Float[Tensor, " n"]
+
+
+def evaluate(model: S2ID, judge: Judge, train: Pictures, test: Pictures, config: EvaluateConfig) -> Iterator[Row]:
+    """The rows: the training set's own, then one per size as soon as it is measured.
+
+    Args:
+        model: What to judge.
+        judge: Classifier of the same data.
+        train: Training pictures; as many of them as are drawn give the floor.
+        test: Pictures that all are compared with.
+        config: Sizes, number of pictures and how to draw them.
+
+    Raises:
+        InputError: Data, judge and model do not belong together, or too few pictures are asked for.
+    """
+    _check(model, judge, test, config)
+    truth_images, truth_labels = _pixels(test, judge.size)
+    truth = _Truth(truth_images, truth_labels, judge.features(truth_images))
+    images, labels = _pixels(train, judge.size)
+    chosen = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))[: config.count]
+    yield Row("training set", likeness=_likeness(images[chosen], labels[chosen], judge, truth))
+    drawn = _Drawn(model, config)
+    base_size = model.card.size or test.size
+    pictures = torch.cat([_shown(part) for part in drawn.at(base_size)])
+    base = _Base(
+        pictures,
+        judge.classify(judge.features(pictures)),
+        metrics.components_and_holes(pictures),
+        metrics.ink_aspect(pictures),
+        metrics.border_ink(pictures),
+    )
+    for size in config.sizes:
+        yield _row(size, drawn, judge, truth, base, config)
+
+
+def _check(model: S2ID, judge: Judge, test: Pictures, config: EvaluateConfig) -> None:
+    least = 2 * judge.widths[-1]
+    if config.count < least:
+        raise InputError(
+            f"count is {config.count}; a Frechet distance in {judge.widths[-1]} features needs at least {least}."
+        )
+    if judge.classes != len(test.labels) or judge.channels != test.channels:
+        raise InputError(
+            f"the judge of {judge.data!r} knows {judge.classes} classes in {judge.channels} channels and {test.name} "
+            f"has {len(test.labels)} in {test.channels}; use the data's own judge (--judge)."
+        )
+    if model.config.classes not in (0, len(test.labels)) or model.config.channels != test.channels:
+        raise InputError(
+            f"the model draws {model.config.classes} classes in {model.config.channels} channels and {test.name} has "
+            f"{len(test.labels)} in {test.channels}; name the data set it was trained on."
+        )
+
+
+def _pixels(pictures: Pictures, size: Size) -> tuple[Images, Labels]:
+    """A data set at one size."""
+    images = torch.cat([resize(to_float(group.images), size) for group in pictures.groups])
+    return images, torch.cat([group.labels for group in pictures.groups]).long()
+
+
+def _shown(pictures: Images) -> Images:
+    """What a file of bytes would show of pictures."""
+    metrics.check_images(pictures)
+    return to_float(to_bytes(pictures)).cpu()
+
+
+def _likeness(images: Images, labels: Labels, judge: Judge, truth: _Truth) -> Likeness:
+    features = judge.features(images)
+    few = min(len(features), len(truth.features))
+    chosen = torch.randperm(len(truth.features), generator=torch.Generator().manual_seed(1))[:few]
+    near = metrics.manifold(truth.features[chosen], features)
+    return Likeness(
+        right_class=(judge.classify(features) == labels).float().mean().item(),
+        frechet=metrics.frechet_distance(features, truth.features),
+        kernel=1000 * metrics.kernel_distance(features, truth.features),
+        precision=near.precision,
+        recall=near.recall,
+        density=near.density,
+        coverage=near.coverage,
+        variance=metrics.variance_ratio(images, labels, truth.images, truth.labels),
+        spread=metrics.feature_spread(features, labels, truth.features, truth.labels),
+    )
+
+
+def frame_part(size: Size, frame: tuple[float, float], fit: str) -> tuple[slice, slice]:
+    """Rows and columns of a picture that show the frame.
+
+    Args:
+        size: Of the picture.
+        frame: Height and width of the frame, in any unit.
+        fit: How the frame meets the picture; "fill" shows less than all of it.
+    """
+    if fit != "fit":
+        return slice(None), slice(None)
+    scale = min(size[0] / frame[0], size[1] / frame[1])
+    height, width = (max(1, round(side * scale)) for side in frame)
+    top, left = (size[0] - height) // 2, (size[1] - width) // 2
+    return slice(top, top + height), slice(left, left + width)
+
+
+def _row(size: Size, drawn: _Drawn, judge: Judge, truth: _Truth, base: _Base, config: EvaluateConfig) -> Row:
+    rows, columns = frame_part(size, drawn.fields[0].features.frame, config.fit)
+    small: list[Tensor] = []
+    topology: list[Tensor] = []
+    detail: list[dict[str, Tensor]] = []
+    border, aspect = [], []
+    pixel, seconds, done = 0.0, 0.0, 0
+    _forget_peak()
+    batches = drawn.at(size)
+    while True:
+        start = time.perf_counter()
+        pictures = next(batches, None)
+        seconds += time.perf_counter() - start
+        if pictures is None:
+            break
+        shown = _shown(pictures)
+        framed = shown[..., rows, columns]
+        pixel = max(framed.shape[2:]) / max(base.images.shape[2:])
+        small.append(resize(framed, _coarser(framed, judge.size)))
+        topology.append(metrics.components_and_holes(framed))
+        aspect.append(metrics.ink_aspect(shown))
+        border.append(metrics.border_ink(shown))
+        if done < config.detail:
+            detail.append(_strokes(framed[: config.detail - done], pictures[: config.detail - done].cpu(), pixel))
+        done += len(shown)
+    pictures = torch.cat(small)
+    return Row(
+        f"{size[0]}x{size[1]}",
+        _likeness(resize(pictures, judge.size), drawn.labels, judge, truth),
+        _agreement(pictures, torch.cat(topology), torch.cat(aspect), torch.cat(border), drawn, size, judge, base),
+        Detail(
+            **{name: _middle(torch.cat([part[name] for part in detail])) for name in detail[0]},
+            compose_seconds=drawn.seconds,
+            render_seconds=seconds / done,
+            peak_megabytes=_peak(),
+        ),
+    )
+
+
+def _strokes(framed: Images, unclipped: Images, pixel: float) -> dict[str, Tensor]:
+    """Each picture's measures of detail; what needs pixels finer than the training's is NaN without them."""
+    nothing = framed.new_full((len(framed),), math.nan)
+    finer = pixel > 1
+    return {
+        "edge": metrics.edge_width(framed, pixel) if pixel >= 1 else nothing,
+        "power": metrics.power_above(framed, 0.5 / pixel) if finer else nothing,
+        "speckle": metrics.speckle(framed, pixel) if finer else nothing,
+        "overshoot": metrics.overshoot(unclipped),
+    }
+
+
+def _agreement(
+    pictures: Images,
+    topology: Int[Tensor, "n 2"],
+    aspect: Float[Tensor, " n"],
+    border: Float[Tensor, " n"],
+    drawn: _Drawn,
+    size: Size,
+    judge: Judge,
+    base: _Base,
+) -> Agreement:
+    common = _coarser(pictures, (base.images.shape[2], base.images.shape[3]))
+    ours, theirs = resize(pictures, common), resize(base.images, common)
+    psnr = metrics.psnr(ours, theirs)
+    classes = judge.classify(judge.features(pictures))
+    return Agreement(
+        psnr=psnr.median().item(),
+        psnr_worst=psnr.min().item(),
+        ssim=metrics.ssim(ours, theirs).median().item(),
+        same_class=(classes == base.classes).float().mean().item(),
+        same_topology=(topology == base.topology).all(1).float().mean().item(),
+        zoom_psnr=_zoom(drawn, size, base),
+        aspect=(aspect / base.aspect).median().item(),
+        border=(border - base.border).mean().item(),
+    )
+
+
+def _zoom(drawn: _Drawn, size: Size, base: _Base) -> float:
+    """Median PSNR of a window of the frame, drawn at that size, against the same part of the picture at the data's."""
+    height, width = base.images.shape[2:]
+    top, left, bottom, right = _ZOOM
+    part = base.images[..., round(top * height) : round(bottom * height), round(left * width) : round(right * width)]
+    values: list[Tensor] = []
+    done = 0
+    for pictures in drawn.at(size, _ZOOM):
+        rows, columns = frame_part(size, drawn.fields[0].features.frame, drawn.config.fit)
+        zoomed = _shown(pictures)[..., rows, columns]
+        common = _coarser(zoomed, (part.shape[2], part.shape[3]))
+        values.append(metrics.psnr(resize(zoomed, common), resize(part[done : done + len(zoomed)], common)))
+        done += len(zoomed)
+        if done >= drawn.config.detail:
+            break
+    return torch.cat(values).median().item()
+
+
+def _coarser(pictures: Images, size: Size) -> Size:
+    """The smaller height and width of the pictures' and a size."""
+    return min(pictures.shape[2], size[0]), min(pictures.shape[3], size[1])
+
+
+def _middle(values: Float[Tensor, " n"]) -> float:
+    """Median of what was measured."""
+    return values.nanmedian().item()
+
+
+def _forget_peak() -> None:
+    """Start the process's peak memory anew, where the system can."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def _peak() -> float:
+    """Peak memory of the process since `_forget_peak`, in MB; since its start where the system cannot forget."""
+    with suppress(OSError, StopIteration):
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most / (2**20 if sys.platform == "darwin" else 1024)
+
+
+@dataclass(frozen=True)
+class Report:
+    """The whole table, with all that one must know to make it again."""
+
+    facts: dict[str, Any]
+    rows: tuple[Row, ...]
+
+    def json(self) -> str:
+        """Facts and rows; what was not measured is null."""
+        rows = [
+            {"size": row.size, **{k: v for part in _parts(row) for k, v in asdict(part).items()}} for row in self.rows
+        ]
+        clean = [{k: None if isinstance(v, float) and math.isnan(v) else v for k, v in row.items()} for row in rows]
+        return json.dumps({"facts": self.facts, "rows": clean}, indent=2)
+
+    def markdown(self) -> str:
+        """Three tables under the facts: likeness, agreement, detail."""
+        lines = [", ".join(f"{name} {value}" for name, value in self.facts.items()), ""]
+        for kind, index in ((Likeness, 0), (Agreement, 1), (Detail, 2)):
+            columns = fields(kind)
+            lines += [
+                "| size | " + " | ".join(c.metadata["heading"] for c in columns) + " |",
+                "|---" * (len(columns) + 1) + "|",
+            ]
+            for row in self.rows:
+                cells = [_cell(getattr(_parts(row)[index], c.name), c.metadata["digits"]) for c in columns]
+                if any(cell != "-" for cell in cells):
+                    lines.append(f"| {row.size} | " + " | ".join(cells) + " |")
+            lines.append("")
+        return "\n".join(lines)
+
+    def plot(self, path: Path) -> None:
+        """Write a picture of the curves against size, the training set's own values as dashed lines.
+
+        Raises:
+            InputError: matplotlib is not installed.
+        """
+        _plot(self.rows, path)
+
+
+def _parts(row: Row) -> tuple[Likeness, Agreement, Detail]:
+    return row.likeness, row.agreement, row.detail
+
+
+def _cell(value: float, digits: int) -> str:
+    return "-" if math.isnan(value) else "inf" if math.isinf(value) else f"{value:.{digits}f}"
+
+
+def _plot(rows: Sequence[Row], path: Path) -> None:
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise InputError("the picture of curves needs matplotlib; pip install 's2id[plot]' brings it.") from error
+    floor = [row for row in rows if "x" not in row.size]
+    sized = sorted((row for row in rows if "x" in row.size), key=lambda row: math.prod(map(int, row.size.split("x"))))
+    shown = (
+        ("likeness", "right_class"), ("likeness", "frechet"), ("likeness", "recall"), ("likeness", "variance"),
+        ("agreement", "psnr"), ("agreement", "same_topology"), ("detail", "edge"), ("detail", "render_seconds"),
+    )  # fmt: skip
+    figure = Figure(figsize=(14, 6.5), layout="constrained")
+    for axes, (part, name) in zip(figure.subplots(2, 4).flat, shown, strict=True):
+        heading = next(f.metadata["heading"] for f in fields(getattr(rows[0], part)) if f.name == name)
+        axes.plot([row.size for row in sized], [getattr(getattr(row, part), name) for row in sized], "o-", ms=4)
+        for row in floor:
+            if not math.isnan(value := getattr(getattr(row, part), name)):
+                axes.axhline(value, ls="--", lw=1, color="grey")
+        axes.set_title(heading, fontsize=10)
+        axes.tick_params(axis="x", labelrotation=60, labelsize=7)
+        if name == "render_seconds":
+            axes.set_yscale("log")
+        else:
+            axes.set_ylim(bottom=0)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)

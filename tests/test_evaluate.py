@@ -1,0 +1,139 @@
+"""The table says of known pictures what is known of them, and refuses what cannot be judged."""
+
+import json
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from conftest import TINY, enliven
+
+from s2id.checkpoint import S2ID
+from s2id.config import Card, EvaluateConfig, InputError
+from s2id.coords import extent
+from s2id.data import Group, Pictures
+from s2id.evaluate import Likeness, Report, Row, evaluate, frame_part
+from s2id.judge import Judge
+
+COUNT = 40
+QUICK = EvaluateConfig(sizes=((16, 16), (8, 8), (12, 20)), count=COUNT, detail=4, steps=2)
+
+
+@pytest.fixture(scope="module")
+def judge():
+    torch.manual_seed(0)
+    return Judge("noise", (16, 16), 1, 10, (4, 4, 8, 8, 16)).eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def model():
+    card = Card(data="noise", density=8, labels=tuple("0123456789"), size=(16, 16))
+    made = S2ID(TINY, card).eval().requires_grad_(False)
+    enliven(made)
+    return made
+
+
+def noise(count, seed, size=16, classes=10):
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.randint(0, 256, (count, 1, size, size), dtype=torch.uint8, generator=generator)
+    group = Group(images, torch.arange(count) % classes)
+    return Pictures("noise", (group,), tuple(str(i) for i in range(classes)))
+
+
+@pytest.fixture(scope="module")
+def rows(model, judge):
+    return list(evaluate(model, judge, noise(100, 1), noise(100, 2), QUICK))
+
+
+def test_there_is_a_row_for_the_data_and_one_per_size(rows):
+    assert [row.size for row in rows] == ["training set", "16x16", "8x8", "12x20"]
+
+
+def test_the_data_is_like_itself(rows):
+    """Both halves are the same noise: every measure of likeness knows its answer."""
+    floor = rows[0].likeness
+    assert floor.variance == pytest.approx(1, abs=0.1) and floor.spread == pytest.approx(1, abs=0.2)
+    assert floor.precision > 0.8 and floor.recall > 0.8 and floor.coverage > 0.8
+    assert floor.frechet < 0.2 * rows[1].likeness.frechet
+
+
+def test_a_size_agrees_with_itself_perfectly(rows):
+    same = rows[1].agreement
+    assert same.psnr == math.inf and same.psnr_worst == math.inf and same.same_class == 1 and same.same_topology == 1
+    assert same.aspect == 1 and same.border == 0 and same.ssim == pytest.approx(1)
+
+
+def test_other_sizes_of_a_field_agree(rows):
+    assert rows[2].agreement.psnr > 30
+    assert rows[3].agreement.psnr > 15  # 12 pixels do not divide into 16
+    assert rows[2].detail.render_seconds > 0 and rows[2].detail.peak_megabytes > 50
+    assert math.isnan(rows[2].detail.power)  # no pixel of 8x8 is finer than the training's
+
+
+def test_pictures_drawn_twice_are_the_same(model, judge, rows):
+    again = list(evaluate(model, judge, noise(100, 1), noise(100, 2), replace(QUICK, sizes=((16, 16),))))
+    assert again[1].likeness == rows[1].likeness
+
+
+@pytest.mark.parametrize("size", [(28, 28), (1024, 576), (37, 61), (61, 37)])
+def test_the_frames_part_of_a_picture_is_as_square_as_the_frame(size):
+    rows, columns = frame_part(size, (1.0, 1.0), "fit")
+    side = min(size)
+    assert (rows.stop - rows.start, columns.stop - columns.start) == (side, side)
+    assert abs((rows.start + rows.stop) / 2 - size[0] / 2) <= 0.5
+    assert frame_part(size, extent(size), "fit") == (slice(0, size[0]), slice(0, size[1]))
+    assert frame_part(size, (1.0, 1.0), "stretch") == (slice(None), slice(None))
+
+
+def test_the_report_says_every_fact_and_every_size(rows, tmp_path):
+    report = Report({"n": COUNT, "guidance": 1.0}, tuple(rows))
+    said = json.loads(report.json())
+    assert said["facts"]["n"] == COUNT and len(said["rows"]) == len(rows)
+    assert said["rows"][2]["power"] is None and said["rows"][1]["variance"] == rows[1].likeness.variance
+    text = report.markdown()
+    assert all(row.size in text for row in rows) and "n 40" in text and "Frechet" in text
+    report.plot(tmp_path / "curves.png")
+    assert (tmp_path / "curves.png").stat().st_size > 10_000
+
+
+def test_what_was_not_measured_is_a_dash():
+    text = Report({}, (Row("training set", Likeness(right_class=0.5)),)).markdown()
+    assert "| training set | 0.500 | - |" in text
+
+
+def refused(model, judge, config=QUICK, test=None):
+    with pytest.raises(InputError) as caught:
+        next(evaluate(model, judge, noise(100, 1), test or noise(100, 2), config))
+    return str(caught.value)
+
+
+def test_too_few_pictures_are_refused_with_the_number_needed(model, judge):
+    assert "count is 31; a Frechet distance in 16 features needs at least 32" in refused(
+        model, judge, replace(QUICK, count=31)
+    )
+
+
+def test_judge_model_and_data_must_belong_together(model, judge):
+    assert "knows 10 classes" in refused(model, judge, test=noise(100, 2, classes=5))
+    other = S2ID(replace(TINY, classes=7), model.card).eval()
+    assert "the model draws 7 classes" in refused(other, judge)
+
+
+def test_a_class_without_test_pictures_is_refused(model, judge):
+    images = noise(100, 2).groups[0].images
+    lopsided = Pictures("noise", (Group(images, torch.zeros(100, dtype=torch.long)),), tuple("0123456789"))
+    assert "class" in refused(model, judge, test=lopsided)
+
+
+def test_pictures_that_are_no_numbers_are_refused(model, judge):
+    broken = S2ID(TINY, model.card).eval().requires_grad_(False)
+    broken.network.head.out.bias.fill_(math.nan)
+    rows = evaluate(broken, judge, noise(100, 1), noise(100, 2), QUICK)
+    next(rows)
+    with pytest.raises(InputError, match="(?i)nan|finite"):
+        next(rows)
+
+
+def test_quick_draws_less():
+    quick = EvaluateConfig().quick()
+    assert quick.count == 300 and quick.detail == 30 and max(max(size) for size in quick.sizes) <= 256

@@ -1,0 +1,70 @@
+"""A judge sees pictures at its own size, and its file is as safe as weights."""
+
+import pytest
+import torch
+
+from s2id import judge as judges
+from s2id.config import InputError
+from s2id.data import load
+from s2id.images import resize, to_float
+from s2id.judge import Judge
+
+WIDTHS = (4, 4, 8, 8, 16)
+
+
+@pytest.fixture
+def judge():
+    torch.manual_seed(0)
+    return Judge("noise", (12, 10), 1, 3, WIDTHS, accuracy=0.5).eval().requires_grad_(False)
+
+
+def test_features_are_of_the_area_average(judge):
+    pictures = torch.randn(5, 1, 24, 20)
+    assert torch.allclose(judge.features(pictures), judge.features(resize(pictures, (12, 10))), atol=1e-6)
+    assert judge.features(pictures).shape == (5, 16)
+    assert torch.equal(judge.classify(judge.features(pictures)), judge(resize(pictures, (12, 10))).argmax(1))
+
+
+def test_a_judge_comes_back_from_its_file(judge, tmp_path):
+    judge.save(tmp_path / "judge.safetensors")
+    again = judges.load(tmp_path / "judge.safetensors")
+    assert (again.data, again.size, again.accuracy, again.sha256) == ("noise", (12, 10), 0.5, judge.sha256)
+    pictures = torch.randn(2, 1, 12, 10)
+    assert torch.equal(again(pictures), judge(pictures))
+
+
+def test_an_unknown_or_altered_judge_is_refused(judge, tmp_path):
+    with pytest.raises(InputError, match="there is no judge 'nobody'.*--judge"):
+        judges.load("nobody")
+    path = tmp_path / "judge.safetensors"
+    judge.save(path)
+    raw = bytearray(path.read_bytes())
+    raw[-1] ^= 1
+    path.write_bytes(raw)
+    with pytest.raises(InputError, match="was altered"):
+        judges.load(path)
+
+
+def test_pictures_of_other_channels_are_refused(judge):
+    with pytest.raises(InputError, match="takes 1 channels and the pictures have 3"):
+        judge.features(torch.zeros(1, 3, 12, 10))
+
+
+def test_every_judge_in_the_package_is_small_and_says_how_good_it_is():
+    files = list(judges.JUDGES.glob("*.safetensors"))
+    assert files
+    for path in files:
+        assert path.stat().st_size <= 2_000_000
+        judge = judges.load(path.stem)
+        assert judge.data == path.stem and judge.accuracy >= 0.995
+
+
+@pytest.mark.mnist
+def test_the_mnist_judge_is_as_good_as_it_says():
+    try:
+        group = load("mnist", split="test").groups[0]
+    except InputError:
+        pytest.skip("the MNIST files are not here")
+    judge = judges.load("mnist")
+    named = judge.classify(judge.features(to_float(group.images)))
+    assert (named == group.labels).float().mean().item() == pytest.approx(judge.accuracy, abs=1e-3)
