@@ -11,6 +11,7 @@ from s2id.layers import (
     Block,
     CrossAttention,
     FullAttention,
+    attend,
     fourier_features,
     modulate,
     normalise,
@@ -135,6 +136,16 @@ def test_full_attention_is_softmax_attention(tokens):
     q, k, v = module.qkv(tokens.flatten(1, 2)).reshape(2, 15, 3, 2, 4).permute(2, 0, 3, 1, 4)
     expected = module.out((torch.softmax(q @ k.mT / 2, -1) @ v).transpose(1, 2).reshape(2, 3, 5, 8))
     assert torch.allclose(module(tokens), expected, atol=1e-5)
+
+
+def test_attention_written_out_for_bf16_is_the_fused_one():
+    q, k, v = (torch.randn(2, 3, n, 8, generator=torch.Generator().manual_seed(n)) for n in (20, 30, 30))
+    k = torch.roll(v, 1, 2)
+    fused = attend(q, k, v)
+    written_out = attend(q.bfloat16().requires_grad_(True), k.bfloat16(), v.bfloat16())
+    assert written_out.grad_fn is not None
+    assert torch.allclose(written_out.float(), fused, atol=0.03)
+    assert torch.allclose(fused, (q @ k.mT / 8**0.5).softmax(-1) @ v, atol=1e-5)
 
 
 def test_full_attention_knows_no_places(tokens):

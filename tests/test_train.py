@@ -24,7 +24,17 @@ from s2id.data import load
 from s2id.images import resize, to_float
 from s2id.presets import PRESETS
 from s2id.schedule import Schedule
-from s2id.train import DivergedError, Trainer, checkpoints, draw, learning_rate, locked, stream, target_pixels
+from s2id.train import (
+    DivergedError,
+    Trainer,
+    checkpoints,
+    draw,
+    learning_rate,
+    locked,
+    stratified,
+    stream,
+    target_pixels,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -243,6 +253,35 @@ def test_target_pixels_cover_the_picture_evenly():
     assert hits.sum() == 400 * 196
     assert hits.min() > 60 and hits.max() < 140
     assert frame_grid((28, 28)).part(rows, columns).size == (14, 14)
+
+
+@pytest.mark.parametrize("count", [1, 7, 64])
+def test_times_are_uniform_and_evenly_spread(count):
+    generator = torch.Generator().manual_seed(0)
+    drawn = torch.stack([stratified(count, generator) for _ in range(2000)])
+    assert drawn.min() >= 0 and drawn.max() < 1
+    ordered = drawn.sort(dim=1).values
+    gaps = torch.cat([ordered.diff(dim=1), ordered[:, :1] + 1 - ordered[:, -1:]], dim=1)
+    assert torch.allclose(gaps, torch.full_like(gaps, 1 / count), atol=1e-5)
+    share = torch.histc(drawn[:, 0], bins=10, min=0, max=1) / len(drawn)
+    assert torch.allclose(share, torch.full_like(share, 0.1), atol=0.03)
+
+
+def test_precision_follows_the_processor(tmp_path, monkeypatch):
+    for fast, precision in ((True, "bf16"), (False, "no")):
+        monkeypatch.setattr(train, "multiplies_bf16", lambda _, fast=fast: fast)
+        assert tiny(tmp_path, precision="auto").accelerator.mixed_precision == precision
+        AcceleratorState._reset_state(reset_partial_state=True)
+
+
+def test_a_checkpoint_from_before_a_field_existed_goes_on(tmp_path):
+    first = tiny(tmp_path)
+    first.save()
+    path = checkpoints(tmp_path)[-1] / "run.json"
+    facts = json.loads(path.read_text())
+    del facts["model"]["jitter"]
+    path.write_text(json.dumps(facts))
+    tiny(tmp_path).resume(checkpoints(tmp_path)[-1])
 
 
 def test_streams_do_not_repeat():
