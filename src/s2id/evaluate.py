@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn import functional as F
 
 from s2id import metrics
 from s2id.checkpoint import S2ID
@@ -251,9 +252,9 @@ def _row(size: Size, drawn: _Drawn, judge: Judge, truth: _Truth, base: _Base, co
         framed = shown[..., rows, columns]
         pixel = max(framed.shape[2:]) / max(base.images.shape[2:])
         small.append(resize(framed, _coarser(framed, judge.size)))
-        topology.append(metrics.components_and_holes(framed))
-        aspect.append(metrics.ink_aspect(shown))
-        border.append(metrics.border_ink(shown))
+        topology.append(metrics.components_and_holes(_coarse(framed)))
+        aspect.append(metrics.ink_aspect(_coarse(shown)))
+        border.append(metrics.border_ink(_coarse(shown)))
         if done < config.detail:
             detail.append(_strokes(framed[: config.detail - done], pictures[: config.detail - done].cpu(), pixel))
         done += len(shown)
@@ -325,6 +326,12 @@ def _zoom(drawn: _Drawn, size: Size, base: _Base) -> float:
         if done >= drawn.config.detail:
             break
     return torch.cat(values).median().item()
+
+
+def _coarse(pictures: Images) -> Images:
+    """Block means of large pictures: parts, holes and moments do not need more than 256 to 511 pixels a side."""
+    factor = max(pictures.shape[2:]) // 256
+    return F.avg_pool2d(pictures, factor) if factor > 1 and min(pictures.shape[2:]) >= factor else pictures
 
 
 def _coarser(pictures: Images, size: Size) -> Size:
