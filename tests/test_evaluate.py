@@ -12,8 +12,9 @@ from s2id.checkpoint import S2ID
 from s2id.config import Card, EvaluateConfig, InputError
 from s2id.coords import extent
 from s2id.data import Group, Pictures
-from s2id.evaluate import Likeness, Report, Row, evaluate, frame_part
+from s2id.evaluate import evaluate, frame_part
 from s2id.judge import Judge
+from s2id.table import Likeness, Report, Row
 
 COUNT = 40
 QUICK = EvaluateConfig(sizes=((16, 16), (8, 8), (12, 20)), count=COUNT, detail=4, steps=2)

@@ -15,7 +15,7 @@ FLOORS = (
     {"coords", "schedule", "images"},
     {"noise", "data", "layers"},
     {"model", "denoiser"},
-    {"guidance", "exact", "samplers", "checkpoint", "metrics"},
+    {"guidance", "exact", "samplers", "checkpoint", "metrics", "table"},
     {"field", "judge"},
     {"compose", "train", "tscrape"},
     {"evaluate"},

@@ -367,8 +367,9 @@ def _evaluate(command: Evaluate) -> int:
 
     from s2id.checkpoint import checksum, load
     from s2id.data import load as load_data
-    from s2id.evaluate import Report, evaluate
+    from s2id.evaluate import evaluate
     from s2id.judge import load as load_judge
+    from s2id.table import Report
 
     model = load(command.weights, _device(command.device))
     name = _data_name(model.card.data, command.weights)

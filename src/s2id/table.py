@@ -1,0 +1,143 @@
+"""The table of an evaluation: its columns, and the table as JSON, Markdown and curves."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from s2id.config import InputError
+
+
+def _column(heading: str, digits: int = 3) -> float:
+    """A column of the table; what was not measured is NaN."""
+    return field(default=math.nan, metadata={"heading": heading, "digits": digits})
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """How much a set of pictures is like the test set, at the data's size."""
+
+    right_class: float = _column("right class")
+    frechet: float = _column("Frechet")
+    kernel: float = _column("kernel x 1000", 2)
+    precision: float = _column("precision")
+    recall: float = _column("recall")
+    density: float = _column("density")
+    coverage: float = _column("coverage")
+    variance: float = _column("variance")
+    spread: float = _column("spread")
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How much pictures of a size agree with the same seeds' at the data's size."""
+
+    psnr: float = _column("PSNR median", 1)
+    psnr_worst: float = _column("worst", 1)
+    ssim: float = _column("SSIM median")
+    same_class: float = _column("same class")
+    same_topology: float = _column("same parts and holes")
+    zoom_psnr: float = _column("zoom PSNR", 1)
+    aspect: float = _column("ink aspect")
+    border: float = _column("ink at border", 4)
+
+
+@dataclass(frozen=True)
+class Detail:
+    """What the rendered pixels hold, and what they cost."""
+
+    edge: float = _column("edge width", 2)
+    power: float = _column("power above Nyquist", 5)
+    speckle: float = _column("speckle", 5)
+    overshoot: float = _column("overshoot", 4)
+    compose_seconds: float = _column("compose s", 3)
+    render_seconds: float = _column("render s", 4)
+    peak_megabytes: float = _column("peak MB", 0)
+
+
+@dataclass(frozen=True)
+class Row:
+    """All that is said of one size."""
+
+    size: str
+    likeness: Likeness = field(default_factory=Likeness)
+    agreement: Agreement = field(default_factory=Agreement)
+    detail: Detail = field(default_factory=Detail)
+
+
+@dataclass(frozen=True)
+class Report:
+    """The whole table, with all that one must know to make it again."""
+
+    facts: dict[str, Any]
+    rows: tuple[Row, ...]
+
+    def json(self) -> str:
+        """Facts and rows; what was not measured is null."""
+        rows = [
+            {"size": row.size, **{k: v for part in _parts(row) for k, v in asdict(part).items()}} for row in self.rows
+        ]
+        clean = [{k: None if isinstance(v, float) and math.isnan(v) else v for k, v in row.items()} for row in rows]
+        return json.dumps({"facts": self.facts, "rows": clean}, indent=2)
+
+    def markdown(self) -> str:
+        """Three tables under the facts: likeness, agreement, detail."""
+        lines = [", ".join(f"{name} {value}" for name, value in self.facts.items()), ""]
+        for kind, index in ((Likeness, 0), (Agreement, 1), (Detail, 2)):
+            columns = fields(kind)
+            lines += [
+                "| size | " + " | ".join(c.metadata["heading"] for c in columns) + " |",
+                "|---" * (len(columns) + 1) + "|",
+            ]
+            for row in self.rows:
+                cells = [_cell(getattr(_parts(row)[index], c.name), c.metadata["digits"]) for c in columns]
+                if any(cell != "-" for cell in cells):
+                    lines.append(f"| {row.size} | " + " | ".join(cells) + " |")
+            lines.append("")
+        return "\n".join(lines)
+
+    def plot(self, path: Path) -> None:
+        """Write a picture of the curves against size, the training set's own values as dashed lines.
+
+        Raises:
+            InputError: matplotlib is not installed.
+        """
+        _plot(self.rows, path)
+
+
+def _parts(row: Row) -> tuple[Likeness, Agreement, Detail]:
+    return row.likeness, row.agreement, row.detail
+
+
+def _cell(value: float, digits: int) -> str:
+    return "-" if math.isnan(value) else "inf" if math.isinf(value) else f"{value:.{digits}f}"
+
+
+def _plot(rows: Sequence[Row], path: Path) -> None:
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise InputError("the picture of curves needs matplotlib; pip install 's2id[plot]' brings it.") from error
+    floor = [row for row in rows if "x" not in row.size]
+    sized = sorted((row for row in rows if "x" in row.size), key=lambda row: math.prod(map(int, row.size.split("x"))))
+    shown = (
+        ("likeness", "right_class"), ("likeness", "frechet"), ("likeness", "recall"), ("likeness", "variance"),
+        ("agreement", "psnr"), ("agreement", "same_topology"), ("detail", "edge"), ("detail", "render_seconds"),
+    )  # fmt: skip
+    figure = Figure(figsize=(14, 6.5), layout="constrained")
+    for axes, (part, name) in zip(figure.subplots(2, 4).flat, shown, strict=True):
+        heading = next(f.metadata["heading"] for f in fields(getattr(rows[0], part)) if f.name == name)
+        axes.plot([row.size for row in sized], [getattr(getattr(row, part), name) for row in sized], "o-", ms=4)
+        for row in floor:
+            if not math.isnan(value := getattr(getattr(row, part), name)):
+                axes.axhline(value, ls="--", lw=1, color="grey")
+        axes.set_title(heading, fontsize=10)
+        axes.tick_params(axis="x", labelrotation=60, labelsize=7)
+        if name == "render_seconds":
+            axes.set_yscale("log")
+        else:
+            axes.set_ylim(bottom=0)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
