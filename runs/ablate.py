@@ -1,0 +1,88 @@
+"""One change at a time, each trained for the same few minutes from scratch and judged alike; one table at the end.
+
+    python runs/ablate.py --data data --minutes 4 [--only shift attention-axial ...] [--out out/ablate]
+
+Each variant is a run of `s2id train mnist` and of `s2id evaluate`; what is finished is not run again, so the program
+may be stopped and started. Run it on quiet cores: the budget is time. Verdicts belong in runs/LOG.md.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+VARIANTS: dict[str, list[str]] = {
+    "default": [],
+    "no-density-16-24": ["--densities", "20", "--density-weights", "1"],
+    "shift-0": ["--schedule-shift", "0"],
+    "shift--2": ["--schedule-shift", "-2"],
+    "attention-axial": ["--model.attention", "axial"],
+    "coordinates-composition": ["--model.coordinates", "composition"],
+    "coordinates-box": ["--model.coordinates", "box"],
+    "fade-off": ["--model.no-fade"],
+    "jitter": ["--model.jitter", "0.5", "--model.no-fade"],
+    "neighbours-off": ["--model.no-neighbours"],
+    # eps and v are said on the state's own samples, so x is given the same lattice beside them
+    "x-lattice-2": ["--model.lattice", "2"],
+    "eps": ["--model.prediction", "eps", "--model.lattice", "2"],
+    "v": ["--model.prediction", "v", "--model.lattice", "2"],
+    "density-10": ["--densities", "10", "--density-weights", "1"],
+    "density-14": ["--densities", "14", "--density-weights", "1"],
+    "density-16": ["--densities", "16", "--density-weights", "1"],
+    "density-28": ["--densities", "28", "--density-weights", "1"],
+    "lattice-4": ["--model.lattice", "4"],
+    "lattice-1": ["--model.lattice", "1"],
+    "supersample-1": ["--supersample", "1"],
+    "weight-3": ["--max-weight", "3"],
+    "weight-100": ["--max-weight", "100"],
+}
+COLUMNS = ("right_class", "frechet", "recall", "variance", "psnr", "edge")
+
+
+def run(*words: str) -> None:
+    print("s2id", *words, flush=True)
+    subprocess.run([sys.executable, "-m", "s2id", *words], check=True)
+
+
+def measured(name: str, options: list[str], args: argparse.Namespace) -> dict[str, object]:
+    """The variant's numbers, trained and judged if they are not there yet."""
+    folder = args.out / name
+    table = folder / "evaluate" / "table.json"
+    data = ["--data", str(args.data)]
+    if not (folder / "model").is_dir():
+        resume = ["--resume", "latest"] if (folder / "checkpoints").is_dir() else []
+        length = ["--minutes", str(args.minutes), "--sample-minutes", "0"]
+        run("train", "mnist", *data, *length, *options, *resume, "--out", str(folder))
+    if not table.is_file():
+        sizes = ["--size", "28x28", "--size", "112x112", "--size", "224x224"]
+        run("evaluate", str(folder / "model"), *data, *sizes, "--count", str(args.count), "--detail", "50",
+            "--out", str(table.parent))  # fmt: skip
+    said = json.loads(table.read_text())
+    rows = {row["size"]: row for row in said["rows"]}
+    base, large = rows["28x28"], rows["224x224"]
+    numbers = {k: base[k] for k in COLUMNS[:4]} | {k: large[k] for k in COLUMNS[4:]}
+    return {"variant": name, "images": said["facts"]["images seen"], **numbers}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, default=Path("data"))
+    parser.add_argument("--minutes", type=float, default=4)
+    parser.add_argument("--count", type=int, default=500)
+    parser.add_argument("--only", nargs="*", default=list(VARIANTS))
+    parser.add_argument("--out", type=Path, default=Path("out/ablate"))
+    args = parser.parse_args()
+    rows = []
+    for name in args.only:
+        rows.append(measured(name, VARIANTS[name], args))
+        print(json.dumps(rows[-1]), flush=True)
+    lines = ["| variant | images | " + " | ".join(COLUMNS) + " |", "|---" * (len(COLUMNS) + 2) + "|"]
+    for row in rows:
+        lines.append("| " + " | ".join(f"{v:.3f}" if isinstance(v, float) else str(v) for v in row.values()) + " |")
+    (args.out / "table.md").write_text("\n".join(lines) + "\n")
+    print("\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()
