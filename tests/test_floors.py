@@ -15,7 +15,7 @@ FLOORS = (
     {"coords", "schedule", "images"},
     {"noise", "data", "layers"},
     {"model", "denoiser"},
-    {"guidance", "exact", "samplers", "checkpoint"},
+    {"guidance", "exact", "samplers", "checkpoint", "metrics"},
     {"field"},
     {"compose", "train"},
     {"presets"},
