@@ -83,13 +83,13 @@ def test_the_kernel_distance_is_the_unbiased_estimate():
 
 
 def test_the_kernel_distance_is_zero_on_average_for_one_distribution_and_that_of_a_shift():
-    pool = normal(2000, 2).double()
-    same = kernel_distance(pool[:1000], pool[1000:], subsets=10, subset_size=200)
+    pool = normal(4000, 2).double()
+    same = kernel_distance(pool[:2000], pool[2000:], subsets=20, subset_size=500)
     # E[k(x, x')] for x, x' ~ N(0, 1): moments of x.x'/2; against x' + 1 those of a mean (1, 1)
-    k = [(pool[:1000] @ other.T / 2 + 1) ** 3 for other in (pool[1000:], pool[1000:] + 1)]
-    shifted = ((pool[:1000] + 1) @ (pool[1000:] + 1).T / 2 + 1) ** 3
+    k = [(pool[:2000] @ other.T / 2 + 1) ** 3 for other in (pool[2000:], pool[2000:] + 1)]
+    shifted = ((pool[:2000] + 1) @ (pool[2000:] + 1).T / 2 + 1) ** 3
     expected = (k[0].mean() + shifted.mean() - 2 * k[1].mean()).item()
-    found = kernel_distance(pool[:1000], pool[1000:] + 1, subsets=10, subset_size=200)
+    found = kernel_distance(pool[:2000], pool[2000:] + 1, subsets=20, subset_size=500)
     assert abs(same) < 0.03 * expected
     assert found == pytest.approx(expected, rel=0.1)
 

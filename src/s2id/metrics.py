@@ -329,7 +329,7 @@ def border_ink(images: Float[Tensor, "b c h w"], width: float = 0.02) -> Float[T
         low, high = place.clamp(min=width * count), (place + 1).clamp(max=(1 - width) * count)
         inside.append((high - low).clamp(min=0))
     within = torch.einsum("bhw,h,w->b", ink, *inside)
-    return (1 - within / ink.sum((1, 2))).to(images.dtype)
+    return (1 - within / ink.sum((1, 2))).clamp(min=0).to(images.dtype)
 
 
 def overshoot(images: Float[Tensor, "b c h w"], low: float = -1.0, high: float = 1.0) -> Float[Tensor, " b"]:
