@@ -173,7 +173,7 @@ class EvaluateConfig:
     """Height and width of the pictures, a row of the table each."""
     count: int = 2000
     """Pictures per size: seeds 0, 1, 2, ..., labels in turn."""
-    detail: int = 100
+    detail: int = 50
     """Pictures per size whose strokes and zooms are measured."""
     guidance: float = 1.0
     """1 is off; more exaggerates the label."""

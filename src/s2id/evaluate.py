@@ -246,8 +246,8 @@ def _agreement(
         same_class=(classes == base.classes).float().mean().item(),
         same_topology=(topology == base.topology).all(1).float().mean().item(),
         zoom_psnr=_zoom(drawn, size, base),
-        aspect=(aspect / base.aspect).median().item(),
-        border=(border - base.border).mean().item(),
+        aspect=_middle(aspect / base.aspect),
+        border=(border - base.border).nanmean().item(),
     )
 
 
