@@ -213,15 +213,17 @@ def _row(size: Size, drawn: _Drawn, judge: Judge, truth: _Truth, base: _Base, co
     )
 
 
-def _strokes(framed: Images, unclipped: Images, pixel: float) -> dict[str, Tensor]:
-    """Each picture's measures of detail; what needs pixels finer than the training's is NaN without them."""
+def _strokes(framed: Images, pixel: float) -> dict[str, Tensor]:
+    """Each picture's measures of detail; what needs pixels finer than the training's is NaN without them.
+
+    An edge's width is biased by the picture's own pixels where these are not four times finer.
+    """
     nothing = framed.new_full((len(framed),), math.nan)
     finer = pixel > 1
     return {
-        "edge": metrics.edge_width(framed, pixel) if pixel >= 1 else nothing,
+        "edge": metrics.edge_width(framed, pixel) if pixel >= 4 else nothing,
         "power": metrics.power_above(framed, 0.5 / pixel) if finer else nothing,
         "speckle": metrics.speckle(framed, pixel) if finer else nothing,
-        "overshoot": metrics.overshoot(unclipped),
     }
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from s2id.config import InputError
 
 
-def _column(heading: str, digits: int = 3) -> float:
+def _column(heading: str, digits: int = 3) -> Any:  # noqa: ANN401  (dataclasses calls it a float)
     """A column of the table; what was not measured is NaN."""
     return field(default=math.nan, metadata={"heading": heading, "digits": digits})
 
