@@ -46,6 +46,10 @@ def fonts(folder: Path, test: bool = True) -> list[Font]:
     return [open_font(file) for file in font_files(folder) if held_out(file) == test]
 
 
+def some(known: Sequence[Font], count: int, seed: int) -> list[Font]:
+    return [known[i] for i in np.random.default_rng(seed).permutation(len(known))[:count]]
+
+
 def draw(chosen: Sequence[Font], count: int, seed: int, alike: bool = False) -> list[tuple[Font, str]]:
     """`count` glyphs: characters in turn, fonts at random; or, `alike`, random characters, as many of each font."""
     random = np.random.default_rng(seed)
@@ -86,9 +90,7 @@ def reconstruct(args: argparse.Namespace) -> None:
     from s2id import metrics
 
     model = s2id.load(args.weights)
-    known = fonts(args.data)
-    random = np.random.default_rng(args.seed)
-    chosen = [known[i] for i in sorted(random.permutation(len(known))[: args.fonts])]
+    chosen = some(fonts(args.data), args.fonts, args.seed)
     glyphs = draw(chosen, args.characters, args.seed, alike=True)
     values: dict[int, dict[str, list[list[float]]]] = {side: {} for side in args.sides}
     for glyph in glyphs:
@@ -218,7 +220,7 @@ def pictures(args: argparse.Namespace) -> None:
     """Rows of glyphs: what went in, bicubic, ours, truth; then a quarter of each side at full density."""
     model = s2id.load(args.weights)
     side, rows = args.sides[-1], []
-    for glyph in draw(fonts(args.data), args.count, args.seed):
+    for glyph in draw(some(fonts(args.data), args.count, args.seed), 1, args.seed, alike=True):
         picture = truth(glyph, SIZE[0])
         label = torch.tensor([NULL if args.unlabelled else CHARACTERS.index(glyph[1])])
         field = reconstructed(model, picture, label, args.density or model.card.density)

@@ -136,6 +136,7 @@ def test_splits_share_no_font_and_classes_are_characters(tmp_path):
 def test_about_one_font_in_ten_is_held_out_with_its_family():
     assert 60 < len(names(True, 1000)) < 140
     assert len({held_out(glyphs.Path(f"Roboto-{style}.ttf")) for style in ("Bold", "Italic", "Thin")}) == 1
+    assert not held_out(glyphs.Path("NotoSerif-Regular.ttf")), "DroidSerif is the same design"
 
 
 def test_a_list_of_fonts_leaves_out_copies_and_the_incomplete(tmp_path):
