@@ -13,6 +13,7 @@ MODULES = {path.stem: path for path in PACKAGE.glob("*.py")}
 FLOORS = (
     {"config", "shapes"},
     {"coords", "schedule", "images"},
+    {"glyphs"},
     {"noise", "data", "layers"},
     {"model", "denoiser"},
     {"guidance", "exact", "samplers", "checkpoint", "metrics", "table"},

@@ -194,7 +194,7 @@ class EvaluateConfig:
 class Preset:
     """A named run: data, network, training."""
 
-    data: Literal["mnist", "fashion-mnist", "digits", "folder"]
+    data: Literal["mnist", "fashion-mnist", "digits", "glyphs", "folder"]
     model: ModelConfig = field(default_factory=ModelConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
 

@@ -1,7 +1,7 @@
 """Data sets as groups of pictures of one size, with labels; every batch is drawn from one group.
 
 MNIST and Fashion-MNIST come from their published idx files, other pictures from a folder with a subfolder per
-class, and the 8x8 digits of scikit-learn need no file at all.
+class, glyphs from a folder of fonts, and the 8x8 digits of scikit-learn need no file at all.
 """
 
 import gzip
@@ -21,6 +21,7 @@ from jaxtyping import Int, UInt8
 from PIL import Image
 from torch import Tensor
 
+from s2id import glyphs
 from s2id.config import InputError, Size
 from s2id.images import read, replacing
 
@@ -114,9 +115,10 @@ def load(name: str, folder: Path | None = None, split: Split = "train") -> Pictu
     """A data set by name.
 
     Args:
-        name: "mnist", "fashion-mnist", "digits" (scikit-learn's, 8x8) or "folder".
-        folder: Where the files are; `None` looks in ./data and the cache and then downloads.
-        split: "digits" keeps every fifth picture for its test split; a folder has one split only.
+        name: "mnist", "fashion-mnist", "digits" (scikit-learn's, 8x8), "glyphs" or "folder".
+        folder: Where the files are; `None` looks in ./data and, for what is published, the cache and then downloads.
+        split: "digits" keeps every fifth picture for its test split, "glyphs" about every tenth font; a folder has
+            one split only.
 
     Raises:
         InputError: The files are missing, unreadable or not what they should be.
@@ -125,11 +127,13 @@ def load(name: str, folder: Path | None = None, split: Split = "train") -> Pictu
         return _idx_set(name, folder, split)
     if name == "digits":
         return _digits(split)
+    if name == "glyphs":
+        return _glyphs(folder or Path("data"), split)
     if name == "folder":
         if folder is None:
             raise InputError("a folder of images needs --data FOLDER.")
         return image_folder(folder)
-    raise InputError(f"data set {name!r} is unknown; choose {', '.join(_PUBLISHED)}, digits or folder.")
+    raise InputError(f"data set {name!r} is unknown; choose {', '.join(_PUBLISHED)}, digits, glyphs or folder.")
 
 
 def image_folder(folder: Path) -> Pictures:
@@ -193,6 +197,15 @@ def _digits(split: Split) -> Pictures:
     held_out = torch.arange(len(images)) % 5 == 0
     keep = held_out if split == "test" else ~held_out
     return Pictures("digits", (Group(images[keep], torch.from_numpy(digits.target)[keep]),), DIGITS)
+
+
+def _glyphs(folder: Path, split: Split) -> Pictures:
+    files = [file for file in glyphs.font_files(folder) if glyphs.held_out(file) == (split == "test")]
+    images, labels, skipped = glyphs.pictures(files)
+    if not len(images):
+        lost = f"; {len(skipped)} cannot be used, the first: {skipped[0]}" if skipped else ""
+        raise InputError(f"{folder} holds no usable font for the {split} split{lost}; put more .ttf files there.")
+    return Pictures("glyphs", (Group(images, labels),), glyphs.CHARACTERS, skipped)
 
 
 def _idx_set(name: str, folder: Path | None, split: Split) -> Pictures:

@@ -12,6 +12,7 @@ _LONG = TrainConfig(images=800_000, batch=64, lr=1.2e-3)
 PRESETS: dict[str, Preset] = {
     "mnist": Preset("mnist", _WIDE, _LONG),
     "fashion-mnist": Preset("fashion-mnist", _WIDE, _LONG),
+    "glyphs": Preset("glyphs", _WIDE, _LONG),
     "folder": Preset("folder", train=TrainConfig(densities=(32,), density_weights=(1.0,))),
     "digits": Preset(
         "digits",
