@@ -1,11 +1,13 @@
 """Parts of the network: what is read from splines and waves, and what attention may depend on."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from conftest import enliven
 
+from s2id.config import ModelConfig
 from s2id.layers import (
     AxialAttention,
     Block,
@@ -18,6 +20,7 @@ from s2id.layers import (
     spline_weights,
 )
 
+SMALL = ModelConfig(width=8, heads=2, expansion=2, film_width=4)
 WIDTHS = [1e-9, 5e-4, 0.01, 0.5, 1.0, 2.3, 9.0]
 
 
@@ -197,14 +200,14 @@ def test_norms_act_on_each_token_by_itself(tokens):
 
 @pytest.mark.parametrize("cross", [False, True])
 def test_a_fresh_block_is_the_identity_and_a_live_one_is_not(cross, tokens):
-    block = Block(8, 2, 2, 4, "full", cross).requires_grad_(False)
+    block = Block(SMALL, cross).requires_grad_(False)
     film, condition = torch.randn(2, 4), torch.randn(2, 3, 8)
     assert torch.equal(block(tokens, film, condition), tokens)
     assert not torch.allclose(alive(block)(tokens, film, condition), tokens, atol=0.1)
 
 
 def test_every_sublayer_of_a_block_hears_the_film(tokens):
-    block = alive(Block(8, 2, 2, 4, "axial", cross=True))
+    block = alive(Block(replace(SMALL, attention="axial"), cross=True))
     condition = torch.randn(2, 3, 8, generator=torch.Generator().manual_seed(1))
     base = block(tokens, torch.zeros(2, 4), condition)
     per_sublayer = block.film.out.bias.reshape(3, 3, 8)

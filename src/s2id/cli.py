@@ -23,6 +23,7 @@ from s2id.config import (
     Fit,
     InputError,
     ModelConfig,
+    Noise,
     Preset,
     Size,
     TrainConfig,
@@ -64,6 +65,13 @@ class Sample:
     """The solver."""
     eta: float = 0.0
     """Fresh noise per step with ddim, 0 to 1."""
+    density: int | None = None
+    """Compose on a state of so many samples along the long side. Default: the trained density; the size, where the
+    model is dense."""
+    noise: Noise = "nested"
+    """"nested" shows a seed's one picture at all densities; "white" is unrelated at every size."""
+    shift: bool = True
+    """Match the noise to the density; off, as published, denser states lose diversity."""
     out: Path = Path("out")
     """Folder for the pictures."""
     grid: bool = False
@@ -124,6 +132,12 @@ class Evaluate:
     """Solver steps."""
     sampler: Literal["ddim", "heun", "dpmpp"] = _PROTOCOL.sampler
     """The solver."""
+    eta: float = _PROTOCOL.eta
+    """Fresh noise per step with ddim, 0 to 1."""
+    noise: Noise = _PROTOCOL.noise
+    """Where a dense model composes: "nested" shows a seed's one picture at all sizes, "white" is unrelated."""
+    shift: bool = _PROTOCOL.shift
+    """Match the noise to the density; off, as published, denser states lose diversity."""
     fit: Fit = _PROTOCOL.fit
     """Where aspects differ: "fit" shows more canvas, "fill" less frame, "stretch" squeezes."""
     quick: bool = False
@@ -298,9 +312,18 @@ def _sample(command: Sample) -> int:
     sheets: dict[Size, list[torch.Tensor]] = {size: [] for size in sizes}
     written: list[Path] = []
     composing = rendering = 0.0
-    with tqdm(total=len(jobs), unit="field", disable=len(jobs) < 2, leave=False) as bar:
-        for first in range(0, len(jobs), _BATCH):
-            part = jobs[first : first + _BATCH]
+    # a dense model's composition is the picture: one per size
+    dense = model.config.dense and command.density is None
+    compositions: list[tuple[Size | None, int | None, list[Size]]]
+    compositions = [(s, max(s), [s]) for s in sizes] if dense else [(None, command.density, sizes)]
+    batches = [
+        (composition, jobs[first : first + batch])
+        for composition in compositions
+        for batch in [_batch(composition[1] or model.card.density)]
+        for first in range(0, len(jobs), batch)
+    ]
+    with tqdm(total=len(compositions) * len(jobs), unit="field", disable=len(jobs) < 2, leave=False) as bar:
+        for (aspect, density, shown), part in batches:
             start = time.perf_counter()
             drawn = sample(
                 model,
@@ -310,15 +333,20 @@ def _sample(command: Sample) -> int:
                 guidance=command.guidance,
                 sampler=command.sampler,
                 eta=command.eta,
+                aspect=aspect,
+                density=density,
+                noise=command.noise,
+                shift=command.shift,
             )
             composing += time.perf_counter() - start
             start = time.perf_counter()
             for (label, seed), one in zip(part, drawn, strict=True):
                 stem = f"seed{seed}" if label is None else f"label{label}-seed{seed}"
                 if command.fields:
-                    written.append(command.out / f"{stem}.safetensors")
+                    composed = f"-{_suffix(aspect, None)}" if aspect else ""
+                    written.append(command.out / f"{stem}{composed}.safetensors")
                     one.save(written[-1])
-                for size in sizes:
+                for size in shown:
                     if command.grid:
                         sheets[size].append(one.render(size, window, command.fit, command.max_pixels)[0].cpu())
                     else:
@@ -360,6 +388,9 @@ def _evaluate(command: Evaluate) -> int:
         guidance=command.guidance,
         steps=command.steps,
         sampler=command.sampler,
+        eta=command.eta,
+        noise=command.noise,
+        shift=command.shift,
         fit=command.fit,
     )
     config = config.quick() if command.quick else config
@@ -387,6 +418,9 @@ def _evaluate(command: Evaluate) -> int:
         "guidance": config.guidance,
         "steps": config.steps,
         "sampler": config.sampler,
+        "eta": config.eta,
+        "noise": config.noise,
+        "shift": config.shift,
         "fit": config.fit,
         "judge sha256": judge.sha256,
         "judge right on the test set": judge.accuracy,
@@ -599,6 +633,11 @@ def _writable(folder: Path) -> None:
         probe.unlink()
     except OSError as error:
         raise InputError(f"{folder} cannot be written ({error.strerror}); choose another folder with --out.") from error
+
+
+def _batch(density: int) -> int:
+    """Fields composed at once: fewer where states are dense."""
+    return max(1, min(_BATCH, _BATCH * 32**2 // density**2))
 
 
 def _name(written: Sequence[Path]) -> None:

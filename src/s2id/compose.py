@@ -1,24 +1,25 @@
 """Compose, then render: sampling runs on the composition grid and returns a field.
 
 The seed alone decides the picture: noise is a field keyed by it, and no later choice of size, window, batch or tile
-reaches the composition.
+reaches the composition. A dense model's composition is the picture: it composes anew for every size.
 """
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 
 from s2id.checkpoint import S2ID
-from s2id.config import InputError
+from s2id.config import InputError, Noise, Size
 from s2id.coords import extent, state_size
 from s2id.denoiser import TrainedDenoiser
 from s2id.field import Field
 from s2id.guidance import Guided
-from s2id.noise import noise_field
+from s2id.model import Features, PixelHead
+from s2id.noise import noise_field, white_noise
 from s2id.samplers import SAMPLERS, Sampler, Step, ddim, last
-from s2id.schedule import times
+from s2id.schedule import Schedule, times
 from s2id.shapes import NULL, Images, Labels
 
 SamplerName = Literal["ddim", "heun", "dpmpp"]
@@ -34,6 +35,9 @@ def sample(
     sampler: SamplerName = "dpmpp",
     eta: float = 0.0,
     aspect: tuple[int, int] | None = None,
+    density: int | None = None,
+    noise: Noise = "nested",
+    shift: bool = True,
 ) -> Field:
     """A field per label and seed: functions to be looked at in any size.
 
@@ -49,12 +53,29 @@ def sample(
         aspect: Height and width, in any unit, of the frame to compose on, to whole patches; `None` is the training
             data's. Another asks the model for compositions it has not seen; to see the same picture in another aspect,
             render it so instead.
+        density: Samples along the long side of the state to compose on; `None` is the trained density.
+        noise: "nested": block means of a denser state's noise are a coarser one's, so a seed is one picture at all
+            densities. "white": unrelated at every size, as published.
+        shift: Lower logsnr by 2 ln k on a state k times as dense as trained, where k^2 as many samples show the same
+            picture. Without it, as published, diversity falls as the density rises.
 
     Raises:
         InputError: An argument is out of range.
     """
     labels, seeds = _pair(model, label, seed)
-    walk = compose(model, labels, seeds, steps=steps, guidance=guidance, sampler=sampler, eta=eta, aspect=aspect)
+    walk = compose(
+        model,
+        labels,
+        seeds,
+        steps=steps,
+        guidance=guidance,
+        sampler=sampler,
+        eta=eta,
+        aspect=aspect,
+        density=density,
+        noise=noise,
+        shift=shift,
+    )
     facts = {
         "seeds": " ".join(map(str, seeds)),
         "labels": " ".join(map(str, labels.tolist())),
@@ -73,6 +94,9 @@ def compose(
     sampler: SamplerName = "dpmpp",
     eta: float = 0.0,
     aspect: tuple[int, int] | None = None,
+    density: int | None = None,
+    noise: Noise = "nested",
+    shift: bool = True,
 ) -> Iterator[Step]:
     """The steps of `sample`, for callers that draw progress or previews. Arguments as there, already paired."""
     if steps < 1:
@@ -86,19 +110,37 @@ def compose(
     aspect = aspect or model.card.size or (1, 1)
     if min(aspect) < 1:
         raise InputError(f"aspect {aspect[0]}:{aspect[1]} is empty; both sides must be at least 1.")
-    size = state_size(model.card.density, extent(aspect), model.config.patch)
-    frame = extent(size)
-    channels = model.config.channels
+    if density is not None and density < 1:
+        raise InputError(f"density is {density}; it must be at least 1.")
+    if noise not in get_args(Noise):
+        raise InputError(f"noise {noise!r} is unknown; choose {', '.join(get_args(Noise))}.")
+    size = state_size(density or model.card.density, extent(aspect), model.config.patch)
+    frame, channels = extent(size), model.config.channels
 
-    def noise(stream: int) -> Images:
-        fields = [noise_field(size, channels, seed, stream, frame) for seed in seeds]
-        return torch.stack(fields).to(model.device)
+    def unit_noise(stream: int) -> Images:
+        nested = noise == "nested"
+        one = partial(noise_field, frame=frame) if nested else white_noise
+        return torch.stack([one(size, channels, seed, stream) for seed in seeds]).to(model.device)
 
-    solve: Sampler = partial(ddim, eta=eta, noise=lambda i: noise(i + 1)) if eta else SAMPLERS[sampler]
-    denoiser = Guided(TrainedDenoiser(model.network, model.schedule, model.config.prediction), guidance)
+    solve: Sampler = partial(ddim, eta=eta, noise=lambda i: unit_noise(i + 1)) if eta else SAMPLERS[sampler]
     with torch.inference_mode():
         # labels of NULL alone need no guidance; mixed ones get it, and it leaves NULL ones as they are
-        yield from solve(denoiser, noise(0), times(steps), labels.to(model.device))
+        denoiser = Guided(trained_denoiser(model, size, shift), guidance)
+        yield from solve(denoiser, unit_noise(0), times(steps), labels.to(model.device))
+
+
+def trained_denoiser(model: S2ID, size: Size, shift: bool = True) -> TrainedDenoiser:
+    """The model as a denoiser of states of a size; `shift` as for `sample`."""
+    config, schedule = model.config, _schedule(model, size, shift)
+    heard = schedule if config.hears == "logsnr" else model.schedule
+    # at t = 1 an eps-prediction's error is magnified by 1 / alpha, a thousandfold; clean states are in [-1, 1]
+    bound = 1.0 if config.prediction == "eps" else None
+    return TrainedDenoiser(model.network, schedule, config.prediction, heard, bound)
+
+
+def _schedule(model: S2ID, size: Size, shift: bool = True) -> Schedule:
+    """The forward process of states of a size."""
+    return model.schedule.at_density(max(size) / model.card.density) if shift else model.schedule
 
 
 @torch.inference_mode()
@@ -111,7 +153,10 @@ def read_out(model: S2ID, x: Images, labels: Labels, facts: dict[str, str] | Non
         labels: Their classes.
         facts: For the field's file.
     """
-    logsnr = model.schedule.logsnr(torch.zeros(len(x), device=x.device))
+    size = (x.shape[2], x.shape[3])
+    if model.config.dense:
+        return Field(Features(x.movedim(1, -1), extent(size)), PixelHead(model.config.channels), facts)
+    logsnr = _schedule(model, size).logsnr(torch.zeros(len(x), device=x.device))
     features = model.network.decode(model.network.encode(x, logsnr), labels.to(x.device))
     return Field(features, model.network.head, facts)
 

@@ -21,6 +21,9 @@ MAX_PIXELS = 2**27
 
 Prediction = Literal["eps", "x", "v"]
 
+Noise = Literal["nested", "white"]
+"""How a seed's noise at one density relates to that at another: as block means, or not at all."""
+
 
 class InputError(ValueError):
     """Input that cannot be used; its one sentence names it, what was expected and what to do."""
@@ -60,6 +63,33 @@ class ModelConfig:
     """Std of the coordinates' Gaussian jitter in training, in state pixels; 0.5 as published."""
     prediction: Prediction = "x"
     """What the network's output means."""
+    coordinates: Literal["dual", "composition", "box"] = "dual"
+    """Both coordinate systems, or one of them."""
+    corners: bool = False
+    """Coordinates end to end over the outermost centres, as published, instead of over the cells."""
+    fade: bool = True
+    """Attenuate the positions' Fourier features by the cell; off as published."""
+    norm: Literal["token", "group"] = "token"
+    """Each token by itself, or groups of channels over the whole map with learned scales, as published."""
+    residual: Literal["gated", "scaled"] = "gated"
+    """Residuals gated by the noise from zero, or with a learned scale per channel from one, as published."""
+    neighbours: bool = True
+    """A depthwise 3x3 convolution over the tokens in every block; off as published."""
+    bias: bool = False
+    """Biases in attention; on as published."""
+    dropout: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """Share dropped in training of what self-attention, cross-attention and feed-forward say; 0.1 0.1 0.2 published."""
+    hears: Literal["logsnr", "alpha_bar"] = "logsnr"
+    """Noise as the state's own logsnr and density, or as alpha_bar at the trained density, as published."""
+    learned_condition: bool = True
+    """Train the condition's tokens; off leaves them as they were drawn, as published."""
+    head: Literal["field", "linear"] = "field"
+    """A function of any place, or one value per state sample, as published."""
+
+    @property
+    def dense(self) -> bool:
+        """Whether a composed state is the picture itself, so that each size is composed anew."""
+        return self.head == "linear" or self.prediction != "x"
 
     def __post_init__(self) -> None:
         """Refuse what cannot be built."""
@@ -71,6 +101,8 @@ class ModelConfig:
             raise InputError(
                 f"prediction {self.prediction!r} is defined on the state's own samples; use lattice = patch."
             )
+        if self.head == "linear" and (self.patch, self.lattice) != (1, 1):
+            raise InputError("head 'linear' says one value per state sample; use patch = lattice = 1.")
 
 
 @dataclass(frozen=True)
@@ -119,6 +151,10 @@ class TrainConfig:
     """Decay of the weights' moving average per step, reached by a warm-up."""
     drop_label: float = 0.1
     """Share of images trained without their label."""
+    both_conditions: bool = False
+    """Train every image with its label and without it, in one step with one encoder pass, as published."""
+    recompute: bool = False
+    """Compute the feed-forward layers anew in the backward pass: a tenth more time, half the memory."""
     densities: tuple[int, ...] = (20, 16, 24)
     """State densities (samples along the long side), one drawn per batch; multiples of the patch. Sampling composes
     on the first."""
@@ -181,6 +217,12 @@ class EvaluateConfig:
     """Solver steps."""
     sampler: Literal["ddim", "heun", "dpmpp"] = "dpmpp"
     """The solver."""
+    eta: float = 0.0
+    """Fresh noise per step with ddim, 0 to 1."""
+    noise: Noise = "nested"
+    """How a seed's noise at one density relates to that at another."""
+    shift: bool = True
+    """Match the noise to the density."""
     fit: Fit = "fit"
     """Where aspects differ: "fit" shows more canvas, "fill" less frame, "stretch" squeezes."""
 

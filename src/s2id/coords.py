@@ -93,6 +93,21 @@ def box_coords(size: Size) -> Float[Tensor, "h w 2"]:
     return pixel_coords(size) / torch.tensor(extent(size), dtype=torch.float64)
 
 
+def corner_coords(size: Size, box: bool = False) -> Float[Tensor, "h w 2"]:
+    """Coordinates that run from the first centre to the last: those of the longer side are at -0.5 and 0.5.
+
+    As published, and a defect: one point of the scene has another coordinate at every size.
+
+    Args:
+        size: Height and width, in pixels.
+        box: Each side, not the longer only, spans [-0.5, 0.5].
+    """
+    check_size(size)
+    pitches = (1 / max(1, (side if box else max(size)) - 1) for side in size)
+    y, x = (centres(side, pitch) for side, pitch in zip(size, pitches, strict=True))
+    return torch.stack(torch.meshgrid(y, x, indexing="ij"), dim=-1)
+
+
 def view(
     size: Size,
     frame: tuple[float, float] = (1.0, 1.0),

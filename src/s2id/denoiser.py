@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from s2id.config import Prediction
-from s2id.schedule import Schedule, alpha_sigma
+from s2id.schedule import Schedule
 from s2id.shapes import Images, Labels, Scalars, per_sample
 
 
@@ -75,10 +75,29 @@ def convert(kind: Prediction, prediction: Images, x_t: Images, alpha: Scalars, s
 class TrainedDenoiser:
     """A network as a denoiser."""
 
-    def __init__(self, network: Network, schedule: Schedule, prediction: Prediction = "x") -> None:
+    def __init__(
+        self,
+        network: Network,
+        schedule: Schedule,
+        prediction: Prediction = "x",
+        heard: Schedule | None = None,
+        bound: float | None = None,
+    ) -> None:
+        """Wrap a network.
+
+        Args:
+            network: What predicts.
+            schedule: The forward process of the states.
+            prediction: What the network's output means.
+            heard: The schedule whose logsnr the network is told, where it knows one density and the states have
+                another; `None` tells it the states' own.
+            bound: Of the denoised states' values; `None` has none.
+        """
         self.network = network
         self.schedule = schedule
         self.prediction = prediction
+        self.heard = heard or schedule
+        self.bound = bound
 
     def __call__(self, x_t: Images, t: Scalars, label: Labels | None = None) -> Images:
         """The expected clean state."""
@@ -86,12 +105,21 @@ class TrainedDenoiser:
 
     def under_each(self, x_t: Images, t: Scalars, labels: Sequence[Labels | None]) -> list[Images]:
         """The expected clean state under each of several conditions; the encoder runs once."""
-        logsnr = self.schedule.logsnr(t)
-        encoded = self.network.encode(x_t, logsnr)
+        encoded = self.network.encode(self._shown(x_t, t), self.heard.logsnr(t))
         size = (x_t.shape[2], x_t.shape[3])
         outputs = [self.network.predict(self.network.decode(encoded, label), size) for label in labels]
-        alpha, sigma = (a.to(x_t) for a in alpha_sigma(logsnr))
-        return [convert(self.prediction, output, x_t, alpha, sigma).x for output in outputs]
+        alpha, sigma = (a.to(x_t) for a in self.schedule(t))
+        denoised = [convert(self.prediction, output, x_t, alpha, sigma).x for output in outputs]
+        return denoised if self.bound is None else [x.clamp(-self.bound, self.bound) for x in denoised]
+
+    def _shown(self, x_t: Images, t: Scalars) -> Images:
+        """The state, with its signal as strong as the network is told.
+
+        For x alone: eps and v are about the state's own samples, which would leave the range that they are known in.
+        """
+        if self.heard is self.schedule or self.prediction != "x":
+            return x_t
+        return per_sample((self.heard(t)[0] / self.schedule(t)[0]).to(x_t), x_t) * x_t
 
 
 def loss_weight(kind: Prediction, logsnr: Scalars, most: float) -> Scalars:

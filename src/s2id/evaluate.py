@@ -21,7 +21,8 @@ from torch.nn import functional as F
 from s2id import metrics
 from s2id.checkpoint import S2ID
 from s2id.compose import sample
-from s2id.config import EvaluateConfig, InputError, Size
+from s2id.config import EvaluateConfig, InputError, Size, Window
+from s2id.coords import extent
 from s2id.data import Pictures
 from s2id.field import Field
 from s2id.images import resize, to_bytes, to_float
@@ -34,27 +35,50 @@ _BATCH_PIXELS = 2**22
 
 
 class _Drawn:
-    """The same seeds' pictures at any size."""
+    """The same seeds' pictures at any size: composed once, or anew for every size where the model is dense."""
 
     def __init__(self, model: S2ID, config: EvaluateConfig) -> None:
-        classes = max(1, model.config.classes)
         self.model, self.config = model, config
-        self.labels = torch.arange(config.count) % classes
-        start = time.perf_counter()
-        self.fields = [self._compose(range(i, min(i + 50, config.count))) for i in range(0, config.count, 50)]
-        self.seconds = (time.perf_counter() - start) / config.count
+        self.labels = torch.arange(config.count) % max(1, model.config.classes)
+        self.seconds = 0.0
+        self.fields = [] if model.config.dense else list(self._compose(None))
 
-    def _compose(self, seeds: range) -> Field:
-        labels = self.labels[seeds.start : seeds.stop].tolist() if self.model.config.classes else None
+    def _compose(self, size: Size | None) -> Iterator[Field]:
+        """All seeds' fields, in batches; `size` is the state's, or the trained density and aspect."""
         config = self.config
-        return sample(self.model, labels, seeds, steps=config.steps, guidance=config.guidance, sampler=config.sampler)
+        density = max(size) if size else self.model.card.density
+        batch = max(1, min(50, 50 * 32**2 // density**2))
+        self.seconds = 0.0
+        for first in range(0, config.count, batch):
+            seeds = range(first, min(first + batch, config.count))
+            labels = self.labels[first : seeds.stop].tolist() if self.model.config.classes else None
+            start = time.perf_counter()
+            drawn = sample(
+                self.model,
+                labels,
+                seeds,
+                steps=config.steps,
+                guidance=config.guidance,
+                sampler=config.sampler,
+                eta=config.eta,
+                aspect=size,
+                density=density,
+                noise=config.noise,
+                shift=config.shift,
+            )
+            self.seconds += (time.perf_counter() - start) / config.count
+            yield drawn
 
-    def at(self, size: Size, window: tuple[float, float, float, float] | None = None) -> Iterator[Images]:
+    def frame(self, size: Size) -> tuple[float, float]:
+        """Height and width of the frame that a picture of that size shows."""
+        return extent(size) if self.model.config.dense else self.fields[0].features.frame
+
+    def at(self, size: Size, window: Window | None = None) -> Iterator[Images]:
         """The pictures, unclipped, in batches of bounded memory."""
         most = max(1, _BATCH_PIXELS // (size[0] * size[1]))
-        for fields_ in self.fields:
-            for i in range(0, len(fields_), most):
-                yield fields_[i : i + most].render(size, window, self.config.fit, max_pixels=size[0] * size[1])
+        for drawn in self._compose(size) if self.model.config.dense else self.fields:
+            for i in range(0, len(drawn), most):
+                yield drawn[i : i + most].render(size, window, self.config.fit, max_pixels=size[0] * size[1])
 
 
 @dataclass(frozen=True)
@@ -175,7 +199,7 @@ def frame_part(size: Size, frame: tuple[float, float], fit: str) -> tuple[slice,
 
 
 def _row(size: Size, drawn: _Drawn, judge: Judge, truth: _Truth, base: _Base, config: EvaluateConfig) -> Row:
-    rows, columns = frame_part(size, drawn.fields[0].features.frame, config.fit)
+    rows, columns = frame_part(size, drawn.frame(size), config.fit)
     small: list[Tensor] = []
     topology: list[Tensor] = []
     detail: list[dict[str, Tensor]] = []
@@ -207,7 +231,7 @@ def _row(size: Size, drawn: _Drawn, judge: Judge, truth: _Truth, base: _Base, co
         Detail(
             **{name: _middle(torch.cat([part[name] for part in detail])) for name in detail[0]},
             compose_seconds=drawn.seconds,
-            render_seconds=seconds / done,
+            render_seconds=max(0.0, seconds / done - (drawn.seconds if drawn.model.config.dense else 0.0)),
             peak_megabytes=_peak(),
         ),
     )
@@ -255,13 +279,15 @@ def _agreement(
 
 def _zoom(drawn: _Drawn, size: Size, base: _Base) -> float:
     """Median PSNR of a window of the frame, drawn at that size, against the same part of the picture at the data's."""
+    if drawn.model.config.dense:
+        return math.nan  # its pictures have nothing between their pixels
     height, width = base.images.shape[2:]
     top, left, bottom, right = _ZOOM
     part = base.images[..., round(top * height) : round(bottom * height), round(left * width) : round(right * width)]
     values: list[Tensor] = []
     done = 0
     for pictures in drawn.at(size, _ZOOM):
-        rows, columns = frame_part(size, drawn.fields[0].features.frame, drawn.config.fit)
+        rows, columns = frame_part(size, drawn.frame(size), drawn.config.fit)
         zoomed = _shown(pictures)[..., rows, columns]
         common = _coarser(zoomed, (part.shape[2], part.shape[3]))
         values.append(metrics.psnr(resize(zoomed, common), resize(part[done : done + len(zoomed)], common)))

@@ -18,7 +18,7 @@ from s2id.checkpoint import fill, read_tensors, write_tensors
 from s2id.config import MAX_PIXELS, Fit, InputError, Size, Window
 from s2id.coords import Grid, check_size, view
 from s2id.images import to_bytes, to_pillow, write, write_png
-from s2id.model import Features, FieldHead
+from s2id.model import Features, FieldHead, PixelHead
 
 _TILE_SAMPLES = 2**17
 _FORMAT = "s2id-field-1"
@@ -40,7 +40,7 @@ def check_pixels(size: Size, most: int) -> None:
 class Field:
     """One function per drawn picture; a field of one is a picture of any size, window and aspect."""
 
-    def __init__(self, features: Features, head: FieldHead, facts: dict[str, str] | None = None) -> None:
+    def __init__(self, features: Features, head: FieldHead | PixelHead, facts: dict[str, str] | None = None) -> None:
         """Wrap what a model's decoder returned.
 
         Args:
@@ -68,7 +68,7 @@ class Field:
     @property
     def channels(self) -> int:
         """Colour channels of the pictures."""
-        return self.head.out.out_features
+        return self.head.channels
 
     def image(
         self, size: Size, window: Window | None = None, fit: Fit = "fit", max_pixels: int = MAX_PIXELS
@@ -151,7 +151,11 @@ class Field:
             raise InputError(f"{path} does not exist; give a field file, as `s2id sample --fields` writes.")
         tensors, facts = read_tensors(Path(path), _FORMAT)
         frame = json.loads(facts["frame"])
-        head = FieldHead(tensors["head.hidden.weight"].shape[0], tensors["head.out.weight"].shape[0])
+        head: FieldHead | PixelHead
+        if "head.out.weight" in tensors:
+            head = FieldHead(tensors["head.hidden.weight"].shape[0], tensors["head.out.weight"].shape[0])
+        else:
+            head = PixelHead(tensors["features"].shape[-1])
         fill(head, {k.removeprefix("head."): v for k, v in tensors.items() if k != "features"}, Path(path))
         head.requires_grad_(False)
         own = {k: v for k, v in facts.items() if k not in ("format", "frame", "sha256")}

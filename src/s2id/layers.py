@@ -1,19 +1,24 @@
-"""Parts of a network: Fourier features, attention, modulation, spline reading. Knows no diffusion.
+"""Parts of a network: Fourier features, attention, modulation, reading of samples. Knows no diffusion.
 
-Tokens are kept as a grid `b h w d`, so that axial and full attention share one signature. Norms act per token:
-crops, tiles and token subsets stay exact.
+Tokens are kept as a grid `b h w d`, so that axial and full attention share one signature. Our norm acts per token:
+crops, tiles and token subsets stay exact. Parts of the published network stand behind the signatures of ours.
 """
 
 import math
-from typing import Literal
 
 import torch
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+from s2id.config import ModelConfig
 
 Tokens = Float[Tensor, "b h w d"]
+
+MANY_TOKENS = 512
+"""Image tokens from which cross-attention to few tokens multiplies its projections into these first."""
 
 
 def fourier_features(
@@ -73,6 +78,20 @@ def spline_weights(position: Float[Tensor, " q"], width: float, count: int) -> F
     return torch.zeros(len(position), count, dtype=position.dtype, device=position.device).scatter_add(1, ends, weights)
 
 
+def box_weights(position: Float[Tensor, " q"], width: float, count: int) -> Float[Tensor, "q count"]:
+    """Row q reads, from `count` samples that are each constant over their cell, the mean over a cell.
+
+    Arguments and the ends as for `spline_weights`; a width of 0 reads one sample.
+    """
+    half = max(width, 1e-6) / 2
+    middle = position[:, None]
+    nodes = torch.arange(count, dtype=position.dtype, device=position.device)
+    edges = torch.stack([nodes - 0.5, nodes + 0.5])
+    edges[0, 0], edges[1, -1] = -torch.inf, torch.inf
+    overlap = torch.minimum(middle + half, edges[1]) - torch.maximum(middle - half, edges[0])
+    return overlap.clamp(min=0) / (2 * half)
+
+
 def normalise(x: Tokens) -> Tokens:
     """Layer norm of each token by itself, without parameters."""
     return F.layer_norm(x, x.shape[-1:])
@@ -94,11 +113,11 @@ def attend(
 class FullAttention(nn.Module):
     """Self-attention of every token with every token."""
 
-    def __init__(self, width: int, heads: int) -> None:
+    def __init__(self, width: int, heads: int, bias: bool = False) -> None:
         super().__init__()
         self.heads = heads
-        self.qkv = nn.Linear(width, 3 * width, bias=False)
-        self.out = nn.Linear(width, width, bias=False)
+        self.qkv = nn.Linear(width, 3 * width, bias=bias)
+        self.out = nn.Linear(width, width, bias=bias)
 
     def forward(self, x: Tokens) -> Tokens:
         """Attend."""
@@ -111,10 +130,10 @@ class FullAttention(nn.Module):
 class AxialAttention(nn.Module):
     """Self-attention along rows plus self-attention along columns, with weights of their own."""
 
-    def __init__(self, width: int, heads: int) -> None:
+    def __init__(self, width: int, heads: int, bias: bool = False) -> None:
         super().__init__()
-        self.row = FullAttention(width, heads)
-        self.column = FullAttention(width, heads)
+        self.row = FullAttention(width, heads, bias)
+        self.column = FullAttention(width, heads, bias)
 
     def forward(self, x: Tokens) -> Tokens:
         """Attend."""
@@ -127,20 +146,34 @@ class AxialAttention(nn.Module):
 class CrossAttention(nn.Module):
     """Attention of image tokens to condition tokens."""
 
-    def __init__(self, width: int, heads: int) -> None:
+    def __init__(self, width: int, heads: int, bias: bool = False) -> None:
         super().__init__()
         self.heads = heads
-        self.q = nn.Linear(width, width, bias=False)
-        self.kv = nn.Linear(width, 2 * width, bias=False)
-        self.out = nn.Linear(width, width, bias=False)
+        self.q = nn.Linear(width, width, bias=bias)
+        self.kv = nn.Linear(width, 2 * width, bias=bias)
+        self.out = nn.Linear(width, width, bias=bias)
 
     def forward(self, x: Tokens, condition: Float[Tensor, "b n d"]) -> Tokens:
         """Attend."""
         h, w = x.shape[1:3]
-        q = rearrange(self.q(x), "b h w (m d) -> b m (h w) d", m=self.heads)
         k, v = rearrange(self.kv(condition), "b n (two m d) -> two b m n d", two=2, m=self.heads)
+        if h * w > MANY_TOKENS and 2 * self.heads * condition.shape[1] < x.shape[3]:
+            return self._few_keys(x, k, v)
+        q = rearrange(self.q(x), "b h w (m d) -> b m (h w) d", m=self.heads)
         attended = attend(q, k, v)
         return self.out(rearrange(attended, "b m (h w) d -> b h w (m d)", h=h, w=w))
+
+    def _few_keys(self, x: Tokens, k: Float[Tensor, "b m n e"], v: Float[Tensor, "b m n e"]) -> Tokens:
+        """The same, with the projections multiplied into the keys and values: these are fewer than channels."""
+        m, scale = self.heads, k.shape[-1] ** -0.5
+        keys = torch.einsum("bmne,med->bmnd", k * scale, rearrange(self.q.weight, "(m e) d -> m e d", m=m))
+        values = torch.einsum("bmne,dme->bmnd", v, rearrange(self.out.weight, "d (m e) -> d m e", m=m))
+        logits = x.flatten(1, 2) @ keys.flatten(1, 2).mT
+        if self.q.bias is not None:
+            logits = logits + (k * scale * rearrange(self.q.bias, "(m e) -> m 1 e", m=m)).sum(-1).flatten(1)[:, None]
+        share = logits.unflatten(-1, (m, -1)).softmax(-1).flatten(2)
+        attended = share @ values.flatten(1, 2)
+        return (attended if self.out.bias is None else attended + self.out.bias).view(x.shape)
 
 
 class Neighbours(nn.Module):
@@ -163,6 +196,9 @@ class Neighbours(nn.Module):
 class FeedForward(nn.Module):
     """Two layers with SiLU between them, on each token by itself."""
 
+    recompute = False
+    """Forget what is between the layers and compute it again in the backward pass."""
+
     def __init__(self, width: int, expansion: int) -> None:
         super().__init__()
         self.rise = nn.Linear(width, expansion * width)
@@ -170,6 +206,11 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Tokens) -> Tokens:
         """Transform."""
+        if self.recompute and torch.is_grad_enabled():
+            return checkpoint(self._layers, x, use_reentrant=False, preserve_rng_state=False)
+        return self._layers(x)
+
+    def _layers(self, x: Tokens) -> Tokens:
         return self.fall(F.silu(self.rise(x)))
 
 
@@ -188,35 +229,83 @@ class Film(nn.Module):
         return rearrange(self.out(vector), "b (s three d) -> s three b 1 1 d", s=self.sublayers, three=3)
 
 
+class ScaledFilm(nn.Module):
+    """Scale and shift from a vector, and a gate that is learned, from one, and does not hear it: as published."""
+
+    def __init__(self, film_width: int, width: int, sublayers: int) -> None:
+        super().__init__()
+        self.sublayers = sublayers
+        self.out = nn.Linear(film_width, 2 * sublayers * width)
+        self.gate = nn.Parameter(torch.ones(sublayers, width))
+        nn.init.normal_(self.out.weight, std=1e-3)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, vector: Float[Tensor, "b f"]) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """One (scale, shift, gate) per sub-layer."""
+        film = rearrange(self.out(vector), "b (s two d) -> s two b 1 1 d", s=self.sublayers, two=2)
+        return [(scale, shift, gate) for (scale, shift), gate in zip(film, self.gate, strict=True)]
+
+
 def modulate(x: Tokens, scale: Float[Tensor, "b 1 1 d"], shift: Float[Tensor, "b 1 1 d"]) -> Tokens:
     """The normalised tokens, scaled and shifted."""
     return torch.addcmul(shift, normalise(x), 1 + scale)
 
 
+class TokenNorm(nn.Module):
+    """`modulate`, as a part."""
+
+    def forward(self, x: Tokens, scale: Float[Tensor, "b 1 1 d"], shift: Float[Tensor, "b 1 1 d"]) -> Tokens:
+        """Normalise and modulate."""
+        return modulate(x, scale, shift)
+
+
+class GroupNorm(nn.Module):
+    """Groups of channels normalised over the whole map, with learned scale and offset, then modulated: as published.
+
+    A token's value depends on the whole picture, so a crop is not a crop.
+    """
+
+    def __init__(self, width: int, groups: int) -> None:
+        super().__init__()
+        self.groups = groups
+        self.weight = nn.Parameter(torch.ones(width))
+        self.bias = nn.Parameter(torch.zeros(width))
+
+    def forward(self, x: Tokens, scale: Float[Tensor, "b 1 1 d"], shift: Float[Tensor, "b 1 1 d"]) -> Tokens:
+        """Normalise and modulate, in two passes over the tokens: both scales are one, and both offsets."""
+        normed = F.group_norm(x.permute(0, 3, 1, 2), self.groups).permute(0, 2, 3, 1)
+        return torch.addcmul(torch.addcmul(shift, self.bias, 1 + scale), normed, self.weight * (1 + scale))
+
+
 class Block(nn.Module):
     """Modulated residual block: self-attention, cross-attention if `cross`, feed-forward."""
 
-    def __init__(
-        self,
-        width: int,
-        heads: int,
-        expansion: int,
-        film_width: int,
-        attention: Literal["full", "axial"],
-        cross: bool,
-    ) -> None:
+    def __init__(self, config: ModelConfig, cross: bool) -> None:
         super().__init__()
-        self.neighbours = Neighbours(width)
-        self.attention = {"full": FullAttention, "axial": AxialAttention}[attention](width, heads)
-        self.cross = CrossAttention(width, heads) if cross else None
-        self.feed_forward = FeedForward(width, expansion)
-        self.film = Film(film_width, width, 3 if cross else 2)
+        width, heads = config.width, config.heads
+        self.neighbours = Neighbours(width) if config.neighbours else None
+        self.attention = {"full": FullAttention, "axial": AxialAttention}[config.attention](width, heads, config.bias)
+        self.cross = CrossAttention(width, heads, config.bias) if cross else None
+        self.feed_forward = FeedForward(width, config.expansion)
+        films = {"gated": Film, "scaled": ScaledFilm}
+        self.film = films[config.residual](config.film_width, width, 3 if cross else 2)
+        groups = (config.heads, 1, 1) if cross else (config.heads, 1)
+        self.norms = nn.ModuleList(GroupNorm(width, g) if config.norm == "group" else TokenNorm() for g in groups)
+        self.scale = nn.Parameter(torch.full((width,), 0.1)) if config.residual == "scaled" else None
+        self.dropout = config.dropout
 
     def forward(self, x: Tokens, film: Float[Tensor, "b f"], condition: Float[Tensor, "b n d"] | None = None) -> Tokens:
         """Transform."""
-        (a, *c, f) = self.film(film)
-        x = x + self.neighbours(x)
-        x = torch.addcmul(x, a[2], self.attention(modulate(x, a[0], a[1])))
+        entered = x
+        (a, *c, f), (norm_a, *norm_c, norm_f) = self.film(film), self.norms
+        if self.neighbours is not None:
+            x = x + self.neighbours(x)
+        x = torch.addcmul(x, a[2], self._drop(self.attention(norm_a(x, a[0], a[1])), 0))
         if self.cross is not None and condition is not None:
-            x = torch.addcmul(x, c[0][2], self.cross(modulate(x, c[0][0], c[0][1]), condition))
-        return torch.addcmul(x, f[2], self.feed_forward(modulate(x, f[0], f[1])))
+            x = torch.addcmul(x, c[0][2], self._drop(self.cross(norm_c[0](x, c[0][0], c[0][1]), condition), 1))
+        x = torch.addcmul(x, f[2], self._drop(self.feed_forward(norm_f(x, f[0], f[1])), 2))
+        # as published, with the block as a whole weighed once more
+        return x if self.scale is None else torch.addcmul(entered, self.scale, x)
+
+    def _drop(self, x: Tokens, sublayer: int) -> Tokens:
+        return F.dropout(x, self.dropout[sublayer]) if self.training and self.dropout[sublayer] else x

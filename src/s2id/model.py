@@ -3,20 +3,22 @@
     state -> encoder (once per step) -> decoder (once per condition) -> feature lattice -> head -> values anywhere
 
 The trunk composes on tokens; the head reads the feature lattice through a pixel's own cell. Theory: docs/notation.md.
+The config's other choices (PixelHead, AlphaBarEmbedding and those of `layers`) make the network as it was published.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from einops import rearrange
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from s2id.config import InputError, ModelConfig
-from s2id.coords import Grid, box_coords, extent, frame_grid, jitter, view
-from s2id.layers import Block, Tokens, fourier_features, normalise, spline_weights
+from s2id.coords import Grid, box_coords, corner_coords, extent, jitter, pixel_coords, view
+from s2id.layers import Block, FeedForward, Tokens, box_weights, fourier_features, normalise, spline_weights
 from s2id.shapes import NULL, Images, Labels, Scalars
 
 
@@ -61,11 +63,13 @@ class Features:
         """Head samples per pixel side that keep them at most half a feature sample apart."""
         return max(1, *(math.ceil(2 * c / p - 1e-9) for c, p in zip(cell, self.pitch, strict=True)))
 
-    def weights(self, grid: Grid) -> tuple[Float[Tensor, "y h"], Float[Tensor, "x w"]]:
+    def weights(
+        self, grid: Grid, kernel: Callable[..., Tensor] = spline_weights
+    ) -> tuple[Float[Tensor, "y h"], Float[Tensor, "x w"]]:
         """How a grid's rows and columns read the samples."""
         per_axis = zip((grid.y, grid.x), grid.cell, self.pitch, self.values.shape[1:3], strict=True)
         rows, columns = (
-            spline_weights(points / pitch + (count - 1) / 2, cell / pitch, count).to(self.values)
+            kernel(points / pitch + (count - 1) / 2, cell / pitch, count).to(self.values)
             for points, cell, pitch, count in per_axis
         )
         return rows, columns
@@ -80,6 +84,7 @@ class FieldHead(nn.Module):
 
     def __init__(self, width: int, channels: int) -> None:
         super().__init__()
+        self.channels = channels
         self.hidden = nn.Linear(width, width)
         self.out = nn.Linear(width, channels)
 
@@ -109,6 +114,19 @@ class FieldHead(nn.Module):
         return self.out(F.silu(self.hidden(F.silu(read))))
 
 
+class PixelHead(nn.Module):
+    """Features that are pixels already: a picture, constant over each pixel; other sizes see its means over areas."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.channels = channels
+
+    def forward(self, features: Features, grid: Grid, supersample: int | None = None) -> Float[Tensor, "b c h w"]:
+        """Means over a grid's pixels, exact whatever `supersample` is; on the features' own grid, the features."""
+        rows, columns = features.weights(grid, box_weights)
+        return rows @ features.values.movedim(-1, 1) @ columns.mT
+
+
 class NoiseEmbedding(nn.Module):
     """The vector that modulates every block, from logsnr and the state's density."""
 
@@ -129,16 +147,40 @@ class NoiseEmbedding(nn.Module):
         return F.silu(self.out(F.silu(self.hidden(torch.cat(heard, dim=-1)))))
 
 
+class AlphaBarEmbedding(nn.Module):
+    """The vector that modulates every block, from alpha_bar alone: as published."""
+
+    octaves = range(-3, 7)
+
+    def __init__(self, film_width: int) -> None:
+        super().__init__()
+        self.register_buffer("frequencies", math.pi * 2.0 ** torch.tensor(self.octaves), persistent=False)
+        self.frequencies: Tensor
+        features = 2 * len(self.octaves)
+        self.norm = nn.LayerNorm(features)
+        self.hidden = nn.Linear(features, film_width)
+        self.out = nn.Linear(film_width, film_width)
+
+    def forward(self, logsnr: Scalars, cell: float) -> Float[Tensor, "b f"]:
+        """The vector; `cell` is not heard."""
+        heard = self.norm(fourier_features(logsnr.sigmoid() - 0.5, 0.0, self.frequencies))
+        return F.silu(self.out(F.silu(self.hidden(heard))))
+
+
 class PositionEmbedding(nn.Module):
     """Dual positions, composition and box, as Fourier features faded by the token's own cell."""
 
     octaves = range(-3, 8)
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.register_buffer("frequencies", math.pi * 2.0 ** torch.tensor(self.octaves), persistent=False)
         self.frequencies: Tensor
-        self.out = nn.Linear(8 * len(self.octaves), width, bias=False)
+        self.corners, self.fade = config.corners, config.fade
+        self.systems = ("composition", "box") if config.coordinates == "dual" else (config.coordinates,)
+        features = 4 * len(self.octaves)
+        self.norm = nn.GroupNorm(1, features) if config.norm == "group" else None
+        self.out = nn.Linear(features * len(self.systems), config.width, bias=False)
 
     def forward(self, size: tuple[int, int], std: float = 0.0) -> Float[Tensor, "h w d"]:
         """One vector per token.
@@ -147,17 +189,20 @@ class PositionEmbedding(nn.Module):
             size: Height and width, in tokens.
             std: Standard deviation of the coordinates' jitter, in tokens.
         """
-        heard = []
-        long = max(size)
-        for coords, cells in (
-            (frame_grid(size).coords, (1 / long, 1 / long)),
-            (box_coords(size), (1 / size[0], 1 / size[1])),
-        ):
+        systems = []
+        for system in self.systems:
+            box = system == "box"
+            cells = (1 / size[0], 1 / size[1]) if box else (1 / max(size), 1 / max(size))
+            coords = corner_coords(size, box) if self.corners else box_coords(size) if box else pixel_coords(size)
             coords = coords.to(self.frequencies)
             if std:
                 coords = jitter(coords, (std * cells[0], std * cells[1]))
-            heard += [fourier_features(coords[..., i], cells[i], self.frequencies) for i in (0, 1)]
-        return self.out(torch.cat(heard, dim=-1))
+            faded = cells if self.fade else (0.0, 0.0)
+            heard = [fourier_features(coords[..., i], faded[i], self.frequencies) for i in (0, 1)]
+            systems.append(torch.cat(heard, dim=-1))
+        if self.norm is not None:
+            systems = [self.norm(heard.movedim(-1, 0)[None])[0].movedim(0, -1) for heard in systems]
+        return self.out(torch.cat(systems, dim=-1))
 
 
 class Network(nn.Module):
@@ -168,18 +213,25 @@ class Network(nn.Module):
         self.config = config
         width, patch, lattice = config.width, config.patch, config.lattice
         self.stem = nn.Linear(config.channels * patch**2, width)
-        self.position = PositionEmbedding(width)
-        self.noise = NoiseEmbedding(config.film_width)
+        self.position = PositionEmbedding(config)
+        self.noise = {"logsnr": NoiseEmbedding, "alpha_bar": AlphaBarEmbedding}[config.hears](config.film_width)
         self.condition = nn.Embedding(config.classes + 1, config.condition_tokens * width)
+        self.condition.requires_grad_(config.learned_condition)
 
         def blocks(count: int, cross: bool) -> nn.ModuleList:
-            sizes = (width, config.heads, config.expansion, config.film_width)
-            return nn.ModuleList(Block(*sizes, config.attention, cross) for _ in range(count))
+            return nn.ModuleList(Block(config, cross) for _ in range(count))
 
         self.encoder = blocks(config.encoder_blocks, cross=False)
         self.decoder = blocks(config.decoder_blocks, cross=True)
-        self.lattice = nn.Linear(width, lattice**2 * config.head_width)
-        self.head = FieldHead(config.head_width, config.channels)
+        self.head: FieldHead | PixelHead
+        if config.head == "field":
+            self.lattice = nn.Linear(width, lattice**2 * config.head_width)
+            self.head = FieldHead(config.head_width, config.channels)
+        else:
+            self.lattice = nn.Linear(width, config.channels)
+            self.head = PixelHead(config.channels)
+            for parameter in self.lattice.parameters():
+                nn.init.zeros_(parameter)
 
     def encode(self, x_t: Images, logsnr: Scalars, frame: tuple[float, float] | None = None) -> Encoded:
         """The first half of the trunk, which knows no condition.
@@ -228,31 +280,42 @@ class Network(nn.Module):
         condition = rearrange(self.condition(index), "b (n d) -> b n d", n=self.config.condition_tokens)
         for block in self.decoder:
             tokens = block(tokens, encoded.film, condition)
+        if self.config.head == "field":
+            tokens = normalise(tokens)
         side = self.config.lattice
-        values = rearrange(self.lattice(normalise(tokens)), "b h w (p q d) -> b (h p) (w q) d", p=side, q=side)
+        values = rearrange(self.lattice(tokens), "b h w (p q d) -> b (h p) (w q) d", p=side, q=side)
         return Features(values, encoded.frame)
 
     def forward(
         self,
         x_t: Images,
         logsnr: Scalars,
-        label: Labels | None = None,
+        label: Int[Tensor, " n"] | None = None,
         grid: Grid | None = None,
         frame: tuple[float, float] | None = None,
         supersample: int | None = None,
-    ) -> Float[Tensor, "b c y x"]:
+    ) -> Float[Tensor, "n c y x"]:
         """The prediction.
 
         Args:
             x_t: State.
             logsnr: Of the state's samples.
-            label: Class of each image; `None`, or NULL for one image, is no condition.
+            label: Class of each image; `None`, or NULL for one image, is no condition. Several labels per image, all
+                images' first ones first, give as many predictions; the encoder runs once.
             grid: Pixels to predict; `None` is the state's own.
             frame: Height and width of the frame in composition units; `None` has square samples.
             supersample: Head samples per pixel side; `None` takes as many as needed.
         """
-        features = self.decode(self.encode(x_t, logsnr, frame), label)
-        return self.head(features, grid or state_grid((x_t.shape[2], x_t.shape[3]), features.frame), supersample)
+        encoded = self.encode(x_t, logsnr, frame)
+        grid = grid or state_grid((x_t.shape[2], x_t.shape[3]), encoded.frame)
+        rows = [None] if label is None else label.split(len(x_t))
+        return torch.cat([self.head(self.decode(encoded, row), grid, supersample) for row in rows])
+
+    def recompute(self, on: bool = True) -> None:
+        """Trade time for memory in training: see FeedForward."""
+        for module in self.modules():
+            if isinstance(module, FeedForward):
+                module.recompute = on
 
     def predict(self, features: Features, size: tuple[int, int]) -> Images:
         """The function at the samples of a state of that size; eps and v are trained on these alone, x on means."""

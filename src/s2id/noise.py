@@ -56,6 +56,20 @@ def noise_field(
     return torch.from_numpy(np.stack(noise)).float()
 
 
+def white_noise(size: Size, channels: int, seed: int, stream: int = 0) -> Float[Tensor, "c h w"]:
+    """Unit Gaussian noise per pixel, unrelated to any other size's, as published.
+
+    Args:
+        size: Height and width, in pixels.
+        channels: Independent fields.
+        seed: The field.
+        stream: Another independent field of the same seed: a later step's.
+    """
+    key = _hash(np.array([seed % 2**64, stream, *size], np.uint64))
+    generator = torch.Generator().manual_seed(int(key >> np.uint64(1)))
+    return torch.randn(channels, *size, generator=generator)
+
+
 def _schauder(points: _F64) -> tuple[_U64, _F64]:
     """Names and values, (points, functions), of the basis functions that are not zero at each point."""
     u = (points + _REACH) / (2 * _REACH)

@@ -9,6 +9,43 @@ _ONE_DENSITY = TrainConfig(densities=(8,), density_weights=(1.0,), queries=4.0, 
 _WIDE = ModelConfig(width=128, heads=4)
 _LONG = TrainConfig(images=800_000, batch=64, lr=1.2e-3)
 
+_PUBLISHED = ModelConfig(
+    width=128,
+    encoder_blocks=8,
+    decoder_blocks=8,
+    heads=8,
+    expansion=4,
+    film_width=128,
+    condition_tokens=2,
+    attention="axial",
+    patch=1,
+    lattice=1,
+    jitter=0.5,
+    prediction="eps",
+    corners=True,
+    fade=False,
+    norm="group",
+    residual="scaled",
+    neighbours=False,
+    bias=True,
+    dropout=(0.1, 0.1, 0.2),
+    hears="alpha_bar",
+    learned_condition=False,
+    head="linear",
+)
+_PUBLISHED_TRAINING = TrainConfig(
+    images=1_200_000,
+    batch=25,
+    warmup=0.05,
+    drop_label=0.0,
+    both_conditions=True,
+    recompute=True,
+    densities=(28,),
+    density_weights=(1.0,),
+    schedule_shift=0.0,
+    sample_minutes=60.0,
+)
+
 PRESETS: dict[str, Preset] = {
     "mnist": Preset("mnist", _WIDE, _LONG),
     "fashion-mnist": Preset("fashion-mnist", _WIDE, _LONG),
@@ -19,6 +56,7 @@ PRESETS: dict[str, Preset] = {
         ModelConfig(width=96, heads=4, encoder_blocks=2, decoder_blocks=2, patch=2, head_width=32, lattice=2),
         replace(_ONE_DENSITY, images=300_000),
     ),
+    "reference": Preset("mnist", _PUBLISHED, _PUBLISHED_TRAINING),
     "tiny": Preset(
         "digits",
         ModelConfig(width=16, heads=2, encoder_blocks=1, decoder_blocks=1, patch=2, head_width=8, lattice=2),

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from filelock import FileLock, Timeout
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
@@ -30,7 +30,7 @@ from s2id.denoiser import loss
 from s2id.images import replacing, resize, to_float
 from s2id.model import Network
 from s2id.schedule import Schedule, alpha_sigma
-from s2id.shapes import NULL, Images, Labels, Scalars, per_sample
+from s2id.shapes import NULL, Images, Scalars, per_sample
 
 _FORMAT = "s2id-training-1"
 
@@ -61,7 +61,8 @@ class Batch:
 
     x_t: Images
     logsnr: Scalars
-    label: Labels
+    label: Int[Tensor, " n"]
+    """One per image, or every image's and then none."""
     frame: tuple[float, float]
     grid: Grid
     supersample: int
@@ -84,9 +85,12 @@ def draw(pictures: Pictures, config: TrainConfig, model: ModelConfig, schedule: 
     eps = torch.randn(state.shape, generator=generator)
     x_t = alpha * state + sigma * eps
     label = torch.where(torch.rand(len(x), generator=generator) < config.drop_label, NULL, label)
-    if model.prediction != "x":
-        target = eps if model.prediction == "eps" else alpha * eps - sigma * state
-        return Batch(x_t, logsnr, label, extent(size), frame_grid((state.shape[2], state.shape[3])), 1, target)
+    if config.both_conditions:
+        label = torch.cat([label, torch.full_like(label, NULL)])
+    if model.dense:
+        target = {"x": state, "eps": eps, "v": alpha * eps - sigma * state}[model.prediction]
+        grid = frame_grid((state.shape[2], state.shape[3]))
+        return Batch(x_t, logsnr, label, extent(size), grid, 1, target)
     factor = config.supersample[int(torch.randint(len(config.supersample), (), generator=generator))]
     affordable = state.shape[2] * state.shape[3] * config.queries / factor**2
     rows, columns = target_pixels(size, affordable, generator)
@@ -160,6 +164,7 @@ class Trainer:
         self.accelerator = Accelerator(cpu=self.config.cpu, mixed_precision=precision)
         torch.manual_seed(self.config.seed)
         network = Network(self.model)
+        network.recompute(self.config.recompute)
         self.average = AveragedModel(
             network, device=self.accelerator.device, multi_avg_fn=_warm_average(self.config.ema)
         )
@@ -261,18 +266,19 @@ class Trainer:
         number = (self.step * self.config.accumulate + micro) * processes + self.accelerator.process_index
         batch = draw(self.pictures, self.config, self.model, self.schedule, number)
         device = self.accelerator.device
-        torch.manual_seed(stream(self.config.seed, number, 1))  # the coordinates' jitter
-        logsnr = batch.logsnr.to(device)
+        torch.manual_seed(stream(self.config.seed, number, 1))  # the coordinates' jitter, dropout
         with self.accelerator.autocast():
             prediction = self.forward(
                 batch.x_t.to(device),
-                logsnr,
+                batch.logsnr.to(device),
                 batch.label.to(device),
                 grid=batch.grid.to(device),
                 frame=batch.frame,
                 supersample=batch.supersample,
             )
-        error = loss(self.model.prediction, prediction.float(), batch.target.to(device), logsnr, self.config.max_weight)
+        conditions = len(batch.label) // len(batch.x_t)
+        target, logsnr = batch.target.repeat(conditions, 1, 1, 1).to(device), batch.logsnr.repeat(conditions).to(device)
+        error = loss(self.model.prediction, prediction.float(), target, logsnr, self.config.max_weight)
         self.accelerator.backward(error / self.config.accumulate)
         return error.detach()
 
