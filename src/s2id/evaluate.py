@@ -221,7 +221,8 @@ def _row(size: Size, drawn: _Drawn, judge: Judge, truth: _Truth, base: _Base, co
         aspect.append(metrics.ink_aspect(_coarse(shown)))
         border.append(metrics.border_ink(_coarse(shown)))
         if done < config.detail:
-            detail.append(_strokes(framed[: config.detail - done], pictures[: config.detail - done].cpu(), pixel))
+            few = slice(0, config.detail - done)
+            detail.append({**_strokes(framed[few], pixel), "overshoot": metrics.overshoot(pictures[few].cpu())})
         done += len(shown)
     pictures = torch.cat(small)
     return Row(
