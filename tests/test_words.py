@@ -6,8 +6,9 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import tyro
 
-from s2id.cli import main
+from s2id.cli import Command, Evaluate, TScrape, main
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -27,11 +28,14 @@ def test_python_in_readme_runs(code, tmp_path, monkeypatch):
     "line", [line for block in blocks("sh") for line in block.splitlines() if line.startswith("s2id")]
 )
 def test_commands_in_readme_run(line, tmp_path_factory, monkeypatch):
-    """In one folder, in order: later lines use what earlier ones wrote. Training is only resolved, not run."""
+    """In one folder, in order: later lines use what earlier ones wrote. Long programs are only parsed, not run."""
     folder = tmp_path_factory.getbasetemp() / "readme"
     folder.mkdir(exist_ok=True)
     monkeypatch.chdir(folder)
     words = shlex.split(line, comments=True)[1:]
+    if words[0] in ("evaluate", "t-scrape"):
+        assert isinstance(tyro.cli(Command, args=words), Evaluate | TScrape)
+        return
     assert main([*words, "--dry-run"] if words[0] == "train" else words) == 0
 
 
