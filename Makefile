@@ -27,7 +27,7 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-train: $(VENV)/.core  ## the shipped MNIST model, from scratch
+train: $(VENV)/.dev  ## the shipped MNIST model, from scratch
 	bash runs/train_mnist.sh $(DATA)
 
 clean:

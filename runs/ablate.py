@@ -1,6 +1,6 @@
 """One change at a time, each trained for the same few minutes from scratch and judged alike; one table at the end.
 
-    python runs/ablate.py --data data --minutes 4 [--only shift attention-axial ...] [--out out/ablate]
+    python runs/ablate.py --data data --minutes 4 [--only shift-0 attention-axial ...] [--out out/ablate]
 
 Each variant is a run of `s2id train mnist` and of `s2id evaluate`; what is finished is not run again, so the program
 may be stopped and started. Run it on quiet cores: the budget is time. Verdicts belong in runs/LOG.md.
@@ -8,6 +8,7 @@ may be stopped and started. Run it on quiet cores: the budget is time. Verdicts 
 
 import argparse
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -55,13 +56,15 @@ def measured(name: str, options: list[str], args: argparse.Namespace) -> dict[st
         length = ["--minutes", str(args.minutes), "--sample-minutes", "0"]
         run("train", "mnist", *data, *length, *options, *resume, "--out", str(folder))
     if not table.is_file():
-        sizes = ["--size", "28x28", "--size", "112x112", "--size", "224x224"]
+        # eps and v compose anew at every size, and hours at 224
+        larger = [] if {"eps", "v"} & set(options) else ["--size", "112x112", "--size", "224x224"]
+        sizes = ["--size", "28x28", *larger]
         run("evaluate", str(folder / "model"), *data, *sizes, "--count", str(args.count), "--detail", "50",
             "--out", str(table.parent))  # fmt: skip
     said = json.loads(table.read_text())
     rows = {row["size"]: row for row in said["rows"]}
-    base, large = rows["28x28"], rows["224x224"]
-    numbers = {k: base[k] for k in COLUMNS[:4]} | {k: large[k] for k in COLUMNS[4:]}
+    base, large = rows["28x28"], rows.get("224x224", {})
+    numbers = {k: base[k] for k in COLUMNS[:4]} | {k: large.get(k, math.nan) for k in COLUMNS[4:]}
     return {"variant": name, "images": said["facts"]["images seen"], **numbers}
 
 
@@ -70,7 +73,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("data"))
     parser.add_argument("--minutes", type=float, default=4)
     parser.add_argument("--count", type=int, default=500)
-    parser.add_argument("--only", nargs="*", default=list(VARIANTS))
+    parser.add_argument("--only", nargs="*", choices=list(VARIANTS), default=list(VARIANTS))
     parser.add_argument("--out", type=Path, default=Path("out/ablate"))
     args = parser.parse_args()
     rows = []

@@ -52,7 +52,7 @@ def main() -> None:
     parser.add_argument("--name", default="mnist")
     parser.add_argument("--data", type=Path, default=Path("data"))
     parser.add_argument("--out", type=Path, default=Path("src/s2id/judges/mnist.safetensors"))
-    parser.add_argument("--epochs", type=int, default=16)
+    parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--batch", type=int, default=128)
     args = parser.parse_args()
     keep_memory()
@@ -60,7 +60,7 @@ def main() -> None:
     train, test = (load(args.name, args.data, split) for split in ("train", "test"))
     pictures, truth = train.groups[0], test.groups[0]
     model = Judge(train.name, train.size, train.channels, len(train.labels)).to(memory_format=torch.channels_last)
-    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.999), use_buffers=True)
+    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.998), use_buffers=True)
     optimiser = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=0.05)
     steps = args.epochs * (len(pictures.labels) // args.batch)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, total_steps=steps, pct_start=0.15)

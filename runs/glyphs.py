@@ -138,7 +138,7 @@ def scattering(patches: Tensor) -> Tensor:
     for first in octaves(patches):
         found.append(first.mean((2, 3)))
         for second in octaves(first.flatten(0, 1)):
-            found.append(second.mean((2, 3)).reshape(len(patches), -1))
+            found.append(second.mean((2, 3)).unflatten(0, (len(patches), 3)).flatten(1))
     return torch.cat(found, dim=1)
 
 

@@ -7,12 +7,14 @@ import sys
 
 import pytest
 import torch
+from conftest import TINY
 from PIL import Image
 
 from s2id.checkpoint import S2ID
 from s2id.cli import main, parse_seeds, parse_size, parse_window
 from s2id.config import Card, InputError, ModelConfig
 from s2id.images import read
+from s2id.judge import Judge
 
 
 @pytest.fixture(scope="module")
@@ -188,6 +190,36 @@ def test_a_preset_trains_to_a_model_that_samples(tmp_path, capsys):
     assert picture_size(next((out / "samples").iterdir())) == (8 * 9 - 1, 10 * 9 - 1)
     assert run(capsys, "sample", out / "model", "--label", 3, "--steps", 2, "--out", tmp_path / "drawn")[0] == 0
     assert "already holds a run" in refused(capsys, "train", "tiny", "--cpu", "--images", 64, "--out", out)
+
+
+@pytest.fixture
+def digits_model(tmp_path):
+    card = Card("digits", 8, tuple("0123456789"), size=(8, 8))
+    S2ID(TINY, card).eval().save(tmp_path / "digits.safetensors")
+    Judge("digits", (8, 8), 1, 10, (4, 4, 8, 8, 16)).eval().save(tmp_path / "judge.safetensors")
+    return tmp_path / "digits.safetensors"
+
+
+def test_evaluate_writes_its_table_and_curves(digits_model, tmp_path, capsys):
+    words = ["evaluate", digits_model, "--judge", tmp_path / "judge.safetensors", "--count", 40, "--detail", 2]
+    code, said, _ = run(capsys, *words, "--steps", 1, "--size", "8x8", "--size", "16x12", "--out", tmp_path / "out")
+    assert code == 0 and "| training set |" in said and "16x12" in said
+    table = json.loads((tmp_path / "out" / "table.json").read_text())
+    assert [row["size"] for row in table["rows"]] == ["training set", "8x8", "16x12"]
+    assert table["facts"]["n"] == 40 and len(table["facts"]["judge sha256"]) == 64
+    assert (tmp_path / "out" / "table.md").read_text().strip() in said and picture_size(tmp_path / "out" / "curves.png")
+
+
+def test_evaluate_without_a_judge_or_data_is_refused(digits_model, weights, capsys):
+    assert "there is no judge 'digits'" in refused(capsys, "evaluate", digits_model)
+    assert "too small to judge" in refused(capsys, "evaluate", digits_model, "--size", "1x9")
+    assert "no size to judge" in refused(capsys, "evaluate", digits_model, "--quick", "--size", "900x900")
+
+
+def test_t_scrape_writes_its_curve(digits_model, tmp_path, capsys):
+    code, said, _ = run(capsys, "t-scrape", digits_model, "--points", 3, "--batch", 5, "--out", tmp_path / "out")
+    curve = json.loads((tmp_path / "out" / "curve.json").read_text())
+    assert code == 0 and f"{curve['loss']:.5f}" in said and "published" not in said and len(curve["points"]) == 3
 
 
 def test_pictures_in_folders_train(tmp_path, capsys):

@@ -12,7 +12,7 @@ from s2id.checkpoint import S2ID
 from s2id.config import Card, EvaluateConfig, InputError
 from s2id.coords import extent
 from s2id.data import Group, Pictures
-from s2id.evaluate import evaluate, frame_part
+from s2id.evaluate import _balanced, evaluate, frame_part
 from s2id.judge import Judge
 from s2id.table import Likeness, Report, Row
 
@@ -88,8 +88,9 @@ def test_the_frames_part_of_a_picture_is_as_square_as_the_frame(size):
 
 def test_the_report_says_every_fact_and_every_size(rows, tmp_path):
     report = Report({"n": COUNT, "guidance": 1.0}, tuple(rows))
-    said = json.loads(report.json())
+    said = json.loads(report.json(), parse_constant=pytest.fail)
     assert said["facts"]["n"] == COUNT and len(said["rows"]) == len(rows)
+    assert said["rows"][1]["psnr"] == "inf"
     assert said["rows"][2]["power"] is None and said["rows"][1]["variance"] == rows[1].likeness.variance
     text = report.markdown()
     assert all(row.size in text for row in rows) and "n 40" in text and "Frechet" in text
@@ -114,6 +115,43 @@ def test_too_few_pictures_are_refused_with_the_number_needed(model, judge):
     )
 
 
+def test_every_class_needs_pictures(model):
+    many = Judge("noise", (16, 16), 1, 30, (4, 4, 8, 8, 16)).eval()
+    assert "count is 40; 30 classes need at least 60" in refused(model, many, test=noise(100, 2, classes=30))
+
+
+@pytest.mark.parametrize(
+    "changes, said",
+    [
+        ({"detail": 0}, "detail is 0"),
+        ({"sizes": ()}, "no size"),
+        ({"sizes": ((2, 28),)}, "size 2x28 is too small"),
+    ],
+)
+def test_what_cannot_be_judged_is_refused_before_anything_is_drawn(changes, said):
+    with pytest.raises(InputError, match=said):
+        replace(QUICK, **changes)
+    with pytest.raises(InputError, match="no size"):
+        replace(QUICK, sizes=((512, 512),)).quick()
+
+
+def test_a_dense_model_is_composed_anew_at_every_size(judge):
+    card = Card(data="noise", density=16, size=(16, 16))
+    dense = S2ID(replace(TINY, prediction="eps"), card).eval().requires_grad_(False)
+    enliven(dense)
+    config = replace(QUICK, sizes=((16, 16), (16, 32), (32, 32)), steps=1)
+    rows = list(evaluate(dense, judge, noise(100, 1), noise(100, 2), config))
+    assert rows[1].agreement.psnr == math.inf and math.isnan(rows[1].agreement.zoom_psnr)
+    assert all(row.detail.compose_seconds > 0 and math.isfinite(row.likeness.frechet) for row in rows[1:])
+    assert rows[3].agreement.psnr < math.inf
+
+
+def test_the_floors_pictures_are_of_all_classes_in_turn():
+    labels = torch.randint(0, 5, (200,), generator=torch.Generator().manual_seed(0))
+    chosen = _balanced(labels, 40)
+    assert len(chosen.unique()) == 40 and torch.bincount(labels[chosen]).tolist() == [8] * 5
+
+
 def test_judge_model_and_data_must_belong_together(model, judge):
     assert "knows 10 classes" in refused(model, judge, test=noise(100, 2, classes=5))
     other = S2ID(replace(TINY, classes=7), model.card).eval()
@@ -123,7 +161,7 @@ def test_judge_model_and_data_must_belong_together(model, judge):
 def test_a_class_without_test_pictures_is_refused(model, judge):
     images = noise(100, 2).groups[0].images
     lopsided = Pictures("noise", (Group(images, torch.zeros(100, dtype=torch.long)),), tuple("0123456789"))
-    assert "class" in refused(model, judge, test=lopsided)
+    assert "class 1 has" in refused(model, judge, test=lopsided)
 
 
 def test_pictures_that_are_no_numbers_are_refused(model, judge):

@@ -42,6 +42,17 @@ def test_predicting_no_x_costs_the_signal_over_the_noise():
         assert point.without == pytest.approx(power * (ratio / (1 - ratio)).item(), rel=0.01)
 
 
+def test_predicting_no_v_says_that_eps_is_the_noise_in_the_state():
+    """eps is then said to be sigma x_t: the error is alpha^2 (alpha eps - sigma x)^2, both independent."""
+    data = pictures()
+    power = (data.groups[0].images.float() / 127.5 - 1).square().mean().item()
+    for point in t_scrape(silent("v"), data, points=4, batch=30):
+        angle = torch.tensor((point.t + 0.008) / 1.008 * torch.pi / 2)
+        alpha_bar = (angle.cos() ** 2 / torch.tensor(0.008 / 1.008 * torch.pi / 2).cos() ** 2).item()
+        expected = alpha_bar * (alpha_bar + (1 - alpha_bar) * power)
+        assert point.with_label == pytest.approx(expected, rel=0.05)
+
+
 def test_the_loss_is_the_mean_over_times_and_conditions():
     assert Curve((Point(0.25, 1.0, 2.0), Point(0.75, 3.0, 6.0))).loss == 3
 
@@ -54,6 +65,11 @@ def test_a_curve_is_the_same_twice_and_its_picture_is_written(tmp_path):
     assert curves[0].points[1].with_label != curves[0].points[1].without
     curves[0].plot(tmp_path / "curve.png")
     assert (tmp_path / "curve.png").stat().st_size > 5_000
+
+
+def test_no_points_are_refused():
+    with pytest.raises(InputError, match="points is 0"):
+        next(t_scrape(silent("x"), pictures(), points=0))
 
 
 def test_other_channels_and_densities_are_refused():

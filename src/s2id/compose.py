@@ -125,8 +125,9 @@ def compose(
     solve: Sampler = partial(ddim, eta=eta, noise=lambda i: unit_noise(i + 1)) if eta else SAMPLERS[sampler]
     with torch.inference_mode():
         # labels of NULL alone need no guidance; mixed ones get it, and it leaves NULL ones as they are
+        wanted = None if bool((labels == NULL).all()) else labels.to(model.device)
         denoiser = Guided(trained_denoiser(model, size, shift), guidance)
-        yield from solve(denoiser, unit_noise(0), times(steps), labels.to(model.device))
+        yield from solve(denoiser, unit_noise(0), times(steps), wanted)
 
 
 def trained_denoiser(model: S2ID, size: Size, shift: bool = True) -> TrainedDenoiser:

@@ -223,11 +223,25 @@ class EvaluateConfig:
     """How a seed's noise at one density relates to that at another."""
     shift: bool = True
     """Match the noise to the density."""
-    fit: Fit = "fit"
-    """Where aspects differ: "fit" shows more canvas, "fill" less frame, "stretch" squeezes."""
+    fit: Literal["fit", "stretch"] = "fit"
+    """Where aspects differ: "fit" shows more canvas, "stretch" squeezes."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be judged."""
+        for size in self.sizes:
+            if min(size) < 3:
+                raise InputError(f"size {size[0]}x{size[1]} is too small to judge; both sides must be at least 3.")
+        if not self.sizes:
+            raise InputError("there is no size to judge at; give at least one.")
+        if self.detail < 1:
+            raise InputError(f"detail is {self.detail}; it must be at least 1.")
 
     def quick(self) -> "EvaluateConfig":
-        """The same in a minute or two: fewer pictures, none beyond 256 pixels."""
+        """The same in a minute or two: fewer pictures, none beyond 256 pixels.
+
+        Raises:
+            InputError: All sizes are larger.
+        """
         sizes = tuple(size for size in self.sizes if max(size) <= 256)
         return replace(self, sizes=sizes, count=min(self.count, 300), detail=min(self.detail, 30))
 

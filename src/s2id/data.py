@@ -108,6 +108,9 @@ _PUBLISHED = {
     ),
 }
 
+NAMES = (*_PUBLISHED, "digits", "glyphs", "folder")
+"""The data sets that `load` knows."""
+
 CACHE = Path.home() / ".cache" / "s2id"
 
 
@@ -133,7 +136,7 @@ def load(name: str, folder: Path | None = None, split: Split = "train") -> Pictu
         if folder is None:
             raise InputError("a folder of images needs --data FOLDER.")
         return image_folder(folder)
-    raise InputError(f"data set {name!r} is unknown; choose {', '.join(_PUBLISHED)}, digits, glyphs or folder.")
+    raise InputError(f"data set {name!r} is unknown; choose {', '.join(NAMES)}.")
 
 
 def image_folder(folder: Path) -> Pictures:

@@ -4,6 +4,7 @@ Likeness to the data is judged at the data's size, after area-averaging what was
 size with the data's own; detail is measured on the rendered pixels themselves, in units of a training pixel.
 """
 
+import ctypes
 import math
 import resource
 import sys
@@ -39,7 +40,7 @@ class _Drawn:
 
     def __init__(self, model: S2ID, config: EvaluateConfig) -> None:
         self.model, self.config = model, config
-        self.labels = torch.arange(config.count) % max(1, model.config.classes)
+        self.labels = torch.arange(config.count) % model.config.classes
         self.seconds = 0.0
         self.fields = [] if model.config.dense else list(self._compose(None))
 
@@ -51,7 +52,7 @@ class _Drawn:
         self.seconds = 0.0
         for first in range(0, config.count, batch):
             seeds = range(first, min(first + batch, config.count))
-            labels = self.labels[first : seeds.stop].tolist() if self.model.config.classes else None
+            labels = self.labels[first : seeds.stop].tolist()
             start = time.perf_counter()
             drawn = sample(
                 self.model,
@@ -66,19 +67,22 @@ class _Drawn:
                 noise=config.noise,
                 shift=config.shift,
             )
+            if self.model.device.type == "cuda":
+                torch.cuda.synchronize()
             self.seconds += (time.perf_counter() - start) / config.count
             yield drawn
 
-    def frame(self, size: Size) -> tuple[float, float]:
-        """Height and width of the frame that a picture of that size shows."""
-        return extent(size) if self.model.config.dense else self.fields[0].features.frame
+    @property
+    def frame(self) -> tuple[float, float]:
+        """Height and width of what is judged, in the middle of every picture: the data's own aspect."""
+        return extent(self.model.card.size or (1, 1))
 
     def at(self, size: Size, window: Window | None = None) -> Iterator[Images]:
         """The pictures, unclipped, in batches of bounded memory."""
         most = max(1, _BATCH_PIXELS // (size[0] * size[1]))
         for drawn in self._compose(size) if self.model.config.dense else self.fields:
             for i in range(0, len(drawn), most):
-                yield drawn[i : i + most].render(size, window, self.config.fit, max_pixels=size[0] * size[1])
+                yield drawn[i : i + most].render(size, window, self.config.fit, max_pixels=size[0] * size[1]).cpu()
 
 
 @dataclass(frozen=True)
@@ -118,7 +122,7 @@ def evaluate(model: S2ID, judge: Judge, train: Pictures, test: Pictures, config:
     truth_images, truth_labels = _pixels(test, judge.size)
     truth = _Truth(truth_images, truth_labels, judge.features(truth_images))
     images, labels = _pixels(train, judge.size)
-    chosen = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))[: config.count]
+    chosen = _balanced(labels, config.count)
     yield Row("training set", likeness=_likeness(images[chosen], labels[chosen], judge, truth))
     drawn = _Drawn(model, config)
     base_size = model.card.size or test.size
@@ -145,11 +149,23 @@ def _check(model: S2ID, judge: Judge, test: Pictures, config: EvaluateConfig) ->
             f"the judge of {judge.data!r} knows {judge.classes} classes in {judge.channels} channels and {test.name} "
             f"has {len(test.labels)} in {test.channels}; use the data's own judge (--judge)."
         )
-    if model.config.classes not in (0, len(test.labels)) or model.config.channels != test.channels:
+    if config.count < 2 * judge.classes:
+        raise InputError(f"count is {config.count}; {judge.classes} classes need at least {2 * judge.classes}.")
+    if model.config.classes != len(test.labels) or model.config.channels != test.channels:
         raise InputError(
             f"the model draws {model.config.classes} classes in {model.config.channels} channels and {test.name} has "
             f"{len(test.labels)} in {test.channels}; name the data set it was trained on."
         )
+
+
+def _balanced(labels: Labels, count: int) -> Int[Tensor, " n"]:
+    """Indices of `count` random pictures, as many of each class as are drawn: classes in turn."""
+    shuffled = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
+    turn = torch.empty_like(labels)
+    for label in labels.unique():
+        own = labels[shuffled] == label
+        turn[own] = torch.arange(int(own.sum()))
+    return shuffled[turn.argsort(stable=True)][:count]
 
 
 def _pixels(pictures: Pictures, size: Size) -> tuple[Images, Labels]:
@@ -199,7 +215,7 @@ def frame_part(size: Size, frame: tuple[float, float], fit: str) -> tuple[slice,
 
 
 def _row(size: Size, drawn: _Drawn, judge: Judge, truth: _Truth, base: _Base, config: EvaluateConfig) -> Row:
-    rows, columns = frame_part(size, drawn.frame(size), config.fit)
+    rows, columns = frame_part(size, drawn.frame, config.fit)
     small: list[Tensor] = []
     topology: list[Tensor] = []
     detail: list[dict[str, Tensor]] = []
@@ -224,6 +240,7 @@ def _row(size: Size, drawn: _Drawn, judge: Judge, truth: _Truth, base: _Base, co
             few = slice(0, config.detail - done)
             detail.append({**_strokes(framed[few], pixel), "overshoot": metrics.overshoot(pictures[few].cpu())})
         done += len(shown)
+    peak = _peak()
     pictures = torch.cat(small)
     return Row(
         f"{size[0]}x{size[1]}",
@@ -233,7 +250,7 @@ def _row(size: Size, drawn: _Drawn, judge: Judge, truth: _Truth, base: _Base, co
             **{name: _middle(torch.cat([part[name] for part in detail])) for name in detail[0]},
             compose_seconds=drawn.seconds,
             render_seconds=max(0.0, seconds / done - (drawn.seconds if drawn.model.config.dense else 0.0)),
-            peak_megabytes=_peak(),
+            peak_megabytes=peak,
         ),
     )
 
@@ -288,7 +305,7 @@ def _zoom(drawn: _Drawn, size: Size, base: _Base) -> float:
     values: list[Tensor] = []
     done = 0
     for pictures in drawn.at(size, _ZOOM):
-        rows, columns = frame_part(size, drawn.frame(size), drawn.config.fit)
+        rows, columns = frame_part(size, drawn.frame, drawn.config.fit)
         zoomed = _shown(pictures)[..., rows, columns]
         common = _coarser(zoomed, (part.shape[2], part.shape[3]))
         values.append(metrics.psnr(resize(zoomed, common), resize(part[done : done + len(zoomed)], common)))
@@ -315,7 +332,9 @@ def _middle(values: Float[Tensor, " n"]) -> float:
 
 
 def _forget_peak() -> None:
-    """Start the process's peak memory anew, where the system can."""
+    """Give freed memory back and start the process's peak anew, where the system can."""
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).malloc_trim(0)
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
 

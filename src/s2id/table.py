@@ -75,12 +75,12 @@ class Report:
     rows: tuple[Row, ...]
 
     def json(self) -> str:
-        """Facts and rows; what was not measured is null."""
+        """Facts and rows; what was not measured is null, and what is infinite a word, as JSON has no number for it."""
         rows = [
             {"size": row.size, **{k: v for part in _parts(row) for k, v in asdict(part).items()}} for row in self.rows
         ]
-        clean = [{k: None if isinstance(v, float) and math.isnan(v) else v for k, v in row.items()} for row in rows]
-        return json.dumps({"facts": self.facts, "rows": clean}, indent=2)
+        clean = [{k: _plain(v) for k, v in row.items()} for row in rows]
+        return json.dumps({"facts": self.facts, "rows": clean}, indent=2, allow_nan=False)
 
     def markdown(self) -> str:
         """Three tables under the facts: likeness, agreement, detail."""
@@ -109,6 +109,12 @@ class Report:
 
 def _parts(row: Row) -> tuple[Likeness, Agreement, Detail]:
     return row.likeness, row.agreement, row.detail
+
+
+def _plain(value: str | float) -> str | float | None:
+    if isinstance(value, str) or math.isfinite(value):
+        return value
+    return None if math.isnan(value) else str(value)
 
 
 def _cell(value: float, digits: int) -> str:

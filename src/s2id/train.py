@@ -28,7 +28,7 @@ from s2id.coords import Grid, extent, frame_grid, state_size
 from s2id.data import Pictures, batch_at
 from s2id.denoiser import loss
 from s2id.images import replacing, resize, to_float
-from s2id.model import Network
+from s2id.model import Network, state_grid
 from s2id.schedule import Schedule, alpha_sigma
 from s2id.shapes import NULL, Images, Scalars, per_sample
 
@@ -89,7 +89,7 @@ def draw(pictures: Pictures, config: TrainConfig, model: ModelConfig, schedule: 
         label = torch.cat([label, torch.full_like(label, NULL)])
     if model.dense:
         target = {"x": state, "eps": eps, "v": alpha * eps - sigma * state}[model.prediction]
-        grid = frame_grid((state.shape[2], state.shape[3]))
+        grid = state_grid((state.shape[2], state.shape[3]), extent(size))
         return Batch(x_t, logsnr, label, extent(size), grid, 1, target)
     factor = config.supersample[int(torch.randint(len(config.supersample), (), generator=generator))]
     affordable = state.shape[2] * state.shape[3] * config.queries / factor**2

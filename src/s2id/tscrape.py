@@ -76,8 +76,11 @@ def t_scrape(
         seed: Of the noise.
 
     Raises:
-        InputError: The pictures have other channels than the model's, or the density does not fit its patches.
+        InputError: There is nothing to measure, the pictures have other channels than the model's, or the density does
+            not fit its patches.
     """
+    if min(points, batch) < 1:
+        raise InputError(f"points is {points} and batch {batch}; both must be at least 1.")
     images, labels = _pixels(model, pictures, density)
     schedule = Schedule(s=model.card.schedule_s)
     generator = torch.Generator().manual_seed(seed)
