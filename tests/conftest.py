@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 from torch import nn
 
 from s2id.checkpoint import S2ID
@@ -43,6 +44,12 @@ def network() -> Callable[..., Network]:
         return made
 
     return make
+
+
+@pytest.fixture(autouse=True)
+def fresh_accelerate() -> None:
+    """accelerate keeps one state per process, and tests train in several precisions."""
+    AcceleratorState._reset_state(reset_partial_state=True)
 
 
 @pytest.fixture

@@ -37,13 +37,6 @@ from s2id.train import (
 )
 
 
-@pytest.fixture(autouse=True)
-def fresh_accelerate():
-    """accelerate keeps one state per process; each test has its own precision."""
-    yield
-    AcceleratorState._reset_state(reset_partial_state=True)
-
-
 def tiny(folder, **changes):
     preset = PRESETS["tiny"]
     settings = {"images": 160, "cpu": True, **changes}
