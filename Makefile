@@ -9,7 +9,7 @@ demo: $(VENV)/.core  ## draw digits at several sizes from the bundled weights
 	$(BIN)/s2id sample mnist --label all --seeds 0-9 --size 28x28 --grid --out demo
 	$(BIN)/s2id sample mnist --label 7 --seed 0 --fields --out demo \
 	  --size 28x28 --size 61x37 --size 1024x1024 --size 1024x576
-	$(BIN)/s2id render demo/label7-seed0.safetensors --size 512x512 --window 0.353515625,0.09375,0.369140625,0.109375
+	$(BIN)/s2id render demo/label7-seed0.safetensors --size 512x512 --window 0.529296875,0.6142578125,0.544921875,0.6298828125
 	@echo "the pictures:"; ls demo/*.png
 
 test: $(VENV)/.dev  ## all fast tests

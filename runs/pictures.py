@@ -47,7 +47,7 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     model = s2id.load(args.weights)
     field = s2id.sample(model, 7, seed=0)
-    zoom = (0.353515625, 0.09375, 0.369140625, 0.109375)  # at the edge of a stroke
+    zoom = (542 / 1024, 629 / 1024, 558 / 1024, 645 / 1024)  # at the edge of a stroke
     strip(
         field,
         [

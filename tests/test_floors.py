@@ -19,7 +19,7 @@ FLOORS = (
     {"guidance", "exact", "samplers", "checkpoint", "metrics", "table"},
     {"field", "judge"},
     {"compose", "train", "tscrape"},
-    {"evaluate"},
+    {"evaluate", "follow"},
     {"presets"},
     {"__init__"},
     {"cli"},

@@ -7,13 +7,13 @@ import ctypes
 import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, nullcontext
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import tyro
 
@@ -31,9 +31,6 @@ from s2id.config import (
     to_dict,
 )
 from s2id.presets import PRESETS
-
-if TYPE_CHECKING:
-    from s2id.train import Progress, Trainer
 
 _BATCH = 50
 _PROTOCOL = EvaluateConfig()
@@ -511,6 +508,7 @@ def _train(preset: Preset, command: Train) -> int:
     import signal
 
     from s2id.data import load
+    from s2id.follow import follow
     from s2id.train import DivergedError, Trainer, checkpoints, locked
 
     pictures = load(preset.data, command.data)
@@ -531,7 +529,7 @@ def _train(preset: Preset, command: Train) -> int:
             say(f"skipped: {lost}")
         before = {s: signal.signal(s, lambda *_: trainer.stop()) for s in (signal.SIGINT, signal.SIGTERM)}
         try:
-            for _ in _follow(trainer, trainer.run(), command) if main_process else trainer.run():
+            for _ in follow(trainer, trainer.run(), command.out) if main_process else trainer.run():
                 pass
         except DivergedError as error:
             say(f"s2id: {error}", file=sys.stderr)
@@ -547,65 +545,6 @@ def _train(preset: Preset, command: Train) -> int:
             say(f"trained on {trainer.images_seen:,} images; the model is {command.out / 'model'}")
     trainer.accelerator.end_training()
     return 0
-
-
-def _follow(trainer: "Trainer", run: "Iterator[Progress]", command: Train) -> "Iterator[Progress]":
-    """The run, with a bar, metrics as JSON lines, sample grids, and TensorBoard where asked."""
-    from tqdm import tqdm
-
-    config = command.train
-    drawn = time.monotonic()
-    with ExitStack() as stack:
-        board = stack.enter_context(_board(command.out)) if config.tensorboard else None
-        metrics = stack.enter_context(open(_metrics(command.out, trainer.images_seen), "a", encoding="utf-8"))
-        bar = stack.enter_context(tqdm(total=100, bar_format="{l_bar}{bar}| {elapsed}{postfix}", mininterval=1))
-        for progress in run:
-            metrics.write(json.dumps(to_dict(progress)) + "\n")
-            metrics.flush()
-            left = time.strftime("%H:%M:%S", time.gmtime(max(0.0, progress.seconds_left)))
-            bar.set_postfix_str(
-                f"{left} left, loss {progress.loss:.4f}, lr {progress.lr:.1e}, "
-                f"{progress.images_per_second:.0f} images/s",
-                refresh=False,
-            )
-            bar.update(100 * progress.done - bar.n)
-            if board is not None:
-                for name in ("loss", "lr", "gradient_norm", "images_per_second"):
-                    board.add_scalar(name, getattr(progress, name), progress.images_seen)
-            last = progress.done >= 1
-            if config.sample_minutes and (last or time.monotonic() - drawn > 60 * config.sample_minutes):
-                _draw_sheet(trainer, command.out / "samples" / f"{progress.images_seen:012d}.png")
-                drawn = time.monotonic()
-            yield progress
-
-
-def _metrics(folder: Path, images_seen: int) -> Path:
-    """The run's metrics file, without lines from beyond the checkpoint that the run goes on from."""
-    path = folder / "metrics.jsonl"
-    if path.is_file():
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-        kept = [line for line in lines if json.loads(line)["images_seen"] <= images_seen]
-        path.write_text("".join(kept), encoding="utf-8")
-    return path
-
-
-def _draw_sheet(trainer: "Trainer", path: Path) -> None:
-    """Eight fixed seeds of every class (of at most ten) at the data's size."""
-    from s2id.compose import sample
-    from s2id.images import tile, write
-
-    model = trainer.result()
-    labels: list[int | None] = list(range(min(10, model.config.classes))) or [None]
-    drawn = sample(model, [label for label in labels for _ in range(8)], list(range(8)) * len(labels), guidance=1.0)
-    write(path, tile(drawn.render(trainer.pictures.size), 8))
-
-
-def _board(folder: Path) -> Any:  # noqa: ANN401  (an optional package's class)
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise InputError("--tensorboard needs TensorBoard; pip install 's2id[track]' brings it.") from error
-    return SummaryWriter(str(folder / "tensorboard"))
 
 
 def _labels(text: str, names: Sequence[str], classes: int) -> list[str | None]:
