@@ -1,15 +1,24 @@
-"""What a perfect function would score at 37x37 against 28x28: exact area means of one fine picture.
+"""What a perfect function would score at 37x61 against 28x28: exact area means of one fine picture.
 
-    python runs/limit.py
+    python runs/limit.py [SEEDS]
 
 37 pixels do not divide into 28: averaging them assumes that each is flat, which costs more than the renderer does.
 """
 
+import sys
+
+import torch
+
 import s2id
 from s2id.images import resize
+from s2id.metrics import psnr
 
+count = int(sys.argv[1]) if len(sys.argv) > 1 else 300
 model = s2id.load("mnist")
-fine = s2id.sample(model, [seed % 10 for seed in range(20)], range(20)).render((28 * 37, 28 * 37)).clamp(-1, 1)
-through_37 = resize(resize(fine, (37, 37)), (28, 28))
-psnr = 10 * (4 / (resize(fine, (28, 28)) - through_37).square().flatten(1).mean(1)).log10()
-print(f"median {psnr.median():.2f} dB, worst {psnr.min():.2f} dB")
+values = []
+for first in range(0, count, 50):
+    seeds = range(first, min(first + 50, count))
+    for field in s2id.sample(model, [seed % 10 for seed in seeds], seeds, guidance=1.0):
+        fine = field.render((28 * 37, 28 * 37)).clamp(-1, 1)
+        values.append(psnr(resize(resize(fine, (37, 37)), (28, 28)), resize(fine, (28, 28))))
+print(f"{count} seeds: median {torch.cat(values).median():.2f} dB, worst {torch.cat(values).min():.2f} dB")
