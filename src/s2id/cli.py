@@ -32,7 +32,6 @@ from s2id.config import (
 )
 from s2id.presets import PRESETS
 
-_BATCH = 50
 _PROTOCOL = EvaluateConfig()
 
 
@@ -291,7 +290,7 @@ def _sample(command: Sample) -> int:
     from tqdm import tqdm
 
     from s2id.checkpoint import load
-    from s2id.compose import label_index, sample
+    from s2id.compose import affordable, label_index, sample
     from s2id.coords import view
     from s2id.field import check_pixels
     from s2id.images import tile, write
@@ -316,7 +315,7 @@ def _sample(command: Sample) -> int:
     batches = [
         (composition, jobs[first : first + batch])
         for composition in compositions
-        for batch in [_batch(composition[1] or model.card.density)]
+        for batch in [affordable(composition[1] or model.card.density)]
         for first in range(0, len(jobs), batch)
     ]
     with tqdm(total=len(compositions) * len(jobs), unit="field", disable=len(jobs) < 2, leave=False) as bar:
@@ -578,11 +577,6 @@ def _writable(folder: Path) -> None:
         probe.unlink()
     except OSError as error:
         raise InputError(f"{folder} cannot be written ({error.strerror}); choose another folder with --out.") from error
-
-
-def _batch(density: int) -> int:
-    """Fields composed at once: fewer where states are dense."""
-    return max(1, min(_BATCH, _BATCH * 32**2 // density**2))
 
 
 def _name(written: Sequence[Path]) -> None:

@@ -25,6 +25,11 @@ from s2id.shapes import NULL, Images, Labels
 SamplerName = Literal["ddim", "heun", "dpmpp"]
 
 
+def affordable(density: int) -> int:
+    """Fields to compose at once: fewer where states are dense."""
+    return max(1, min(50, 50 * 32**2 // density**2))
+
+
 def sample(
     model: S2ID,
     label: int | str | Sequence[int | str | None] | None = None,

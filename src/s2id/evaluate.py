@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from s2id import metrics
 from s2id.checkpoint import S2ID
-from s2id.compose import sample
+from s2id.compose import affordable, sample
 from s2id.config import EvaluateConfig, InputError, Size, Window
 from s2id.coords import extent
 from s2id.data import Pictures
@@ -41,15 +41,15 @@ class _Drawn:
     def __init__(self, model: S2ID, config: EvaluateConfig) -> None:
         self.model, self.config = model, config
         self.labels = torch.arange(config.count) % model.config.classes
-        self.seconds = 0.0
+        self.compose_seconds = self.render_seconds = 0.0
         self.fields = [] if model.config.dense else list(self._compose(None))
 
     def _compose(self, size: Size | None) -> Iterator[Field]:
         """All seeds' fields, in batches; `size` is the state's, or the trained density and aspect."""
         config = self.config
         density = max(size) if size else self.model.card.density
-        batch = max(1, min(50, 50 * 32**2 // density**2))
-        self.seconds = 0.0
+        batch = affordable(density)
+        self.compose_seconds = 0.0
         for first in range(0, config.count, batch):
             seeds = range(first, min(first + batch, config.count))
             labels = self.labels[first : seeds.stop].tolist()
@@ -69,7 +69,7 @@ class _Drawn:
             )
             if self.model.device.type == "cuda":
                 torch.cuda.synchronize()
-            self.seconds += (time.perf_counter() - start) / config.count
+            self.compose_seconds += (time.perf_counter() - start) / config.count
             yield drawn
 
     @property
@@ -78,11 +78,15 @@ class _Drawn:
         return extent(self.model.card.size or (1, 1))
 
     def at(self, size: Size, window: Window | None = None) -> Iterator[Images]:
-        """The pictures, unclipped, in batches of bounded memory."""
+        """The pictures, unclipped and on the CPU, in batches of bounded memory."""
+        self.render_seconds = 0.0
         most = max(1, _BATCH_PIXELS // (size[0] * size[1]))
         for drawn in self._compose(size) if self.model.config.dense else self.fields:
             for i in range(0, len(drawn), most):
-                yield drawn[i : i + most].render(size, window, self.config.fit, max_pixels=size[0] * size[1]).cpu()
+                start = time.perf_counter()
+                part = drawn[i : i + most].render(size, window, self.config.fit, max_pixels=size[0] * size[1]).cpu()
+                self.render_seconds += (time.perf_counter() - start) / self.config.count
+                yield part
 
 
 @dataclass(frozen=True)
@@ -123,7 +127,8 @@ def evaluate(model: S2ID, judge: Judge, train: Pictures, test: Pictures, config:
     truth = _Truth(truth_images, truth_labels, judge.features(truth_images))
     images, labels = _pixels(train, judge.size)
     chosen = _balanced(labels, config.count)
-    yield Row("training set", likeness=_likeness(images[chosen], labels[chosen], judge, truth))
+    floor = images[chosen]
+    yield Row("training set", likeness=_likeness(floor, judge.features(floor), labels[chosen], judge, truth))
     drawn = _Drawn(model, config)
     base_size = model.card.size or test.size
     pictures = torch.cat([_shown(part) for part in drawn.at(base_size)])
@@ -177,11 +182,10 @@ def _pixels(pictures: Pictures, size: Size) -> tuple[Images, Labels]:
 def _shown(pictures: Images) -> Images:
     """What a file of bytes would show of pictures."""
     metrics.check_images(pictures)
-    return to_float(to_bytes(pictures)).cpu()
+    return to_float(to_bytes(pictures))
 
 
-def _likeness(images: Images, labels: Labels, judge: Judge, truth: _Truth) -> Likeness:
-    features = judge.features(images)
+def _likeness(images: Images, features: Float[Tensor, "n d"], labels: Labels, judge: Judge, truth: _Truth) -> Likeness:
     few = min(len(features), len(truth.features))
     chosen = torch.randperm(len(truth.features), generator=torch.Generator().manual_seed(1))[:few]
     near = metrics.manifold(truth.features[chosen], features)
@@ -220,15 +224,9 @@ def _row(size: Size, drawn: _Drawn, judge: Judge, truth: _Truth, base: _Base, co
     topology: list[Tensor] = []
     detail: list[dict[str, Tensor]] = []
     border, aspect = [], []
-    pixel, seconds, done = 0.0, 0.0, 0
+    done = 0
     _forget_peak()
-    batches = drawn.at(size)
-    while True:
-        start = time.perf_counter()
-        pictures = next(batches, None)
-        seconds += time.perf_counter() - start
-        if pictures is None:
-            break
+    for pictures in drawn.at(size):
         shown = _shown(pictures)
         framed = shown[..., rows, columns]
         pixel = max(framed.shape[2:]) / max(base.images.shape[2:])
@@ -238,19 +236,26 @@ def _row(size: Size, drawn: _Drawn, judge: Judge, truth: _Truth, base: _Base, co
         border.append(metrics.border_ink(_coarse(shown)))
         if done < config.detail:
             few = slice(0, config.detail - done)
-            detail.append({**_strokes(framed[few], pixel), "overshoot": metrics.overshoot(pictures[few].cpu())})
+            detail.append({**_strokes(framed[few], pixel), "overshoot": metrics.overshoot(pictures[few])})
         done += len(shown)
-    peak = _peak()
+    cost = {"compose_seconds": drawn.compose_seconds, "render_seconds": drawn.render_seconds, "peak_megabytes": _peak()}
     pictures = torch.cat(small)
+    features = judge.features(pictures)
     return Row(
         f"{size[0]}x{size[1]}",
-        _likeness(resize(pictures, judge.size), drawn.labels, judge, truth),
-        _agreement(pictures, torch.cat(topology), torch.cat(aspect), torch.cat(border), drawn, size, judge, base),
+        _likeness(resize(pictures, judge.size), features, drawn.labels, judge, truth),
+        _agreement(
+            pictures,
+            judge.classify(features),
+            torch.cat(topology),
+            torch.cat(aspect),
+            torch.cat(border),
+            _zoom(drawn, size, base),
+            base,
+        ),
         Detail(
             **{name: _middle(torch.cat([part[name] for part in detail])) for name in detail[0]},
-            compose_seconds=drawn.seconds,
-            render_seconds=max(0.0, seconds / done - (drawn.seconds if drawn.model.config.dense else 0.0)),
-            peak_megabytes=peak,
+            **cost,
         ),
     )
 
@@ -271,25 +276,23 @@ def _strokes(framed: Images, pixel: float) -> dict[str, Tensor]:
 
 def _agreement(
     pictures: Images,
+    classes: Int[Tensor, " n"],
     topology: Int[Tensor, "n 2"],
     aspect: Float[Tensor, " n"],
     border: Float[Tensor, " n"],
-    drawn: _Drawn,
-    size: Size,
-    judge: Judge,
+    zoom_psnr: float,
     base: _Base,
 ) -> Agreement:
     common = _coarser(pictures, (base.images.shape[2], base.images.shape[3]))
     ours, theirs = resize(pictures, common), resize(base.images, common)
     psnr = metrics.psnr(ours, theirs)
-    classes = judge.classify(judge.features(pictures))
     return Agreement(
         psnr=psnr.median().item(),
         psnr_worst=psnr.min().item(),
         ssim=metrics.ssim(ours, theirs).median().item(),
         same_class=(classes == base.classes).float().mean().item(),
         same_topology=(topology == base.topology).all(1).float().mean().item(),
-        zoom_psnr=_zoom(drawn, size, base),
+        zoom_psnr=zoom_psnr,
         aspect=_middle(aspect / base.aspect),
         border=(border - base.border).nanmean().item(),
     )

@@ -121,18 +121,27 @@ def _cell(value: float, digits: int) -> str:
     return "-" if math.isnan(value) else "inf" if math.isinf(value) else f"{value:.{digits}f}"
 
 
-def _plot(rows: Sequence[Row], path: Path) -> None:
+def blank_figure(width: float, height: float) -> Any:  # noqa: ANN401  (an optional package's class)
+    """A figure to draw curves in, of so many inches.
+
+    Raises:
+        InputError: matplotlib is not installed.
+    """
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise InputError("the picture of curves needs matplotlib; pip install 's2id[plot]' brings it.") from error
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _plot(rows: Sequence[Row], path: Path) -> None:
     floor = [row for row in rows if "x" not in row.size]
     sized = sorted((row for row in rows if "x" in row.size), key=lambda row: math.prod(map(int, row.size.split("x"))))
     shown = (
         ("likeness", "right_class"), ("likeness", "frechet"), ("likeness", "recall"), ("likeness", "variance"),
         ("agreement", "psnr"), ("agreement", "same_topology"), ("detail", "edge"), ("detail", "render_seconds"),
     )  # fmt: skip
-    figure = Figure(figsize=(14, 6.5), layout="constrained")
+    figure = blank_figure(14, 6.5)
     for axes, (part, name) in zip(figure.subplots(2, 4).flat, shown, strict=True):
         heading = next(f.metadata["heading"] for f in fields(getattr(rows[0], part)) if f.name == name)
         axes.plot([row.size for row in sized], [getattr(getattr(row, part), name) for row in sized], "o-", ms=4)

@@ -18,6 +18,7 @@ from s2id.denoiser import convert
 from s2id.images import resize, to_float
 from s2id.schedule import Schedule, alpha_sigma
 from s2id.shapes import Images, Labels, per_sample
+from s2id.table import blank_figure
 
 
 @dataclass(frozen=True)
@@ -46,11 +47,7 @@ class Curve:
         Raises:
             InputError: matplotlib is not installed.
         """
-        try:
-            from matplotlib.figure import Figure
-        except ImportError as error:
-            raise InputError("the picture of curves needs matplotlib; pip install 's2id[plot]' brings it.") from error
-        figure = Figure(figsize=(8, 4.5), layout="constrained")
+        figure = blank_figure(8, 4.5)
         axes = figure.subplots()
         t = [p.t for p in self.points]
         axes.plot(t, [p.without for p in self.points], lw=1, label="without the label")
