@@ -141,7 +141,7 @@ def _plot(rows: Sequence[Row], path: Path) -> None:
         ("likeness", "right_class"), ("likeness", "frechet"), ("likeness", "recall"), ("likeness", "variance"),
         ("agreement", "psnr"), ("agreement", "same_topology"), ("detail", "edge"), ("detail", "render_seconds"),
     )  # fmt: skip
-    figure = blank_figure(14, 6.5)
+    figure = blank_figure(14.0, 6.5)
     for axes, (part, name) in zip(figure.subplots(2, 4).flat, shown, strict=True):
         heading = next(f.metadata["heading"] for f in fields(getattr(rows[0], part)) if f.name == name)
         axes.plot([row.size for row in sized], [getattr(getattr(row, part), name) for row in sized], "o-", ms=4)

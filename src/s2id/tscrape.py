@@ -47,7 +47,7 @@ class Curve:
         Raises:
             InputError: matplotlib is not installed.
         """
-        figure = blank_figure(8, 4.5)
+        figure = blank_figure(8.0, 4.5)
         axes = figure.subplots()
         t = [p.t for p in self.points]
         axes.plot(t, [p.without for p in self.points], lw=1, label="without the label")
