@@ -49,7 +49,12 @@ _PUBLISHED_TRAINING = TrainConfig(
 PRESETS: dict[str, Preset] = {
     "mnist": Preset("mnist", _WIDE, _LONG),
     "fashion-mnist": Preset("fashion-mnist", _WIDE, _LONG),
-    "glyphs": Preset("glyphs", _WIDE, _LONG),
+    "glyphs": Preset(
+        "glyphs",
+        _WIDE,
+        # the data's own density too, for reconstruction: what is told of a given picture goes in unshrunk
+        replace(_LONG, densities=(20, 28, 14), density_weights=(0.65, 0.25, 0.1)),
+    ),
     "folder": Preset("folder", train=TrainConfig(densities=(32,), density_weights=(1.0,))),
     "digits": Preset(
         "digits",
