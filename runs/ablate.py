@@ -2,7 +2,7 @@
 
     python runs/ablate.py --data data --minutes 4 [--only shift-0 attention-axial ...] [--out out/ablate]
 
-Each variant is a run of `s2id train mnist` and of `s2id evaluate`; what is finished is not run again, so the program
+Each variant is a run of `s2id train mnist` (at BASE) and of `s2id evaluate`; what is finished is not run again, so the program
 may be stopped and started. Run it on quiet cores: the budget is time. Verdicts belong in runs/LOG.md.
 """
 
@@ -32,18 +32,28 @@ VARIANTS: dict[str, list[str]] = {
     "density-14": ["--densities", "14", "--density-weights", "1"],
     "density-16": ["--densities", "16", "--density-weights", "1"],
     "density-28": ["--densities", "28", "--density-weights", "1"],
+    # other reading heads, of runs/heads.py
+    "head-nearest": [],
+    "head-linear": [],
+    "head-point": [],
+    "head-told": [],
+    "head-ensemble": [],
     "lattice-4": ["--model.lattice", "4"],
     "lattice-1": ["--model.lattice", "1"],
     "supersample-1": ["--supersample", "1"],
     "weight-3": ["--max-weight", "3"],
     "weight-100": ["--max-weight", "100"],
 }
+# a smaller network and batch than the preset's: more steps in the same minutes
+BASE = ["--model.width", "96", "--model.heads", "4", "--batch", "32"]
 COLUMNS = ("right_class", "frechet", "recall", "variance", "psnr", "edge")
 
 
-def run(*words: str) -> None:
-    print("s2id", *words, flush=True)
-    subprocess.run([sys.executable, "-m", "s2id", *words], check=True)
+def run(variant: str, *words: str) -> None:
+    own = [str(Path(__file__).with_name("heads.py")), variant.removeprefix("head-")]
+    program = own if variant.startswith("head-") else ["-m", "s2id"]
+    print(*program, *words, flush=True)
+    subprocess.run([sys.executable, *program, *words], check=True)
 
 
 def measured(name: str, options: list[str], args: argparse.Namespace) -> dict[str, object]:
@@ -54,12 +64,12 @@ def measured(name: str, options: list[str], args: argparse.Namespace) -> dict[st
     if not (folder / "model").is_dir():
         resume = ["--resume", "latest"] if (folder / "checkpoints").is_dir() else []
         length = ["--minutes", str(args.minutes), "--sample-minutes", "0"]
-        run("train", "mnist", *data, *length, *options, *resume, "--out", str(folder))
+        run(name, "train", "mnist", *data, *length, *BASE, *options, *resume, "--out", str(folder))
     if not table.is_file():
         # eps and v compose anew at every size, and hours at 224
         larger = [] if {"eps", "v"} & set(options) else ["--size", "112x112", "--size", "224x224"]
         sizes = ["--size", "28x28", *larger]
-        run("evaluate", str(folder / "model"), *data, *sizes, "--count", str(args.count), "--detail", "50",
+        run(name, "evaluate", str(folder / "model"), *data, *sizes, "--count", str(args.count), "--detail", "50",
             "--out", str(table.parent))  # fmt: skip
     said = json.loads(table.read_text())
     rows = {row["size"]: row for row in said["rows"]}

@@ -208,3 +208,11 @@ def test_without_freetype_the_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(builtins, "__import__", refuse)
     with pytest.raises(InputError, match=r"pip install 's2id\[glyphs\]'"):
         open_font(tmp_path / "A.ttf")
+
+
+def test_a_nearly_flat_edge_is_drawn_however_fine(tmp_path):
+    # one row of FreeType's cells holds all of such an edge, and its memory for a row is small
+    shapes = SHAPES | {"square": [[(0, 0), (0, SIDE), (SIDE, SIDE - 1), (SIDE, -1)], *SHAPES["small"]]}
+    flat = open_font(build(tmp_path / "Flat.ttf", shapes=shapes))
+    fine, coarse = raster(flat, "0", (2048, 2048)), raster(flat, "0", (64, 64))
+    assert torch.allclose(resize(fine, (64, 64)), coarse, atol=1.5 / 255)

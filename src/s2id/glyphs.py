@@ -27,6 +27,7 @@ SIZE = (28, 28)
 
 _TALLEST, _WIDEST = 20 / 28, 24 / 28  # MNIST's digits, too, fill 20 of 28 pixels
 _FINE, _LEAST = 448, 4  # pixels drawn per side, and per pixel side, at least
+_STRIP = 256  # columns drawn at once
 _NO_LETTERS = (  # of the fonts a list calls complete; their codes hold symbols or blocks
     "jsMath-cmex10.ttf", "jsMath-cmsy10.ttf", "Redacted-Regular.ttf", "RedactedScript-Regular.ttf",
 )  # fmt: skip
@@ -102,10 +103,14 @@ def raster(font: Font, character: str, size: Size) -> Float[Tensor, "h w"]:
         outline, round(columns * 32 - per_unit * (left + right) / 2), round(rows * 32 - per_unit * (bottom + top) / 2)
     )
     pixels = np.zeros((rows, columns), np.uint8)
-    buffer = pixels.ctypes.data_as(ctypes.POINTER(ctypes.c_ubyte))
-    bitmap = raw.FT_Bitmap(rows, columns, columns, buffer, num_grays=256, pixel_mode=FT_PIXEL_MODE_GRAY)
-    if error := raw.FT_Outline_Get_Bitmap(get_handle(), outline, ctypes.byref(bitmap)):
-        raise FT_Exception(error)
+    for start in range(0, columns, _STRIP):  # FreeType overflows where one row meets too many cells of a flat edge
+        strip = np.zeros((rows, min(_STRIP, columns - start)), np.uint8)
+        buffer = strip.ctypes.data_as(ctypes.POINTER(ctypes.c_ubyte))
+        bitmap = raw.FT_Bitmap(*strip.shape, strip.shape[1], buffer, num_grays=256, pixel_mode=FT_PIXEL_MODE_GRAY)
+        if error := raw.FT_Outline_Get_Bitmap(get_handle(), outline, ctypes.byref(bitmap)):
+            raise FT_Exception(error)
+        pixels[:, start : start + _STRIP] = strip
+        raw.FT_Outline_Translate(outline, -64 * _STRIP, 0)
     strips = pixels.reshape(height, fine, columns).sum(1, dtype=np.uint32)
     cells = strips.reshape(height, width, fine).sum(2, dtype=np.uint32)
     return torch.from_numpy((cells / (255 * fine**2)).astype(np.float32))
