@@ -2,8 +2,8 @@
 
     python runs/ablate.py --data data --minutes 4 [--only shift-0 attention-axial ...] [--out out/ablate]
 
-Each variant is a run of `s2id train mnist` (at BASE) and of `s2id evaluate`; what is finished is not run again, so the program
-may be stopped and started. Run it on quiet cores: the budget is time. Verdicts belong in runs/LOG.md.
+Each variant is a run of `s2id train mnist` (at BASE) and of `s2id evaluate`; what is finished is not run again, so the
+program may be stopped and started. Run it on quiet cores: the budget is time. Verdicts belong in runs/LOG.md.
 """
 
 import argparse

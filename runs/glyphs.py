@@ -96,7 +96,7 @@ def reconstruct(args: argparse.Namespace) -> None:
     for glyph in glyphs:
         picture = truth(glyph, SIZE[0])
         label = NULL if args.unlabelled else CHARACTERS.index(glyph[1])
-        field = reconstructed(model, picture, torch.tensor([label]), args.density or model.card.density)
+        field = reconstructed(model, picture, torch.tensor([label]), args.density)
         for side in args.sides:
             true, pixel = truth(glyph, side), side / SIZE[0]
             rows = [*methods(picture, field, side), ("truth", true)]
@@ -116,7 +116,7 @@ def reconstruct(args: argparse.Namespace) -> None:
     facts = {
         "weights": str(args.weights), "images_seen": model.card.images_seen, "seed": args.seed,
         "fonts": [font.name for font in chosen], "characters": args.characters, "labelled": not args.unlabelled,
-        "density": args.density or model.card.density, "rows": table,
+        "density": args.density, "rows": table,
     }  # fmt: skip
     args.out.mkdir(parents=True, exist_ok=True)
     (args.out / "reconstruct.json").write_text(json.dumps(facts, indent=2) + "\n")
@@ -223,7 +223,7 @@ def pictures(args: argparse.Namespace) -> None:
     for glyph in draw(some(fonts(args.data), args.count, args.seed), 1, args.seed, alike=True):
         picture = truth(glyph, SIZE[0])
         label = torch.tensor([NULL if args.unlabelled else CHARACTERS.index(glyph[1])])
-        field = reconstructed(model, picture, label, args.density or model.card.density)
+        field = reconstructed(model, picture, label, args.density)
         looks = [
             enlarge(picture, side, FILTERS["nearest"]),
             enlarge(picture, side, FILTERS["bicubic"]),
@@ -255,7 +255,9 @@ def main() -> None:
             command.add_argument("--count", type=int, default=1000)
             command.add_argument("--guidance", type=float, default=1.0)
             continue
-        command.add_argument("--density", type=int, help="of the state; the model's own if not given")
+        command.add_argument(
+            "--density", type=int, default=SIZE[0], help="of the state; the pictures' own if not given"
+        )
         command.add_argument("--unlabelled", action="store_true", help="decode without the class")
         if run is reconstruct:
             command.add_argument("--fonts", type=int, default=20)

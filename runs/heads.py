@@ -58,19 +58,27 @@ class Kernel(FieldHead):
 
 
 class Nearest(Kernel):
+    """Each feature sample is constant over its cell."""
+
     kernel = staticmethod(box_weights)
 
 
 class Linear(Kernel):
+    """Straight lines between samples."""
+
     kernel = staticmethod(linear_weights)
 
 
 class Point(Kernel):
+    """No mean over the cell."""
+
     def reading(self, grid: Grid) -> Grid:
         return Grid(grid.y, grid.x, (0.0, 0.0))
 
 
 class Told(Kernel):
+    """The layers hear the cell's size, in samples."""
+
     def __init__(self, width: int, channels: int) -> None:
         super().__init__(width, channels)
         self.hidden = nn.Linear(width + 2, width)
@@ -81,6 +89,8 @@ class Told(Kernel):
 
 
 class Ensemble(FieldHead):
+    """The layers on each of the nearest 2x2 samples, blended."""
+
     def __init__(self, width: int, channels: int) -> None:
         super().__init__(width, channels)
         self.hidden = nn.Linear(width + 4, width)
