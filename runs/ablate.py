@@ -3,7 +3,7 @@
     python runs/ablate.py --data data --minutes 4 [--only shift-0 attention-axial ...] [--out out/ablate]
 
 Each variant is a run of `s2id train mnist` (at BASE) and of `s2id evaluate`; what is finished is not run again, so the
-program may be stopped and started. Run it on quiet cores: the budget is time. Verdicts belong in runs/LOG.md.
+program may be stopped and started. Run it on quiet cores where the budget is time. Verdicts belong in runs/LOG.md.
 """
 
 import argparse
@@ -63,7 +63,8 @@ def measured(name: str, options: list[str], args: argparse.Namespace) -> dict[st
     data = ["--data", str(args.data)]
     if not (folder / "model").is_dir():
         resume = ["--resume", "latest"] if (folder / "checkpoints").is_dir() else []
-        length = ["--minutes", str(args.minutes), "--sample-minutes", "0"]
+        budget = ["--images", str(args.images)] if args.images else ["--minutes", str(args.minutes)]
+        length = [*budget, "--sample-minutes", "0"]
         run(name, "train", "mnist", *data, *length, *BASE, *options, *resume, "--out", str(folder))
     if not table.is_file():
         # eps and v compose anew at every size, and hours at 224
@@ -82,6 +83,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=Path("data"))
     parser.add_argument("--minutes", type=float, default=4)
+    parser.add_argument("--images", type=int, help="bound each run by images instead, where the cores are not quiet")
     parser.add_argument("--count", type=int, default=500)
     parser.add_argument("--only", nargs="*", choices=list(VARIANTS), default=list(VARIANTS))
     parser.add_argument("--out", type=Path, default=Path("out/ablate"))
