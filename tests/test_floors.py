@@ -17,7 +17,7 @@ FLOORS = (
     {"noise", "data", "layers"},
     {"model", "denoiser"},
     {"guidance", "exact", "samplers", "checkpoint", "metrics", "table"},
-    {"field", "judge"},
+    {"field", "judge", "observe"},
     {"compose", "train", "tscrape"},
     {"evaluate", "follow"},
     {"presets"},
