@@ -27,13 +27,13 @@ class Observation:
 
     values: Float[Tensor, "*b n c"]
     """In [-1, 1]."""
-    coords: Float[Tensor, "n 2"]
+    coords: Float[Tensor, "places 2"]
     """(y, x) of each cell's centre, in composition units."""
-    cell: Float[Tensor, "#n 2"] | Float[Tensor, "2"]
+    cell: Float[Tensor, "cells 2"] | Float[Tensor, "2"]
     """Height and width of each cell, or of all, in composition units."""
-    noise: float | Float[Tensor, " n"] = 0.0
+    noise: float | Float[Tensor, " stds"] = 0.0
     """Std of each value, or of all."""
-    mix: Float[Tensor, "c channels"] | None = None
+    mix: Float[Tensor, "k channels"] | None = None
     """How each value is made of the function's channels; `None` sees every channel by itself."""
 
     def __post_init__(self) -> None:
@@ -72,9 +72,9 @@ class Observation:
         picture: Float[Tensor, "*b c h w"],
         frame: tuple[float, float] | None = None,
         shift: tuple[float, float] = (0.0, 0.0),
-        mask: Bool[Tensor, "h w"] | None = None,
+        mask: Bool[Tensor, "rows columns"] | None = None,
         noise: float = 0.0,
-        mix: Float[Tensor, "c channels"] | None = None,
+        mix: Float[Tensor, "k channels"] | None = None,
     ) -> "Observation":
         """The pixels of a picture that shows a whole frame.
 
@@ -192,7 +192,7 @@ class Area:
         reach = self.width.amax(0).ceil().long() + 1
         self.offsets = [(i, j) for i in range(int(reach[0])) for j in range(int(reach[1]))]
 
-    def __call__(self, x: Images) -> Float[Tensor, "b n c"]:
+    def __call__(self, x: Images) -> Float[Tensor, "b n k"]:
         """The means."""
         flat = x if self.mix is None else torch.einsum("kc,bchw->bkhw", self.mix.to(x), x)
         if self.lattice is not None:
@@ -205,7 +205,7 @@ class Area:
             parts.append(sum(terms, flat.new_zeros(())))
         return torch.cat(parts, dim=-1).mT
 
-    def transpose(self, y: Float[Tensor, "b n c"]) -> Images:
+    def transpose(self, y: Float[Tensor, "b n k"]) -> Images:
         """The transpose: `(A x) . y = x . (A^T y)`."""
         b, _, c = y.shape
         if self.lattice is not None:
@@ -235,7 +235,7 @@ class Area:
             yield y * self.size[1] + x, share
 
 
-def through(observation: Observation, head: FieldHead | PixelHead, features: Features) -> Float[Tensor, "b n c"]:
+def through(observation: Observation, head: FieldHead | PixelHead, features: Features) -> Float[Tensor, "b n k"]:
     """What an observation sees of the functions that a head reads out of features; gradients reach the features.
 
     A cell's mean is of head samples half a feature sample apart, as in a rendered pixel.
@@ -253,7 +253,7 @@ def through(observation: Observation, head: FieldHead | PixelHead, features: Fea
     return seen if observation.mix is None else seen @ observation.mix.to(seen).mT
 
 
-def _scattered(observation: Observation, head: FieldHead, features: Features) -> Float[Tensor, "b n c"]:
+def _scattered(observation: Observation, head: FieldHead, features: Features) -> Float[Tensor, "b n k"]:
     cells, seen = observation.cell.double().expand(len(observation), 2), []
     largest = cells.amax(0).tolist()
     factor = features.supersample((largest[0], largest[1]))
