@@ -18,7 +18,7 @@ FLOORS = (
     {"model", "denoiser"},
     {"guidance", "exact", "samplers", "checkpoint", "metrics", "table"},
     {"field", "judge", "observe"},
-    {"compose", "train", "tscrape"},
+    {"compose", "posterior", "train", "tscrape"},
     {"evaluate", "follow"},
     {"presets"},
     {"__init__"},
