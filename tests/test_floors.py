@@ -19,7 +19,7 @@ FLOORS = (
     {"guidance", "exact", "samplers", "checkpoint", "metrics", "table"},
     {"field", "judge", "observe"},
     {"compose", "posterior", "train", "tscrape"},
-    {"evaluate", "follow"},
+    {"evaluate", "follow", "restoration"},
     {"presets"},
     {"__init__"},
     {"cli"},
