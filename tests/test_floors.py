@@ -21,6 +21,8 @@ FLOORS = (
     {"compose", "posterior", "train", "tscrape"},
     {"evaluate", "follow", "restoration"},
     {"presets"},
+    {"arguments"},
+    {"mending"},
     {"__init__"},
     {"cli"},
     {"__main__"},
