@@ -12,12 +12,12 @@ MODULES = {path.stem: path for path in PACKAGE.glob("*.py")}
 
 FLOORS = (
     {"config", "shapes"},
-    {"coords", "schedule", "images"},
+    {"coords", "schedule", "images", "condition"},
     {"glyphs"},
     {"noise", "data", "layers"},
     {"model", "denoiser"},
     {"guidance", "exact", "samplers", "checkpoint", "metrics", "table"},
-    {"field", "judge"},
+    {"field", "judge", "labels"},
     {"compose", "train", "tscrape"},
     {"evaluate", "follow"},
     {"presets"},

@@ -12,22 +12,28 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from s2id.checkpoint import S2ID, load
     from s2id.compose import sample
+    from s2id.condition import Condition
     from s2id.config import Card, InputError, ModelConfig, TrainConfig
     from s2id.field import Field
+    from s2id.labels import ask
 
 __version__ = version("s2id")
 
 _HOMES = {
     "Card": "config",
+    "Condition": "condition",
     "Field": "field",
     "InputError": "config",
     "ModelConfig": "config",
     "S2ID": "checkpoint",
     "TrainConfig": "config",
+    "ask": "labels",
     "load": "checkpoint",
     "sample": "compose",
 }
-__all__ = ["Card", "Field", "InputError", "ModelConfig", "S2ID", "TrainConfig", "load", "sample"]
+__all__ = [
+    "Card", "Condition", "Field", "InputError", "ModelConfig", "S2ID", "TrainConfig", "ask", "load", "sample",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401
