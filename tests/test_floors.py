@@ -12,12 +12,12 @@ MODULES = {path.stem: path for path in PACKAGE.glob("*.py")}
 
 FLOORS = (
     {"config", "shapes"},
-    {"coords", "schedule", "images"},
+    {"coords", "schedule", "images", "condition"},
     {"glyphs"},
     {"noise", "data", "layers"},
     {"model", "denoiser"},
     {"guidance", "exact", "samplers", "checkpoint", "metrics", "table"},
-    {"field", "judge", "observe"},
+    {"field", "judge", "labels", "observe"},
     {"compose", "posterior", "train", "tscrape"},
     {"evaluate", "follow", "restoration"},
     {"presets"},

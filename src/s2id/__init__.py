@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from s2id.checkpoint import S2ID, load
     from s2id.compose import sample
+    from s2id.condition import Condition
     from s2id.config import Card, InputError, ModelConfig, TrainConfig
     from s2id.field import Field
+    from s2id.labels import ask
     from s2id.observe import Observation
     from s2id.restoration import restore, upscale
 
@@ -21,12 +23,14 @@ __version__ = version("s2id")
 
 _HOMES = {
     "Card": "config",
+    "Condition": "condition",
     "Field": "field",
     "InputError": "config",
     "ModelConfig": "config",
+    "Observation": "observe",
     "S2ID": "checkpoint",
     "TrainConfig": "config",
-    "Observation": "observe",
+    "ask": "labels",
     "load": "checkpoint",
     "restore": "restoration",
     "sample": "compose",
@@ -34,12 +38,14 @@ _HOMES = {
 }
 __all__ = [
     "Card",
+    "Condition",
     "Field",
     "InputError",
     "ModelConfig",
     "Observation",
     "S2ID",
     "TrainConfig",
+    "ask",
     "load",
     "restore",
     "sample",

@@ -247,10 +247,11 @@ def _sample(command: Sample) -> int:
     from tqdm import tqdm
 
     from s2id.checkpoint import load
-    from s2id.compose import affordable, label_index, sample
+    from s2id.compose import affordable, sample
     from s2id.coords import view
     from s2id.field import check_pixels
     from s2id.images import tile, write
+    from s2id.labels import label_index
 
     model = load(command.weights, device(command.device))
     for size in sizes:

@@ -4,23 +4,25 @@ The seed alone decides the picture: noise is a field keyed by it, and no later c
 reaches the composition. A dense model's composition is the picture: it composes anew for every size.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Literal, get_args
 
 import torch
 
 from s2id.checkpoint import S2ID
+from s2id.condition import Asked, Condition, condition_of
 from s2id.config import InputError, Noise, Size
 from s2id.coords import extent, state_size
 from s2id.denoiser import Denoiser, TrainedDenoiser
 from s2id.field import Field
-from s2id.guidance import Guided
+from s2id.guidance import Guided, Push
+from s2id.labels import forget, pair
 from s2id.model import Features, PixelHead
 from s2id.noise import noise_field, white_noise
 from s2id.samplers import SAMPLERS, Sampler, Step, ddim, last
 from s2id.schedule import Schedule, times
-from s2id.shapes import NULL, Images, Labels
+from s2id.shapes import Images
 
 SamplerName = Literal["ddim", "heun", "dpmpp"]
 
@@ -32,11 +34,13 @@ def affordable(density: int) -> int:
 
 def sample(
     model: S2ID,
-    label: int | str | Sequence[int | str | None] | None = None,
+    label: int | str | Condition | Sequence[int | str | Condition | None] | None = None,
     seed: int | Sequence[int] = 0,
     *,
     steps: int = 20,
     guidance: float = 1.5,
+    weights: Mapping[str, float | int] | None = None,
+    avoid: Condition | None = None,
     sampler: SamplerName = "dpmpp",
     eta: float = 0.0,
     aspect: tuple[int, int] | None = None,
@@ -48,11 +52,14 @@ def sample(
 
     Args:
         model: From `s2id.load`.
-        label: Class index or name; `None` is no condition. A sequence goes with a sequence of seeds, one to one; a
-            single one goes with them all.
+        label: Class index or name, or what `s2id.ask` made; `None` is no condition. A sequence goes with a sequence of
+            seeds, one to one; a single one goes with them all.
         seed: Decides the picture, whatever else is drawn in the same batch.
         steps: Solver steps; each is one call of the network (two for "heun").
         guidance: 1 is off, more exaggerates the label.
+        weights: Guidance of single labels, by the name of an attribute or number, "label" for the class or "text" for
+            the tokens; what is not named has `guidance`.
+        avoid: What the picture should not be, as strongly as `guidance` says.
         sampler: "ddim", "heun" or "dpmpp".
         eta: Fresh noise per step, 0 to 1, for "ddim".
         aspect: Height and width, in any unit, of the frame to compose on, to whole patches; `None` is the training
@@ -67,13 +74,15 @@ def sample(
     Raises:
         InputError: An argument is out of range.
     """
-    labels, seeds = _pair(model, label, seed)
+    asked, seeds = pair(model, label, seed)
     walk = compose(
         model,
-        labels,
+        asked,
         seeds,
         steps=steps,
         guidance=guidance,
+        weights=weights,
+        avoid=avoid,
         sampler=sampler,
         eta=eta,
         aspect=aspect,
@@ -83,19 +92,21 @@ def sample(
     )
     facts = {
         "seeds": " ".join(map(str, seeds)),
-        "labels": " ".join(map(str, labels.tolist())),
+        "labels": " ".join(map(str, asked.label.tolist())),
         "data": model.card.data,
     }
-    return read_out(model, last(walk), labels, facts)
+    return read_out(model, last(walk), asked, facts)
 
 
 def compose(
     model: S2ID,
-    labels: Labels,
+    asked: Asked,
     seeds: Sequence[int],
     *,
     steps: int = 20,
     guidance: float = 1.5,
+    weights: Mapping[str, float | int] | None = None,
+    avoid: Condition | None = None,
     sampler: SamplerName = "dpmpp",
     eta: float = 0.0,
     aspect: tuple[int, int] | None = None,
@@ -133,9 +144,13 @@ def compose(
 
     solve: Sampler = partial(ddim, eta=eta, noise=lambda i: unit_noise(i + 1)) if eta else SAMPLERS[sampler]
     with torch.inference_mode():
-        # labels of NULL alone need no guidance; mixed ones get it, and it leaves NULL ones as they are
-        wanted = None if bool((labels == NULL).all()) else labels.to(model.device)
-        denoiser = Guided(trained_denoiser(model, size, shift), guidance)
+        # nothing asked of any picture needs no guidance; where it is of some, guidance leaves the others as they are
+        whole = condition_of(asked, len(seeds)).to(model.device)
+        wanted = whole if whole.known else None
+        pushes = [Push(w - guidance, whole, forget(model, whole, name)) for name, w in (weights or {}).items()]
+        if avoid is not None:
+            pushes.append(Push(-guidance, pair(model, avoid, seeds)[0].to(model.device)))
+        denoiser = Guided(trained_denoiser(model, size, shift), guidance, pushes if wanted or avoid else ())
         yield from solve(under(denoiser) if under else denoiser, unit_noise(0), times(steps), wanted)
 
 
@@ -154,50 +169,18 @@ def _schedule(model: S2ID, size: Size, shift: bool = True) -> Schedule:
 
 
 @torch.inference_mode()
-def read_out(model: S2ID, x: Images, labels: Labels, facts: dict[str, str] | None = None) -> Field:
+def read_out(model: S2ID, x: Images, asked: Asked, facts: dict[str, str] | None = None) -> Field:
     """The functions that clean states are samples of.
 
     Args:
         model: What composed them.
         x: Clean states on the composition grid.
-        labels: Their classes.
+        asked: Their classes, or what else was asked of them.
         facts: For the field's file.
     """
     size = (x.shape[2], x.shape[3])
     if model.config.dense:
         return Field(Features(x.movedim(1, -1), extent(size)), PixelHead(model.config.channels), facts)
     logsnr = _schedule(model, size).logsnr(torch.zeros(len(x), device=x.device))
-    features = model.network.decode(model.network.encode(x, logsnr), labels.to(x.device))
+    features = model.network.decode(model.network.encode(x, logsnr), asked.to(x.device))
     return Field(features, model.network.head, facts)
-
-
-def label_index(model: S2ID, label: int | str | None) -> int:
-    """Index of a class given by index or name; NULL for `None`.
-
-    Raises:
-        InputError: The model has no such class.
-    """
-    if label is None:
-        return NULL
-    names, classes = model.card.labels, model.config.classes
-    if isinstance(label, str) and label in names:
-        return names.index(label)
-    if (isinstance(label, int) or label.isdecimal()) and 0 <= int(label) < classes:
-        return int(label)
-    known = ", ".join(names) if names else f"0 to {classes - 1}" if classes else "none: it is unconditional"
-    raise InputError(f"label {label!r} is none of this model's; choose one of {known}.")
-
-
-def _pair(
-    model: S2ID, label: int | str | Sequence[int | str | None] | None, seed: int | Sequence[int]
-) -> tuple[Labels, list[int]]:
-    several = isinstance(label, Sequence) and not isinstance(label, str)
-    labels = [label_index(model, one) for one in label] if several else [label_index(model, label)]  # type: ignore[union-attr, arg-type]
-    seeds = [seed] if isinstance(seed, int) else list(seed)
-    if len(labels) == 1:
-        labels *= len(seeds)
-    if len(seeds) == 1:
-        seeds *= len(labels)
-    if len(labels) != len(seeds) or not seeds:
-        raise InputError(f"{len(labels)} labels and {len(seeds)} seeds cannot be paired; give as many of each, or one.")
-    return torch.tensor(labels), seeds

@@ -50,7 +50,13 @@ class ModelConfig:
     film_width: int = 64
     """Channels of the vector that modulates every block."""
     condition_tokens: int = 4
-    """Learned tokens per label."""
+    """Learned tokens per class."""
+    attributes: int = 0
+    """What a picture may have or not have, a learned token each for having and lacking it."""
+    numbers: int = 0
+    """Measures of a picture, such as an age, a token each."""
+    token_width: int = 0
+    """Channels of a text encoder's tokens; 0 knows no text."""
     attention: Literal["full", "axial"] = "full"
     """Every token with every token, or rows and columns apart."""
     patch: int = 2
@@ -123,6 +129,12 @@ class Card:
     """What is added to the cosine schedule's logsnr at that density."""
     size: Size | None = None
     """Height and width of most of the data's pictures; `None` is not known."""
+    attributes: tuple[str, ...] = ()
+    """Name of each attribute, by index."""
+    numbers: tuple[str, ...] = ()
+    """Name of each number, by index."""
+    number_ranges: tuple[tuple[float, float], ...] = ()
+    """Least and most of each number in the data."""
 
 
 @dataclass(frozen=True)
@@ -150,7 +162,10 @@ class TrainConfig:
     ema: float = 0.9995
     """Decay of the weights' moving average per step, reached by a warm-up."""
     drop_label: float = 0.1
-    """Share of images trained without their label."""
+    """Share of images trained without any condition."""
+    drop_each: float = 0.5
+    """Mean share of an image's labels trained as unknown where there are attributes, numbers or text: every image draws
+    its own, evenly between 0 and twice this, so at 0.5 all numbers of known labels are alike frequent."""
     both_conditions: bool = False
     """Train every image with its label and without it, in one step with one encoder pass, as published."""
     recompute: bool = False
@@ -197,6 +212,9 @@ class TrainConfig:
         for name in ("images", "batch", "accumulate", "keep"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+        for name, most in (("drop_label", 1.0), ("drop_each", 0.5)):
+            if not 0 <= getattr(self, name) <= most:
+                raise InputError(f"{name} is {getattr(self, name):g}; it must lie between 0 and {most:g}.")
 
 
 @dataclass(frozen=True)
@@ -280,5 +298,8 @@ def from_dict(kind: type[_Config], values: dict[str, Any], source: str) -> _Conf
             f"{source} has fields that this version of s2id does not know ({', '.join(unknown)}); "
             "it belongs to another config or a newer release."
         )
-    frozen: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-    return kind(**frozen)
+    return kind(**{k: _frozen(v) for k, v in values.items()})
+
+
+def _frozen(value: Any) -> Any:  # noqa: ANN401  (any of JSON's)
+    return tuple(_frozen(one) for one in value) if isinstance(value, list) else value

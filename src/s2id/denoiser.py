@@ -1,6 +1,7 @@
 """The two contracts of the package, what a prediction means, and the loss.
 
-A *network* maps (x_t, logsnr, label) to a prediction; a *denoiser* maps (x_t, t, label) to the denoised state.
+A *network* maps (x_t, logsnr, label) to a prediction; a *denoiser* maps (x_t, t, label) to the denoised state, where
+`label` is a tensor of classes, a `Condition` of more, or nothing.
 Trained, guided and exact denoisers look alike to a sampler.
 """
 
@@ -11,9 +12,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from s2id.condition import Asked
 from s2id.config import Prediction
 from s2id.schedule import Schedule
-from s2id.shapes import Images, Labels, Scalars, per_sample
+from s2id.shapes import Images, Scalars, per_sample
 
 
 @runtime_checkable
@@ -24,7 +26,7 @@ class Network(Protocol):
         """The half that knows no condition."""
         ...
 
-    def decode(self, encoded: Any, label: Labels | None = None) -> Any:  # noqa: ANN401
+    def decode(self, encoded: Any, label: Asked | None = None) -> Any:  # noqa: ANN401
         """The half under a condition: a function on the frame."""
         ...
 
@@ -39,7 +41,7 @@ class Denoiser(Protocol):
 
     schedule: Schedule
 
-    def __call__(self, x_t: Images, t: Scalars, label: Labels | None = None) -> Images:
+    def __call__(self, x_t: Images, t: Scalars, label: Asked | None = None) -> Images:
         """The expected clean state."""
         ...
 
@@ -99,11 +101,11 @@ class TrainedDenoiser:
         self.heard = heard or schedule
         self.bound = bound
 
-    def __call__(self, x_t: Images, t: Scalars, label: Labels | None = None) -> Images:
+    def __call__(self, x_t: Images, t: Scalars, label: Asked | None = None) -> Images:
         """The expected clean state."""
         return self.under_each(x_t, t, [label])[0]
 
-    def under_each(self, x_t: Images, t: Scalars, labels: Sequence[Labels | None]) -> list[Images]:
+    def under_each(self, x_t: Images, t: Scalars, labels: Sequence[Asked | None]) -> list[Images]:
         """The expected clean state under each of several conditions; the encoder runs once."""
         encoded = self.network.encode(self._shown(x_t, t), self.heard.logsnr(t))
         size = (x_t.shape[2], x_t.shape[3])

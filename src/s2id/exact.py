@@ -11,6 +11,7 @@ from jaxtyping import Complex, Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from s2id.condition import Asked, Condition
 from s2id.config import InputError, Size
 from s2id.images import resize
 from s2id.schedule import Schedule, alpha_sigma
@@ -42,7 +43,7 @@ class GaussianDenoiser:
         self.schedule = schedule
         self.mean = mean
 
-    def __call__(self, x_t: Images, t: Scalars, label: Labels | None = None) -> Images:
+    def __call__(self, x_t: Images, t: Scalars, label: Asked | None = None) -> Images:
         """The expected clean state; there are no labels to tell apart."""
         alpha, sigma = (per_sample(a, x_t) for a in self.schedule(t.to(x_t)))
         clean = self.variances((x_t.shape[2], x_t.shape[3])).to(x_t)
@@ -97,11 +98,11 @@ class EmpiricalDenoiser:
         self.labels = torch.full((len(images),), NULL) if labels is None else labels
         self.schedule = schedule
 
-    def __call__(self, x_t: Images, t: Scalars, label: Labels | None = None) -> Images:
+    def __call__(self, x_t: Images, t: Scalars, label: Asked | None = None) -> Images:
         """The expected clean state."""
         return self.under_each(x_t, t, [label])[0]
 
-    def under_each(self, x_t: Images, t: Scalars, labels: Sequence[Labels | None]) -> list[Images]:
+    def under_each(self, x_t: Images, t: Scalars, labels: Sequence[Asked | None]) -> list[Images]:
         """The expected clean state under each of several conditions.
 
         Raises:
@@ -116,10 +117,11 @@ class EmpiricalDenoiser:
         weights = [self._prior(label, likelihood).add(likelihood).softmax(1) for label in labels]
         return [(w @ pictures.flatten(1)).reshape(x_t.shape) for w in weights]
 
-    def _prior(self, label: Labels | None, like: Float[Tensor, "b n"]) -> Float[Tensor, "b n"]:
-        """0 for the pictures that each label allows, -inf for the others."""
+    def _prior(self, label: Asked | None, like: Float[Tensor, "b n"]) -> Float[Tensor, "b n"]:
+        """0 for the pictures that each class allows, -inf for the others; nothing else is known of them."""
         if label is None:
             return torch.zeros_like(like)
+        label = label.label if isinstance(label, Condition) else label
         allowed = (label[:, None] == NULL) | (label[:, None] == self.labels)
         if not (found := allowed.any(1)).all():
             raise InputError(f"label {int(label[~found][0])} is on none of the pictures; choose one that they have.")

@@ -1,38 +1,66 @@
-"""Classifier-free guidance: a denoiser that wraps a denoiser (Ho and Salimans 2022, arXiv 2207.12598, eq. 6)."""
+"""Guidance: a denoiser that wraps a denoiser, and moves its states along differences between conditions.
+
+    denoised = none + guidance * (asked - none) + sum of weight * (toward - away)
+
+with the denoised states under each condition, `none` under nothing (Ho and Salimans 2022, arXiv 2207.12598, eq. 6).
+The sum composes conditions (Liu et al. 2022, arXiv 2206.01714): `away` nothing asks for one more thing, their
+conjunction, or, where the weight is negative, for its absence, their negation; `toward` all that is asked and `away`
+all but one label makes that label weigh more, the others as they do.
+"""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from s2id.condition import Asked
 from s2id.denoiser import Denoiser
-from s2id.shapes import Images, Labels, Scalars
+from s2id.shapes import Images, Scalars
 
 
 @runtime_checkable
 class ConditionalDenoiser(Denoiser, Protocol):
     """A denoiser that answers for several conditions at once, sharing what does not depend on them."""
 
-    def under_each(self, x_t: Images, t: Scalars, labels: Sequence[Labels | None]) -> list[Images]:
+    def under_each(self, x_t: Images, t: Scalars, labels: Sequence[Asked | None]) -> list[Images]:
         """The expected clean state under each condition."""
         ...
+
+
+@dataclass(frozen=True)
+class Push:
+    """A term of the sum: `weight * (toward - away)`."""
+
+    weight: float
+    toward: Asked | None
+    away: Asked | None = None
 
 
 class Guided:
     """Denoised states moved away from the unconditional ones; the encoder runs once per step."""
 
-    def __init__(self, denoiser: ConditionalDenoiser, guidance: float) -> None:
+    def __init__(self, denoiser: ConditionalDenoiser, guidance: float, pushes: Sequence[Push] = ()) -> None:
         """Wrap a denoiser.
 
         Args:
             denoiser: What to guide.
             guidance: 1 is the condition as it is, 0 ignores it, more exaggerates it.
+            pushes: Terms of the sum. The decoder runs once for each condition; the same object is the same condition.
         """
         self.denoiser = denoiser
         self.guidance = guidance
+        self.pushes = tuple(pushes)
         self.schedule = denoiser.schedule
 
-    def __call__(self, x_t: Images, t: Scalars, label: Labels | None = None) -> Images:
+    def __call__(self, x_t: Images, t: Scalars, label: Asked | None = None) -> Images:
         """The guided clean state."""
-        if self.guidance == 1 or label is None:
+        plain = self.guidance == 1 or label is None
+        if plain and not self.pushes:
             return self.denoiser(x_t, t, label)
-        with_label, without = self.denoiser.under_each(x_t, t, [label, None])
-        return without.lerp(with_label, self.guidance)
+        asked = [label, *([] if plain else [None]), *(c for push in self.pushes for c in (push.toward, push.away))]
+        distinct = {id(condition): condition for condition in asked}
+        answers = self.denoiser.under_each(x_t, t, list(distinct.values()))
+        denoised = dict(zip(distinct, answers, strict=True))
+        guided = denoised[id(label)] if plain else denoised[id(None)].lerp(denoised[id(label)], self.guidance)
+        for push in self.pushes:
+            guided = guided + push.weight * (denoised[id(push.toward)] - denoised[id(push.away)])
+        return guided

@@ -8,7 +8,7 @@ import math
 
 import torch
 from einops import rearrange
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
@@ -98,16 +98,22 @@ def normalise(x: Tokens) -> Tokens:
 
 
 def attend(
-    q: Float[Tensor, "b m n d"], k: Float[Tensor, "b m k d"], v: Float[Tensor, "b m k d"]
+    q: Float[Tensor, "b m n d"],
+    k: Float[Tensor, "b m k d"],
+    v: Float[Tensor, "b m k d"],
+    known: Bool[Tensor, "b k"] | None = None,
 ) -> Float[Tensor, "b m n d"]:
-    """Softmax attention of n queries to k keys, in m heads.
+    """Softmax attention of n queries to k keys, in m heads; to those `known`, where this is given.
 
     The fused kernel, but for training on short sequences in bf16 on a CPU: there its backward pass is five times
     slower than the products written out (benchmarks/attention.py).
     """
     if q.device.type == "cpu" and q.dtype == torch.bfloat16 and q.requires_grad and k.shape[2] <= 256:
-        return (q * q.shape[-1] ** -0.5 @ k.transpose(-1, -2)).softmax(-1) @ v
-    return F.scaled_dot_product_attention(q, k, v)
+        logits = q * q.shape[-1] ** -0.5 @ k.transpose(-1, -2)
+        if known is not None:
+            logits = logits.masked_fill(~known[:, None, None], -torch.inf)
+        return logits.softmax(-1) @ v
+    return F.scaled_dot_product_attention(q, k, v, None if known is None else known[:, None, None])
 
 
 class FullAttention(nn.Module):
@@ -153,17 +159,23 @@ class CrossAttention(nn.Module):
         self.kv = nn.Linear(width, 2 * width, bias=bias)
         self.out = nn.Linear(width, width, bias=bias)
 
-    def forward(self, x: Tokens, condition: Float[Tensor, "b n d"]) -> Tokens:
-        """Attend."""
+    def forward(self, x: Tokens, condition: Float[Tensor, "b n d"], known: Bool[Tensor, "b n"] | None = None) -> Tokens:
+        """Attend; to the tokens `known`, where this is given."""
         h, w = x.shape[1:3]
         k, v = rearrange(self.kv(condition), "b n (two m d) -> two b m n d", two=2, m=self.heads)
         if h * w > MANY_TOKENS and 2 * self.heads * condition.shape[1] < x.shape[3]:
-            return self._few_keys(x, k, v)
+            return self._few_keys(x, k, v, known)
         q = rearrange(self.q(x), "b h w (m d) -> b m (h w) d", m=self.heads)
-        attended = attend(q, k, v)
+        attended = attend(q, k, v, known)
         return self.out(rearrange(attended, "b m (h w) d -> b h w (m d)", h=h, w=w))
 
-    def _few_keys(self, x: Tokens, k: Float[Tensor, "b m n e"], v: Float[Tensor, "b m n e"]) -> Tokens:
+    def _few_keys(
+        self,
+        x: Tokens,
+        k: Float[Tensor, "b m n e"],
+        v: Float[Tensor, "b m n e"],
+        known: Bool[Tensor, "b n"] | None,
+    ) -> Tokens:
         """The same, with the projections multiplied into the keys and values: these are fewer than channels."""
         m, scale = self.heads, k.shape[-1] ** -0.5
         keys = torch.einsum("bmne,med->bmnd", k * scale, rearrange(self.q.weight, "(m e) d -> m e d", m=m))
@@ -171,7 +183,10 @@ class CrossAttention(nn.Module):
         logits = x.flatten(1, 2) @ keys.flatten(1, 2).mT
         if self.q.bias is not None:
             logits = logits + (k * scale * rearrange(self.q.bias, "(m e) -> m 1 e", m=m)).sum(-1).flatten(1)[:, None]
-        share = logits.unflatten(-1, (m, -1)).softmax(-1).flatten(2)
+        logits = logits.unflatten(-1, (m, -1))
+        if known is not None:
+            logits = logits.masked_fill(~known[:, None, None], -torch.inf)
+        share = logits.softmax(-1).flatten(2)
         attended = share @ values.flatten(1, 2)
         return (attended if self.out.bias is None else attended + self.out.bias).view(x.shape)
 
@@ -294,15 +309,22 @@ class Block(nn.Module):
         self.scale = nn.Parameter(torch.full((width,), 0.1)) if config.residual == "scaled" else None
         self.dropout = config.dropout
 
-    def forward(self, x: Tokens, film: Float[Tensor, "b f"], condition: Float[Tensor, "b n d"] | None = None) -> Tokens:
-        """Transform."""
+    def forward(
+        self,
+        x: Tokens,
+        film: Float[Tensor, "b f"],
+        condition: Float[Tensor, "b n d"] | None = None,
+        known: Bool[Tensor, "b n"] | None = None,
+    ) -> Tokens:
+        """Transform; the condition's tokens that are not `known`, where this is given, are not attended to."""
         entered = x
         (a, *c, f), (norm_a, *norm_c, norm_f) = self.film(film), self.norms
         if self.neighbours is not None:
             x = x + self.neighbours(x)
         x = torch.addcmul(x, a[2], self._drop(self.attention(norm_a(x, a[0], a[1])), 0))
         if self.cross is not None and condition is not None:
-            x = torch.addcmul(x, c[0][2], self._drop(self.cross(norm_c[0](x, c[0][0], c[0][1]), condition), 1))
+            crossed = self.cross(norm_c[0](x, c[0][0], c[0][1]), condition, known)
+            x = torch.addcmul(x, c[0][2], self._drop(crossed, 1))
         x = torch.addcmul(x, f[2], self._drop(self.feed_forward(norm_f(x, f[0], f[1])), 2))
         # as published, with the block as a whole weighed once more
         return x if self.scale is None else torch.addcmul(entered, self.scale, x)

@@ -12,14 +12,15 @@ from dataclasses import dataclass
 
 import torch
 from einops import rearrange
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from s2id.condition import Asked, Condition, condition_of
 from s2id.config import InputError, ModelConfig
 from s2id.coords import Grid, box_coords, corner_coords, extent, jitter, pixel_coords, view
 from s2id.layers import Block, FeedForward, Tokens, box_weights, fourier_features, normalise, spline_weights
-from s2id.shapes import NULL, Images, Labels, Scalars
+from s2id.shapes import NULL, Images, Scalars
 
 
 @dataclass(frozen=True)
@@ -205,6 +206,52 @@ class PositionEmbedding(nn.Module):
         return self.out(torch.cat(systems, dim=-1))
 
 
+class NumberEmbedding(nn.Module):
+    """A token per number, from Fourier features of its value."""
+
+    octaves = range(-2, 3)
+
+    def __init__(self, numbers: int, width: int) -> None:
+        super().__init__()
+        self.register_buffer("frequencies", math.pi * 2.0 ** torch.tensor(self.octaves), persistent=False)
+        self.frequencies: Tensor
+        self.which = nn.Embedding(numbers, width)
+        self.weight = nn.Parameter(torch.randn(numbers, 2 * len(self.octaves), width) * len(self.octaves) ** -0.5)
+
+    def forward(self, numbers: Float[Tensor, "b k"]) -> Float[Tensor, "b k d"]:
+        """The tokens; what lies beyond the training data's span is heard as its end."""
+        heard = fourier_features(numbers.clamp(-1, 1), 0.0, self.frequencies)
+        return self.which.weight + torch.einsum("bkf,kfd->bkd", heard, self.weight)
+
+
+class ConditionTokens(nn.Module):
+    """What else than a class is asked, as tokens: attributes, numbers and a text encoder's."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.attributes = nn.Embedding(2 * config.attributes, config.width) if config.attributes else None
+        self.numbers = NumberEmbedding(config.numbers, config.width) if config.numbers else None
+        self.text = nn.Linear(config.token_width, config.width) if config.token_width else None
+
+    def forward(self, asked: Condition) -> tuple[list[Float[Tensor, "b n d"]], list[Bool[Tensor, "b n"]]]:
+        """Tokens of each kind, and which of them are known."""
+        tokens, known = [], []
+        if self.attributes is not None and asked.attributes is not None:
+            # the learned tokens of having come first, then those of lacking
+            lacking = (asked.attributes < 0).long() * self.config.attributes
+            which = torch.arange(self.config.attributes, device=lacking.device)
+            tokens.append(self.attributes(which + lacking))
+            known.append(asked.attributes != 0)
+        if self.numbers is not None and asked.numbers is not None:
+            tokens.append(self.numbers(asked.numbers.nan_to_num()))
+            known.append(~asked.numbers.isnan())
+        if self.text is not None and asked.tokens is not None:
+            tokens.append(self.text(asked.tokens.nan_to_num()))
+            known.append(~asked.tokens.isnan().any(-1))
+        return tokens, known
+
+
 class Network(nn.Module):
     """`(x_t, logsnr, label) -> prediction`, at the state's pixels or any other."""
 
@@ -217,6 +264,8 @@ class Network(nn.Module):
         self.noise = {"logsnr": NoiseEmbedding, "alpha_bar": AlphaBarEmbedding}[config.hears](config.film_width)
         self.condition = nn.Embedding(config.classes + 1, config.condition_tokens * width)
         self.condition.requires_grad_(config.learned_condition)
+        more = config.attributes or config.numbers or config.token_width
+        self.asked = ConditionTokens(config) if more else None
 
         def blocks(count: int, cross: bool) -> nn.ModuleList:
             return nn.ModuleList(Block(config, cross) for _ in range(count))
@@ -257,19 +306,42 @@ class Network(nn.Module):
             tokens = block(tokens, film)
         return Encoded(tokens, film, frame or extent((h, w)))
 
-    def decode(self, encoded: Encoded, label: Labels | None = None) -> Features:
+    def decode(self, encoded: Encoded, label: Asked | None = None) -> Features:
         """The second half of the trunk, under a condition.
 
         Args:
             encoded: The encoder's output.
-            label: Class of each image; `None`, or NULL for one image, is no condition.
+            label: Class of each image, or a condition; `None`, or NULL for one image, is no class.
 
         Raises:
             InputError: A label is none of the network's.
         """
         tokens = encoded.tokens
-        if label is None:
-            label = torch.full((len(tokens),), NULL, device=tokens.device)
+        condition, known = self.heard(condition_of(label, len(tokens), tokens.device))
+        for block in self.decoder:
+            tokens = block(tokens, encoded.film, condition, known)
+        if self.config.head == "field":
+            tokens = normalise(tokens)
+        side = self.config.lattice
+        values = rearrange(self.lattice(tokens), "b h w (p q d) -> b (h p) (w q) d", p=side, q=side)
+        return Features(values, encoded.frame)
+
+    def heard(self, asked: Condition) -> tuple[Float[Tensor, "b n d"], Bool[Tensor, "b n"] | None]:
+        """Tokens of a condition, and which of them are known; `None` where all are.
+
+        Raises:
+            InputError: The network has not such a class, or not as many attributes, numbers or channels of text.
+        """
+        for name, part, wanted in (
+            ("attributes", asked.attributes, self.config.attributes),
+            ("numbers", asked.numbers, self.config.numbers),
+            ("channels per text token", asked.tokens, self.config.token_width),
+        ):
+            if part is not None and part.shape[-1] != wanted:
+                raise InputError(
+                    f"the condition has {part.shape[-1]} {name} and this model knows {wanted}; make it with s2id.ask."
+                )
+        label = asked.label
         wrong = label[(label < NULL) | (label >= self.config.classes)]
         if len(wrong):
             raise InputError(
@@ -278,19 +350,17 @@ class Network(nn.Module):
             )
         index = torch.where(label == NULL, self.config.classes, label)
         condition = rearrange(self.condition(index), "b (n d) -> b n d", n=self.config.condition_tokens)
-        for block in self.decoder:
-            tokens = block(tokens, encoded.film, condition)
-        if self.config.head == "field":
-            tokens = normalise(tokens)
-        side = self.config.lattice
-        values = rearrange(self.lattice(tokens), "b h w (p q d) -> b (h p) (w q) d", p=side, q=side)
-        return Features(values, encoded.frame)
+        if self.asked is None:
+            return condition, None
+        tokens, known = self.asked(asked)
+        always = torch.ones(condition.shape[:2], dtype=torch.bool, device=condition.device)
+        return torch.cat([condition, *tokens], dim=1), torch.cat([always, *known], dim=1)
 
     def forward(
         self,
         x_t: Images,
         logsnr: Scalars,
-        label: Int[Tensor, " n"] | None = None,
+        label: Int[Tensor, " n"] | Condition | None = None,
         grid: Grid | None = None,
         frame: tuple[float, float] | None = None,
         supersample: int | None = None,
@@ -300,8 +370,8 @@ class Network(nn.Module):
         Args:
             x_t: State.
             logsnr: Of the state's samples.
-            label: Class of each image; `None`, or NULL for one image, is no condition. Several labels per image, all
-                images' first ones first, give as many predictions; the encoder runs once.
+            label: Class of each image, or a condition; `None`, or NULL for one image, is no class. Several per image,
+                all images' first ones first, give as many predictions; the encoder runs once.
             grid: Pixels to predict; `None` is the state's own.
             frame: Height and width of the frame in composition units; `None` has square samples.
             supersample: Head samples per pixel side; `None` takes as many as needed.

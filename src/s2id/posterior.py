@@ -12,9 +12,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from s2id.condition import Asked
 from s2id.denoiser import Denoiser
 from s2id.observe import Area, Observation
-from s2id.shapes import Images, Labels, Scalars, per_sample
+from s2id.shapes import Images, Scalars, per_sample
 
 
 class Posterior:
@@ -49,7 +50,7 @@ class Posterior:
         self.iterations = iterations
         self.variance = variance
 
-    def __call__(self, x_t: Images, t: Scalars, label: Labels | None = None) -> Images:
+    def __call__(self, x_t: Images, t: Scalars, label: Asked | None = None) -> Images:
         """The expected clean state."""
         # the derivative needs a record, which a caller's inference mode does not keep, nor its tensors allow
         with torch.inference_mode(False), torch.set_grad_enabled(self.variance is None):

@@ -14,11 +14,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from s2id.checkpoint import S2ID
-from s2id.compose import SamplerName, affordable, compose, label_index, read_out
+from s2id.compose import SamplerName, affordable, compose, read_out
 from s2id.config import MAX_PIXELS, InputError, Size
 from s2id.coords import extent, state_size
 from s2id.field import Field, check_pixels
 from s2id.images import area_weights, resize
+from s2id.labels import label_index
 from s2id.model import Features
 from s2id.observe import Observation
 from s2id.posterior import Posterior, conjugate_gradients

@@ -14,8 +14,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from s2id.condition import Asked
 from s2id.denoiser import Denoiser
-from s2id.shapes import Images, Labels
+from s2id.shapes import Images
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Sampler(Protocol):
     """`(denoiser, x_t, times, label) -> steps`."""
 
     def __call__(
-        self, denoiser: Denoiser, x_t: Images, times: Float[Tensor, " n"], label: Labels | None = None
+        self, denoiser: Denoiser, x_t: Images, times: Float[Tensor, " n"], label: Asked | None = None
     ) -> Iterator[Step]:
         """Solve, yielding every step."""
         ...
@@ -44,7 +45,7 @@ def ddim(
     denoiser: Denoiser,
     x_t: Images,
     times: Float[Tensor, " n"],
-    label: Labels | None = None,
+    label: Asked | None = None,
     *,
     eta: float = 0.0,
     noise: Callable[[int], Images] | None = None,
@@ -75,7 +76,7 @@ def ddim(
         yield Step(s, x_t, denoised)
 
 
-def heun(denoiser: Denoiser, x_t: Images, times: Float[Tensor, " n"], label: Labels | None = None) -> Iterator[Step]:
+def heun(denoiser: Denoiser, x_t: Images, times: Float[Tensor, " n"], label: Asked | None = None) -> Iterator[Step]:
     """Exponential Heun, of second order, two calls per step (ETD2RK; Cox and Matthews 2002, J. Comput. Phys. 176).
 
     The estimate is taken as linear in logsnr / 2 over the step, and the rest is exact. Heun's plain method in sigma_ve
@@ -92,9 +93,7 @@ def heun(denoiser: Denoiser, x_t: Images, times: Float[Tensor, " n"], label: Lab
         yield Step(s, x_t, corrected)
 
 
-def dpmpp_2m(
-    denoiser: Denoiser, x_t: Images, times: Float[Tensor, " n"], label: Labels | None = None
-) -> Iterator[Step]:
+def dpmpp_2m(denoiser: Denoiser, x_t: Images, times: Float[Tensor, " n"], label: Asked | None = None) -> Iterator[Step]:
     """DPM-Solver++(2M), of second order, one call per step (Lu et al. 2022, arXiv 2211.01095, algorithm 2).
 
     The step to t = 0 is of first order: it is long in logsnr, and extrapolating over it would magnify errors of the
@@ -144,5 +143,5 @@ def _scales(denoiser: Denoiser, t: float) -> tuple[float, float]:
     return 1 / math.sqrt(1 + math.exp(-2 * half)), 1 / math.sqrt(1 + math.exp(2 * half))
 
 
-def _call(denoiser: Denoiser, x_t: Images, t: float, label: Labels | None) -> Images:
+def _call(denoiser: Denoiser, x_t: Images, t: float, label: Asked | None) -> Images:
     return denoiser(x_t, torch.full((len(x_t),), t, dtype=torch.float64, device=x_t.device), label)
