@@ -4,6 +4,7 @@
 end by giving back what the answer leaves of the observation unexplained, spread smoothly over the cells that saw it.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -114,6 +115,8 @@ def restore(
     check(model, picture, size, mask, noise)
     if not seeds:
         raise InputError("there is no seed; give at least one.")
+    if not math.isfinite(guidance):
+        raise InputError(f"guidance is {guidance:g}; it must be a number.")
     index = label_index(model, label)
     batch = max(1, affordable(max(_state(model, picture[None], size))) // 2)  # a derivative keeps what it passed
     drawn = [
@@ -201,12 +204,12 @@ def seen_by_state(
 
 
 def consistent(
-    found: Images,
-    pictures: Images,
+    found: Float[Tensor, "b c height width"],
+    pictures: Float[Tensor, "seen k h w"],
     mask: Bool[Tensor, "rows columns"] | None = None,
     noise: float = 0.0,
-    mix: Float[Tensor, "k channels"] | None = None,
-) -> Images:
+    mix: Float[Tensor, "k c"] | None = None,
+) -> Float[Tensor, "b c height width"]:
     """Pictures in [-1, 1] whose means over the cells of what was seen are what was seen, to its noise.
 
     Of all corrections it is the smallest that is smooth at the scale of a seen pixel: `K A^T (A K A^T)^-1 (y - A x)`
@@ -230,7 +233,7 @@ def consistent(
     power = 1.0 if mix is None else mix.square().sum().item()
     seen = torch.ones(1, device=found.device) if mask is None else mask
 
-    def gained(flat: Float[Tensor, "b n k"]) -> Float[Tensor, "b n k"]:
+    def gained(flat: Tensor) -> Tensor:
         plane = flat.mT.unflatten(2, pictures.shape[2:])
         return (power * (gains[0] @ plane @ gains[1].mT) * seen).flatten(2).mT
 
@@ -292,11 +295,11 @@ def _render(field: Field, size: Size) -> Images:
 
 
 def _unexplained(
-    found: Images,
-    pictures: Images,
+    found: Float[Tensor, "b c height width"],
+    pictures: Float[Tensor, "seen k h w"],
     mask: Bool[Tensor, "rows columns"] | None,
-    mix: Float[Tensor, "k channels"] | None,
-) -> Images:
+    mix: Float[Tensor, "k c"] | None,
+) -> Float[Tensor, "b k h w"]:
     """What pictures leave of what was seen; 0 where nothing was."""
     means = resize(found, (pictures.shape[2], pictures.shape[3]))
     means = means if mix is None else torch.einsum("kc,bchw->bkhw", mix, means)
