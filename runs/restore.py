@@ -49,7 +49,7 @@ def restored(
     args: argparse.Namespace, model: s2id.S2ID, task: str, truth: Tensor, labels: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Answers to each picture, (pictures, seeds, c, h, w), and their residuals, (pictures, seeds)."""
-    seen = resize(truth, LOW) if task == "super" else truth
+    seen, mask = (resize(truth, LOW), None) if task == "super" else (truth, hole())
     generator = torch.Generator().manual_seed(args.seed)
     seen = seen + args.noise * torch.randn(seen.shape, generator=generator)
     found = answers(
@@ -58,11 +58,12 @@ def restored(
         labels.repeat_interleave(args.seeds, 0) if args.labelled else torch.full((len(truth) * args.seeds,), NULL),
         list(range(args.seeds)) * len(truth),
         SIZE,
-        mask=hole() if task == "inpaint" else None,
+        mask=mask,
         noise=args.noise,
         guidance=args.guidance,
-        steps=args.steps,
-        sampler=args.sampler,
+        steps=args.steps or (40 if mask is not None else 20),
+        sampler=args.sampler or ("ddim" if mask is not None else "dpmpp"),
+        eta=1.0 if mask is not None and not args.sampler else 0.0,
     )
     shape = (len(truth), args.seeds)
     return found.pictures.unflatten(0, shape), found.residual.unflatten(0, shape)
@@ -150,8 +151,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=8, help="answers to each")
     parser.add_argument("--batch", type=int, default=4, help="pictures at once")
     parser.add_argument("--guidance", type=float, default=1.0)
-    parser.add_argument("--steps", type=int, default=20)
-    parser.add_argument("--sampler", default="dpmpp")
+    parser.add_argument("--steps", type=int, help="20, or 40 to inpaint")
+    parser.add_argument("--sampler", help="dpmpp, or ddim with eta 1 to inpaint")
     parser.add_argument("--noise", type=float, default=0.0)
     parser.add_argument("--labelled", action="store_true", help="tell the model the true class")
     parser.add_argument("--seed", type=int, default=0, help="of the noise that is added")
