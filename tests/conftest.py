@@ -8,6 +8,7 @@ import torch
 from accelerate.state import AcceleratorState
 from torch import nn
 
+from s2id import data
 from s2id.checkpoint import S2ID
 from s2id.config import Card, ModelConfig
 from s2id.field import Field
@@ -72,3 +73,9 @@ def field() -> Callable[..., Field]:
         return Field(Features(values, (lattice[0] / long, lattice[1] / long)), head, {"labels": "7"})
 
     return make
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory, monkeypatch) -> None:
+    """Tests keep what they cache to themselves."""
+    monkeypatch.setattr(data, "CACHE", tmp_path_factory.mktemp("cache"))

@@ -13,7 +13,7 @@ MODULES = {path.stem: path for path in PACKAGE.glob("*.py")}
 FLOORS = (
     {"config", "shapes"},
     {"coords", "schedule", "images", "condition"},
-    {"glyphs"},
+    {"glyphs", "metadata", "store"},
     {"noise", "data", "layers"},
     {"model", "denoiser"},
     {"guidance", "exact", "samplers", "checkpoint", "metrics", "table"},

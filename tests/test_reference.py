@@ -170,14 +170,14 @@ def test_both_conditions_are_trained_in_one_pass():
     )
     config = replace(PRESETS["reference"].train, batch=4)
     batch = draw(pictures, config, SMALL, Schedule(), 0)
-    assert batch.label[:4].min() >= 0 and (batch.label[4:] == NULL).all() and batch.x_t.shape == (4, 1, 28, 28)
+    assert batch.condition.label[:4].min() >= 0 and not batch.condition[4:].known and batch.x_t.shape == (4, 1, 28, 28)
     noise = (batch.x_t - alpha_sigma(batch.logsnr)[0][:, None, None, None]).isfinite()
     assert noise.all() and batch.target.shape == batch.x_t.shape and abs(batch.target.std() - 1) < 0.05
     made, calls = lively(), []
     made.encoder[0].register_forward_hook(lambda *_: calls.append(1))
-    with_label, without = made(batch.x_t, batch.logsnr, batch.label, grid=batch.grid, frame=batch.frame).chunk(2)
+    with_label, without = made(batch.x_t, batch.logsnr, batch.condition, grid=batch.grid, frame=batch.frame).chunk(2)
     assert len(calls) == 1
-    assert torch.allclose(with_label, made(batch.x_t, batch.logsnr, batch.label[:4]), atol=1e-5)
+    assert torch.allclose(with_label, made(batch.x_t, batch.logsnr, batch.condition[:4]), atol=1e-5)
     assert torch.allclose(without, made(batch.x_t, batch.logsnr), atol=1e-5)
 
 

@@ -225,7 +225,7 @@ def test_targets_are_the_pictures_own_pixels_and_states_their_means():
     config = replace(PRESETS["tiny"].train, densities=(4,), queries=1.0, supersample=(1,), drop_label=1.0)
     model = replace(PRESETS["tiny"].model)
     batch = draw(pictures, config, model, Schedule(bound=60.0), 0)
-    assert batch.x_t.shape[2:] == (4, 4) and (batch.label == -1).all()
+    assert batch.x_t.shape[2:] == (4, 4) and (batch.condition.label == -1).all()
     assert batch.target.shape[2:] == (4, 4), "one query per state sample"
     pitch = 1 / 8
     rows = ((batch.grid.y + 0.5) / pitch - 0.5).round().long()

@@ -170,7 +170,8 @@ class Train:
     """Train a model: `s2id train PRESET`, then --help for what the preset sets."""
 
     data: Path | None = None
-    """Folder of the data: standard idx files, or images in a subfolder per class. MNIST is found or downloaded."""
+    """Folder of the data: standard idx files, CelebA's, or images with a metadata.csv or a subfolder per class. MNIST
+    is found or downloaded."""
     out: Path = Path("out/run")
     """Run folder: checkpoints, metrics, sample grids, the model."""
     resume: str | None = None
@@ -468,7 +469,7 @@ def _train(preset: Preset, command: Train) -> int:
     from s2id.follow import follow
     from s2id.train import DivergedError, Trainer, checkpoints, locked
 
-    pictures = load(preset.data, command.data)
+    pictures = load(preset.data, command.data, long_side=preset.train.long_side)
     trainer = Trainer(preset, pictures, command.out)
     main_process = trainer.accelerator.is_main_process
     say = partial(print, flush=True) if main_process else (lambda *_, **__: None)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from s2id.shapes import NULL, Labels
@@ -47,31 +47,20 @@ class Condition:
         """Of `count` pictures after another."""
         return [self[first : first + count] for first in range(0, len(self), count)]
 
-    def forget(self, unknown: "Condition") -> "Condition":
-        """The same without what a mask names.
-
-        Args:
-            unknown: Of the same shape; what is not NULL, 0 or NaN in it is unknown in the result.
-        """
-
-        def each(part: Tensor | None, mask: Tensor | None, nothing: float) -> Tensor | None:
-            if part is None or mask is None:
-                return part
-            named = ~mask.isnan() if mask.is_floating_point() else mask != nothing
-            return part.masked_fill(named, nothing)
-
-        label = self.label.masked_fill(unknown.label != NULL, NULL)
-        nan = float("nan")
+    def where(self, kept: Bool[Tensor, " b"]) -> "Condition":
+        """The same of the pictures kept, and of the others nothing."""
+        lost, nan = ~kept, float("nan")
+        attributes, numbers, tokens = self.attributes, self.numbers, self.tokens
         return Condition(
-            label,
-            each(self.attributes, unknown.attributes, 0.0),
-            each(self.numbers, unknown.numbers, nan),
-            each(self.tokens, unknown.tokens, nan),
+            self.label.masked_fill(lost, NULL),
+            None if attributes is None else attributes.masked_fill(lost[:, None], 0),
+            None if numbers is None else numbers.masked_fill(lost[:, None], nan),
+            None if tokens is None else tokens.masked_fill(lost[:, None, None], nan),
         )
 
     def unknown(self) -> "Condition":
         """Nothing asked, of as many pictures and in the same shape."""
-        return self.forget(self)
+        return self.where(torch.zeros_like(self.label, dtype=torch.bool))
 
     @property
     def known(self) -> bool:
@@ -94,6 +83,11 @@ def condition_of(asked: Asked | None, count: int, device: torch.device | None = 
     if asked is None:
         return Condition(torch.full((count,), NULL, device=device))
     return asked if isinstance(asked, Condition) else Condition(asked)
+
+
+def scaled(value: float | int, low: float, high: float) -> float:
+    """A number as networks hear it: the data's least is -1, its most 1."""
+    return 2 * (value - low) / (high - low) - 1 if high > low else 0.0
 
 
 def cat(conditions: Sequence[Condition]) -> Condition:

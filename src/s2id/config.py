@@ -166,6 +166,8 @@ class TrainConfig:
     drop_each: float = 0.5
     """Mean share of an image's labels trained as unknown where there are attributes, numbers or text: every image draws
     its own, evenly between 0 and twice this, so at 0.5 all numbers of known labels are alike frequent."""
+    long_side: int | None = None
+    """Shrink the pictures of a folder to at most so many pixels a side when they are read; none is enlarged."""
     both_conditions: bool = False
     """Train every image with its label and without it, in one step with one encoder pass, as published."""
     recompute: bool = False
@@ -268,7 +270,7 @@ class EvaluateConfig:
 class Preset:
     """A named run: data, network, training."""
 
-    data: Literal["mnist", "fashion-mnist", "digits", "glyphs", "folder"]
+    data: Literal["mnist", "fashion-mnist", "digits", "glyphs", "folder", "celeba"]
     model: ModelConfig = field(default_factory=ModelConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
 

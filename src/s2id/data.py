@@ -1,7 +1,7 @@
-"""Data sets as groups of pictures of one size, with labels; every batch is drawn from one group.
+"""Data sets as groups of pictures of one size, with what is known of them; every batch is drawn from one group.
 
-MNIST and Fashion-MNIST come from their published idx files, other pictures from a folder with a subfolder per
-class, glyphs from a folder of fonts, and the 8x8 digits of scikit-learn need no file at all.
+MNIST and Fashion-MNIST come from their published idx files, CelebA from its own, other pictures from a folder with a
+metadata file or a subfolder per class, glyphs from a folder of fonts, and the 8x8 digits of scikit-learn need no file.
 """
 
 import gzip
@@ -10,20 +10,24 @@ import shutil
 import struct
 import urllib.error
 import urllib.request
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Int, UInt8
+from jaxtyping import Float, Int, UInt8
 from PIL import Image
 from torch import Tensor
 
 from s2id import glyphs
+from s2id.condition import Condition
 from s2id.config import InputError, Size
-from s2id.images import read, replacing
+from s2id.images import replacing
+from s2id.metadata import METADATA, Table, read_celeba, read_metadata
+from s2id.shapes import NULL
+from s2id.store import store
 
 Split = Literal["train", "test"]
 
@@ -39,6 +43,18 @@ class Group:
 
     images: UInt8[Tensor, "n c h w"]
     labels: Int[Tensor, " n"]
+    attributes: Int[Tensor, "n a"] | None = None
+    """1 present, -1 absent, 0 unknown."""
+    numbers: Float[Tensor, "n k"] | None = None
+    """Scaled to -1 to 1 over the data; NaN is unknown."""
+    tokens: Float[Tensor, "n t d"] | None = None
+    """Of the texts, as `with_tokens` made them."""
+    texts: tuple[str, ...] = ()
+    """Caption of each picture, or none at all."""
+
+    def condition(self, chosen: Int[Tensor, " b"]) -> Condition:
+        """What is known of some pictures."""
+        return Condition(self.labels.long(), self.attributes, self.numbers, self.tokens)[chosen]
 
 
 @dataclass(frozen=True)
@@ -49,8 +65,20 @@ class Pictures:
     groups: tuple[Group, ...]
     labels: tuple[str, ...]
     """Name of each class."""
+    attributes: tuple[str, ...] = ()
+    """Name of each attribute."""
+    numbers: tuple[str, ...] = ()
+    """Name of each number."""
+    number_ranges: tuple[tuple[float, float], ...] = ()
+    """Least and most of each number."""
     skipped: tuple[str, ...] = ()
     """Files that could not be read, and why."""
+
+    @property
+    def token_width(self) -> int:
+        """Channels of a text's tokens; 0 without."""
+        tokens = self.groups[0].tokens
+        return 0 if tokens is None else tokens.shape[2]
 
     @property
     def channels(self) -> int:
@@ -72,8 +100,10 @@ class Pictures:
         sizes = ", ".join(f"{len(g.labels)} of {g.images.shape[2]}x{g.images.shape[3]}" for g in self.groups[:4])
         more = f" and {len(self.groups) - 4} more sizes" if len(self.groups) > 4 else ""
         kind = {1: "grey", 2: "grey + alpha", 3: "RGB", 4: "RGBA"}[self.channels]
+        counted = {"classes": self.labels, "attributes": self.attributes, "numbers": self.numbers}
+        known = ", ".join(f"{len(names)} {what}" for what, names in counted.items() if names or what == "classes")
         lost = f", {len(self.skipped)} unreadable files skipped" if self.skipped else ""
-        return f"{self.name}: {len(self)} {kind} images ({sizes}{more}), {len(self.labels)} classes{lost}"
+        return f"{self.name}: {len(self)} {kind} images ({sizes}{more}), {known}{lost}"
 
 
 @dataclass(frozen=True)
@@ -108,20 +138,21 @@ _PUBLISHED = {
     ),
 }
 
-NAMES = (*_PUBLISHED, "digits", "glyphs", "folder")
+NAMES = (*_PUBLISHED, "digits", "glyphs", "celeba", "folder")
 """The data sets that `load` knows."""
 
 CACHE = Path.home() / ".cache" / "s2id"
 
 
-def load(name: str, folder: Path | None = None, split: Split = "train") -> Pictures:
+def load(name: str, folder: Path | None = None, split: Split = "train", long_side: int | None = None) -> Pictures:
     """A data set by name.
 
     Args:
-        name: "mnist", "fashion-mnist", "digits" (scikit-learn's, 8x8), "glyphs" or "folder".
-        folder: Where the files are; `None` looks in ./data and, for what is published, the cache and then downloads.
-        split: "digits" keeps every fifth picture for its test split, "glyphs" about every tenth font; a folder has
-            one split only.
+        name: "mnist", "fashion-mnist", "digits" (scikit-learn's, 8x8), "glyphs", "celeba" or "folder".
+        folder: Where the files are; `None` looks in ./data and, for idx files, the cache and then downloads.
+        split: "digits" keeps every fifth picture for its test split, "glyphs" about every tenth font, "celeba" what
+            its list_eval_partition.txt says or else every tenth picture; a folder has one split only.
+        long_side: Of "celeba" and "folder", shrink larger pictures to this; `None` leaves them as they are.
 
     Raises:
         InputError: The files are missing, unreadable or not what they should be.
@@ -135,46 +166,137 @@ def load(name: str, folder: Path | None = None, split: Split = "train") -> Pictu
     if name == "folder":
         if folder is None:
             raise InputError("a folder of images needs --data FOLDER.")
-        return image_folder(folder)
+        return image_folder(folder, long_side)
+    if name == "celeba":
+        return _celeba(folder or Path("data"), split, long_side)
     raise InputError(f"data set {name!r} is unknown; choose {', '.join(NAMES)}.")
 
 
-def image_folder(folder: Path) -> Pictures:
-    """All pictures of a folder; its subfolders, if any, are the classes. Unreadable files are named and skipped.
+def image_folder(folder: Path, long_side: int | None = None) -> Pictures:
+    """All pictures of a folder, with what its metadata.csv or metadata.jsonl says of them.
+
+    Without such a file its subfolders, if any, are the classes. Unreadable files are named and skipped.
+
+    Args:
+        folder: The folder.
+        long_side: Shrink larger pictures to this; `None` leaves them as they are.
 
     Raises:
-        InputError: There is no folder, or no readable picture in it.
+        InputError: There is no folder, no readable picture in it, or a row of metadata that cannot be understood.
     """
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder; give one that holds images.")
-    classes = sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
-    endings = set(Image.registered_extensions())
-    files = [p for p in sorted(folder.rglob("*")) if p.suffix.lower() in endings and p.is_file()]
-    pictures: list[tuple[UInt8[Tensor, "c h w"], int]] = []
-    skipped: list[str] = []
-    for file in files:
-        top = file.relative_to(folder).parts[0]
-        try:
-            pictures.append((read(file), classes.index(top) if top in classes else -1))
-        except InputError as error:
-            skipped.append(str(error))
-    if not pictures:
-        lost = f"; {len(skipped)} files could not be read, the first: {skipped[0]}" if skipped else ""
-        raise InputError(f"{folder} holds no readable images{lost}; put .png, .jpg or .webp files there.")
-    channels = max(len(image) for image, _ in pictures)
-    by_size: dict[tuple[int, ...], list[tuple[Tensor, int]]] = {}
-    for image, label in pictures:
-        by_size.setdefault(image.shape[1:], []).append((image.expand(channels, -1, -1), label))
-    groups = tuple(
-        Group(torch.stack([image for image, _ in group]), torch.tensor([label for _, label in group]))
-        for _, group in sorted(by_size.items(), key=lambda item: -len(item[1]))
+    files = _pictures_below(folder)
+    described = next((folder / name for name in METADATA if (folder / name).is_file()), None)
+    if described is None:
+        return _gathered(folder.name, folder, files, _subfolders(folder, files), long_side)
+    table = read_metadata(described)
+    rows = {Path(name).as_posix(): i for i, name in enumerate(table.files)}
+    here = {file.relative_to(folder).as_posix() for file in files}
+    missing = tuple(
+        f"{described} names {name}, which is no picture of the folder." for name in rows if name not in here
     )
-    return Pictures(folder.name, groups, tuple(classes), tuple(skipped))
+    pictures = _gathered(folder.name, folder, files, _in_order(table, rows, folder, files), long_side)
+    return replace(pictures, skipped=(*pictures.skipped, *missing))
 
 
-def batch_at(
-    pictures: Pictures, number: int, size: int, seed: int
-) -> tuple[UInt8[Tensor, "b c h w"], Int[Tensor, " b"]]:
+def with_tokens(pictures: Pictures, encode: Callable[[str], Float[Tensor, "t d"]]) -> Pictures:
+    """The pictures with their texts as tokens, for a model to attend to.
+
+    Args:
+        pictures: With texts.
+        encode: Any text encoder: a text's tokens. The same one goes with the model ever after.
+
+    Raises:
+        InputError: No picture has a text.
+    """
+    texts = {text for group in pictures.groups for text in group.texts if text}
+    if not texts:
+        raise InputError(f"{pictures.name} has no texts; add a column `text` to its metadata file.")
+    said = {text: encode(text) for text in sorted(texts)}
+    width = next(iter(said.values())).shape[1]
+    groups = []
+    for group in pictures.groups:
+        long = max((len(said[text]) for text in group.texts if text), default=1)
+        tokens = torch.full((len(group.labels), long, width), torch.nan)
+        for row, text in zip(tokens, group.texts, strict=True):
+            if text:
+                row[: len(said[text])] = said[text]
+        groups.append(replace(group, tokens=tokens))
+    return replace(pictures, groups=tuple(groups))
+
+
+def _celeba(folder: Path, split: Split, long_side: int | None) -> Pictures:
+    """CelebA as it is published: img_align_celeba/ and list_attr_celeba.txt."""
+    roots = (folder, folder / "celeba", folder / "CelebA")
+    root = next(
+        (r for r in roots if (r / "list_attr_celeba.txt").is_file() and (r / "img_align_celeba").is_dir()), None
+    )
+    if root is None:
+        raise InputError(
+            f"{folder} holds no CelebA; put its img_align_celeba/ and list_attr_celeba.txt there "
+            "(from mmlab.ie.cuhk.edu.hk/projects/CelebA.html) and name the folder with --data."
+        )
+    table = read_celeba(root / "list_attr_celeba.txt")
+    rows = {name: i for i, name in enumerate(table.files)}
+    named = [file for file in _pictures_below(root / "img_align_celeba") if file.name in rows]
+    partition = root / "list_eval_partition.txt"
+    if partition.is_file():
+        words = (line.split() for line in partition.read_text().splitlines())
+        number = {pair[0]: pair[1] for pair in words if len(pair) == 2}
+        wanted = {"train": "0", "test": "2"}[split]
+        files = [file for file in named if number.get(file.name) == wanted]
+    else:
+        files = [file for i, file in enumerate(named) if (i % 10 == 9) == (split == "test")]
+    order = [rows[file.name] for file in files]
+    return _gathered("celeba", root, files, _rows(table, order), long_side)
+
+
+def _pictures_below(folder: Path) -> list[Path]:
+    endings = set(Image.registered_extensions())
+    return [p for p in sorted(folder.rglob("*")) if p.suffix.lower() in endings and p.is_file()]
+
+
+def _subfolders(folder: Path, files: list[Path]) -> Table:
+    """What the subfolders' names say."""
+    classes = sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    index = {name: i for i, name in enumerate(classes)}
+    paths = [file.relative_to(folder) for file in files]
+    label = torch.tensor([index.get(path.parts[0], NULL) for path in paths], dtype=torch.long)
+    return Table(tuple(path.as_posix() for path in paths), Condition(label), tuple(classes))
+
+
+def _in_order(table: Table, rows: Mapping[str, int], folder: Path, files: list[Path]) -> Table:
+    """A table in the order of the files; nothing is known of a file that it does not name."""
+    return _rows(table, [rows.get(file.relative_to(folder).as_posix(), -1) for file in files])
+
+
+def _rows(table: Table, order: list[int]) -> Table:
+    """Some rows of a table; -1 is a row of which nothing is known."""
+    chosen = torch.tensor(order, dtype=torch.long)
+    known = table.known[chosen].where(chosen >= 0) if table.files else Condition(torch.full_like(chosen, NULL))
+    texts = tuple(table.texts[i] if i >= 0 else "" for i in order) if table.texts else ()
+    files = tuple(table.files[i] if i >= 0 else "" for i in order)
+    return replace(table, files=files, known=known, texts=texts)
+
+
+def _gathered(name: str, root: Path, files: list[Path], table: Table, long_side: int | None) -> Pictures:
+    """The readable ones of the files, which the table describes in their order."""
+    if long_side is not None and long_side < 1:
+        raise InputError(f"long_side is {long_side}; it must be at least 1.")
+    stored, skipped = store(root, files, long_side, CACHE / "pictures")
+    if not stored:
+        lost = f"; {len(skipped)} files could not be read, the first: {skipped[0]}" if skipped else ""
+        raise InputError(f"{root} holds no readable images{lost}; put .png, .jpg or .webp files there.")
+    groups = []
+    for group in stored:
+        known = table.known[group.index]
+        texts = tuple(table.texts[i] for i in group.index.tolist()) if table.texts else ()
+        groups.append(Group(group.images, known.label, known.attributes, known.numbers, None, texts))
+    return Pictures(name, tuple(groups), table.classes, table.attributes, table.numbers, table.number_ranges, skipped)
+
+
+def batch_at(pictures: Pictures, number: int, size: int, seed: int) -> tuple[UInt8[Tensor, "b c h w"], Condition]:
     """Batch `number` of an endless, shuffled stream that depends on the seed alone.
 
     Every epoch visits every picture; a group's last batch is filled from the group's own start.
@@ -187,7 +309,7 @@ def batch_at(
     group, first = pictures.groups[index], order - sum(per_group[:index])
     shuffled = np.random.default_rng((seed, epoch, index)).permutation(len(group.labels))
     chosen = torch.from_numpy(np.take(shuffled, np.arange(first * size, (first + 1) * size), mode="wrap"))
-    return group.images[chosen], group.labels[chosen]
+    return group.images[chosen], group.condition(chosen)
 
 
 def _digits(split: Split) -> Pictures:
@@ -208,7 +330,7 @@ def _glyphs(folder: Path, split: Split) -> Pictures:
     if not len(images):
         lost = f"; {len(skipped)} cannot be used, the first: {skipped[0]}" if skipped else ""
         raise InputError(f"{folder} holds no usable font for the {split} split{lost}; put more .ttf files there.")
-    return Pictures("glyphs", (Group(images, labels),), glyphs.CHARACTERS, skipped)
+    return Pictures("glyphs", (Group(images, labels),), glyphs.CHARACTERS, skipped=skipped)
 
 
 def _idx_set(name: str, folder: Path | None, split: Split) -> Pictures:

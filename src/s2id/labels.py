@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from s2id.checkpoint import S2ID
-from s2id.condition import Condition, cat
+from s2id.condition import Condition, cat, scaled
 from s2id.config import InputError
 from s2id.shapes import NULL
 
@@ -54,11 +54,6 @@ def ask(
         )
     known = None if tokens is None else tokens[None].float()
     return Condition(torch.tensor([label_index(model, label)]), here, values, known)
-
-
-def scaled(value: float | int, low: float, high: float) -> float:
-    """A number as networks hear it: the data's least is -1, its most 1."""
-    return 2 * (value - low) / (high - low) - 1 if high > low else 0.0
 
 
 def forget(model: S2ID, asked: Condition, name: str) -> Condition:

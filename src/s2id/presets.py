@@ -56,6 +56,11 @@ PRESETS: dict[str, Preset] = {
         replace(_LONG, densities=(20, 28, 14), density_weights=(0.65, 0.25, 0.1)),
     ),
     "folder": Preset("folder", train=TrainConfig(densities=(32,), density_weights=(1.0,))),
+    "celeba": Preset(
+        "celeba",
+        ModelConfig(channels=3, attributes=40, width=192, heads=6, encoder_blocks=4, decoder_blocks=4, head_width=48),
+        TrainConfig(images=2_000_000, densities=(40, 32, 48), long_side=64),
+    ),
     "digits": Preset(
         "digits",
         ModelConfig(width=96, heads=4, encoder_blocks=2, decoder_blocks=2, patch=2, head_width=32, lattice=2),

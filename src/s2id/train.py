@@ -18,12 +18,13 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from filelock import FileLock, Timeout
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from s2id.checkpoint import S2ID, fill, read_tensors, write_tensors
-from s2id.config import Card, InputError, ModelConfig, Preset, TrainConfig, from_dict, to_dict
+from s2id.condition import Condition, cat
+from s2id.config import Card, InputError, ModelConfig, Preset, Size, TrainConfig, from_dict, to_dict
 from s2id.coords import Grid, extent, frame_grid, state_size
 from s2id.data import Pictures, batch_at
 from s2id.denoiser import loss
@@ -61,7 +62,7 @@ class Batch:
 
     x_t: Images
     logsnr: Scalars
-    label: Int[Tensor, " n"]
+    condition: Condition
     """One per image, or every image's and then none."""
     frame: tuple[float, float]
     grid: Grid
@@ -72,29 +73,60 @@ class Batch:
 def draw(pictures: Pictures, config: TrainConfig, model: ModelConfig, schedule: Schedule, number: int) -> Batch:
     """Batch `number` of the run: pictures, densities, times and noise, all a function of (seed, number)."""
     generator = torch.Generator().manual_seed(stream(config.seed, number))
-    pixels, label = batch_at(pictures, number, config.batch, config.seed)
+    pixels, known = batch_at(pictures, number, config.batch, config.seed)
     x = to_float(pixels)
     size = (x.shape[2], x.shape[3])
     weights = torch.tensor(config.density_weights)
     density = config.densities[int(torch.multinomial(weights, 1, generator=generator))]
-    fitting = max(model.patch, min(density, max(size)) // model.patch * model.patch)
-    state = resize(x, state_size(fitting, extent(size), model.patch))
+    state = resize(x, trained_size(size, density, model.patch))
     t = stratified(len(x), generator)
     logsnr = schedule.at_density(max(state.shape[2:]) / config.densities[0]).logsnr(t)
     alpha, sigma = (per_sample(a, x) for a in alpha_sigma(logsnr))
     eps = torch.randn(state.shape, generator=generator)
     x_t = alpha * state + sigma * eps
-    label = torch.where(torch.rand(len(x), generator=generator) < config.drop_label, NULL, label)
+    condition = hide(known, config, generator)
     if config.both_conditions:
-        label = torch.cat([label, torch.full_like(label, NULL)])
+        condition = cat([condition, condition.unknown()])
     if model.dense:
         target = {"x": state, "eps": eps, "v": alpha * eps - sigma * state}[model.prediction]
         grid = state_grid((state.shape[2], state.shape[3]), extent(size))
-        return Batch(x_t, logsnr, label, extent(size), grid, 1, target)
+        return Batch(x_t, logsnr, condition, extent(size), grid, 1, target)
     factor = config.supersample[int(torch.randint(len(config.supersample), (), generator=generator))]
     affordable = state.shape[2] * state.shape[3] * config.queries / factor**2
     rows, columns = target_pixels(size, affordable, generator)
-    return Batch(x_t, logsnr, label, extent(size), frame_grid(size).part(rows, columns), factor, x[:, :, rows, columns])
+    grid = frame_grid(size).part(rows, columns)
+    return Batch(x_t, logsnr, condition, extent(size), grid, factor, x[:, :, rows, columns])
+
+
+def trained_size(size: Size, density: int, patch: int) -> Size:
+    """Size of the state of pictures of a size: the density's where they have as many pixels, on neither side more."""
+    fitting = max(patch, min(density, max(size)) // patch * patch)
+    height, width = state_size(fitting, extent(size), patch)
+    return min(height, size[0] // patch * patch), min(width, size[1] // patch * patch)
+
+
+def hide(known: Condition, config: TrainConfig, generator: torch.Generator) -> Condition:
+    """What is known, without what training leaves out.
+
+    Some images lose everything. The others lose each of their labels with a chance that is drawn per image where there
+    are several, so that a model learns to be asked for any few of them.
+    """
+    known = known.where(torch.rand(len(known), generator=generator) >= config.drop_label)
+    if known.attributes is None and known.numbers is None and known.tokens is None:
+        return known
+    share = 2 * config.drop_each * torch.rand(len(known), 1, generator=generator)
+
+    def lost(like: Tensor) -> Tensor:
+        return torch.rand(like.shape, generator=generator) < share
+
+    label, attributes, numbers, tokens = known.label, known.attributes, known.numbers, known.tokens
+    nan = float("nan")
+    return Condition(
+        label.masked_fill(lost(label[:, None])[:, 0], NULL),
+        None if attributes is None else attributes.masked_fill(lost(attributes), 0),
+        None if numbers is None else numbers.masked_fill(lost(numbers), nan),
+        None if tokens is None else tokens.masked_fill(lost(tokens[:, 0, :1])[..., None], nan),
+    )
 
 
 def stratified(count: int, generator: torch.Generator) -> Scalars:
@@ -150,12 +182,19 @@ class Trainer:
         """Set up a run at its beginning.
 
         Args:
-            preset: What to train and how; channels and classes are taken from the data.
+            preset: What to train and how; channels and what is known of pictures are taken from the data.
             pictures: The data.
             folder: Where checkpoints go.
         """
         self.config = preset.train
-        self.model = replace(preset.model, channels=pictures.channels, classes=len(pictures.labels))
+        self.model = replace(
+            preset.model,
+            channels=pictures.channels,
+            classes=len(pictures.labels),
+            attributes=len(pictures.attributes),
+            numbers=len(pictures.numbers),
+            token_width=pictures.token_width,
+        )
         check_data(pictures, self.config, self.model)
         self.pictures, self.folder = pictures, folder
         precision = self.config.precision
@@ -203,6 +242,9 @@ class Trainer:
             density=self.config.densities[0],
             size=self.pictures.size,
             labels=self.pictures.labels,
+            attributes=self.pictures.attributes,
+            numbers=self.pictures.numbers,
+            number_ranges=self.pictures.number_ranges,
             images_seen=self.images_seen,
             schedule_s=self.schedule.s,
             schedule_shift=self.schedule.shift,
@@ -271,12 +313,12 @@ class Trainer:
             prediction = self.forward(
                 batch.x_t.to(device),
                 batch.logsnr.to(device),
-                batch.label.to(device),
+                batch.condition.to(device),
                 grid=batch.grid.to(device),
                 frame=batch.frame,
                 supersample=batch.supersample,
             )
-        conditions = len(batch.label) // len(batch.x_t)
+        conditions = len(batch.condition) // len(batch.x_t)
         target, logsnr = batch.target.repeat(conditions, 1, 1, 1).to(device), batch.logsnr.repeat(conditions).to(device)
         error = loss(self.model.prediction, prediction.float(), target, logsnr, self.config.max_weight)
         self.accelerator.backward(error / self.config.accumulate)
@@ -411,10 +453,11 @@ def check_data(pictures: Pictures, config: TrainConfig, model: ModelConfig) -> N
     """
     if wrong := [n for n in config.densities if n < model.patch or n % model.patch]:
         raise InputError(f"density {wrong[0]} is no multiple of the patch {model.patch}; choose one that is.")
-    smallest = min(max(group.images.shape[2:]) for group in pictures.groups)
-    if smallest < model.patch:
+    height, width = min((group.images.shape[2:] for group in pictures.groups), key=min)
+    if min(height, width) < model.patch:
         raise InputError(
-            f"{pictures.name} has images of {smallest} pixels and the patch is {model.patch}; use a smaller patch."
+            f"{pictures.name} has images of {height}x{width} pixels and the patch is {model.patch}, and none is "
+            "enlarged; remove them or use a smaller patch."
         )
 
 
