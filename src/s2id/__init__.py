@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from s2id.compose import sample
     from s2id.config import Card, InputError, ModelConfig, TrainConfig
     from s2id.field import Field
+    from s2id.observe import Observation
+    from s2id.restoration import restore, upscale
 
 __version__ = version("s2id")
 
@@ -24,10 +26,25 @@ _HOMES = {
     "ModelConfig": "config",
     "S2ID": "checkpoint",
     "TrainConfig": "config",
+    "Observation": "observe",
     "load": "checkpoint",
+    "restore": "restoration",
     "sample": "compose",
+    "upscale": "restoration",
 }
-__all__ = ["Card", "Field", "InputError", "ModelConfig", "S2ID", "TrainConfig", "load", "sample"]
+__all__ = [
+    "Card",
+    "Field",
+    "InputError",
+    "ModelConfig",
+    "Observation",
+    "S2ID",
+    "TrainConfig",
+    "load",
+    "restore",
+    "sample",
+    "upscale",
+]
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401

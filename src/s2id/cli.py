@@ -1,4 +1,4 @@
-"""The command line: train, sample, render, evaluate, t-scrape, info. Flags are generated from the dataclasses.
+"""The command line. Flags are generated from the dataclasses.
 
 torch is imported inside the commands, so that help is there at once.
 """
@@ -17,6 +17,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from s2id.arguments import device, name_files, parse_seeds, parse_size, parse_window, suffix, writable
 from s2id.config import (
     MAX_PIXELS,
     EvaluateConfig,
@@ -27,9 +28,9 @@ from s2id.config import (
     Preset,
     Size,
     TrainConfig,
-    Window,
     to_dict,
 )
+from s2id.mending import Restore, Upscale
 from s2id.presets import PRESETS
 
 _PROTOCOL = EvaluateConfig()
@@ -183,6 +184,8 @@ class Train:
 Command = (
     Annotated[Sample, tyro.conf.subcommand("sample")]
     | Annotated[Render, tyro.conf.subcommand("render")]
+    | Annotated[Upscale, tyro.conf.subcommand("upscale")]
+    | Annotated[Restore, tyro.conf.subcommand("restore")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
     | Annotated[TScrape, tyro.conf.subcommand("t-scrape")]
     | Annotated[Info, tyro.conf.subcommand("info")]
@@ -197,7 +200,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if words[:1] == ["train"] and words[1:2] and not words[1].startswith("-"):
             return _train_preset(words[1], words[2:])
-        command: Sample | Render | Evaluate | TScrape | Info | Train = tyro.cli(
+        command: Sample | Render | Upscale | Restore | Evaluate | TScrape | Info | Train = tyro.cli(
             Command,
             args=words,
             prog="s2id",
@@ -208,6 +211,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 return _sample(command)
             case Render():
                 return _render(command)
+            case Upscale() | Restore():
+                return command.run()
             case Evaluate():
                 return _evaluate(command)
             case TScrape():
@@ -219,54 +224,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"s2id: {error}", file=sys.stderr)
         return 2
-
-
-def parse_size(text: str) -> Size:
-    """Height and width from "HxW".
-
-    Raises:
-        InputError: It is nothing of the kind.
-    """
-    height, _, width = text.lower().partition("x")
-    if not (height.isdecimal() and width.isdecimal()):
-        raise InputError(f"size {text!r} is not HEIGHTxWIDTH in pixels; write it as in 1024x576.")
-    return int(height), int(width)
-
-
-def parse_window(text: str | None) -> Window | None:
-    """Top, left, bottom, right from four numbers with commas.
-
-    Raises:
-        InputError: It is nothing of the kind.
-    """
-    if text is None:
-        return None
-    try:
-        top, left, bottom, right = (float(part) for part in text.split(","))
-    except ValueError as error:
-        raise InputError(
-            f"window {text!r} is not top,left,bottom,right; write it as in 0.25,0.25,0.75,0.75."
-        ) from error
-    return top, left, bottom, right
-
-
-def parse_seeds(seed: int | None, seeds: str | None) -> list[int]:
-    """The seeds of --seed or --seeds.
-
-    Raises:
-        InputError: Both are given, or the text is no list or range.
-    """
-    if seeds is None:
-        return [seed or 0]
-    if seed is not None:
-        raise InputError("both --seed and --seeds are given; use one of them.")
-    chosen: list[int] = []
-    for part in seeds.split(","):
-        first, dash, last = part.strip().partition("-")
-        if not first.isdecimal() or (dash and not (last.isdecimal() and int(first) <= int(last))):
-            raise InputError(f"seeds {seeds!r} is no list or range; write it as in 0-63 or 1,5,9.")
-        chosen += range(int(first), int(last or first) + 1)
-    return chosen
 
 
 def keep_memory() -> None:
@@ -295,7 +252,7 @@ def _sample(command: Sample) -> int:
     from s2id.field import check_pixels
     from s2id.images import tile, write
 
-    model = load(command.weights, _device(command.device))
+    model = load(command.weights, device(command.device))
     for size in sizes:
         view(size, window=window, fit=command.fit)
         check_pixels(size, command.max_pixels)
@@ -304,7 +261,7 @@ def _sample(command: Sample) -> int:
     jobs = [(label, seed) for label in labels for seed in seeds]
     for label in labels:
         label_index(model, label)
-    _writable(command.out)
+    writable(command.out)
     sheets: dict[Size, list[torch.Tensor]] = {size: [] for size in sizes}
     written: list[Path] = []
     composing = rendering = 0.0
@@ -339,23 +296,23 @@ def _sample(command: Sample) -> int:
             for (label, seed), one in zip(part, drawn, strict=True):
                 stem = f"seed{seed}" if label is None else f"label{label}-seed{seed}"
                 if command.fields:
-                    composed = f"-{_suffix(aspect, None)}" if aspect else ""
+                    composed = f"-{suffix(aspect, None)}" if aspect else ""
                     written.append(command.out / f"{stem}{composed}.safetensors")
                     one.save(written[-1])
                 for size in shown:
                     if command.grid:
                         sheets[size].append(one.render(size, window, command.fit, command.max_pixels)[0].cpu())
                     else:
-                        written.append(command.out / f"{stem}-{_suffix(size, window)}.png")
+                        written.append(command.out / f"{stem}-{suffix(size, window)}.png")
                         one.write(written[-1], size, window, command.fit, command.max_pixels)
                 bar.update()
             rendering += time.perf_counter() - start
     for size, pictures in sheets.items():
         if pictures:
-            written.append(command.out / f"grid-{_suffix(size, window)}.png")
+            written.append(command.out / f"grid-{suffix(size, window)}.png")
             write(written[-1], tile(torch.stack(pictures), len(seeds)))
     print(f"composed {len(jobs)} in {composing:.2f} s, rendered and wrote in {rendering:.2f} s")
-    _name(written)
+    name_files(written)
     return 0
 
 
@@ -367,12 +324,12 @@ def _render(command: Render) -> int:
 
     one = Field.load(command.field)
     folder = command.out or command.field.parent
-    _writable(folder)
+    writable(folder)
     written = []
     for size in sizes:
-        written.append(folder / f"{command.field.stem}-{_suffix(size, window)}.png")
+        written.append(folder / f"{command.field.stem}-{suffix(size, window)}.png")
         one.write(written[-1], size, window, command.fit, command.max_pixels)
-    _name(written)
+    name_files(written)
     return 0
 
 
@@ -398,11 +355,11 @@ def _evaluate(command: Evaluate) -> int:
     from s2id.judge import load as load_judge
     from s2id.table import Report
 
-    model = load(command.weights, _device(command.device))
+    model = load(command.weights, device(command.device))
     name = _data_name(model.card.data, command.weights)
     judge = load_judge(command.judge or name)
     train, test = load_data(name, command.data, "train"), load_data(name, command.data, "test")
-    _writable(command.out)
+    writable(command.out)
     facts = {
         "weights": command.weights,
         "weights sha256": checksum(model.network.state_dict()),
@@ -428,7 +385,7 @@ def _evaluate(command: Evaluate) -> int:
             path.write_text(text + "\n", encoding="utf-8")
     print(report.markdown())
     report.plot(command.out / "curves.png")
-    _name([*written, command.out / "curves.png"])
+    name_files([*written, command.out / "curves.png"])
     return 0
 
 
@@ -439,10 +396,10 @@ def _t_scrape(command: TScrape) -> int:
     from s2id.data import load as load_data
     from s2id.tscrape import Curve, t_scrape
 
-    model = load(command.weights, _device(command.device))
+    model = load(command.weights, device(command.device))
     name = _data_name(model.card.data, command.weights)
     pictures = load_data(name, command.data, "test")
-    _writable(command.out)
+    writable(command.out)
     walk = t_scrape(model, pictures, points=command.points, batch=command.batch, density=command.density)
     curve = Curve(tuple(tqdm(walk, total=command.points, unit="t")))
     facts = {
@@ -458,7 +415,7 @@ def _t_scrape(command: TScrape) -> int:
     beside = " (published system: 0.03464)" if same else ""
     print(f"mean squared error of eps over t and both conditions: {curve.loss:.5f}{beside}")
     curve.plot(command.out / "curve.png")
-    _name([command.out / "curve.json", command.out / "curve.png"])
+    name_files([command.out / "curve.json", command.out / "curve.png"])
     return 0
 
 
@@ -552,33 +509,3 @@ def _labels(text: str, names: Sequence[str], classes: int) -> list[str | None]:
     if text == "all":
         return list(names) if names else [str(i) for i in range(classes)]
     return [part.strip() for part in text.split(",")]
-
-
-def _device(name: str) -> str:
-    import torch
-
-    try:
-        torch.empty(0, device=name, dtype=torch.float64)  # coordinates need the digits
-    except (RuntimeError, AssertionError, TypeError) as error:
-        raise InputError(f"device {name!r} is not to be had on this machine; use --device cpu.") from error
-    return name
-
-
-def _suffix(size: Size, window: Window | None) -> str:
-    region = "" if window is None else "-window" + "_".join(f"{edge:g}" for edge in window)
-    return f"{size[0]}x{size[1]}{region}"
-
-
-def _writable(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".s2id-probe"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise InputError(f"{folder} cannot be written ({error.strerror}); choose another folder with --out.") from error
-
-
-def _name(written: Sequence[Path]) -> None:
-    shown = written if len(written) <= 20 else [*written[:20], f"... and {len(written) - 20} more"]
-    print("wrote", *shown, sep="\n  ")

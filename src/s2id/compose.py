@@ -4,7 +4,7 @@ The seed alone decides the picture: noise is a field keyed by it, and no later c
 reaches the composition. A dense model's composition is the picture: it composes anew for every size.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Literal, get_args
 
@@ -13,7 +13,7 @@ import torch
 from s2id.checkpoint import S2ID
 from s2id.config import InputError, Noise, Size
 from s2id.coords import extent, state_size
-from s2id.denoiser import TrainedDenoiser
+from s2id.denoiser import Denoiser, TrainedDenoiser
 from s2id.field import Field
 from s2id.guidance import Guided
 from s2id.model import Features, PixelHead
@@ -102,8 +102,12 @@ def compose(
     density: int | None = None,
     noise: Noise = "nested",
     shift: bool = True,
+    under: Callable[[Denoiser], Denoiser] | None = None,
 ) -> Iterator[Step]:
-    """The steps of `sample`, for callers that draw progress or previews. Arguments as there, already paired."""
+    """The steps of `sample`, for callers that draw progress or previews. Arguments as there, already paired.
+
+    `under` wraps the guided denoiser, as `Posterior` does; `None` leaves it as it is.
+    """
     if steps < 1:
         raise InputError(f"steps is {steps}; it must be at least 1.")
     if sampler not in SAMPLERS:
@@ -132,7 +136,7 @@ def compose(
         # labels of NULL alone need no guidance; mixed ones get it, and it leaves NULL ones as they are
         wanted = None if bool((labels == NULL).all()) else labels.to(model.device)
         denoiser = Guided(trained_denoiser(model, size, shift), guidance)
-        yield from solve(denoiser, unit_noise(0), times(steps), wanted)
+        yield from solve(under(denoiser) if under else denoiser, unit_noise(0), times(steps), wanted)
 
 
 def trained_denoiser(model: S2ID, size: Size, shift: bool = True) -> TrainedDenoiser:

@@ -1,0 +1,112 @@
+"""Denoisers under an observation: they wrap a denoiser, so every sampler and guidance work with them.
+
+Where x given x_t is Gaussian with mean E and covariance C, and y = A x + noise, the clean state given both is
+`E + C A^T (A C A^T + noise^2)^-1 (y - A E)`. Tweedie's second formula gives C = sigma^2 / alpha * dE / dx_t, so the
+denoiser's own derivative is all that is needed: moment matching (Rozet et al. 2024, arXiv 2405.13712, eq. 15-20;
+Boys et al. 2023, arXiv 2310.06721). With C a multiple of the identity it is PiGDM's (Song et al. 2023).
+"""
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from s2id.denoiser import Denoiser
+from s2id.observe import Area, Observation
+from s2id.shapes import Images, Labels, Scalars, per_sample
+
+
+class Posterior:
+    """The expected clean state given a noisy one and an observation; exact for Gaussian fields.
+
+    Samples follow the posterior as far as x given x_t is Gaussian, and the first noise is independent of x.
+    """
+
+    def __init__(
+        self,
+        denoiser: Denoiser,
+        observation: Observation,
+        frame: tuple[float, float] | None = None,
+        iterations: int = 4,
+        variance: float | None = None,
+    ) -> None:
+        """Wrap a denoiser.
+
+        Args:
+            denoiser: The prior; `Guided` ones too.
+            observation: Of the state's function; its values are shared by the batch or one set per state.
+            frame: What a state covers, in composition units; `None` has square samples.
+            iterations: Conjugate gradients per call, one derivative each, and one more to apply the result. Few
+                regularise where a trained denoiser's derivative is no covariance.
+            variance: Of the data about its mean, as if samples were independent: C is then a multiple of the identity
+                and costs no derivative. `None` takes the derivative.
+        """
+        self.denoiser = denoiser
+        self.schedule = denoiser.schedule
+        self.observation = observation
+        self.frame = frame
+        self.iterations = iterations
+        self.variance = variance
+
+    def __call__(self, x_t: Images, t: Scalars, label: Labels | None = None) -> Images:
+        """The expected clean state."""
+        # the derivative needs a record, which a caller's inference mode does not keep, nor its tensors allow
+        with torch.inference_mode(False), torch.set_grad_enabled(self.variance is None):
+            x_t, t = x_t.detach().clone(), t.clone()
+            x_t.requires_grad_(self.variance is None)
+            denoised = self.denoiser(x_t, t, None if label is None else label.clone())
+            alpha, sigma = (per_sample(a, x_t).to(x_t) for a in self.schedule(t))
+            observation = self.observation.to(x_t)
+            area = Area(observation, (x_t.shape[2], x_t.shape[3]), self.frame)
+
+            def covariance(x: Images) -> Images:
+                if self.variance is not None:
+                    return self.variance * sigma**2 / (self.variance * alpha**2 + sigma**2) * x
+                (moved,) = torch.autograd.grad(denoised, x_t, x, retain_graph=True)
+                return sigma**2 / alpha * moved
+
+            noise = torch.as_tensor(observation.noise).to(x_t).reshape(-1, 1)
+            with torch.no_grad():
+                mean = denoised.detach()
+                missing = observation.values - area(mean)
+                u = conjugate_gradients(
+                    lambda y: area(covariance(area.transpose(y))) + noise**2 * y, missing, self.iterations
+                )
+                return mean + covariance(area.transpose(u))
+
+
+def conjugate_gradients(
+    apply: Callable[[Float[Tensor, "b n k"]], Float[Tensor, "b n k"]],
+    target: Float[Tensor, "b n k"],
+    iterations: int,
+    tolerance: float = 1e-5,
+) -> Float[Tensor, "b n k"]:
+    """The solution of `apply(solution) = target`, each of the batch by itself (Hestenes and Stiefel 1952).
+
+    Args:
+        apply: A symmetric positive map of each.
+        target: What it should give.
+        iterations: At most so many calls.
+        tolerance: Stop one whose residual is this small, relative to its target. One also stops where the map turns out
+            not to be positive.
+    """
+    solution, residual = torch.zeros_like(target), target
+    direction, energy = residual, _dot(residual, residual)
+    enough = tolerance**2 * energy
+    for _ in range(iterations):
+        mapped = apply(direction)
+        curvature = _dot(direction, mapped)
+        going = (curvature > 0) & (energy > enough)
+        if not going.any():
+            break
+        step = torch.where(going, energy / torch.where(going, curvature, 1), 0)
+        solution = solution + step * direction
+        residual = residual - step * mapped
+        before, energy = energy, torch.where(going, _dot(residual, residual), 0)
+        direction = residual + energy / before.clamp(min=torch.finfo(before.dtype).tiny) * direction
+    return solution
+
+
+def _dot(a: Float[Tensor, "b n k"], b: Float[Tensor, "b n k"]) -> Float[Tensor, "b 1 1"]:
+    return (a * b).sum((1, 2), keepdim=True)
