@@ -10,6 +10,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from s2id.camera import depixelate
     from s2id.checkpoint import S2ID, load
     from s2id.compose import sample
     from s2id.config import Card, InputError, ModelConfig, TrainConfig
