@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __version__ = version("s2id")
 
 _HOMES = {
+    "depixelate": "camera",
     "Card": "config",
     "Field": "field",
     "InputError": "config",
@@ -41,6 +42,7 @@ __all__ = [
     "Observation",
     "S2ID",
     "TrainConfig",
+    "depixelate",
     "load",
     "restore",
     "sample",
