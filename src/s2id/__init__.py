@@ -10,6 +10,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from s2id.camera import depixelate
     from s2id.checkpoint import S2ID, load
     from s2id.compose import sample
     from s2id.condition import Condition
@@ -31,6 +32,7 @@ _HOMES = {
     "S2ID": "checkpoint",
     "TrainConfig": "config",
     "ask": "labels",
+    "depixelate": "camera",
     "load": "checkpoint",
     "restore": "restoration",
     "sample": "compose",
@@ -46,6 +48,7 @@ __all__ = [
     "S2ID",
     "TrainConfig",
     "ask",
+    "depixelate",
     "load",
     "restore",
     "sample",

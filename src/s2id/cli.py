@@ -100,6 +100,30 @@ class Render:
 
 
 @dataclass(frozen=True)
+class Depixelate:
+    """Make one sharp picture of the pixelated frames of a camera that moved."""
+
+    frames: tyro.conf.Positional[Path]
+    """A folder of pictures, a .gif, a .npz with one array of frames, or a video."""
+    size: str
+    """Height x width of the picture, in the frames' aspect, as in 228x196."""
+    weights: str | None = None
+    """The prior, as for sample; without one, frames are fused without a prior."""
+    noise: float | None = None
+    """Std of a frame's pixel in a range of -1 to 1; estimated if not given."""
+    label: str | None = None
+    """Class index or name for the model; no condition if not given."""
+    seeds: str = "0-7"
+    """The model's answers, whose mean is the picture."""
+    video: bool = False
+    """Also write video.gif: each frame redrawn sharply, where it was taken."""
+    out: Path = Path("out/depixelate")
+    """Folder for picture.png, uncertainty.png and motion.json."""
+    device: str = "cpu"
+    """Where the model computes: cpu, cuda."""
+
+
+@dataclass(frozen=True)
 class Info:
     """Say what a model's weights are, as JSON."""
 
@@ -187,6 +211,7 @@ Command = (
     | Annotated[Render, tyro.conf.subcommand("render")]
     | Annotated[Upscale, tyro.conf.subcommand("upscale")]
     | Annotated[Restore, tyro.conf.subcommand("restore")]
+    | Annotated[Depixelate, tyro.conf.subcommand("depixelate")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
     | Annotated[TScrape, tyro.conf.subcommand("t-scrape")]
     | Annotated[Info, tyro.conf.subcommand("info")]
@@ -201,7 +226,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if words[:1] == ["train"] and words[1:2] and not words[1].startswith("-"):
             return _train_preset(words[1], words[2:])
-        command: Sample | Render | Upscale | Restore | Evaluate | TScrape | Info | Train = tyro.cli(
+        command: Sample | Render | Upscale | Restore | Depixelate | Evaluate | TScrape | Info | Train = tyro.cli(
             Command,
             args=words,
             prog="s2id",
@@ -214,6 +239,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 return _render(command)
             case Upscale() | Restore():
                 return command.run()
+            case Depixelate():
+                return _depixelate(command)
             case Evaluate():
                 return _evaluate(command)
             case TScrape():
@@ -331,6 +358,26 @@ def _render(command: Render) -> int:
     for size in sizes:
         written.append(folder / f"{command.field.stem}-{suffix(size, window)}.png")
         one.write(written[-1], size, window, command.fit, command.max_pixels)
+    name_files(written)
+    return 0
+
+
+def _depixelate(command: Depixelate) -> int:
+    size, seeds = parse_size(command.size), parse_seeds(None, command.seeds)
+    from s2id.camera import run
+
+    writable(command.out)
+    written = run(
+        command.frames,
+        size,
+        command.out,
+        weights=command.weights,
+        device=device(command.device),
+        noise=command.noise,
+        label=command.label,
+        seeds=seeds,
+        video=command.video,
+    )
     name_files(written)
     return 0
 

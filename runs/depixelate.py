@@ -1,0 +1,158 @@
+"""How well frames of a moving camera are fused: digits with a truth, real sequences that predict their own frames.
+
+python runs/depixelate.py digits [--count 500] [--weights mnist --seeds 4]
+python runs/depixelate.py real FOLDER [--out docs/images]      # FOLDER of .npz files with an array "frames"
+"""
+
+import argparse
+import json
+import resource
+import time
+from pathlib import Path
+
+import torch
+from torch.nn import functional as F
+
+import s2id
+from s2id.data import load
+from s2id.frames import read_frames
+from s2id.fuse import Frames, fuse, refine
+from s2id.images import to_float, write
+from s2id.motion import register
+
+FACTOR, NOISE = 4, 0.02  # noise: std of a frame's pixel in [-1, 1]
+SEQUENCES = ("text", "eia_lr", "disk", "alpaca")
+
+
+def shift_and_add(frames, shifts, size):
+    """Every sample the mean of the pixels whose cells cover it, by how much they do; the picture and its canvas."""
+    lens, y = Frames(tuple(frames.shape[2:]), shifts, size), frames.movedim(1, 0)[None]
+    seen = lens.transpose(torch.ones_like(y[:, :1]))
+    canvas = torch.where(seen > 1e-6, lens.transpose(y) / seen.clamp(min=1e-6), y.mean())
+    return lens.crop(canvas)[0]
+
+
+def bicubic(frame, size):
+    return F.interpolate(frame[None], size, mode="bicubic").clamp(-1, 1)[0]
+
+
+def psnr(found, truth):
+    return float(-10 * torch.log10(((found.clamp(-1, 1) - truth) / 2).square().mean()))
+
+
+def look(picture, count, generator):
+    """Frames of a picture on an endless -1 ground, and where they were taken: within a pixel, uniformly."""
+    shifts = 2 * torch.rand(count, 2, generator=generator) - 1
+    shifts[0] = 0
+    size = tuple(picture.shape[1:])
+    lens = Frames((size[0] // FACTOR, size[1] // FACTOR), shifts, size)
+    canvas = F.pad(picture, (lens.margin[1],) * 2 + (lens.margin[0],) * 2, value=-1.0)
+    frames = lens(canvas[None])[0].movedim(0, 1)
+    return frames + NOISE * torch.randn(frames.shape, generator=generator), shifts
+
+
+def digits(args):
+    pictures, size = load("mnist", args.data, "test"), (28, 28)
+    model = s2id.load(args.weights, args.device) if args.weights else None
+    every = to_float(pictures.groups[0].images)
+    chosen = torch.linspace(0, len(every) - 1, args.count).round().long().tolist()
+    table = {}
+    for count in (1, 4, 16):
+        sums: dict[str, list[float]] = {}
+        for index in chosen:
+            truth = every[index]
+            frames, shifts = look(truth, count, torch.Generator().manual_seed(index))
+            row = {
+                "bicubic": psnr(bicubic(frames[0], size), truth),
+                "shift_and_add": psnr(shift_and_add(frames, shifts, size), truth),
+                "fused": psnr(fuse(frames, shifts, size, draws=1).picture, truth),
+            }
+            if count > 1:
+                estimated = refine(frames, register(frames)[0])
+                row["fused_estimated"] = psnr(fuse(frames, estimated, size, draws=1).picture, truth)
+                row["motion_error"] = float((estimated - shifts).norm(dim=1)[1:].mean())
+                if model:
+                    found = s2id.depixelate(frames, size, model=model, motion=shifts, seeds=range(args.seeds))
+                    row["prior"] = psnr(found.picture, truth)
+            for name, value in row.items():
+                sums.setdefault(name, []).append(value)
+        table[count] = {name: sum(values) / len(values) for name, values in sums.items()}
+        print(f"{count:2d} frames  " + "  ".join(f"{k} {v:.2f}" for k, v in table[count].items()), flush=True)
+    last = table[16]
+    bars = {
+        "fused >= shift_and_add + 5 dB": last["fused"] - last["shift_and_add"] >= 5,
+        "fused >= bicubic + 6 dB": last["fused"] - last["bicubic"] >= 6,
+        "estimated within 1.5 dB of known": last["fused"] - last["fused_estimated"] <= 1.5,
+    }
+    print(json.dumps({"count": args.count, "noise": NOISE, "psnr": table, "bars": bars}))
+
+
+def side_by_side(parts):
+    height = max(part.shape[1] for part in parts)
+    gap = torch.ones(parts[0].shape[0], height, 4)
+    return torch.cat([x for part in parts for x in (part, gap)][:-1], dim=2)
+
+
+def real(args):
+    print(f"{'sequence':10s} {'frames':>9s} {'fused':>7s} {'shift+add':>9s} {'bicubic':>7s} {'seconds':>7s} {'MB':>5s}")
+    for name in args.sequences:
+        frames = read_frames(args.folder / f"{name}.npz", args.most)
+        h, w = frames.shape[2:]
+        size = FACTOR * h, FACTOR * w
+        start = time.perf_counter()
+        s2id.depixelate(frames[:16], size)
+        seconds = time.perf_counter() - start
+        # motion is found from all frames together and is the same for every method
+        motion = refine(frames, register(frames)[0])
+        even, odd = slice(0, None, 2), slice(1, None, 2)
+        fused = fuse(frames[even], motion[even], size)
+        found = {
+            "fused": fused.picture,
+            "shift_and_add": shift_and_add(frames[even], motion[even], size),
+            "bicubic": bicubic(frames[0], size),
+        }
+        lens = Frames((h, w), motion[odd], size)
+        pad = (lens.margin[1],) * 2 + (lens.margin[0],) * 2
+        # pixels that look beyond the first frame's view are left out: not every method has anything there
+        inside = lens(F.pad(torch.ones(1, 1, *size), pad))[0, 0] > 1 - 1e-5
+        truth = frames[odd].movedim(1, 0)
+        rms = {
+            k: float((lens(F.pad(x[None], pad, mode="replicate"))[0] - truth)[:, inside].square().mean().sqrt())
+            for k, x in found.items()
+        }
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+        print(
+            f"{name:10s} {f'{len(frames)} {h}x{w}':>9s} {rms['fused']:7.4f} {rms['shift_and_add']:9.4f} "
+            f"{rms['bicubic']:7.4f} {seconds:7.1f} {most:5d}",
+            flush=True,
+        )
+        nearest = F.interpolate(frames[:1], size)[0]
+        std = (2 * fused.uncertainty / fused.uncertainty.max() - 1).expand(len(nearest), -1, -1)
+        order = [nearest, found["bicubic"], found["shift_and_add"], found["fused"], std]
+        args.out.mkdir(parents=True, exist_ok=True)
+        write(args.out / f"depixelate-{name}.png", side_by_side(order))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    kinds = parser.add_subparsers(required=True)
+    one = kinds.add_parser("digits")
+    one.add_argument("--count", type=int, default=500)
+    one.add_argument("--data", type=Path)
+    one.add_argument("--weights", help="also with this model's prior")
+    one.add_argument("--seeds", type=int, default=4)
+    one.add_argument("--device", default="cpu")
+    one.set_defaults(run=digits)
+    two = kinds.add_parser("real")
+    two.add_argument("folder", type=Path)
+    two.add_argument("--sequences", nargs="+", default=SEQUENCES)
+    two.add_argument("--most", type=int, default=32, help="frames of a sequence")
+    two.add_argument("--out", type=Path, default=Path("docs/images"))
+    two.set_defaults(run=real)
+    args = parser.parse_args()
+    args.run(args)
+
+
+if __name__ == "__main__":
+    torch.set_grad_enabled(False)
+    main()
