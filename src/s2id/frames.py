@@ -106,7 +106,7 @@ def _video(path: Path, most: int | None) -> Float[Tensor, "f c h w"]:
     film = cv2.VideoCapture(str(path))
     try:
         said = int(film.get(cv2.CAP_PROP_FRAME_COUNT))
-        pages: list[np.ndarray] = []
+        pages: list[Tensor] = []
         while most is None or len(pages) < most:
             more, page = film.read()
             if not more:
