@@ -11,11 +11,12 @@ import pytest
 import torch
 from PIL import Image
 
+import s2id
 from s2id import data, store
 from s2id.cli import main
 from s2id.condition import Condition
 from s2id.config import InputError, TrainConfig
-from s2id.data import batch_at, image_folder, load, with_tokens
+from s2id.data import Group, Pictures, batch_at, image_folder, load, with_tokens
 from s2id.images import read
 from s2id.metadata import read_celeba, read_metadata
 from s2id.presets import PRESETS
@@ -149,6 +150,9 @@ def test_celeba_is_read_as_published(celeba):
         assert known_of(train).attributes[:3].tolist() == [[1, -1], [-1, -1], [1, -1]]
     (celeba / "list_eval_partition.txt").write_text("".join(f"{i:06}.jpg {min(i // 8, 2)}\n" for i in range(1, 21)))
     assert len(load("celeba", celeba)) == 7 and len(load("celeba", celeba, "test")) == 5
+    (celeba / "list_eval_partition.txt").write_text("000001.jpg 0\n")
+    with pytest.raises(InputError, match="holds no picture of CelebA's test split"):
+        load("celeba", celeba, "test")
 
 
 def test_celeba_that_is_not_is_told(celeba, tmp_path):
@@ -300,3 +304,27 @@ def test_the_command_line_trains_and_draws_with_and_without(celeba, tmp_path, ca
     }.items():
         assert main(["sample", model, *word.split(), "--steps", "1", "--out", str(tmp_path / "out")]) == 2
         assert sentence in capsys.readouterr().err
+
+
+def test_attributes_are_followed_alone_and_together(tmp_path):
+    """Pictures whose top half is bright where they are "sunny", and whose left column is where they are "walled"."""
+    generator = torch.Generator().manual_seed(0)
+    has = torch.randint(0, 2, (256, 2), generator=generator)
+    images = torch.zeros(256, 1, 8, 8, dtype=torch.uint8)
+    images[:, :, :4] += (180 * has[:, 0]).to(torch.uint8)[:, None, None, None]
+    images[:, :, :, :2] += (70 * has[:, 1]).to(torch.uint8)[:, None, None, None]
+    group = Group(images, torch.full((256,), NULL), (2 * has - 1).to(torch.int8))
+    pictures = Pictures("scenes", (group,), (), ("sunny", "walled"))
+    trainer = tiny(pictures, tmp_path, images=3200, batch=16, lr=5e-3, ema=0.98)
+    for _ in trainer.run():
+        pass
+    model = trainer.result()
+
+    def top(**attributes):
+        asked = s2id.ask(model, attributes=attributes)
+        drawn = s2id.sample(model, asked, range(16), steps=6, guidance=1.0).render((8, 8))
+        return drawn[:, 0, :4, 3:].mean((1, 2)), drawn[:, 0, 5:, :2].mean((1, 2))
+
+    sunny, dark, both = top(sunny=True), top(sunny=False), top(sunny=True, walled=True)
+    assert sunny[0].min() > dark[0].max() + 0.5
+    assert both[0].min() > dark[0].max() + 0.5 and both[1].mean() > sunny[1].mean()
