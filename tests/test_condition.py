@@ -13,7 +13,7 @@ from s2id.condition import Condition, cat, condition_of
 from s2id.config import Card, InputError
 from s2id.denoiser import TrainedDenoiser
 from s2id.guidance import Guided, Push
-from s2id.labels import forget, position
+from s2id.labels import describe, forget, position
 from s2id.layers import CrossAttention
 from s2id.samplers import last
 from s2id.schedule import Schedule
@@ -161,6 +161,7 @@ def test_names_are_found_in_any_spelling(faces):
     asked = s2id.ask(faces, "dog", attributes={"smiling": True, "wearing-hat": False}, numbers={"Age": 60})
     assert asked.label.tolist() == [1] and asked.attributes.tolist() == [[1, 0, -1]]
     assert asked.numbers[0, 0] == pytest.approx(0.5) and asked.numbers[0, 1].isnan()
+    assert describe(faces, asked) == ["+Smiling -Wearing_Hat age=60"]
     less = forget(faces, asked, "wearing hat")
     assert less.attributes.tolist() == [[1, 0, 0]] and torch.equal(less.label, asked.label)
     assert forget(faces, asked, "age").numbers.isnan().all() and forget(faces, asked, "label").label.tolist() == [NULL]
@@ -198,7 +199,9 @@ def test_samples_hear_conditions_weights_and_what_to_avoid(faces):
     assert all((a - b).abs().max() > 1e-4 for i, a in enumerate(drawn) for b in drawn[:i])
     same = s2id.sample(faces, smile, seed=0, steps=2, weights={"smiling": 1.5}).render((8, 8))
     assert torch.allclose(same, drawn[1], atol=1e-5), "a weight of the guidance itself changes nothing"
-    both = s2id.sample(faces, [smile, "dog"], seed=[0, 0], steps=2).render((8, 8))
+    pair = s2id.sample(faces, [smile, "dog"], seed=[0, 0], steps=2)
+    assert pair.facts["labels"] == "1 1" and pair.facts["asked"] == "+Smiling -Eyeglasses text; "
+    both = pair.render((8, 8))
     assert torch.allclose(both, torch.cat([drawn[1], drawn[0]]), atol=1e-4)
 
 

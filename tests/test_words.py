@@ -1,21 +1,28 @@
 """What the words say is so: README's blocks run, its file map and the changelog agree with the code."""
 
+import csv
 import re
 import shlex
 import tomllib
 from pathlib import Path
 
 import pytest
+import torch
 import tyro
+from PIL import Image
 
 from s2id.cli import Command, Evaluate, TScrape, main
+from s2id.data import load, with_tokens
+from s2id.presets import PRESETS
+from s2id.train import Trainer
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
+CONDITIONS = (ROOT / "docs" / "conditions.md").read_text()
 
 
-def blocks(language):
-    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+def blocks(language, text=README):
+    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
 
 
 @pytest.mark.parametrize("code", blocks("python"))
@@ -37,6 +44,24 @@ def test_commands_in_readme_run(line, tmp_path_factory, monkeypatch):
         assert isinstance(tyro.cli(Command, args=words), Evaluate | TScrape)
         return
     assert main([*words, "--dry-run"] if words[0] == "train" else words) == 0
+
+
+def test_the_page_on_conditions_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (table,) = blocks("csv", CONDITIONS)
+    (tmp_path / "faces").mkdir()
+    (tmp_path / "faces" / "metadata.csv").write_text(table)
+    for row in list(csv.DictReader(table.splitlines())):
+        Image.new("RGB", (80, 100)).save(tmp_path / "faces" / row["file_name"])
+    pictures = load("folder", Path("faces"), long_side=64)
+    captioned = with_tokens(pictures, lambda _: torch.zeros(1, 2))
+    for name, data in {"faces": pictures, "captions": captioned}.items():
+        Trainer(PRESETS["tiny"], data, tmp_path / "run").result().save_pretrained(tmp_path / "out" / name / "model")
+    for line in (line for block in blocks("sh", CONDITIONS) for line in block.splitlines()):
+        words = shlex.split(line, comments=True)[1:]
+        assert main([*words, "--dry-run"] if words[0] == "train" else words) == 0
+    for code in blocks("python", CONDITIONS):
+        exec(compile(code, "conditions.md", "exec"), {})
 
 
 def test_readme_maps_every_module():

@@ -20,6 +20,7 @@ import tyro
 from s2id.arguments import device, name_files, parse_seeds, parse_size, parse_window, suffix, writable
 from s2id.config import (
     MAX_PIXELS,
+    Card,
     EvaluateConfig,
     Fit,
     InputError,
@@ -44,6 +45,16 @@ class Sample:
     """A bundled model's name, a .safetensors file, a folder that holds one, or a Hub repository."""
     label: str = "all"
     """Class index or name, several with commas, "all", or "none" for no condition."""
+    with_: Annotated[str, tyro.conf.arg(name="with")] = ""
+    """Attributes that the pictures have, with commas; `s2id info` says which the model knows."""
+    without: str = ""
+    """Attributes that they have not."""
+    numbers: str = ""
+    """Numbers in the data's unit, as in age=30."""
+    stronger: str = ""
+    """Guidance of single labels, as in smiling=4; the others have --guidance."""
+    avoid: str = ""
+    """Attributes to move away from, as strongly as --guidance says."""
     size: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     """Height x width of the pictures, as in 1024x576; repeat for several sizes. Default: the training data's."""
     seed: int | None = None
@@ -254,6 +265,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
 
 
+def parse_numbers(text: str) -> dict[str, float]:
+    """Values by name, from "name=value" with commas.
+
+    Raises:
+        InputError: It is nothing of the kind.
+    """
+    try:
+        return {name.strip(): float(value) for name, value in (part.split("=") for part in _words(text))}
+    except ValueError as error:
+        raise InputError(f"{text!r} is not name=value with commas; write it as in age=30,smiling=4.") from error
+
+
 def keep_memory() -> None:
     """Let the C library keep freed memory: to return a step's tensors and fault them in again costs much of a step.
 
@@ -279,7 +302,7 @@ def _sample(command: Sample) -> int:
     from s2id.coords import view
     from s2id.field import check_pixels
     from s2id.images import tile, write
-    from s2id.labels import label_index
+    from s2id.labels import ask
 
     model = load(command.weights, device(command.device))
     for size in sizes:
@@ -288,8 +311,11 @@ def _sample(command: Sample) -> int:
     sizes = sizes or [model.card.size or (model.card.density, model.card.density)]
     labels = _labels(command.label, model.card.labels, model.config.classes)
     jobs = [(label, seed) for label in labels for seed in seeds]
-    for label in labels:
-        label_index(model, label)
+    attributes = {**dict.fromkeys(_words(command.with_), True), **dict.fromkeys(_words(command.without), False)}
+    numbers, weights = parse_numbers(command.numbers), parse_numbers(command.stronger)
+    asked = {label: ask(model, label, attributes=attributes, numbers=numbers) for label in labels}
+    avoid = ask(model, attributes=dict.fromkeys(_words(command.avoid), True)) if command.avoid else None
+    said = _said(command)
     writable(command.out)
     sheets: dict[Size, list[torch.Tensor]] = {size: [] for size in sizes}
     written: list[Path] = []
@@ -309,10 +335,12 @@ def _sample(command: Sample) -> int:
             start = time.perf_counter()
             drawn = sample(
                 model,
-                [label for label, _ in part],
+                [asked[label] for label, _ in part],
                 [seed for _, seed in part],
                 steps=command.steps,
                 guidance=command.guidance,
+                weights=weights,
+                avoid=avoid,
                 sampler=command.sampler,
                 eta=command.eta,
                 aspect=aspect,
@@ -323,7 +351,7 @@ def _sample(command: Sample) -> int:
             composing += time.perf_counter() - start
             start = time.perf_counter()
             for (label, seed), one in zip(part, drawn, strict=True):
-                stem = f"seed{seed}" if label is None else f"label{label}-seed{seed}"
+                stem = "-".join([*([] if label is None else [f"label{label}"]), *said, f"seed{seed}"])
                 if command.fields:
                     composed = f"-{suffix(aspect, None)}" if aspect else ""
                     written.append(command.out / f"{stem}{composed}.safetensors")
@@ -338,7 +366,7 @@ def _sample(command: Sample) -> int:
             rendering += time.perf_counter() - start
     for size, pictures in sheets.items():
         if pictures:
-            written.append(command.out / f"grid-{suffix(size, window)}.png")
+            written.append(command.out / f"{'-'.join(['grid', *said])}-{suffix(size, window)}.png")
             write(written[-1], tile(torch.stack(pictures), len(seeds)))
     print(f"composed {len(jobs)} in {composing:.2f} s, rendered and wrote in {rendering:.2f} s")
     name_files(written)
@@ -407,7 +435,7 @@ def _evaluate(command: Evaluate) -> int:
     model = load(command.weights, device(command.device))
     name = _data_name(model.card.data, command.weights)
     judge = load_judge(command.judge or name)
-    train, test = load_data(name, command.data, "train"), load_data(name, command.data, "test")
+    train, test = (load_data(name, command.data, split, _long_side(model.card)) for split in ("train", "test"))
     writable(command.out)
     facts = {
         "weights": command.weights,
@@ -447,7 +475,7 @@ def _t_scrape(command: TScrape) -> int:
 
     model = load(command.weights, device(command.device))
     name = _data_name(model.card.data, command.weights)
-    pictures = load_data(name, command.data, "test")
+    pictures = load_data(name, command.data, "test", _long_side(model.card))
     writable(command.out)
     walk = t_scrape(model, pictures, points=command.points, batch=command.batch, density=command.density)
     curve = Curve(tuple(tqdm(walk, total=command.points, unit="t")))
@@ -475,6 +503,11 @@ def _data_name(name: str, weights: str) -> str:
     if not name:
         raise InputError(f"{weights} does not say what data it was trained on; its card needs the name of a data set.")
     return name if name in NAMES else "folder"
+
+
+def _long_side(card: Card) -> int | None:
+    """What the data's pictures were shrunk to, if they were."""
+    return max(card.size) if card.size else None
 
 
 def _info(command: Info) -> int:
@@ -558,3 +591,15 @@ def _labels(text: str, names: Sequence[str], classes: int) -> list[str | None]:
     if text == "all":
         return list(names) if names else [str(i) for i in range(classes)]
     return [part.strip() for part in text.split(",")]
+
+
+def _words(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _said(command: Sample) -> list[str]:
+    """What is asked beside a class, for the names of files."""
+    kinds = {"with": command.with_, "without": command.without, "": command.numbers, "avoid": command.avoid}
+    parts = [f"{kind}-{word}".strip("-") for kind, text in kinds.items() for word in _words(text)]
+    stronger = [f"stronger-{word}" for word in _words(command.stronger)]
+    return ["".join(c if c.isalnum() or c in "-_=." else "_" for c in part) for part in (*parts, *stronger)]

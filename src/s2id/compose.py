@@ -17,7 +17,7 @@ from s2id.coords import extent, state_size
 from s2id.denoiser import Denoiser, TrainedDenoiser
 from s2id.field import Field
 from s2id.guidance import Guided, Push
-from s2id.labels import forget, pair
+from s2id.labels import describe, forget, pair
 from s2id.model import Features, PixelHead
 from s2id.noise import noise_field, white_noise
 from s2id.samplers import SAMPLERS, Sampler, Step, ddim, last
@@ -95,6 +95,8 @@ def sample(
         "labels": " ".join(map(str, asked.label.tolist())),
         "data": model.card.data,
     }
+    if any(words := describe(model, asked)):
+        facts["asked"] = "; ".join(words)
     return read_out(model, last(walk), asked, facts)
 
 

@@ -10,7 +10,7 @@ import shutil
 import struct
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -192,11 +192,12 @@ def image_folder(folder: Path, long_side: int | None = None) -> Pictures:
         return _gathered(folder.name, folder, files, _subfolders(folder, files), long_side)
     table = read_metadata(described)
     rows = {Path(name).as_posix(): i for i, name in enumerate(table.files)}
-    here = {file.relative_to(folder).as_posix() for file in files}
+    names = [file.relative_to(folder).as_posix() for file in files]
     missing = tuple(
-        f"{described} names {name}, which is no picture of the folder." for name in rows if name not in here
+        f"{described} names {name}, which is no picture of the folder." for name in sorted(rows.keys() - {*names})
     )
-    pictures = _gathered(folder.name, folder, files, _in_order(table, rows, folder, files), long_side)
+    ordered = _rows(table, [rows.get(name, -1) for name in names])
+    pictures = _gathered(folder.name, folder, files, ordered, long_side)
     return replace(pictures, skipped=(*pictures.skipped, *missing))
 
 
@@ -213,7 +214,7 @@ def with_tokens(pictures: Pictures, encode: Callable[[str], Float[Tensor, "t d"]
     texts = {text for group in pictures.groups for text in group.texts if text}
     if not texts:
         raise InputError(f"{pictures.name} has no texts; add a column `text` to its metadata file.")
-    said = {text: encode(text) for text in sorted(texts)}
+    said = {text: encode(text).detach().cpu() for text in sorted(texts)}
     width = next(iter(said.values())).shape[1]
     groups = []
     for group in pictures.groups:
@@ -248,8 +249,9 @@ def _celeba(folder: Path, split: Split, long_side: int | None) -> Pictures:
         files = [file for file in named if number.get(file.name) == wanted]
     else:
         files = [file for i, file in enumerate(named) if (i % 10 == 9) == (split == "test")]
-    order = [rows[file.name] for file in files]
-    return _gathered("celeba", root, files, _rows(table, order), long_side)
+    if not files:
+        raise InputError(f"{root} holds no picture of CelebA's {split} split; bring more of img_align_celeba/.")
+    return _gathered("celeba", root, files, _rows(table, [rows[file.name] for file in files]), long_side)
 
 
 def _pictures_below(folder: Path) -> list[Path]:
@@ -264,11 +266,6 @@ def _subfolders(folder: Path, files: list[Path]) -> Table:
     paths = [file.relative_to(folder) for file in files]
     label = torch.tensor([index.get(path.parts[0], NULL) for path in paths], dtype=torch.long)
     return Table(tuple(path.as_posix() for path in paths), Condition(label), tuple(classes))
-
-
-def _in_order(table: Table, rows: Mapping[str, int], folder: Path, files: list[Path]) -> Table:
-    """A table in the order of the files; nothing is known of a file that it does not name."""
-    return _rows(table, [rows.get(file.relative_to(folder).as_posix(), -1) for file in files])
 
 
 def _rows(table: Table, order: list[int]) -> Table:

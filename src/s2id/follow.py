@@ -10,8 +10,10 @@ from typing import Any
 from tqdm import tqdm
 
 from s2id.compose import sample
+from s2id.condition import Condition
 from s2id.config import InputError, to_dict
 from s2id.images import tile, write
+from s2id.labels import ask
 from s2id.train import Progress, Trainer
 
 
@@ -58,9 +60,10 @@ def _metrics(folder: Path, images_seen: int) -> Path:
 
 
 def _draw_sheet(trainer: Trainer, path: Path) -> None:
-    """Eight fixed seeds of every class (of at most ten) at the data's size."""
+    """Eight fixed seeds of every class, or else of nothing and every attribute, of at most ten, at the data's size."""
     model = trainer.result()
-    labels: list[int | None] = list(range(min(10, model.config.classes))) or [None]
+    labels: list[int | Condition | None] = list(range(min(10, model.config.classes)))
+    labels = labels or [None, *(ask(model, attributes={name: True}) for name in model.card.attributes[:9])]
     drawn = sample(model, [label for label in labels for _ in range(8)], list(range(8)) * len(labels), guidance=1.0)
     write(path, tile(drawn.render(trainer.pictures.size), 8))
 

@@ -82,6 +82,24 @@ def forget(model: S2ID, asked: Condition, name: str) -> Condition:
     return Condition(label, here, values, tokens)
 
 
+def describe(model: S2ID, asked: Condition) -> list[str]:
+    """What is asked of each picture beside a class, in words: `+Smiling -Eyeglasses age=30 text`."""
+    said: list[list[str]] = [[] for _ in range(len(asked))]
+    if asked.attributes is not None:
+        for words, row in zip(said, asked.attributes.tolist(), strict=True):
+            words += [
+                ("+" if has > 0 else "-") + name for has, name in zip(row, model.card.attributes, strict=True) if has
+            ]
+    if asked.numbers is not None:
+        for words, row in zip(said, asked.numbers.tolist(), strict=True):
+            for heard, name, (low, high) in zip(row, model.card.numbers, model.card.number_ranges, strict=True):
+                words += [f"{name}={low + (heard + 1) / 2 * (high - low):g}"] if heard == heard else []
+    if asked.tokens is not None:
+        for words, missing in zip(said, asked.tokens.isnan().flatten(1).all(1).tolist(), strict=True):
+            words += [] if missing else ["text"]
+    return [" ".join(words) for words in said]
+
+
 def position(name: str, known: Sequence[str], kind: str) -> int:
     """Index of a name.
 

@@ -133,7 +133,7 @@ def _json_lines(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
         yield number, {name: _text(value) for name, value in row.items()}
 
 
-def _text(value: str | float | bool | None) -> str:
+def _text(value: str | int | float | bool | None) -> str:
     """A JSON value as a field of a CSV."""
     if value is None:
         return ""

@@ -59,7 +59,7 @@ PRESETS: dict[str, Preset] = {
     "celeba": Preset(
         "celeba",
         ModelConfig(channels=3, attributes=40, width=192, heads=6, encoder_blocks=4, decoder_blocks=4, head_width=48),
-        TrainConfig(images=2_000_000, densities=(40, 32, 48), long_side=64),
+        TrainConfig(images=2_000_000, densities=(40, 32, 48), long_side=64, sample_minutes=30.0),
     ),
     "digits": Preset(
         "digits",

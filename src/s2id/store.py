@@ -7,6 +7,7 @@ import hashlib
 import json
 import math
 import tempfile
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,12 +55,12 @@ def store(
     try:
         place.mkdir(parents=True, exist_ok=True)
         with FileLock(place / ".lock"):  # processes of one run read the folder once
-            if not facts.is_file():
+            if not (facts.is_file() and pixels.is_file()):
                 _build(files, long_side, pixels, facts)
                 for old in {*place.glob("*.npy"), *place.glob("*.json")} - {pixels, facts}:
                     old.unlink()
         said = json.loads(facts.read_text())
-        flat = torch.from_numpy(np.load(pixels, mmap_mode="c")) if said["groups"] else torch.empty(0, dtype=torch.uint8)
+        flat = _mapped(pixels)
     except (OSError, ValueError) as error:
         raise InputError(f"{place} cannot be used to keep shrunk pictures ({error}); free or empty it.") from error
     parts = flat.split([math.prod(group["shape"]) for group in said["groups"]])
@@ -68,6 +69,15 @@ def store(
         for part, group in zip(parts, said["groups"], strict=True)
     ]
     return tuple(groups), tuple(said["skipped"])
+
+
+def _mapped(pixels: Path) -> UInt8[Tensor, " n"]:
+    """The bytes of a file, on disk until they are looked at; not to be written to.
+
+    Read-only: of a private writable map the system may demand that all of it fits into memory.
+    """
+    with warnings.catch_warnings(action="ignore"):  # torch warns that it cannot protect what is read-only
+        return torch.from_numpy(np.load(pixels, mmap_mode="r"))
 
 
 def capped(size: Size, long_side: int | None) -> Size:

@@ -362,6 +362,7 @@ class Trainer:
                     "train": to_dict(self.config),
                     "model": to_dict(self.model),
                     "data": self.pictures.name,
+                    "names": self._names(),
                 }
                 with replacing(partial / "run.json") as file:
                     file.write(json.dumps(facts, indent=2).encode())
@@ -385,6 +386,10 @@ class Trainer:
             raise InputError(f"{checkpoint} is no checkpoint ({error}); name one of the run's.") from error
         if from_dict(ModelConfig, facts["model"], str(checkpoint)) != self.model:
             raise InputError(f"{checkpoint} is of another network; resume with the preset and data it was made with.")
+        if facts.get("names", self._names()) != self._names():
+            raise InputError(
+                f"{checkpoint} knows other labels, or in another order, than the data; resume it with its own."
+            )
         if facts["images_per_step"] != self.images_per_step:
             raise InputError(
                 f"{checkpoint} was made with {facts['images_per_step']} images per step and this run has "
@@ -400,6 +405,10 @@ class Trainer:
         self.average.n_averaged.fill_(facts["step"])
         _load_optimiser(self.optimiser, parts["optimiser"])
         self.step, self.seconds = facts["step"], facts["seconds"]
+
+    def _names(self) -> list[list[str]]:
+        """Every class, attribute and number, in their order: each has weights of its own."""
+        return [list(names) for names in (self.pictures.labels, self.pictures.attributes, self.pictures.numbers)]
 
     def _state(self) -> dict[str, Tensor]:
         network = self.accelerator.unwrap_model(self.network)

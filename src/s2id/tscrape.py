@@ -11,13 +11,14 @@ from pathlib import Path
 import torch
 
 from s2id.checkpoint import S2ID
+from s2id.condition import Condition
 from s2id.config import InputError
 from s2id.coords import extent, state_size
 from s2id.data import Pictures
 from s2id.denoiser import convert
 from s2id.images import resize, to_float
 from s2id.schedule import Schedule, alpha_sigma
-from s2id.shapes import Images, Labels, per_sample
+from s2id.shapes import NULL, Images, per_sample
 from s2id.table import blank_figure
 
 
@@ -78,12 +79,12 @@ def t_scrape(
     """
     if min(points, batch) < 1:
         raise InputError(f"points is {points} and batch {batch}; both must be at least 1.")
-    images, labels = _pixels(model, pictures, density)
+    images, known = _pixels(model, pictures, density)
     schedule = Schedule(s=model.card.schedule_s)
     generator = torch.Generator().manual_seed(seed)
     for i in range(points):
         chosen = torch.arange(i * batch, (i + 1) * batch) % len(images)
-        x, label = images[chosen].to(model.device), labels[chosen].to(model.device)
+        x, asked = images[chosen].to(model.device), known[chosen].to(model.device)
         eps = torch.randn(x.shape, generator=generator).to(x)
         t = (i + 0.5) / points
         logsnr = schedule.logsnr(torch.full((len(x),), t, device=x.device))
@@ -91,15 +92,15 @@ def t_scrape(
         x_t = per_sample(alpha, x) * x + per_sample(sigma, x) * eps
         encoded = model.network.encode(x_t, logsnr)
         errors = []
-        for condition in (label if model.config.classes else None, None):
+        for condition in (asked, None):
             prediction = model.network.predict(model.network.decode(encoded, condition), (x.shape[2], x.shape[3]))
             said = convert(model.config.prediction, prediction, x_t, alpha, sigma).eps
             errors.append((said - eps).square().mean().item())
         yield Point(t, *errors)
 
 
-def _pixels(model: S2ID, pictures: Pictures, density: int | None) -> tuple[Images, Labels]:
-    """The largest group of pictures as states."""
+def _pixels(model: S2ID, pictures: Pictures, density: int | None) -> tuple[Images, Condition]:
+    """The largest group of pictures as states, and what the model can know of them."""
     if pictures.channels != model.config.channels:
         raise InputError(
             f"{pictures.name} has {pictures.channels} channels and the model draws {model.config.channels}; "
@@ -112,4 +113,8 @@ def _pixels(model: S2ID, pictures: Pictures, density: int | None) -> tuple[Image
         if density % model.config.patch:
             raise InputError(f"density {density} is no multiple of the patch {model.config.patch}; choose one that is.")
         images = resize(images, state_size(density, extent(size), model.config.patch))
-    return images, group.labels.long()
+    known = group.condition(torch.arange(len(images)))
+    label = known.label if model.config.classes else torch.full_like(known.label, NULL)
+    attributes = known.attributes if pictures.attributes == model.card.attributes else None
+    numbers = known.numbers if pictures.numbers == model.card.numbers else None
+    return images, Condition(label, attributes, numbers)
