@@ -225,7 +225,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if words[:1] == ["train"] and words[1:2] and not words[1].startswith("-"):
             return _train_preset(words[1], words[2:])
-        command: Sample | Render | Upscale | Restore | Evaluate | TScrape | Info | Train = tyro.cli(
+        command: Sample | Render | Upscale | Restore | Depixelate | Evaluate | TScrape | Info | Train = tyro.cli(
             Command,
             args=words,
             prog="s2id",

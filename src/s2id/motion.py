@@ -45,7 +45,7 @@ def register(frames: Float[Tensor, "f c h w"]) -> tuple[Float[Tensor, "f 2"], Fl
     for i, one in enumerate(grey[1:], 1):
         # the call with a window multiplies its arguments by it, hence the copies
         phases = (cv2.phaseCorrelate(grey[0].copy(), one.copy(), *how) for how in ((), (window,)))
-        starts = {(0.0, 0.0), last, *(phase[0] for phase in phases)}
+        starts = {(0.0, 0.0), last, *((phase[0][0], phase[0][1]) for phase in phases)}
         found = max(_align(grey[0], one, start) for start in starts)
         if found[0] < _LEAST_LIKENESS or abs(found[2]) > h / 2 or abs(found[1]) > w / 2:
             raise InputError(
