@@ -28,7 +28,7 @@ _ROUNDS, _STEPS = 5, 40  # turns of new weights, and steps of conjugate gradient
 _COARSE, _FINE, _TURN = 0.3, 0.003, 20  # strengths and steps while motion is refined
 _SMALL = 2**13  # pixels; motion of frames of more is refined on fewer samples per pixel
 _LONGEST_STEP = 0.5  # pixels
-_MISFIT = 1.6  # residuals of a frame, in those of the middle one, beyond which it is left out
+_MISFIT = 2.0  # residuals of a frame, in those of the middle one, beyond which it is left out
 _LEAST_NOISE = 1 / 255  # bytes are no finer, and a noise of 0 would call every residual an outlier
 
 
