@@ -28,6 +28,7 @@ _ROUNDS, _STEPS = 5, 40  # turns of new weights, and steps of conjugate gradient
 _COARSE, _FINE, _TURN = 0.3, 0.003, 20  # strengths and steps while motion is refined
 _SMALL = 2**13  # pixels; motion of frames of more is refined on fewer samples per pixel
 _LONGEST_STEP = 0.5  # pixels
+_PUSH = 1.7  # steps are too short, as the picture is partly made of each frame where it was before
 _MISFIT = 2.0  # residuals of a frame, in those of the middle one, beyond which it is left out
 _LEAST_NOISE = 1 / 255  # bytes are no finer, and a noise of 0 would call every residual an outlier
 
@@ -256,7 +257,7 @@ def refine(frames: Float[Tensor, "f c h w"], shifts: Float[Tensor, "f 2"], round
         strength = _COARSE * (_FINE / _COARSE) ** min(1.0, 2 * turn / max(1, rounds - 1))
         problem = _problem(lens, y, torch.ones_like(y), strength).with_edges(x)
         x = problem.solve(x, _TURN)
-        step = _newton(lens, y, x)
+        step = _PUSH * _newton(lens, y, x)
         shifts = shifts + step - step[0]
         if float(step.abs().max()) < 1e-3 and turn > rounds // 2:
             break

@@ -108,8 +108,8 @@ class Observation:
         cls, frames: Float[Tensor, "f c h w"], shifts: Float[Tensor, "f 2"], noise: float = 0.0
     ) -> "Observation":
         """Several pictures by a camera that moved; arguments as for `of_picture`, one shift per frame."""
-        return cls.join([cls.of_picture(one, shift=tuple(by.tolist()), noise=noise)  # type: ignore[arg-type]
-                         for one, by in zip(frames, shifts, strict=True)])  # fmt: skip
+        moves = ((float(y), float(x)) for y, x in shifts)
+        return cls.join([cls.of_picture(one, shift=by, noise=noise) for one, by in zip(frames, moves, strict=True)])
 
     @classmethod
     def join(cls, parts: Sequence["Observation"]) -> "Observation":

@@ -30,6 +30,7 @@ class Posterior:
         frame: tuple[float, float] | None = None,
         iterations: int = 4,
         variance: float | None = None,
+        bound: float | None = None,
     ) -> None:
         """Wrap a denoiser.
 
@@ -41,6 +42,8 @@ class Posterior:
                 regularise where a trained denoiser's derivative is no covariance.
             variance: Of the data about its mean, as if samples were independent: C is then a multiple of the identity
                 and costs no derivative. `None` takes the derivative.
+            bound: Of the clean state's values; `None` has none. The data's own keeps early steps, whose Gaussian is
+                farthest from the truth, from going where a trained denoiser knows nothing.
         """
         self.denoiser = denoiser
         self.schedule = denoiser.schedule
@@ -48,6 +51,7 @@ class Posterior:
         self.frame = frame
         self.iterations = iterations
         self.variance = variance
+        self.bound = bound
 
     def __call__(self, x_t: Images, t: Scalars, label: Labels | None = None) -> Images:
         """The expected clean state."""
@@ -73,7 +77,8 @@ class Posterior:
                 u = conjugate_gradients(
                     lambda y: area(covariance(area.transpose(y))) + noise**2 * y, missing, self.iterations
                 )
-                return mean + covariance(area.transpose(u))
+                expected = mean + covariance(area.transpose(u))
+                return expected if self.bound is None else expected.clamp(-self.bound, self.bound)
 
 
 def conjugate_gradients(

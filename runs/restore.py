@@ -1,0 +1,173 @@
+"""Restore MNIST test pictures that the model never saw, and hold the answers against the truth.
+
+    python runs/restore.py super --data data/mnist
+    python runs/restore.py inpaint --data data/mnist --sampler ddim --eta 1 --steps 40
+    python runs/restore.py pictures --data data/mnist
+
+`super`: 7x7 area means go in, 28x28 answers come out. `inpaint`: the centre 14x14 is removed. No label is given unless
+--labelled is. The judge is the package's own classifier, trained apart from the model. PSNR is of a range of 2.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+import s2id
+from s2id.arguments import writable
+from s2id.cli import keep_memory
+from s2id.data import load as load_data
+from s2id.images import resize, tile, to_float, write
+from s2id.judge import load as load_judge
+from s2id.metrics import psnr
+from s2id.restoration import answers
+from s2id.shapes import NULL
+
+SIZE, LOW = (28, 28), (7, 7)
+TASKS = ("super", "inpaint")
+
+
+def hole() -> Tensor:
+    """True where an inpainting task shows the picture."""
+    mask = torch.ones(SIZE, dtype=torch.bool)
+    mask[7:21, 7:21] = False
+    return mask
+
+
+def bicubic(picture: Tensor) -> Tensor:
+    """(1, h, w) enlarged by Pillow, in floats."""
+    source = Image.fromarray(picture[0].numpy())
+    return torch.from_numpy(np.array(source.resize(SIZE, Image.Resampling.BICUBIC)))[None].clamp(-1, 1)
+
+
+def restored(
+    args: argparse.Namespace, model: s2id.S2ID, task: str, truth: Tensor, labels: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Answers to each picture, (pictures, seeds, c, h, w), and their residuals, (pictures, seeds)."""
+    seen, mask = (resize(truth, LOW), None) if task == "super" else (truth, hole())
+    generator = torch.Generator().manual_seed(args.seed)
+    seen = seen + args.noise * torch.randn(seen.shape, generator=generator)
+    found = answers(
+        model,
+        seen.repeat_interleave(args.seeds, 0),
+        labels.repeat_interleave(args.seeds, 0) if args.labelled else torch.full((len(truth) * args.seeds,), NULL),
+        list(range(args.seeds)) * len(truth),
+        SIZE,
+        mask=mask,
+        noise=args.noise,
+        guidance=args.guidance,
+        steps=args.steps,
+        sampler=args.sampler,
+        eta=args.eta,
+    )
+    shape = (len(truth), args.seeds)
+    return found.pictures.unflatten(0, shape), found.residual.unflatten(0, shape)
+
+
+def test_pictures(args: argparse.Namespace) -> tuple[Tensor, Tensor]:
+    group = load_data("mnist", args.data, "test").groups[0]
+    return to_float(group.images[: args.count]), group.labels[: args.count]
+
+
+def judge(args: argparse.Namespace) -> None:
+    task, model, judged = args.task, s2id.load(args.weights), load_judge("mnist")
+    truth, labels = test_pictures(args)
+    mask = hole()
+
+    def right(pictures: Tensor, of: Tensor) -> Tensor:
+        return (judged.classify(judged.features(pictures.clamp(-1, 1))) == of).float()
+
+    rows: dict[str, list[Tensor]] = {}
+    start = time.perf_counter()
+    for first in range(0, len(truth), args.batch):
+        x, of = truth[first : first + args.batch], labels[first : first + args.batch]
+        found, residual = restored(args, model, task, x, of)
+        mean = found.mean(1)
+        plain = torch.stack([bicubic(one) for one in resize(x, LOW)]) if task == "super" else torch.where(mask, x, -1.0)
+        spread = found.std(1, correction=1)
+        values = {
+            "psnr of the mean": psnr(mean, x),
+            "psnr of answers": psnr(found.flatten(0, 1), x.repeat_interleave(args.seeds, 0)),
+            "psnr of plain": psnr(plain, x),
+            "right answers": right(found.flatten(0, 1), of.repeat_interleave(args.seeds)),
+            "right mean": right(mean, of),
+            "right plain": right(plain, of),
+            "right truth": right(x, of),
+            "residual": residual.flatten(),
+            "std": (spread[:, :, ~mask] if task == "inpaint" else spread).flatten(1).mean(1),
+        }
+        for name, value in values.items():
+            rows.setdefault(name, []).append(value)
+        done = first + len(x)
+        shares = {k: round(torch.cat(v).mean().item(), 3) for k, v in rows.items() if k.startswith(("right", "psnr"))}
+        print(f"{done}/{len(truth)} {time.perf_counter() - start:.0f} s {shares}", flush=True)
+    table = {name: torch.cat(parts) for name, parts in rows.items()}
+    means = {name: round(values.mean().item(), 5) for name, values in table.items() if name != "residual"}
+    facts = {
+        "task": task, "weights": args.weights, "images_seen": model.card.images_seen, "judge": judged.sha256,
+        "count": len(truth), "seeds": args.seeds, "guidance": args.guidance, "steps": args.steps,
+        "sampler": args.sampler, "eta": args.eta, "noise": args.noise, "labelled": args.labelled, **means,
+        "residual rms": table["residual"].square().mean().sqrt().item(),
+        "residual most": table["residual"].max().item(),
+        "gain over plain, dB": round(means["psnr of the mean"] - means["psnr of plain"], 3),
+        "seconds per answer": round((time.perf_counter() - start) / len(truth) / args.seeds, 4),
+    }  # fmt: skip
+    print(json.dumps(facts, indent=2))
+    (args.out / f"{task}.json").write_text(json.dumps(facts, indent=2) + "\n")
+
+
+def pictures(args: argparse.Namespace) -> None:
+    """A row per digit and task: what was seen, plain, the answers, their mean and std, the truth."""
+    model = s2id.load(args.weights)
+    truth, labels = test_pictures(args)
+    for task in TASKS:
+        found, _ = restored(args, model, task, truth, labels)
+        rows = []
+        for x, some in zip(truth, found, strict=True):
+            if task == "super":
+                low = resize(x[None], LOW)
+                shown = [low.repeat_interleave(4, 2).repeat_interleave(4, 3)[0], bicubic(low[0])]
+            else:
+                shown = [torch.where(hole(), x, 0.0)]
+            rows += [*shown, *some, some.mean(0), 2 * some.std(0, correction=1) - 1, x]
+        path = args.out / f"{task}.png"
+        sheet = torch.stack(rows).repeat_interleave(args.zoom, 2).repeat_interleave(args.zoom, 3)
+        write(path, tile(sheet.clamp(-1, 1), len(rows) // len(truth), gap=2))
+        print(path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("task", choices=(*TASKS, "pictures"))
+    parser.add_argument("--weights", default="mnist")
+    parser.add_argument("--data", type=Path, default=Path("data/mnist"))
+    parser.add_argument("--out", type=Path, default=Path("out/restore"))
+    parser.add_argument("--count", type=int, help="test pictures; 1000, or 8 to show")
+    parser.add_argument("--seeds", type=int, default=8, help="answers to each")
+    parser.add_argument("--batch", type=int, default=4, help="pictures at once")
+    parser.add_argument("--guidance", type=float, default=1.0)
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--sampler", default="dpmpp")
+    parser.add_argument("--eta", type=float, default=0.0, help="fresh noise, with ddim")
+    parser.add_argument("--noise", type=float, default=0.0)
+    parser.add_argument("--labelled", action="store_true", help="tell the model the true class")
+    parser.add_argument("--seed", type=int, default=0, help="of the noise that is added")
+    parser.add_argument("--zoom", type=int, default=2)
+    args = parser.parse_args()
+    args.count = args.count or (8 if args.task == "pictures" else 1000)
+    keep_memory()
+    writable(args.out)
+    if args.task == "pictures":
+        pictures(args)
+    else:
+        judge(args)
+
+
+if __name__ == "__main__":
+    torch.set_grad_enabled(False)
+    main()
