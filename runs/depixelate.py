@@ -16,7 +16,7 @@ from torch.nn import functional as F
 import s2id
 from s2id.data import load
 from s2id.frames import read_frames
-from s2id.fuse import Frames, fuse, refine
+from s2id.fuse import Frames, agreeing, fuse, refine
 from s2id.images import to_float, write
 from s2id.motion import register
 
@@ -102,8 +102,9 @@ def real(args):
         start = time.perf_counter()
         s2id.depixelate(frames[:16], size)
         seconds = time.perf_counter() - start
-        # motion is found from all frames together and is the same for every method
-        motion = refine(frames, register(frames)[0])
+        # motion, and which frames fit it, is found from all frames together and is the same for every method
+        motion, used = agreeing(frames, register(frames)[0])
+        frames, motion = frames[used], motion[used] - motion[used][0]
         even, odd = slice(0, None, 2), slice(1, None, 2)
         fused = fuse(frames[even], motion[even], size)
         found = {

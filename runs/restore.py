@@ -1,7 +1,7 @@
 """Restore MNIST test pictures that the model never saw, and hold the answers against the truth.
 
     python runs/restore.py super --data data/mnist
-    python runs/restore.py inpaint --data data/mnist
+    python runs/restore.py inpaint --data data/mnist --sampler ddim --eta 1 --steps 40
     python runs/restore.py pictures --data data/mnist
 
 `super`: 7x7 area means go in, 28x28 answers come out. `inpaint`: the centre 14x14 is removed. No label is given unless
@@ -61,9 +61,9 @@ def restored(
         mask=mask,
         noise=args.noise,
         guidance=args.guidance,
-        steps=args.steps or (40 if mask is not None else 20),
-        sampler=args.sampler or ("ddim" if mask is not None else "dpmpp"),
-        eta=1.0 if mask is not None and not args.sampler else 0.0,
+        steps=args.steps,
+        sampler=args.sampler,
+        eta=args.eta,
     )
     shape = (len(truth), args.seeds)
     return found.pictures.unflatten(0, shape), found.residual.unflatten(0, shape)
@@ -111,7 +111,7 @@ def judge(args: argparse.Namespace) -> None:
     facts = {
         "task": task, "weights": args.weights, "images_seen": model.card.images_seen, "judge": judged.sha256,
         "count": len(truth), "seeds": args.seeds, "guidance": args.guidance, "steps": args.steps,
-        "sampler": args.sampler, "noise": args.noise, "labelled": args.labelled, **means,
+        "sampler": args.sampler, "eta": args.eta, "noise": args.noise, "labelled": args.labelled, **means,
         "residual rms": table["residual"].square().mean().sqrt().item(),
         "residual most": table["residual"].max().item(),
         "gain over plain, dB": round(means["psnr of the mean"] - means["psnr of plain"], 3),
@@ -151,8 +151,9 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=8, help="answers to each")
     parser.add_argument("--batch", type=int, default=4, help="pictures at once")
     parser.add_argument("--guidance", type=float, default=1.0)
-    parser.add_argument("--steps", type=int, help="20, or 40 to inpaint")
-    parser.add_argument("--sampler", help="dpmpp, or ddim with eta 1 to inpaint")
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--sampler", default="dpmpp")
+    parser.add_argument("--eta", type=float, default=0.0, help="fresh noise, with ddim")
     parser.add_argument("--noise", type=float, default=0.0)
     parser.add_argument("--labelled", action="store_true", help="tell the model the true class")
     parser.add_argument("--seed", type=int, default=0, help="of the noise that is added")

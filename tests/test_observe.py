@@ -87,6 +87,14 @@ def test_the_transpose_is_exact(where, mix):
     assert torch.allclose((area(x) * y).sum(), (x * area.transpose(y)).sum(), rtol=1e-12)
 
 
+def test_parts_of_bounded_memory_see_the_same(monkeypatch):
+    observation, x, y = scattered(), random(2, 1, 9, 9), random(2, 40, 1, seed=1)
+    whole = Area(observation, (9, 9))
+    seen, back = whole(x), whole.transpose(y)
+    monkeypatch.setattr("s2id.observe._CHUNK", 14)
+    assert torch.equal(whole(x), seen) and torch.allclose(whole.transpose(y), back)
+
+
 def test_frames_of_a_moving_camera_see_shifted_pictures():
     x = random(1, 1, 12, 12)
     frames = Observation.of_frames(torch.zeros(2, 1, 12, 12), torch.tensor([[0.0, 0.0], [0.0, 1 / 12]]), noise=0.1)

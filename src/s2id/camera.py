@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from s2id.checkpoint import S2ID, load
@@ -21,7 +21,7 @@ from s2id.config import MAX_PIXELS, InputError, Size
 from s2id.coords import check_size, extent, state_size
 from s2id.field import check_pixels
 from s2id.frames import read_frames, write_gif
-from s2id.fuse import Frames, Fused, fuse, refine
+from s2id.fuse import Frames, Fused, agreeing, fuse
 from s2id.images import write
 from s2id.labels import label_index
 from s2id.motion import register
@@ -45,6 +45,8 @@ class Depixelated:
     """What the camera moved by, (y, x) in pixels of a frame: pixel p of a frame shows what is at p + motion."""
     likeness: Float[Tensor, " f"]
     """Correlation of each frame with the first where they overlap; 1 where the motion was given."""
+    used: Bool[Tensor, " f"]
+    """Which frames the picture is made of; the others do not fit them."""
     fused: Fused
     """The picture without a model, with its surroundings."""
     frame_size: Size
@@ -53,13 +55,13 @@ class Depixelated:
     """What to know about the result, a sentence each."""
 
     def redrawn(self) -> Iterator[Float[Tensor, "c h w"]]:
-        """Every frame as the camera would have seen it with pixels of the picture's size."""
+        """Every frame used as the camera would have seen it with pixels of the picture's size."""
         canvas, (top, left) = self.fused.canvas.clone(), self.fused.margin
         h, w = self.picture.shape[1:]
         canvas[:, top : top + h, left : left + w] = self.picture
         view, unit = extent(self.frame_size), 1 / max(self.frame_size)
         frame = view[0] * canvas.shape[1] / h, view[1] * canvas.shape[2] / w
-        for y, x in self.motion.double().tolist():
+        for y, x in self.motion[self.used].double().tolist():
             seen = Observation.of_picture(torch.zeros(1, h, w), view, (y * unit, x * unit))
             yield Area(seen, (canvas.shape[1], canvas.shape[2]), frame)(canvas[None])[0].mT.unflatten(1, (h, w))
 
@@ -70,6 +72,7 @@ class Depixelated:
             "size": list(self.picture.shape[1:]),
             "motion": [[round(v, 4) for v in one] for one in self.motion.tolist()],
             "likeness": [round(v, 4) for v in self.likeness.tolist()],
+            "used": self.used.tolist(),
             "noise": self.fused.noise,
             "strength": self.fused.strength,
             "outliers": self.fused.outliers,
@@ -84,7 +87,7 @@ def depixelate(
     *,
     model: S2ID | None = None,
     noise: float | None = None,
-    motion: Float[Tensor, "f 2"] | None = None,
+    motion: Float[Tensor, "moves 2"] | None = None,
     label: int | str | None = None,
     seeds: Sequence[int] = tuple(range(8)),
     steps: int = 20,
@@ -108,24 +111,27 @@ def depixelate(
     _check(frames, size, model, noise, seeds)
     if motion is None:
         found, likeness = register(frames)
-        motion = refine(frames, found)
+        motion, used = agreeing(frames, found)
     elif len(motion) == len(frames):
-        likeness = torch.ones(len(frames))
+        likeness, used = torch.ones(len(frames)), torch.ones(len(frames), dtype=torch.bool)
     else:
         raise InputError(f"there are {len(frames)} frames and {len(motion)} motions; give one for each frame.")
     notes = []
     if float((motion - motion.round()).abs().max()) < _STILL:
         notes.append("no motion by parts of a pixel was found, so there is nothing to be gained but less noise.")
-    fused = fuse(frames, motion, size, noise)
+    if not used.all():
+        lost = ", ".join(str(i) for i in (~used).nonzero()[:, 0].tolist())
+        notes.append(f"frames that a moved camera does not explain were left out: {lost}.")
+    fused = fuse(frames[used], motion[used], size, noise)
     picture, std = fused.picture, fused.uncertainty
     if fused.outliers > 0.02:
         notes.append(f"{fused.outliers:.0%} of the pixels do not fit the others; something moved besides the camera.")
     if model is None:
         notes.append("no model was given: the picture is fused without a prior.")
     else:
-        picture, std = _under(model, frames, motion, fused, label, seeds, steps)
+        picture, std = _under(model, frames[used], motion[used], fused, label, seeds, steps)
     return Depixelated(
-        picture.clamp(-1, 1), std, motion, likeness, fused, (frames.shape[2], frames.shape[3]), tuple(notes)
+        picture.clamp(-1, 1), std, motion, likeness, used, fused, (frames.shape[2], frames.shape[3]), tuple(notes)
     )
 
 
@@ -186,7 +192,7 @@ def _under(
     label: int | str | None,
     seeds: Sequence[int],
     steps: int,
-) -> tuple[Float[Tensor, "c h w"], Float[Tensor, "h w"]]:
+) -> tuple[Float[Tensor, "c height width"], Float[Tensor, "height width"]]:
     """Mean and std of the model's answers given the frames; the mean explains the frames as `fuse` does."""
     h, w = frames.shape[2:]
     size = fused.picture.shape[1], fused.picture.shape[2]

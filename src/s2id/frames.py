@@ -1,5 +1,6 @@
 """Frames of one scene from a folder of pictures, a GIF, an array file or a video, as floats in [-1, 1]."""
 
+import os
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,8 +21,8 @@ def read_frames(path: Path, most: int | None = None) -> Float[Tensor, "f c h w"]
     """The frames, grey ones with one channel, others with three.
 
     Args:
-        path: A folder (its pictures by name), a .gif, a .npz or .npy with one array of frames (bytes
-            0..255, or floats in [-1, 1]; f h w, or f h w c), or a video that OpenCV reads.
+        path: A folder (its pictures in the order of their names), a .gif, a .npz or .npy with one array of frames
+            (bytes 0..255, or floats in [-1, 1]; f h w, or f h w c), or a video that OpenCV reads.
         most: Read at most so many; `None` is all.
 
     Raises:
@@ -66,15 +67,17 @@ def _stack(pictures: Sequence[UInt8[Tensor, "_ _ _"]], path: Path) -> Float[Tens
                 "give frames of one size."
             )
     channels = max(len(one) for one in pictures)
-    frames = to_float(torch.stack([one.expand(channels, -1, -1) for one in pictures]))
-    # a video of a grey scene is stored in colour
-    return frames[:, :1] if bool((frames == frames[:, :1]).all()) else frames
+    frames = torch.stack([one.expand(channels, -1, -1) for one in pictures])
+    # a video of a grey scene is stored in colour, and its conversion may be off by one
+    grey = (frames.amax(1).int() - frames.amin(1).int()).max() <= 2
+    return to_float(frames.float().mean(1, keepdim=True).round().byte() if grey else frames)
 
 
 def _array(path: Path) -> Float[Tensor, "f c h w"]:
     try:
-        held = np.load(path, allow_pickle=False)
-        arrays = [held] if isinstance(held, np.ndarray) else [held[name] for name in held.files]
+        with open(path, "rb") as file:
+            held = np.load(file, allow_pickle=False)
+            arrays = [held] if isinstance(held, np.ndarray) else [held[name] for name in held.files]
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"{path} cannot be read as arrays ({error}); replace it.") from error
     arrays = [one for one in arrays if one.ndim == 3 or (one.ndim == 4 and one.shape[-1] in (1, 3))]
@@ -93,7 +96,7 @@ def _gif(path: Path, most: int | None) -> Float[Tensor, "f c h w"]:
     try:
         with Image.open(path) as film:
             pages = [np.array(page.convert("RGB")) for page in ImageSequence.Iterator(film)]
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+    except (OSError, ValueError, SyntaxError, EOFError, IndexError, Image.DecompressionBombError) as error:
         raise InputError(f"{path} cannot be read to its end ({error}); replace it.") from error
     return _stack([torch.from_numpy(page).movedim(-1, 0) for page in pages[:most]], path)
 
@@ -103,10 +106,10 @@ def _video(path: Path, most: int | None) -> Float[Tensor, "f c h w"]:
         import cv2
     except ImportError as error:
         raise InputError(f"{path} is read with OpenCV, which is missing; pip install 's2id[frames]'.") from error
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # what is wrong is said here, in one sentence
     film = cv2.VideoCapture(str(path))
     try:
-        said = int(film.get(cv2.CAP_PROP_FRAME_COUNT))
-        pages: list[Tensor] = []
+        said, pages = int(film.get(cv2.CAP_PROP_FRAME_COUNT)), list[Tensor]()
         while most is None or len(pages) < most:
             more, page = film.read()
             if not more:

@@ -10,13 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from s2id.config import InputError, Size
 from s2id.coords import extent
 from s2id.observe import Area, Observation
-from s2id.shapes import Images
+from s2id.shapes import Images, Scalars
 
 STRENGTHS = tuple(10.0**e for e in (-3, -2.5, -2, -1.5, -1, -0.5, 0))
 """Strengths of the smoothness to choose from."""
@@ -25,9 +25,11 @@ _EDGE = 0.05  # differences between neighbours, in [-1, 1], beyond which they co
 _OUTLIER = 3.0  # residuals, in stds of the noise, beyond which a pixel loses weight
 _HIDDEN = 0.2  # share of the pixels that choose the strength
 _ROUNDS, _STEPS = 5, 40  # turns of new weights, and steps of conjugate gradients in each
-_COARSE, _FINE = 0.3, 0.01  # strengths while motion is refined
+_COARSE, _FINE, _TURN = 0.3, 0.003, 20  # strengths and steps while motion is refined
 _SMALL = 2**13  # pixels; motion of frames of more is refined on fewer samples per pixel
 _LONGEST_STEP = 0.5  # pixels
+_PUSH = 1.7  # steps are too short, as the picture is partly made of each frame where it was before
+_MISFIT = 2.0  # residuals of a frame, in those of the middle one, beyond which it is left out
 _LEAST_NOISE = 1 / 255  # bytes are no finer, and a noise of 0 would call every residual an outlier
 
 
@@ -82,12 +84,12 @@ class Frames:
         self.rows = torch.stack([area.rows for area in areas]).float()
         self.columns = torch.stack([area.columns for area in areas]).float()
 
-    def __call__(self, x: Images) -> Float[Tensor, "b c f h w"]:
+    def __call__(self, x: Images) -> Float[Tensor, "b c f rows columns"]:
         """The frames."""
         f, h, _ = self.rows.shape
         return (self.rows.flatten(0, 1) @ x).unflatten(2, (f, h)) @ self.columns.mT
 
-    def transpose(self, y: Float[Tensor, "b c f h w"]) -> Images:
+    def transpose(self, y: Float[Tensor, "b c f rows columns"]) -> Images:
         """The transpose."""
         return self.rows.flatten(0, 1).mT @ (y @ self.columns).flatten(2, 3)
 
@@ -158,8 +160,8 @@ class _Problem:
     """`weight |y - A x|^2 + strength edges |D x|^2`, with both weights."""
 
     frames: Frames
-    y: Float[Tensor, "1 c f h w"]
-    weight: Float[Tensor, "1 c f h w"]
+    y: Float[Tensor, "1 c f rows columns"]
+    weight: Float[Tensor, "1 c f rows columns"]
     edges: Float[Tensor, "4 1 1 h2 w2"]
     strength: float
 
@@ -176,7 +178,7 @@ class _Problem:
         return replace(self, edges=(1 + steep.square()).rsqrt().expand(4, -1, -1, -1, -1))
 
 
-def _start(frames: Frames, y: Float[Tensor, "1 c f h w"]) -> Images:
+def _start(frames: Frames, y: Float[Tensor, "1 c f rows columns"]) -> Images:
     """Each sample the mean of the pixels that saw it; unseen ones the mean of all."""
     seen = frames.transpose(torch.ones_like(y[:, :1]))
     return (frames.transpose(y) + 1e-3 * y.mean()) / (seen + 1e-3)
@@ -232,7 +234,7 @@ def fuse(
     return Fused(lens.crop(x)[0], lens.crop(std), x[0], lens.margin, noise, strength, outliers)
 
 
-def refine(frames: Float[Tensor, "f c h w"], shifts: Float[Tensor, "f 2"], rounds: int = 24) -> Float[Tensor, "f 2"]:
+def refine(frames: Float[Tensor, "f c h w"], shifts: Float[Tensor, "f 2"], rounds: int = 48) -> Float[Tensor, "f 2"]:
     """Shifts at which one picture explains all frames best, found from shifts within about a pixel of them.
 
     Fusing and Gauss-Newton steps on the residual take turns, from a smooth picture to a sharp one. The first frame
@@ -254,15 +256,49 @@ def refine(frames: Float[Tensor, "f c h w"], shifts: Float[Tensor, "f 2"], round
             x, before = _start(lens, y), lens.canvas
         strength = _COARSE * (_FINE / _COARSE) ** min(1.0, 2 * turn / max(1, rounds - 1))
         problem = _problem(lens, y, torch.ones_like(y), strength).with_edges(x)
-        x = problem.solve(x, _STEPS)
-        step = _newton(lens, y, x)
+        x = problem.solve(x, _TURN)
+        step = _PUSH * _newton(lens, y, x)
         shifts = shifts + step - step[0]
         if float(step.abs().max()) < 1e-3 and turn > rounds // 2:
             break
     return shifts
 
 
-def _newton(lens: Frames, y: Float[Tensor, "1 c f h w"], x: Images) -> Float[Tensor, "f 2"]:
+def agreeing(
+    frames: Float[Tensor, "f c h w"], shifts: Float[Tensor, "f 2"]
+) -> tuple[Float[Tensor, "f 2"], Bool[Tensor, " f"]]:
+    """Refined shifts, and which frames one picture explains; the others turn, zoom or show something else.
+
+    Args:
+        frames: In [-1, 1].
+        shifts: As for `refine`.
+    """
+    shifts, fits = refine(frames, shifts), torch.ones(len(frames), dtype=torch.bool)
+    for _ in range(2):  # without the worst, the picture is better, and others stand out
+        wrong = _misfit(frames, shifts, fits)
+        now = wrong <= _MISFIT * wrong[fits].median()
+        if bool((now == fits).all()) or now.sum() < 2:
+            break
+        fits = now
+        some = refine(frames[fits], shifts[fits])
+        shifts = shifts.index_put((fits,), some)
+    return shifts, fits
+
+
+def _misfit(frames: Float[Tensor, "f c h w"], shifts: Float[Tensor, "f 2"], fits: Bool[Tensor, " f"]) -> Scalars:
+    """Rms of what the picture of the frames that fit leaves of each frame."""
+    lens, y = Frames((frames.shape[2], frames.shape[3]), shifts, _twice(frames)), frames.float().movedim(1, 0)[None]
+    problem = _problem(lens, y, fits[:, None, None].expand(y.shape).float(), _FINE)
+    x = problem.solve(_start(lens, y), _STEPS)
+    x = problem.with_edges(x).solve(x, _STEPS)
+    return (y - lens(x)).square().mean((0, 1, 3, 4)).sqrt()
+
+
+def _twice(frames: Float[Tensor, "f c h w"]) -> Size:
+    return 2 * frames.shape[2], 2 * frames.shape[3]
+
+
+def _newton(lens: Frames, y: Float[Tensor, "1 c f rows columns"], x: Images) -> Float[Tensor, "f 2"]:
     """Each frame's step towards where the picture shows what the frame does."""
     slopes = torch.zeros(2, *x.shape[1:])
     slopes[0, :, 1:-1] = (x[0, :, 2:] - x[0, :, :-2]) / 2 * (lens.size[0] / y.shape[3])
@@ -277,12 +313,14 @@ def _newton(lens: Frames, y: Float[Tensor, "1 c f h w"], x: Images) -> Float[Ten
 
 
 def _problem(
-    lens: Frames, y: Float[Tensor, "1 c f h w"], weight: Float[Tensor, "1 c f h w"], strength: float
+    lens: Frames, y: Float[Tensor, "1 c f rows columns"], weight: Float[Tensor, "1 c f rows columns"], strength: float
 ) -> _Problem:
     return _Problem(lens, y, weight, torch.ones(4, 1, 1, *lens.canvas), strength)
 
 
-def _choose(lens: Frames, y: Float[Tensor, "1 c f h w"], shown: Float[Tensor, "1 c f h w"]) -> tuple[float, float]:
+def _choose(
+    lens: Frames, y: Float[Tensor, "1 c f rows columns"], shown: Float[Tensor, "1 c f rows columns"]
+) -> tuple[float, float]:
     """The strength that predicts hidden pixels best from those shown, and the std of what it gets wrong."""
     best, x = (math.inf, 0.0, 0.0), _start(lens, y)
     for strength in reversed(STRENGTHS):
