@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 import tyro
-from PIL import Image
+from PIL import Image, ImageChops
 
+import s2id
 from s2id.cli import Command, Evaluate, TScrape, main
 from s2id.data import load, with_tokens
 from s2id.presets import PRESETS
@@ -31,13 +32,29 @@ def test_python_in_readme_runs(code, tmp_path, monkeypatch):
     exec(compile(code, "README.md", "exec"), {})
 
 
+def pictures_to_start_from(folder):
+    """A small digit, one with a hole and what was seen of it, and pixelated frames of a camera that moved."""
+    scene = s2id.sample(s2id.load("mnist"), label=7, seed=0).image(size=(112, 112))
+    scene.reduce(16).save(folder / "small.png")
+    whole = scene.reduce(4)
+    whole.save(folder / "torn.png")
+    seen = Image.new("L", whole.size, 255)
+    seen.paste(0, (7, 7, 21, 21))
+    seen.save(folder / "seen.png")
+    moves = [(0, 0), (1, 2), (3, 1), (2, 3), (0, 2), (2, 0), (3, 3), (1, 1)]
+    first, *others = (ImageChops.offset(scene, *move).reduce(4) for move in moves)
+    first.save(folder / "frames.gif", save_all=True, append_images=others)
+
+
 @pytest.mark.parametrize(
     "line", [line for block in blocks("sh") for line in block.splitlines() if line.startswith("s2id")]
 )
 def test_commands_in_readme_run(line, tmp_path_factory, monkeypatch):
     """In one folder, in order: later lines use what earlier ones wrote. Long programs are only parsed, not run."""
     folder = tmp_path_factory.getbasetemp() / "readme"
-    folder.mkdir(exist_ok=True)
+    if not folder.is_dir():
+        folder.mkdir()
+        pictures_to_start_from(folder)
     monkeypatch.chdir(folder)
     words = shlex.split(line, comments=True)[1:]
     if words[0] in ("evaluate", "t-scrape"):
