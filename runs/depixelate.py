@@ -103,7 +103,7 @@ def real(args):
         s2id.depixelate(frames[:16], size)
         seconds = time.perf_counter() - start
         # motion, and which frames fit it, is found from all frames together and is the same for every method
-        motion, used = agreeing(frames, register(frames)[0])
+        motion, used = agreeing(frames, *register(frames))
         frames, motion = frames[used], motion[used] - motion[used][0]
         even, odd = slice(0, None, 2), slice(1, None, 2)
         fused = fuse(frames[even], motion[even], size)
