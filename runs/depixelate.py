@@ -1,7 +1,7 @@
 """How well frames of a moving camera are fused: digits with a truth, real sequences that predict their own frames.
 
 python runs/depixelate.py digits [--count 500] [--weights mnist --seeds 4]
-python runs/depixelate.py real FOLDER [--out docs/images]      # FOLDER of .npz files with an array "frames"
+python runs/depixelate.py real FOLDER [--out out/depixelate]      # FOLDER of .npz files with an array "frames"
 """
 
 import argparse
@@ -103,7 +103,7 @@ def real(args):
         s2id.depixelate(frames[:16], size)
         seconds = time.perf_counter() - start
         # motion, and which frames fit it, is found from all frames together and is the same for every method
-        motion, used = agreeing(frames, register(frames)[0])
+        motion, used = agreeing(frames, *register(frames))
         frames, motion = frames[used], motion[used] - motion[used][0]
         even, odd = slice(0, None, 2), slice(1, None, 2)
         fused = fuse(frames[even], motion[even], size)
@@ -148,7 +148,7 @@ def main() -> None:
     two.add_argument("folder", type=Path)
     two.add_argument("--sequences", nargs="+", default=SEQUENCES)
     two.add_argument("--most", type=int, default=32, help="frames of a sequence")
-    two.add_argument("--out", type=Path, default=Path("docs/images"))
+    two.add_argument("--out", type=Path, default=Path("out/depixelate"))
     two.set_defaults(run=real)
     args = parser.parse_args()
     args.run(args)

@@ -137,6 +137,16 @@ def test_motion_found_is_nearly_as_good_as_known(sixteen):
     assert (resize(again[5], LOW) - frames[5]).square().mean().sqrt() < 0.05
 
 
+def test_a_frame_of_something_else_is_left_out(sixteen):
+    frames, shifts, truth = sixteen
+    spoiled = frames[:9].clone()
+    spoiled[4] = frames[4] * torch.linspace(0, 1.5, LOW[1]) - 0.3  # alike enough to be aligned
+    found = s2id.depixelate(spoiled, HIGH)
+    assert found.used.tolist() == [i != 4 for i in range(9)]
+    assert "left out: 4." in found.notes[0]
+    assert len(list(found.redrawn())) == 8
+
+
 def test_a_model_draws_under_the_frames(model):
     frames, shifts, _ = shots(3)
     found = s2id.depixelate(frames, (32, 40), model=model, motion=shifts, seeds=[0, 1], steps=2)

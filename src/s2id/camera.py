@@ -111,7 +111,7 @@ def depixelate(
     _check(frames, size, model, noise, seeds)
     if motion is None:
         found, likeness = register(frames)
-        motion, used = agreeing(frames, found)
+        motion, used = agreeing(frames, found, likeness)
     elif len(motion) == len(frames):
         likeness, used = torch.ones(len(frames)), torch.ones(len(frames), dtype=torch.bool)
     else:

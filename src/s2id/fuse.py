@@ -29,6 +29,7 @@ _COARSE, _FINE, _TURN = 0.3, 0.003, 20  # strengths and steps while motion is re
 _SMALL = 2**13  # pixels; motion of frames of more is refined on fewer samples per pixel
 _LONGEST_STEP = 0.5  # pixels
 _PUSH = 1.7  # steps are too short, as the picture is partly made of each frame where it was before
+_UNLIKE, _LEAST_UNLIKE = 4.0, 0.05  # 1 - likeness, in that of the middle frame, beyond which one is left out
 _MISFIT = 2.0  # residuals of a frame, in those of the middle one, beyond which it is left out
 _LEAST_NOISE = 1 / 255  # bytes are no finer, and a noise of 0 would call every residual an outlier
 
@@ -265,23 +266,24 @@ def refine(frames: Float[Tensor, "f c h w"], shifts: Float[Tensor, "f 2"], round
 
 
 def agreeing(
-    frames: Float[Tensor, "f c h w"], shifts: Float[Tensor, "f 2"]
+    frames: Float[Tensor, "f c h w"], shifts: Float[Tensor, "f 2"], likeness: Float[Tensor, " f"]
 ) -> tuple[Float[Tensor, "f 2"], Bool[Tensor, " f"]]:
     """Refined shifts, and which frames one picture explains; the others turn, zoom or show something else.
 
     Args:
         frames: In [-1, 1].
         shifts: As for `refine`.
+        likeness: Of each frame and the first, as `motion.register` finds it.
     """
-    shifts, fits = refine(frames, shifts), torch.ones(len(frames), dtype=torch.bool)
-    for _ in range(2):  # without the worst, the picture is better, and others stand out
+    unlike = 1 - likeness
+    fits = unlike <= (_UNLIKE * unlike[1:].median()).clamp(min=_LEAST_UNLIKE)
+    for _ in range(3):  # without the worst, the picture is better, and others stand out
+        shifts = shifts.index_put((fits,), refine(frames[fits], shifts[fits]))
         wrong = _misfit(frames, shifts, fits)
-        now = wrong <= _MISFIT * wrong[fits].median()
+        now = fits & (wrong <= _MISFIT * wrong[fits].median())
         if bool((now == fits).all()) or now.sum() < 2:
             break
         fits = now
-        some = refine(frames[fits], shifts[fits])
-        shifts = shifts.index_put((fits,), some)
     return shifts, fits
 
 
