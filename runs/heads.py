@@ -5,7 +5,7 @@
 Names: nearest, linear (splines of degree 0 and 1, averaged over the cell like the cubic default); point (the cubic
 without the average over the cell); told (the cubic, and the layers are told the cell's size as well); ensemble (LIIF's:
 the layers on each of the 2x2 nearest samples with its offset and the cell, blended by area; Chen et al. 2021, arXiv
-2012.09161, equations 2 to 4). They lost or drew, see runs/LOG.md, and so are not in the package.
+2012.09161, equations 2 to 4).
 """
 
 import sys

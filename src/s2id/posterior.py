@@ -2,7 +2,7 @@
 
 Where x given x_t is Gaussian with mean E and covariance C, and y = A x + noise, the clean state given both is
 `E + C A^T (A C A^T + noise^2)^-1 (y - A E)`. Tweedie's second formula gives C = sigma^2 / alpha * dE / dx_t, so the
-denoiser's own derivative is all that is needed: moment matching (Rozet et al. 2024, arXiv 2405.13712, eq. 15-20;
+denoiser's own derivative is all that is needed: moment matching (Rozet et al. 2024, arXiv 2405.13712;
 Boys et al. 2023, arXiv 2310.06721). With C a multiple of the identity it is PiGDM's (Song et al. 2023).
 """
 
