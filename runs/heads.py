@@ -1,4 +1,4 @@
-"""The command line of s2id with another reading head: what the default one was compared with.
+"""The command line of s2id with another reading head: what the default one is to be compared with.
 
     python runs/heads.py nearest train mnist --minutes 3 --out out/nearest
 
