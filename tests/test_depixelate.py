@@ -15,7 +15,7 @@ from s2id.cli import main
 from s2id.config import InputError
 from s2id.coords import extent
 from s2id.frames import read_frames, write_gif
-from s2id.fuse import Frames, conjugate_gradients, differences, differences_transpose, fuse, refine
+from s2id.fuse import Frames, differences, differences_transpose, fuse, refine
 from s2id.images import resize
 from s2id.motion import register
 from s2id.observe import Area, Observation
@@ -68,12 +68,6 @@ def test_frames_are_area_means_and_their_transpose_is_one():
     assert torch.allclose((lens(x) * y).sum(), (x * lens.transpose(y)).sum(), rtol=1e-4)
     d = torch.randn(4, *x.shape, generator=generator)
     assert torch.allclose((differences(x) * d).sum(), (x * differences_transpose(d)).sum(), rtol=1e-3)
-
-
-def test_conjugate_gradients_solve():
-    scale = torch.arange(1.0, 13).reshape(1, 1, 3, 4)
-    b = torch.randn(2, 1, 3, 4, generator=torch.Generator().manual_seed(0))
-    assert torch.allclose(conjugate_gradients(lambda x: scale * x, b, torch.zeros_like(b), 12), b / scale, atol=1e-4)
 
 
 def test_motion_is_found_to_a_twentieth_of_a_pixel(sixteen):

@@ -12,7 +12,7 @@ MODULES = {path.stem: path for path in PACKAGE.glob("*.py")}
 
 FLOORS = (
     {"config", "shapes"},
-    {"coords", "schedule", "images", "condition"},
+    {"coords", "schedule", "images", "condition", "linear"},
     {"glyphs", "metadata", "store", "frames"},
     {"noise", "data", "layers", "motion"},
     {"model", "denoiser"},

@@ -11,7 +11,7 @@ from s2id.denoiser import Denoiser
 from s2id.exact import EmpiricalDenoiser, GaussianDenoiser
 from s2id.guidance import Guided
 from s2id.observe import Area, Observation
-from s2id.posterior import Posterior, conjugate_gradients
+from s2id.posterior import Posterior
 from s2id.samplers import SAMPLERS, last
 from s2id.schedule import Schedule, times
 
@@ -116,14 +116,3 @@ def test_it_works_where_the_caller_records_no_gradients():
         x_t, t = normal(1, 1, *size), torch.tensor([0.3], dtype=torch.float64)
         found = Posterior(gaussian(size), seen(size, "coarse"))(x_t, t)
     assert torch.isfinite(found).all() and not found.requires_grad
-
-
-def test_conjugate_gradients_solve_each_of_a_batch_and_stop_where_the_map_is_not_positive():
-    root = normal(2, 5, 5)
-    matrix = root @ root.mT + torch.eye(5, dtype=torch.float64)
-    target = normal(2, 5, 1, seed=1)
-    solution = conjugate_gradients(lambda y: matrix @ y, target, 20, 1e-12)
-    assert torch.allclose(matrix @ solution, target, atol=1e-8)
-    matrix[1] = -torch.eye(5, dtype=torch.float64)
-    again = conjugate_gradients(lambda y: matrix @ y, target, 20, 1e-12)
-    assert torch.allclose(again[0], solution[0]) and not again[1].any()

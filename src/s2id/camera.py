@@ -4,8 +4,6 @@ Three steps: where was each frame taken (`motion`, then `fuse.refine`), which pi
 where a model of such pictures is given, which of its pictures do (`posterior`).
 """
 
-import json
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,22 +13,20 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from s2id.checkpoint import S2ID, load
+from s2id.checkpoint import S2ID
 from s2id.compose import affordable, compose, read_out
 from s2id.config import MAX_PIXELS, InputError, Size
 from s2id.coords import check_size, extent, state_size
 from s2id.field import check_pixels
-from s2id.frames import read_frames, write_gif
+from s2id.frames import read_frames
 from s2id.fuse import Frames, Fused, agreeing, fuse
-from s2id.images import write
 from s2id.labels import label_index
 from s2id.motion import register
 from s2id.observe import Area, Observation
-from s2id.posterior import Posterior
+from s2id.posterior import STRADDLE, Posterior
 from s2id.samplers import last
 
 _STILL = 0.05  # pixels; nearer to whole pixels, frames show the same samples again
-_STRADDLE = 0.05  # std of what a state misses of a pixel's mean where the pixel ends inside its samples
 
 
 @dataclass(frozen=True)
@@ -135,55 +131,6 @@ def depixelate(
     )
 
 
-def run(
-    path: Path,
-    size: Size,
-    out: Path,
-    *,
-    weights: str | None = None,
-    device: str = "cpu",
-    noise: float | None = None,
-    label: str | None = None,
-    seeds: Sequence[int] = (0,),
-    video: bool = False,
-) -> list[Path]:
-    """Write what `s2id depixelate` does, and say what was found; the files.
-
-    Args:
-        path: The frames.
-        size: Height and width of the picture.
-        out: Folder for the files; made if need be.
-        weights: As for `s2id.load`; `None` is no model.
-        device: Where the model computes.
-        noise: As for `depixelate`.
-        label: As there.
-        seeds: As there.
-        video: Also redraw every frame.
-
-    Raises:
-        InputError: As there, or a file cannot be written.
-    """
-    start = time.perf_counter()
-    frames = read_frames(path)
-    model = None if weights is None else load(weights, device)
-    done = depixelate(frames, size, model=model, noise=noise, label=label, seeds=seeds)
-    print(f"{len(frames)} frames of {frames.shape[2]}x{frames.shape[3]}; motion in their pixels (down, right):")
-    for i, (y, x) in enumerate(done.motion.tolist()):
-        print(f"  {i:3d} {y:+8.3f} {x:+8.3f}   likeness {done.likeness[i]:.3f}")
-    print(f"noise {done.fused.noise:.3f} of [-1, 1], done in {time.perf_counter() - start:.1f} s")
-    print(*(f"note: {note}" for note in done.notes), sep="\n")
-    white = done.uncertainty.max().clamp(min=1e-6)
-    written = [out / "picture.png", out / "uncertainty.png"]
-    write(written[0], done.picture)
-    write(written[1], (2 * done.uncertainty / white - 1)[None])
-    written.append(out / "motion.json")
-    written[-1].write_text(json.dumps(done.facts(), indent=1) + "\n", encoding="utf-8")
-    if video:
-        written.append(out / "video.gif")
-        write_gif(written[-1], list(done.redrawn()))
-    return written
-
-
 def _under(
     model: S2ID,
     frames: Float[Tensor, "f c h w"],
@@ -198,7 +145,7 @@ def _under(
     size = fused.picture.shape[1], fused.picture.shape[2]
     index = label_index(model, label)
     state = state_size(max(size) if model.config.dense else model.card.density, extent((h, w)), model.config.patch)
-    seen = _observed(frames, motion, (fused.noise**2 + _STRADDLE**2) ** 0.5)
+    seen = _observed(frames, motion, (fused.noise**2 + STRADDLE**2) ** 0.5)
     drawn, batch = [], max(1, affordable(max(state)) // 2)
     for first in range(0, len(seeds), batch):
         some = seeds[first : first + batch]

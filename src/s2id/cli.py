@@ -27,11 +27,12 @@ from s2id.config import (
     ModelConfig,
     Noise,
     Preset,
+    SamplerName,
     Size,
     TrainConfig,
     to_dict,
 )
-from s2id.mending import Restore, Upscale
+from s2id.mending import Depixelate, Restore, Upscale
 from s2id.presets import PRESETS
 
 _PROTOCOL = EvaluateConfig()
@@ -69,7 +70,7 @@ class Sample:
     """Solver steps."""
     guidance: float = 1.5
     """1 is off; more exaggerates the label."""
-    sampler: Literal["ddim", "heun", "dpmpp"] = "dpmpp"
+    sampler: SamplerName = "dpmpp"
     """The solver."""
     eta: float = 0.0
     """Fresh noise per step with ddim, 0 to 1."""
@@ -111,30 +112,6 @@ class Render:
 
 
 @dataclass(frozen=True)
-class Depixelate:
-    """Make one sharp picture of the pixelated frames of a camera that moved."""
-
-    frames: tyro.conf.Positional[Path]
-    """A folder of pictures, a .gif, a .npz with one array of frames, or a video."""
-    size: str
-    """Height x width of the picture, in the frames' aspect, as in 228x196."""
-    weights: str | None = None
-    """The prior, as for sample; without one, frames are fused without a prior."""
-    noise: float | None = None
-    """Std of a frame's pixel in a range of -1 to 1; estimated if not given."""
-    label: str | None = None
-    """Class index or name for the model; no condition if not given."""
-    seeds: str = "0-7"
-    """The model's answers, whose mean is the picture."""
-    video: bool = False
-    """Also write video.gif: each frame redrawn sharply, where it was taken."""
-    out: Path = Path("out/depixelate")
-    """Folder for picture.png, uncertainty.png and motion.json."""
-    device: str = "cpu"
-    """Where the model computes: cpu, cuda."""
-
-
-@dataclass(frozen=True)
 class Info:
     """Say what a model's weights are, as JSON."""
 
@@ -162,7 +139,7 @@ class Evaluate:
     """1 is off; more exaggerates the label."""
     steps: int = _PROTOCOL.steps
     """Solver steps."""
-    sampler: Literal["ddim", "heun", "dpmpp"] = _PROTOCOL.sampler
+    sampler: SamplerName = _PROTOCOL.sampler
     """The solver."""
     eta: float = _PROTOCOL.eta
     """Fresh noise per step with ddim, 0 to 1."""
@@ -248,10 +225,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 return _sample(command)
             case Render():
                 return _render(command)
-            case Upscale() | Restore():
+            case Upscale() | Restore() | Depixelate():
                 return command.run()
-            case Depixelate():
-                return _depixelate(command)
             case Evaluate():
                 return _evaluate(command)
             case TScrape():
@@ -386,26 +361,6 @@ def _render(command: Render) -> int:
     for size in sizes:
         written.append(folder / f"{command.field.stem}-{suffix(size, window)}.png")
         one.write(written[-1], size, window, command.fit, command.max_pixels)
-    name_files(written)
-    return 0
-
-
-def _depixelate(command: Depixelate) -> int:
-    size, seeds = parse_size(command.size), parse_seeds(None, command.seeds)
-    from s2id.camera import run
-
-    writable(command.out)
-    written = run(
-        command.frames,
-        size,
-        command.out,
-        weights=command.weights,
-        device=device(command.device),
-        noise=command.noise,
-        label=command.label,
-        seeds=seeds,
-        video=command.video,
-    )
     name_files(written)
     return 0
 

@@ -6,13 +6,13 @@ reaches the composition. A dense model's composition is the picture: it composes
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 
 from s2id.checkpoint import S2ID
 from s2id.condition import Asked, Condition, condition_of
-from s2id.config import InputError, Noise, Size
+from s2id.config import InputError, Noise, SamplerName, Size
 from s2id.coords import extent, state_size
 from s2id.denoiser import Denoiser, TrainedDenoiser
 from s2id.field import Field
@@ -23,8 +23,6 @@ from s2id.noise import noise_field, white_noise
 from s2id.samplers import SAMPLERS, Sampler, Step, ddim, last
 from s2id.schedule import Schedule, times
 from s2id.shapes import Images
-
-SamplerName = Literal["ddim", "heun", "dpmpp"]
 
 
 def affordable(density: int) -> int:

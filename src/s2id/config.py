@@ -21,6 +21,8 @@ MAX_PIXELS = 2**27
 
 Prediction = Literal["eps", "x", "v"]
 
+SamplerName = Literal["ddim", "heun", "dpmpp"]
+
 Noise = Literal["nested", "white"]
 """How a seed's noise at one density relates to that at another: as block means, or not at all."""
 
@@ -235,7 +237,7 @@ class EvaluateConfig:
     """1 is off; more exaggerates the label."""
     steps: int = 20
     """Solver steps."""
-    sampler: Literal["ddim", "heun", "dpmpp"] = "dpmpp"
+    sampler: SamplerName = "dpmpp"
     """The solver."""
     eta: float = 0.0
     """Fresh noise per step with ddim, 0 to 1."""

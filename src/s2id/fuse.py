@@ -6,7 +6,6 @@ through the same map: the motion is right when the fused picture explains the fr
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from s2id.config import InputError, Size
 from s2id.coords import extent
+from s2id.linear import conjugate_gradients
 from s2id.observe import Area, Observation
 from s2id.shapes import Images, Scalars
 
@@ -25,6 +25,7 @@ _EDGE = 0.05  # differences between neighbours, in [-1, 1], beyond which they co
 _OUTLIER = 3.0  # residuals, in stds of the noise, beyond which a pixel loses weight
 _HIDDEN = 0.2  # share of the pixels that choose the strength
 _ROUNDS, _STEPS = 5, 40  # turns of new weights, and steps of conjugate gradients in each
+_ENOUGH = 1e-4  # residual, relative to the right side, at which these stop
 _COARSE, _FINE, _TURN = 0.3, 0.003, 20  # strengths and steps while motion is refined
 _SMALL = 2**13  # pixels; motion of frames of more is refined on fewer samples per pixel
 _LONGEST_STEP = 0.5  # pixels
@@ -127,35 +128,6 @@ def differences_transpose(d: Float[Tensor, "4 b c h w"]) -> Images:
     return x
 
 
-def conjugate_gradients(
-    apply: Callable[[Images], Images], b: Images, x: Images, steps: int, tolerance: float = 1e-4
-) -> Images:
-    """The solution of `apply(x) = b`, each picture of the batch by itself, for a symmetric positive map.
-
-    Args:
-        apply: The map.
-        b: The right side.
-        x: Where to start.
-        steps: At most so many.
-        tolerance: Stop when every residual is below this share of its right side.
-    """
-
-    def dot(p: Images, q: Images) -> Float[Tensor, "b 1 1 1"]:
-        return (p * q).sum((1, 2, 3), keepdim=True)
-
-    r = b - apply(x)
-    p, rr, enough = r, dot(r, r), tolerance**2 * dot(b, b)
-    for _ in range(steps):
-        if bool((rr <= enough).all()):
-            break
-        mapped = apply(p)
-        a = rr / dot(p, mapped).clamp(min=1e-30)
-        x, r = x + a * p, r - a * mapped
-        rr, before = dot(r, r), rr
-        p = r + rr / before.clamp(min=1e-30) * p
-    return x
-
-
 @dataclass(frozen=True)
 class _Problem:
     """`weight |y - A x|^2 + strength edges |D x|^2`, with both weights."""
@@ -171,7 +143,8 @@ class _Problem:
         return data + self.strength * differences_transpose(self.edges * differences(x))
 
     def solve(self, x: Images, steps: int) -> Images:
-        return conjugate_gradients(self.hessian, self.frames.transpose(self.weight * self.y), x, steps)
+        right = self.frames.transpose(self.weight * self.y)
+        return conjugate_gradients(self.hessian, right, steps, _ENOUGH, x)
 
     def with_edges(self, x: Images) -> "_Problem":
         """Weights of the differences that make the quadratic a majoriser of a penalty linear beyond `_EDGE`."""
@@ -348,7 +321,7 @@ def _deviation(problem: _Problem, noise: float, draws: int, generator: torch.Gen
         d = torch.randn((4, 1, problem.y.shape[1], *problem.frames.canvas), generator=generator)
         right = problem.frames.transpose(problem.weight.sqrt() * e)
         right = right + problem.strength**0.5 * differences_transpose(problem.edges.sqrt() * d)
-        x = conjugate_gradients(problem.hessian, noise * right, torch.zeros_like(right), _STEPS)
+        x = conjugate_gradients(problem.hessian, noise * right, _STEPS, _ENOUGH)
         total += x[0].square().mean(0) / draws
     # few draws scatter; neighbours are about as uncertain
     return torch.nn.functional.avg_pool2d(total[None], 3, 1, 1, count_include_pad=False)[0].sqrt()

@@ -1,16 +1,17 @@
-"""The commands that start from a picture: upscale and restore.
+"""The commands that start from pictures: upscale, restore and depixelate.
 
 torch is imported inside them, so that help is there at once.
 """
 
+import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import tyro
 
 from s2id.arguments import device, name_files, parse_seeds, parse_size, suffix, writable
+from s2id.config import SamplerName
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class Restore:
     """1 is off; more exaggerates the label."""
     steps: int = 20
     """Solver steps."""
-    sampler: Literal["ddim", "heun", "dpmpp"] = "dpmpp"
+    sampler: SamplerName = "dpmpp"
     """The solver."""
     eta: float = 0.0
     """Fresh noise per step with ddim, 0 to 1; 1 and 40 steps serve holes better."""
@@ -111,4 +112,58 @@ class Restore:
         write(self.out / "std.png", 2 * found.std - 1)  # 0 is black, 1 (half the range) is white
         print(f"{len(seeds)} answers in {seconds:.2f} s; residual rms {found.residual.square().mean().sqrt():.5f}")
         name_files([*written, self.out / "mean.png", self.out / "std.png"])
+        return 0
+
+
+@dataclass(frozen=True)
+class Depixelate:
+    """Make one sharp picture of the pixelated frames of a camera that moved."""
+
+    frames: tyro.conf.Positional[Path]
+    """A folder of pictures, a .gif, a .npz with one array of frames, or a video."""
+    size: str
+    """Height x width of the picture, in the frames' aspect, as in 228x196."""
+    weights: str | None = None
+    """The prior, as for sample; without one, frames are fused without a prior."""
+    noise: float | None = None
+    """Std of a frame's pixel in a range of -1 to 1; estimated if not given."""
+    label: str | None = None
+    """Class index or name for the model; no condition if not given."""
+    seeds: str = "0-7"
+    """The model's answers, whose mean is the picture."""
+    video: bool = False
+    """Also write video.gif: each frame redrawn sharply, where it was taken."""
+    out: Path = Path("out/depixelate")
+    """Folder for picture.png, uncertainty.png and motion.json."""
+    device: str = "cpu"
+    """Where the model computes: cpu, cuda."""
+
+    def run(self) -> int:
+        """Fuse, say what was found, and write."""
+        size, seeds = parse_size(self.size), parse_seeds(None, self.seeds)
+        from s2id.camera import depixelate
+        from s2id.checkpoint import load
+        from s2id.frames import read_frames, write_gif
+        from s2id.images import write
+
+        writable(self.out)
+        where = device(self.device)
+        start = time.perf_counter()
+        frames = read_frames(self.frames)
+        model = None if self.weights is None else load(self.weights, where)
+        done = depixelate(frames, size, model=model, noise=self.noise, label=self.label, seeds=seeds)
+        print(f"{len(frames)} frames of {frames.shape[2]}x{frames.shape[3]}; motion in their pixels (down, right):")
+        for i, (y, x) in enumerate(done.motion.tolist()):
+            print(f"  {i:3d} {y:+8.3f} {x:+8.3f}   likeness {done.likeness[i]:.3f}")
+        print(f"noise {done.fused.noise:.3f} of [-1, 1], done in {time.perf_counter() - start:.1f} s")
+        print(*(f"note: {note}" for note in done.notes), sep="\n")
+        white = done.uncertainty.max().clamp(min=1e-6)
+        written = [self.out / name for name in ("picture.png", "uncertainty.png", "motion.json")]
+        write(written[0], done.picture)
+        write(written[1], (2 * done.uncertainty / white - 1)[None])
+        written[2].write_text(json.dumps(done.facts(), indent=1) + "\n", encoding="utf-8")
+        if self.video:
+            written.append(self.out / "video.gif")
+            write_gif(written[-1], list(done.redrawn()))
+        name_files(written)
         return 0

@@ -6,16 +6,16 @@ denoiser's own derivative is all that is needed: moment matching (Rozet et al. 2
 Boys et al. 2023, arXiv 2310.06721). With C a multiple of the identity it is PiGDM's (Song et al. 2023).
 """
 
-from collections.abc import Callable
-
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from s2id.condition import Asked
 from s2id.denoiser import Denoiser
+from s2id.linear import conjugate_gradients
 from s2id.observe import Area, Observation
 from s2id.shapes import Images, Scalars, per_sample
+
+STRADDLE = 0.05
+"""Std of what a state misses of a cell's mean where the cell ends inside its samples; measured on MNIST, 7 in 20."""
 
 
 class Posterior:
@@ -80,39 +80,3 @@ class Posterior:
                 )
                 expected = mean + covariance(area.transpose(u))
                 return expected if self.bound is None else expected.clamp(-self.bound, self.bound)
-
-
-def conjugate_gradients(
-    apply: Callable[[Float[Tensor, "b n k"]], Float[Tensor, "b n k"]],
-    target: Float[Tensor, "b n k"],
-    iterations: int,
-    tolerance: float = 1e-5,
-) -> Float[Tensor, "b n k"]:
-    """The solution of `apply(solution) = target`, each of the batch by itself (Hestenes and Stiefel 1952).
-
-    Args:
-        apply: A symmetric positive map of each.
-        target: What it should give.
-        iterations: At most so many calls.
-        tolerance: Stop one whose residual is this small, relative to its target. One also stops where the map turns out
-            not to be positive.
-    """
-    solution, residual = torch.zeros_like(target), target
-    direction, energy = residual, _dot(residual, residual)
-    enough = tolerance**2 * energy
-    for _ in range(iterations):
-        mapped = apply(direction)
-        curvature = _dot(direction, mapped)
-        going = (curvature > 0) & (energy > enough)
-        if not going.any():
-            break
-        step = torch.where(going, energy / torch.where(going, curvature, 1), 0)
-        solution = solution + step * direction
-        residual = residual - step * mapped
-        before, energy = energy, torch.where(going, _dot(residual, residual), 0)
-        direction = residual + energy / before.clamp(min=torch.finfo(before.dtype).tiny) * direction
-    return solution
-
-
-def _dot(a: Float[Tensor, "b n k"], b: Float[Tensor, "b n k"]) -> Float[Tensor, "b 1 1"]:
-    return (a * b).sum((1, 2), keepdim=True)

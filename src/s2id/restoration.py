@@ -15,20 +15,18 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from s2id.checkpoint import S2ID
-from s2id.compose import SamplerName, affordable, compose, read_out
-from s2id.config import MAX_PIXELS, InputError, Size
+from s2id.compose import affordable, compose, read_out
+from s2id.config import MAX_PIXELS, InputError, SamplerName, Size
 from s2id.coords import extent, state_size
 from s2id.field import Field, check_pixels
 from s2id.images import area_weights, resize
 from s2id.labels import label_index
+from s2id.linear import conjugate_gradients
 from s2id.model import Features
 from s2id.observe import Observation
-from s2id.posterior import Posterior, conjugate_gradients
+from s2id.posterior import STRADDLE, Posterior
 from s2id.samplers import last
 from s2id.shapes import Images, Labels, Scalars
-
-STRADDLE = 0.05
-"""Std of what a state misses of a cell's mean where the cell ends inside its samples; measured on MNIST, 7 in 20."""
 
 _LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601, as in Pillow's conversion to grey
 _ROUNDS = 64  # at most; most pictures need a few

@@ -1,0 +1,48 @@
+"""Linear maps that are never written down as a matrix: their solution."""
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+def conjugate_gradients(
+    apply: Callable[[Float[Tensor, "b ..."]], Float[Tensor, "b ..."]],
+    target: Float[Tensor, "b ..."],
+    iterations: int,
+    tolerance: float = 1e-5,
+    start: Float[Tensor, "b ..."] | None = None,
+) -> Float[Tensor, "b ..."]:
+    """The solution of `apply(solution) = target`, each of the batch by itself (Hestenes and Stiefel 1952).
+
+    Args:
+        apply: A symmetric positive map of each.
+        target: What it should give.
+        iterations: At most so many calls.
+        tolerance: Stop one whose residual is this small, relative to its target. One also stops where the map turns out
+            not to be positive.
+        start: Where to begin, at the price of one more call; `None` is 0.
+    """
+    solution = torch.zeros_like(target) if start is None else start
+    residual = target if start is None else target - apply(start)
+    direction, energy = residual, _dot(residual, residual)
+    enough = tolerance**2 * (energy if start is None else _dot(target, target))
+    for _ in range(iterations):
+        if not (energy > enough).any():
+            break
+        mapped = apply(direction)
+        curvature = _dot(direction, mapped)
+        going = (curvature > 0) & (energy > enough)
+        if not going.any():
+            break
+        step = torch.where(going, energy / torch.where(going, curvature, 1), 0)
+        solution = solution + step * direction
+        residual = residual - step * mapped
+        before, energy = energy, torch.where(going, _dot(residual, residual), 0)
+        direction = residual + energy / before.clamp(min=torch.finfo(before.dtype).tiny) * direction
+    return solution
+
+
+def _dot(a: Float[Tensor, "b ..."], b: Float[Tensor, "b ..."]) -> Float[Tensor, "b ..."]:
+    return (a * b).sum(tuple(range(1, a.ndim)), keepdim=True)
