@@ -1,0 +1,95 @@
+"""How few network calls do: Frechet distance, right class and recall of a model against calls, per sampler.
+
+    python runs/steps.py mnist --data data --count 2000 --out docs/results/steps
+
+The last call, which reads the field out at t = 0, counts: n steps of ddim or dpmpp cost n + 1 calls, of heun 2 n + 1.
+Writes table.md, table.json and curve.png.
+"""
+
+import argparse
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+
+from s2id.checkpoint import checksum, load
+from s2id.cli import keep_memory
+from s2id.config import EvaluateConfig
+from s2id.data import load as load_data
+from s2id.evaluate import evaluate
+from s2id.judge import load as load_judge
+
+CALLS = (2, 3, 4, 6, 8, 12, 21, 51)
+SOLVERS = {
+    "dpmpp": {"sampler": "dpmpp"},
+    "ddim": {"sampler": "ddim"},
+    "ddim eta 1": {"sampler": "ddim", "eta": 1.0},
+    "heun": {"sampler": "heun"},
+}
+COLUMNS = ("frechet", "right_class", "precision", "recall", "variance")
+
+
+def steps_for(solver: str, calls: int) -> int:
+    """Solver steps that cost so many calls; 0 where none do."""
+    per_step = 2 if solver == "heun" else 1
+    return (calls - 1) // per_step if (calls - 1) % per_step == 0 else 0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("weights", nargs="?", default="mnist")
+    parser.add_argument("--data", type=Path, default=Path("data"))
+    parser.add_argument("--count", type=int, default=2000)
+    parser.add_argument("--guidance", type=float, default=1.0)
+    parser.add_argument("--calls", type=int, nargs="*", default=list(CALLS))
+    parser.add_argument("--solvers", nargs="*", choices=list(SOLVERS), default=list(SOLVERS))
+    parser.add_argument("--out", type=Path, default=Path("out/steps"))
+    args = parser.parse_args()
+    keep_memory()
+    model, judge = load(args.weights), load_judge("mnist")
+    train, test = (load_data("mnist", args.data, split) for split in ("train", "test"))
+    base = EvaluateConfig(sizes=((28, 28),), count=args.count, detail=1, guidance=args.guidance)
+    facts = {"weights sha256": checksum(model.network.state_dict()), "n": args.count, "guidance": args.guidance}
+    rows = []
+    floor: dict[str, float] = {}
+    for solver in args.solvers:
+        for calls in args.calls:
+            steps = steps_for(solver, calls)
+            if not steps:
+                continue
+            config = replace(base, steps=steps, **SOLVERS[solver])
+            training, drawn = evaluate(model, judge, train, test, config)
+            floor = {name: getattr(training.likeness, name) for name in COLUMNS}
+            found = {name: getattr(drawn.likeness, name) for name in COLUMNS}
+            rows.append({"solver": solver, "calls": calls, "steps": steps, **found})
+            print(json.dumps(rows[-1]), flush=True)
+    args.out.mkdir(parents=True, exist_ok=True)
+    report = {"facts": facts, "training set": floor, "rows": rows}
+    (args.out / "table.json").write_text(json.dumps(report, indent=1) + "\n")
+    lines = [
+        ", ".join(f"{name} {value}" for name, value in facts.items()),
+        "",
+        "| solver | calls | " + " | ".join(COLUMNS) + " |",
+        "|---" * (len(COLUMNS) + 2) + "|",
+    ]
+    for row in [{"solver": "training set", "calls": "-", **floor}, *rows]:
+        lines.append(f"| {row['solver']} | {row['calls']} | " + " | ".join(f"{row[c]:.3f}" for c in COLUMNS) + " |")
+    (args.out / "table.md").write_text("\n".join(lines) + "\n")
+    print("\n".join(lines))
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.5), layout="constrained")
+    for axis, column, name in zip(axes, ("frechet", "right_class"), ("Frechet distance", "right class"), strict=True):
+        for solver in args.solvers:
+            points = [(row["calls"], row[column]) for row in rows if row["solver"] == solver]
+            axis.plot(*zip(*points, strict=True), marker="o", label=solver)
+        axis.axhline(floor[column], color="grey", linestyle=":", label="training set")
+        axis.set(xlabel="network calls", ylabel=name, xscale="log")
+        axis.set_xticks(args.calls, labels=[str(c) for c in args.calls])
+        axis.minorticks_off()
+    axes[0].set_yscale("log")
+    axes[0].legend()
+    figure.savefig(args.out / "curve.png", dpi=110)
+
+
+if __name__ == "__main__":
+    main()
