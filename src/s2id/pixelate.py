@@ -42,8 +42,9 @@ class Views:
         return (self.rows.mT @ y @ self.columns).sum(0)
 
     def correct(self, x: Images) -> Images:
-        """What a prediction should have been: `x + (M + ridge)^-1 A^T (values - A x)`, with M the mean of `A^T A`.
+        """What a prediction should have been: `x + (M + ridge)^-1 A^T (values - A x)`.
 
+        M is the mean of `A^T A` over all places; both are scaled so that a pattern that shows in full has 1 in M.
         The squared distance to it has the gradient of `|A x - values|^2`, with all that views show of a picture learned
         at about one pace: fine patterns hardly show in any of them, and would be learned last. Where `values` are views
         of x, nothing is corrected.
