@@ -3,9 +3,11 @@
     python runs/restore.py super --data data/mnist
     python runs/restore.py inpaint --data data/mnist --sampler ddim --eta 1 --steps 40
     python runs/restore.py pictures --data data/mnist
+    python runs/restore.py figure --data data/mnist --out docs/images
 
 `super`: 7x7 area means go in, 28x28 answers come out. `inpaint`: the centre 14x14 is removed. No label is given unless
 --labelled is. The judge is the package's own classifier, trained apart from the model. PSNR is of a range of 2.
+`figure` writes restore.png, three digits of each task.
 """
 
 import argparse
@@ -15,14 +17,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw
 from torch import Tensor
 
 import s2id
 from s2id.arguments import writable
 from s2id.cli import keep_memory
 from s2id.data import load as load_data
-from s2id.images import resize, tile, to_float, write
+from s2id.images import resize, tile, to_bytes, to_float, to_pillow, write
 from s2id.judge import load as load_judge
 from s2id.metrics import psnr
 from s2id.restoration import answers
@@ -141,9 +143,46 @@ def pictures(args: argparse.Namespace) -> None:
         print(path)
 
 
+def figure(args: argparse.Namespace) -> None:
+    """Two digits that no setting was chosen on, of each task: what was seen, what is made of it, the truth."""
+    model, (truth, labels) = s2id.load(args.weights), test_pictures(argparse.Namespace(data=args.data, count=1002))
+    truth, labels = truth[1000:], labels[1000:]
+    sheets = []
+    for task in TASKS:
+        # holes are filled as restoration.restore recommends
+        solver = {"sampler": "ddim", "eta": 1.0, "steps": 40} if task == "inpaint" else {}
+        seeds = 4 if task == "super" else 6
+        found, _ = restored(argparse.Namespace(**{**vars(args), **solver, "seeds": seeds}), model, task, truth, labels)
+        rows, names = [], ["seen", "bicubic", "upscale"] if task == "super" else ["seen"]
+        for x, some in zip(truth, found, strict=True):
+            if task == "super":
+                low = resize(x[None], LOW)[0]
+                large = low.repeat_interleave(4, 1).repeat_interleave(4, 2)
+                shown = [large, bicubic(low), s2id.upscale(model, low, SIZE)]
+            else:
+                shown = [torch.where(hole(), x, 0.0)]
+            rows += [*shown, *some, some.mean(0), 2 * some.std(0, correction=1) - 1, x]
+        names += [*(f"answer {i}" for i in range(seeds)), "mean", "std", "truth"]
+        sheets.append((names, torch.stack(rows)))
+    zoom, gap, head = 3, 4, 22
+    pitch = zoom * SIZE[1] + gap
+    columns = len(sheets[0][0])
+    picture = Image.new("L", (columns * pitch - gap, len(sheets) * (len(truth) * pitch + head)), 255)
+    draw, top = ImageDraw.Draw(picture), 0
+    for names, shown in sheets:
+        for i, name in enumerate(names):
+            draw.text((i * pitch + 2, top + 5), name, fill=80, font_size=13)
+        for i, one in enumerate(shown):
+            part = to_pillow(to_bytes(one)).resize((zoom * SIZE[1], zoom * SIZE[0]), Image.Resampling.NEAREST)
+            picture.paste(part, (i % columns * pitch, top + head + i // columns * pitch))
+        top += head + len(truth) * pitch
+    picture.save(args.out / "restore.png", optimize=True)
+    print(args.out / "restore.png")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("task", choices=(*TASKS, "pictures"))
+    parser.add_argument("task", choices=(*TASKS, "pictures", "figure"))
     parser.add_argument("--weights", default="mnist")
     parser.add_argument("--data", type=Path, default=Path("data/mnist"))
     parser.add_argument("--out", type=Path, default=Path("out/restore"))
@@ -164,6 +203,8 @@ def main() -> None:
     writable(args.out)
     if args.task == "pictures":
         pictures(args)
+    elif args.task == "figure":
+        figure(args)
     else:
         judge(args)
 

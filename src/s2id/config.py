@@ -32,6 +32,36 @@ class InputError(ValueError):
 
 
 @dataclass(frozen=True)
+class Pixelation:
+    """How poorly training sees pictures."""
+
+    kind: Literal["area", "bicubic"]
+    cell: int
+    """Pixels of the picture per side of an observed one."""
+    still: bool = False
+    """Every picture from one place."""
+
+    @classmethod
+    def read(cls, text: str) -> "Pixelation":
+        """From "area:K", "area:K:still" or "bicubic:K".
+
+        Raises:
+            InputError: It is nothing of the kind.
+        """
+        kind, _, rest = text.partition(":")
+        digits, _, still = rest.partition(":")
+        known = kind == "area" and still in ("", "still") or kind == "bicubic" and not still
+        if not known or rest.endswith(":") or not (digits.isascii() and digits.isdigit()):
+            raise InputError(
+                f"observe {text!r} is not understood; write area:K, area:K:still or bicubic:K with K pixels a side, "
+                "as in area:4."
+            )
+        if int(digits) < 2:
+            raise InputError(f"observe {text!r} pixelates nothing; K must be at least 2.")
+        return cls("area" if kind == "area" else "bicubic", int(digits), bool(still))
+
+
+@dataclass(frozen=True)
 class ModelConfig:
     """Architecture of the network. No field is an image size."""
 
@@ -137,6 +167,8 @@ class Card:
     """Name of each number, by index."""
     number_ranges: tuple[tuple[float, float], ...] = ()
     """Least and most of each number in the data."""
+    observe: str = ""
+    """How training saw the pictures where it never saw them as they are; `TrainConfig.observe`."""
 
 
 @dataclass(frozen=True)
@@ -172,6 +204,12 @@ class TrainConfig:
     """Shrink the pictures of a folder to at most so many pixels a side when they are read; none is enlarged."""
     both_conditions: bool = False
     """Train every image with its label and without it, in one step with one encoder pass, as published."""
+    observe: str | None = None
+    """See the pictures only as observations: "area:K", means over cells K pixels wide, from places that are drawn anew
+    each time; "area:K:still", all from one place; "bicubic:K", those enlarged again. States are then observations: that
+    sets the densities and the network's patch and lattice."""
+    views: int = 4
+    """Places from which each picture is observed per draw with "area:K"; more steady the gradient, and no more."""
     recompute: bool = False
     """Compute the feed-forward layers anew in the backward pass: a tenth more time, half the memory."""
     densities: tuple[int, ...] = (20, 16, 24)
@@ -213,7 +251,9 @@ class TrainConfig:
                 f"densities has {len(self.densities)} entries and density_weights "
                 f"{len(self.density_weights)}; give one weight per density."
             )
-        for name in ("images", "batch", "accumulate", "keep"):
+        if self.observe is not None:
+            Pixelation.read(self.observe)
+        for name in ("images", "batch", "accumulate", "keep", "views"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be at least 1.")
         for name, most in (("drop_label", 1.0), ("drop_each", 0.5)):

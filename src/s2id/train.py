@@ -24,12 +24,13 @@ from torch.optim.swa_utils import AveragedModel
 
 from s2id.checkpoint import S2ID, fill, read_tensors, write_tensors
 from s2id.condition import Condition, cat
-from s2id.config import Card, InputError, ModelConfig, Preset, Size, TrainConfig, from_dict, to_dict
+from s2id.config import Card, InputError, ModelConfig, Pixelation, Preset, Size, TrainConfig, from_dict, to_dict
 from s2id.coords import Grid, extent, frame_grid, state_size
 from s2id.data import Pictures, batch_at
 from s2id.denoiser import loss
 from s2id.images import replacing, resize, to_float
 from s2id.model import Network, state_grid
+from s2id.pixelate import Views, enlarged, fitted, look
 from s2id.schedule import Schedule, alpha_sigma
 from s2id.shapes import NULL, Images, Scalars, per_sample
 
@@ -67,7 +68,8 @@ class Batch:
     frame: tuple[float, float]
     grid: Grid
     supersample: int
-    target: Float[Tensor, "b c y x"]
+    target: Float[Tensor, "b c y x"] | Views
+    """What the network should have said, or what was seen of it."""
 
 
 def draw(pictures: Pictures, config: TrainConfig, model: ModelConfig, schedule: Schedule, number: int) -> Batch:
@@ -75,6 +77,9 @@ def draw(pictures: Pictures, config: TrainConfig, model: ModelConfig, schedule: 
     generator = torch.Generator().manual_seed(stream(config.seed, number))
     pixels, known = batch_at(pictures, number, config.batch, config.seed)
     x = to_float(pixels)
+    seen = Pixelation.read(config.observe) if config.observe else None
+    if seen and seen.kind == "bicubic":
+        x = enlarged(x, seen.cell)
     size = (x.shape[2], x.shape[3])
     weights = torch.tensor(config.density_weights)
     density = config.densities[int(torch.multinomial(weights, 1, generator=generator))]
@@ -92,6 +97,9 @@ def draw(pictures: Pictures, config: TrainConfig, model: ModelConfig, schedule: 
         grid = state_grid((state.shape[2], state.shape[3]), extent(size))
         return Batch(x_t, logsnr, condition, extent(size), grid, 1, target)
     factor = config.supersample[int(torch.randint(len(config.supersample), (), generator=generator))]
+    if seen and seen.kind == "area":  # the state is a view as well, from the place of no shift
+        views = look(x, seen, config.views, generator)
+        return Batch(x_t, logsnr, condition, extent(size), frame_grid(size), factor, views)
     affordable = state.shape[2] * state.shape[3] * config.queries / factor**2
     rows, columns = target_pixels(size, affordable, generator)
     grid = frame_grid(size).part(rows, columns)
@@ -186,6 +194,7 @@ class Trainer:
             pictures: The data.
             folder: Where checkpoints go.
         """
+        preset = fitted(preset, pictures)
         self.config = preset.train
         self.model = replace(
             preset.model,
@@ -245,6 +254,7 @@ class Trainer:
             attributes=self.pictures.attributes,
             numbers=self.pictures.numbers,
             number_ranges=self.pictures.number_ranges,
+            observe=self.config.observe or "",
             images_seen=self.images_seen,
             schedule_s=self.schedule.s,
             schedule_shift=self.schedule.shift,
@@ -319,8 +329,13 @@ class Trainer:
                 supersample=batch.supersample,
             )
         conditions = len(batch.condition) // len(batch.x_t)
-        target, logsnr = batch.target.repeat(conditions, 1, 1, 1).to(device), batch.logsnr.repeat(conditions).to(device)
-        error = loss(self.model.prediction, prediction.float(), target, logsnr, self.config.max_weight)
+        prediction, logsnr = prediction.float(), batch.logsnr.repeat(conditions).to(device)
+        target = batch.target.to(device)
+        if isinstance(target, Views):
+            target = torch.cat([target.correct(part) for part in prediction.detach().split(len(batch.x_t))])
+        else:
+            target = target.repeat(conditions, 1, 1, 1)
+        error = loss(self.model.prediction, prediction, target, logsnr, self.config.max_weight)
         self.accelerator.backward(error / self.config.accumulate)
         return error.detach()
 
@@ -389,6 +404,11 @@ class Trainer:
         if facts.get("names", self._names()) != self._names():
             raise InputError(
                 f"{checkpoint} knows other labels, or in another order, than the data; resume it with its own."
+            )
+        if (before := facts["train"].get("observe")) != self.config.observe:
+            raise InputError(
+                f"{checkpoint} was trained with observe {before or 'off'} and not {self.config.observe or 'off'}; "
+                "resume it as it was."
             )
         if facts["images_per_step"] != self.images_per_step:
             raise InputError(

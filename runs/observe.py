@@ -1,0 +1,82 @@
+"""Train on MNIST seen only through cells of K pixels, and on what it is compared with; one table at the end.
+
+    python runs/observe.py --data data --images 300000 [--cells 2 4] [--only observe bicubic] [--out out/observe]
+
+Per K, of the same network and number of images: `observe`, views from places drawn anew each time; `still`, all views
+from one place; `bicubic`, one view enlarged; `sharp`, the pictures themselves, which is the ceiling. Each is a run of
+`s2id train mnist` and of `s2id evaluate`; what is finished is not run again, and what is begun goes on.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+COLUMNS = ("right_class", "frechet", "precision", "recall", "variance")
+VARIANTS = ("observe", "still", "bicubic", "sharp")
+
+
+def options(variant: str, cell: int) -> list[str]:
+    """What makes a variant; observing fits states and features itself, the ceiling is given the same ones."""
+    if variant == "sharp":
+        patch = 1 if (28 // cell) % 2 else 2
+        return ["--densities", str(28 // cell), "--density-weights", "1",
+                "--model.patch", str(patch), "--model.lattice", str(patch * cell)]  # fmt: skip
+    return [
+        "--observe",
+        {"observe": f"area:{cell}", "still": f"area:{cell}:still", "bicubic": f"bicubic:{cell}"}[variant],
+    ]
+
+
+def run(*words: str) -> None:
+    print("s2id", *words, flush=True)
+    subprocess.run([sys.executable, "-m", "s2id", *words], check=True)
+
+
+def measured(variant: str, cell: int, args: argparse.Namespace) -> dict[str, object]:
+    """The variant's numbers, trained and judged if they are not there yet."""
+    folder = args.out / f"{variant}-{cell}"
+    table = folder / "evaluate" / "table.json"
+    data = ["--data", str(args.data)]
+    if not (folder / "model").is_dir():
+        resume = ["--resume", "latest"] if any(folder.glob("checkpoints/[0-9]*/run.json")) else []
+        length = ["--images", str(args.images), "--sample-minutes", "0", "--supersample", "2", "3"]
+        width = ["--model.width", str(args.width), "--model.heads", str(args.width // 32)]
+        run("train", "mnist", *data, *length, *width, *options(variant, cell), *resume, "--out", str(folder))
+    if not table.is_file():
+        run("evaluate", str(folder / "model"), *data, "--size", "28x28", "--count", str(args.count), "--detail", "50",
+            "--guidance", "1", "--out", str(table.parent))  # fmt: skip
+    said = json.loads(table.read_text())
+    row = next(row for row in said["rows"] if row["size"] == "28x28")
+    return {"K": cell, "variant": variant, "images": said["facts"]["images seen"], **{k: row[k] for k in COLUMNS}}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path("data"))
+    parser.add_argument("--images", type=int, default=300_000, help="drawn by each variant")
+    parser.add_argument("--width", type=int, default=128, help="of the network, a multiple of 32")
+    parser.add_argument("--count", type=int, default=2000, help="pictures to judge")
+    parser.add_argument("--cells", type=int, nargs="*", default=[2, 4])
+    parser.add_argument("--only", nargs="*", choices=VARIANTS, default=list(VARIANTS))
+    parser.add_argument("--out", type=Path, default=Path("out/observe"))
+    args = parser.parse_args()
+    rows = []
+    for cell in args.cells:
+        for variant in args.only:
+            rows.append(measured(variant, cell, args))
+            print(json.dumps(rows[-1]), flush=True)
+    lines = ["| " + " | ".join(rows[0]) + " | of bicubic |", "|---" * (len(rows[0]) + 1) + "|"]
+    for row in rows:
+        plain = next((r["frechet"] for r in rows if (r["variant"], r["K"]) == ("bicubic", row["K"])), None)
+        share = f"{100 * row['frechet'] / plain:.0f} %" if plain else "-"
+        values = [f"{v:.3f}" if isinstance(v, float) else str(v) for v in row.values()]
+        lines.append("| " + " | ".join([*values, share]) + " |")
+    args.out.mkdir(parents=True, exist_ok=True)
+    (args.out / "table.md").write_text("\n".join(lines) + "\n")
+    print("\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""Training on pictures that are seen only as observations, means over large cells. Theory: docs/observe.md.
+
+A state is the view from the place of no shift, A x; predicted is x itself, at the pictures' own density. A is linear,
+so the mean of a prediction over a state's cells is the expected state: sampling composes states and reads x out of the
+last. What lies between a state's samples is learned from views elsewhere: only x explains them all.
+"""
+
+from dataclasses import dataclass, replace
+from functools import cache
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from s2id.config import InputError, Pixelation, Preset
+from s2id.data import Pictures
+from s2id.images import resize
+from s2id.layers import box_weights
+from s2id.shapes import Images
+
+_RIDGE = 0.05
+"""What a pattern's visibility, 0 to 1, is compared with: below it, corrections are not magnified to their full size."""
+
+
+@dataclass(frozen=True)
+class Views:
+    """Means over cells of a batch of pictures, each picture from several places of its own."""
+
+    values: Float[Tensor, "v b c y x"]
+    rows: Float[Tensor, "v b 1 y h"]
+    """A view is `rows @ x @ columns^T`."""
+    columns: Float[Tensor, "v b 1 x w"]
+    seen: Pixelation
+
+    def __call__(self, x: Images) -> Float[Tensor, "v b c y x"]:
+        """A x: what is seen of other pictures from the same places."""
+        return self.rows @ x @ self.columns.mT
+
+    def transpose(self, y: Float[Tensor, "v b c y x"]) -> Images:
+        """The transpose: `(A x) . y = x . (A^T y)`."""
+        return (self.rows.mT @ y @ self.columns).sum(0)
+
+    def correct(self, x: Images) -> Images:
+        """What a prediction should have been: `x + (M + ridge)^-1 A^T (values - A x)`.
+
+        M is the mean of `A^T A` over all places; both are scaled so that a pattern that shows in full has 1 in M.
+        The squared distance to it has the gradient of `|A x - values|^2`, with all that views show of a picture learned
+        at about one pace: fine patterns hardly show in any of them, and would be learned last. Where `values` are views
+        of x, nothing is corrected.
+        """
+        asked = self.transpose(self.values - self(x)) * (self.seen.cell**2 / len(self.values))
+        (rows, down), (columns, across) = (visible(side, self.seen) for side in x.shape[2:])
+        down, across, share = down.to(x), across.to(x), (rows[:, None] * columns).to(x)
+        return x + down @ (down.mT @ asked @ across / (share + _RIDGE)) @ across.mT
+
+    def to(self, device: torch.device) -> "Views":
+        """The views on a device."""
+        return Views(self.values.to(device), self.rows.to(device), self.columns.to(device), self.seen)
+
+
+def look(x: Images, seen: Pixelation, views: int, generator: torch.Generator) -> Views:
+    """Pictures seen from places drawn for each of them.
+
+    Places are whole pixels of the pictures apart: cells then hold whole pixels, and a view is exact for any function
+    whose means over pixels the pictures are.
+    """
+    rows, columns = (
+        sights(side, seen.cell)[torch.randint(1 if seen.still else seen.cell, (views, len(x), 1), generator=generator)]
+        for side in x.shape[2:]
+    )
+    return Views(rows.to(x) @ x @ columns.mT.to(x), rows.to(x), columns.to(x), seen)
+
+
+@cache
+def sights(side: int, cell: int) -> Float[Tensor, "cell y side"]:
+    """How cells along a side read its pixels, by the place where the first one ends.
+
+    A cell that leaves the picture sees its edge go on; one that sees none of it is empty.
+    """
+    first = torch.arange(cell, dtype=torch.float64)[:, None] - cell
+    starts = first + cell * torch.arange(-(-side // cell) + 1, dtype=torch.float64)
+    rows = torch.stack([box_weights(one + (cell - 1) / 2, float(cell), side) for one in starts])
+    return rows * ((starts > -cell) & (starts < side))[..., None]
+
+
+@cache
+def visible(side: int, seen: Pixelation) -> tuple[Float[Tensor, " side"], Float[Tensor, "side side"]]:
+    """How visible patterns along a side are, and the patterns: `A^T A` of one axis, averaged over all places."""
+    rows = sights(side, seen.cell)[: 1 if seen.still else None]
+    share, basis = torch.linalg.eigh((rows.mT @ rows).mean(0) * seen.cell)
+    return share.clamp(min=0), basis
+
+
+def enlarged(x: Images, cell: int) -> Images:
+    """Pictures as they come back from one observation by bicubic interpolation: what is done without this module."""
+    small = resize(x, (x.shape[2] // cell, x.shape[3] // cell))
+    return F.interpolate(small, size=x.shape[2:], mode="bicubic").clamp(-1, 1)
+
+
+def fitted(preset: Preset, pictures: Pictures) -> Preset:
+    """The preset for states that are observations; as it is where the pictures are seen as they are.
+
+    A state has a sample per cell, and the function a feature sample per pixel of the pictures.
+
+    Raises:
+        InputError: The pictures have several sizes, cells do not divide them, or the network predicts no functions.
+    """
+    if preset.train.observe is None:
+        return preset
+    seen, text = Pixelation.read(preset.train.observe), preset.train.observe
+    if preset.model.dense:
+        raise InputError(f"observe {text} needs a network that predicts functions: head field and prediction x.")
+    sizes = {(group.images.shape[2], group.images.shape[3]) for group in pictures.groups}
+    if len(sizes) > 1:
+        raise InputError(
+            f"observe {text} needs pictures of one size and {pictures.name} has {len(sizes)}; bring them to one first."
+        )
+    (height, width), k = pictures.size, seen.cell
+    if height % k or width % k or k >= min(height, width):
+        fitting = [str(n) for n in range(2, min(height, width)) if not (height % n or width % n)]
+        choice = f"choose K of {', '.join(fitting)}" if fitting else "crop them"
+        raise InputError(f"observe {text} does not divide pictures of {height}x{width} into cells; {choice}.")
+    state, patch = (height // k, width // k), preset.model.patch
+    patch = 1 if state[0] % patch or state[1] % patch else patch
+    return replace(
+        preset,
+        model=replace(preset.model, patch=patch, lattice=k * patch),
+        train=replace(preset.train, densities=(max(state),), density_weights=(1.0,)),
+    )
