@@ -43,6 +43,17 @@ VARIANTS: dict[str, list[str]] = {
     "supersample-1": ["--supersample", "1"],
     "weight-3": ["--max-weight", "3"],
     "weight-100": ["--max-weight", "100"],
+    "adamw": ["--optimiser", "adamw"],
+    "film-off": ["--model.no-condition-film"],
+    "adamw-film-off": ["--optimiser", "adamw", "--model.no-condition-film"],
+    "lr-1.2e-3": ["--lr", "1.2e-3"],
+    "lr-2.4e-3": ["--lr", "2.4e-3"],
+    "lr-1e-2": ["--lr", "1e-2"],
+    "width-128": ["--model.width", "128"],
+    "decoder-more": ["--model.encoder-blocks", "2", "--model.decoder-blocks", "4"],
+    "batch-64": ["--batch", "64"],
+    "deep": ["--model.encoder-blocks", "4", "--model.decoder-blocks", "4"],
+    "lr-1.2e-3-film-off": ["--lr", "1.2e-3", "--model.no-condition-film"],
 }
 # a smaller network and batch than the preset's: more steps in the same minutes
 BASE = ["--model.width", "96", "--model.heads", "4", "--batch", "32"]

@@ -42,13 +42,15 @@ class Kernel(FieldHead):
 
     kernel = staticmethod(spline_weights)
 
-    def forward(self, features: Features, grid: Grid, supersample: int | None = None) -> Tensor:
+    def forward(
+        self, features: Features, grid: Grid, supersample: int | None = None, bound: float | None = None
+    ) -> Tensor:
         factor = supersample or features.supersample(grid.cell)
         grid = grid.refine(factor)
         rows, columns = features.weights(self.reading(grid), self.kernel)
         read = torch.einsum("bhwd,yh,xw->byxd", features.values, rows, columns)
         values = rearrange(self.layers(read, grid, features), "b h w c -> b c h w")
-        return F.avg_pool2d(values, factor)
+        return F.avg_pool2d(values if bound is None else values.clamp(-bound, bound), factor)
 
     def reading(self, grid: Grid) -> Grid:
         return grid
@@ -95,7 +97,9 @@ class Ensemble(FieldHead):
         super().__init__(width, channels)
         self.hidden = nn.Linear(width + 4, width)
 
-    def forward(self, features: Features, grid: Grid, supersample: int | None = None) -> Tensor:
+    def forward(
+        self, features: Features, grid: Grid, supersample: int | None = None, bound: float | None = None
+    ) -> Tensor:
         factor = supersample or features.supersample(grid.cell)
         grid = grid.refine(factor)
         axes, cell = [], []
@@ -116,6 +120,8 @@ class Ensemble(FieldHead):
                 told = torch.stack(torch.broadcast_tensors(dy[:, None], dx, *near.new_tensor(cell)), dim=-1)
                 values = self.values(torch.cat([near, told.expand(len(near), -1, -1, -1)], dim=-1))
                 total = total + values * ((1 - dy.abs())[:, None] * (1 - dx.abs()))[..., None]
+        if bound is not None:
+            total = total.clamp(-bound, bound)
         return F.avg_pool2d(rearrange(total, "b h w c -> b c h w"), factor)
 
 

@@ -68,6 +68,8 @@ def field() -> Callable[..., Field]:
     def make(count: int = 1, lattice: tuple[int, int] = (6, 6), channels: int = 1) -> Field:
         head = FieldHead(8, channels).requires_grad_(False)
         enliven(head)
+        for parameter in head.out.parameters():  # within the range of pictures, where nothing is cut off
+            parameter.mul_(0.25)
         values = torch.randn(count, *lattice, 8, generator=torch.Generator().manual_seed(1))
         long = max(lattice)
         return Field(Features(values, (lattice[0] / long, lattice[1] / long)), head, {"labels": "7"})

@@ -55,7 +55,7 @@ def test_tiles_are_as_small_as_they_are_said_to_be(field, monkeypatch):
     made, seen = field(2), []
     monkeypatch.setattr(module, "_TILE_SAMPLES", 5000)
 
-    def spy(features, grid):
+    def spy(features, grid, bound):
         seen.append(len(features.values) * math.prod(grid.size) * features.supersample(grid.cell) ** 2)
         return torch.zeros(2, 1, *grid.size)
 
@@ -85,6 +85,16 @@ def test_a_zoom_is_the_area_mean_of_a_closer_zoom(field):
     window = (0.31, 0.42, 0.32, 0.43)
     closer = field().render((96, 96), window)
     assert psnr(resize(closer, (12, 12)), field().render((12, 12), window)) > 60
+
+
+def test_no_value_of_the_function_lies_beyond_the_range(field):
+    made = field()
+    with torch.no_grad():
+        made.head.out.weight.mul_(40)
+    fine, coarse = made.render((240, 240)), made.render((24, 24))
+    assert fine.abs().max() == 1 and (fine.abs() == 1).float().mean() > 0.3
+    # bounded before the mean is taken, so sizes still agree
+    assert psnr(resize(fine, (24, 24)), coarse) > 35
 
 
 def test_an_oblong_picture_shows_the_whole_frame_in_its_middle(field):
@@ -206,7 +216,7 @@ def test_an_interrupted_write_leaves_the_old_file(field, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "_TILE_SAMPLES", 50)
     calls = []
 
-    def breaking(features, grid):
+    def breaking(features, grid, bound):
         calls.append(grid.size)
         if len(calls) > 3:
             raise KeyboardInterrupt

@@ -52,16 +52,17 @@ def assert_same(a, b):
     assert all(torch.equal(a[k], b[k]) for k in a), [k for k in a if not torch.equal(a[k], b[k])]
 
 
-def test_resuming_equals_not_stopping_to_the_bit(tmp_path):
-    straight = tiny(tmp_path / "a")
+@pytest.mark.parametrize("optimiser", ["adamw", "muon"])
+def test_resuming_equals_not_stopping_to_the_bit(tmp_path, optimiser):
+    straight = tiny(tmp_path / "a", optimiser=optimiser)
     losses = [p.loss for p in straight.run()]
-    first = tiny(tmp_path / "b")
+    first = tiny(tmp_path / "b", optimiser=optimiser)
     resumed_losses = []
     for progress in first.run():
         resumed_losses.append(progress.loss)
         if progress.step == 4:
             first.stop()
-    second = tiny(tmp_path / "b")
+    second = tiny(tmp_path / "b", optimiser=optimiser)
     second.resume(checkpoints(tmp_path / "b")[-1])
     assert second.images_seen == 64
     resumed_losses += [p.loss for p in second.run()]
@@ -275,6 +276,15 @@ def test_a_checkpoint_from_before_a_field_existed_goes_on(tmp_path):
     del facts["model"]["jitter"]
     path.write_text(json.dumps(facts))
     tiny(tmp_path).resume(checkpoints(tmp_path)[-1])
+
+
+def test_muon_moves_the_blocks_matrices_and_adamw_all_else(tmp_path):
+    trainer = tiny(tmp_path, optimiser="muon")
+    adamw, muon = ([p for group in o.param_groups for p in group["params"]] for o in trainer.optimisers)
+    network = trainer.network
+    blocks = [p for block in (*network.encoder, *network.decoder) for p in block.parameters() if p.ndim == 2]
+    assert {id(p) for p in muon} == {id(p) for p in blocks} and len(muon) == len(blocks)
+    assert len(adamw) + len(muon) == len(list(network.parameters()))
 
 
 def test_streams_do_not_repeat():

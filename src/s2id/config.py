@@ -119,6 +119,8 @@ class ModelConfig:
     """Share dropped in training of what self-attention, cross-attention and feed-forward say; 0.1 0.1 0.2 published."""
     hears: Literal["logsnr", "alpha_bar"] = "logsnr"
     """Noise as the state's own logsnr and density, or as alpha_bar at the trained density, as published."""
+    condition_film: bool = True
+    """The condition modulates the decoder's blocks too, besides being attended to; off as published."""
     learned_condition: bool = True
     """Train the condition's tokens; off leaves them as they were drawn, as published."""
     head: Literal["field", "linear"] = "field"
@@ -183,14 +185,16 @@ class TrainConfig:
     """Images per process and forward pass."""
     accumulate: int = 1
     """Forward passes per optimiser step."""
+    optimiser: Literal["adamw", "muon"] = "muon"
+    """What moves the blocks' matrices; all else is AdamW's."""
     lr: float = 1e-3
-    """Peak learning rate of AdamW."""
+    """Peak learning rate."""
     final_lr: float = 1e-5
     """Learning rate at the end of the cosine."""
     warmup: float = 0.02
     """Share of the run over which the learning rate rises."""
     weight_decay: float = 0.01
-    """AdamW's decoupled decay of matrices; vectors and embeddings have none."""
+    """Decoupled decay of matrices; vectors and embeddings have none."""
     clip: float = 1.0
     """Largest norm of the gradient."""
     ema: float = 0.9995

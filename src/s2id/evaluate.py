@@ -78,7 +78,7 @@ class _Drawn:
         return extent(self.model.card.size or (1, 1))
 
     def at(self, size: Size, window: Window | None = None) -> Iterator[Images]:
-        """The pictures, unclipped and on the CPU, in batches of bounded memory."""
+        """The pictures, on the CPU, in batches of bounded memory."""
         self.render_seconds = 0.0
         most = max(1, _BATCH_PIXELS // (size[0] * size[1]))
         for drawn in self._compose(size) if self.model.config.dense else self.fields:

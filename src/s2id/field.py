@@ -1,7 +1,7 @@
 """What sampling returns: a function on a frame. Pixels are only a way to look at it.
 
-A pixel is the mean of the function over its cell, so pictures of one field agree at every size and window. They are
-rendered tile by tile: memory does not grow with the picture, except for the picture itself.
+A pixel is the mean over its cell of the function, bounded to [-1, 1], so pictures of one field agree at every size and
+window. They are rendered tile by tile: memory does not grow with the picture, except for the picture itself.
 """
 
 import json
@@ -91,7 +91,7 @@ class Field:
     def render(
         self, size: Size, window: Window | None = None, fit: Fit = "fit", max_pixels: int = MAX_PIXELS
     ) -> Float[Tensor, "b c h w"]:
-        """Every function's picture in [-1, 1], unclipped; arguments and errors as for `image`."""
+        """Every function's picture in [-1, 1]; arguments and errors as for `image`."""
         grid = self._view(size, window, fit, max_pixels, one=False)
         return torch.cat(list(self.strips(grid)), dim=2)
 
@@ -125,7 +125,7 @@ class Field:
         rows = max(1, pixels // columns)
         for top in range(0, height, rows):
             tiles = [
-                self.head(features, grid.part(slice(top, top + rows), slice(left, left + columns)))
+                self.head(features, grid.part(slice(top, top + rows), slice(left, left + columns)), bound=1.0)
                 for left in range(0, width, columns)
             ]
             yield torch.cat(tiles, dim=3)

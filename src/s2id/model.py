@@ -89,13 +89,16 @@ class FieldHead(nn.Module):
         self.hidden = nn.Linear(width, width)
         self.out = nn.Linear(width, channels)
 
-    def forward(self, features: Features, grid: Grid, supersample: int | None = None) -> Float[Tensor, "b c h w"]:
+    def forward(
+        self, features: Features, grid: Grid, supersample: int | None = None, bound: float | None = None
+    ) -> Float[Tensor, "b c h w"]:
         """Means over a grid's pixels.
 
         Args:
             features: The function.
             grid: Pixels anywhere; what lies beyond the frame continues its edge.
             supersample: Head samples per pixel side; `None` takes as many as the pixel needs.
+            bound: Of the function's values, before means are taken; `None` has none.
         """
         factor = supersample or features.supersample(grid.cell)
         rows, columns = features.weights(grid.refine(factor))
@@ -103,6 +106,8 @@ class FieldHead(nn.Module):
         read = rows @ features.values.reshape(b, -1, w * d)
         read = columns @ read.reshape(b * len(rows), w, d)
         values = self.values(read.reshape(b, len(rows), len(columns), d))
+        if bound is not None:
+            values = values.clamp(-bound, bound)
         return F.avg_pool2d(rearrange(values, "b h w c -> b c h w"), factor) if factor > 1 else values.movedim(-1, 1)
 
     def at(self, features: Features, coords: Float[Tensor, "q 2"], cell: tuple[float, float]) -> Float[Tensor, "b q c"]:
@@ -122,10 +127,13 @@ class PixelHead(nn.Module):
         super().__init__()
         self.channels = channels
 
-    def forward(self, features: Features, grid: Grid, supersample: int | None = None) -> Float[Tensor, "b c h w"]:
+    def forward(
+        self, features: Features, grid: Grid, supersample: int | None = None, bound: float | None = None
+    ) -> Float[Tensor, "b c h w"]:
         """Means over a grid's pixels, exact whatever `supersample` is; on the features' own grid, the features."""
         rows, columns = features.weights(grid, box_weights)
-        return rows @ features.values.movedim(-1, 1) @ columns.mT
+        values = features.values.movedim(-1, 1)
+        return rows @ (values if bound is None else values.clamp(-bound, bound)) @ columns.mT
 
 
 class NoiseEmbedding(nn.Module):
@@ -252,6 +260,30 @@ class ConditionTokens(nn.Module):
         return tokens, known
 
 
+class ConditionFilm(nn.Module):
+    """What the condition adds to the vector that modulates the decoder's blocks, from the mean of its tokens.
+
+    Every token of the picture hears it at once, where attention must first learn whom to listen to. Starts at zero.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(config.width, config.film_width)
+        self.out = nn.Linear(config.film_width, config.film_width)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(
+        self, condition: Float[Tensor, "b n d"], known: Bool[Tensor, "b n"] | None = None
+    ) -> Float[Tensor, "b f"]:
+        """The vector; tokens that are not `known`, where this is given, do not count."""
+        if known is None:
+            mean = condition.mean(1)
+        else:
+            mean = (condition * known[..., None]).sum(1) / known.sum(1, keepdim=True)
+        return self.out(F.silu(self.hidden(mean)))
+
+
 class Network(nn.Module):
     """`(x_t, logsnr, label) -> prediction`, at the state's pixels or any other."""
 
@@ -266,6 +298,7 @@ class Network(nn.Module):
         self.condition.requires_grad_(config.learned_condition)
         more = config.attributes or config.numbers or config.token_width
         self.asked = ConditionTokens(config) if more else None
+        self.condition_film = ConditionFilm(config) if config.condition_film else None
 
         def blocks(count: int, cross: bool) -> nn.ModuleList:
             return nn.ModuleList(Block(config, cross) for _ in range(count))
@@ -318,8 +351,11 @@ class Network(nn.Module):
         """
         tokens = encoded.tokens
         condition, known = self.heard(condition_of(label, len(tokens), tokens.device))
+        film = encoded.film
+        if self.condition_film is not None:
+            film = film + self.condition_film(condition, known)
         for block in self.decoder:
-            tokens = block(tokens, encoded.film, condition, known)
+            tokens = block(tokens, film, condition, known)
         if self.config.head == "field":
             tokens = normalise(tokens)
         side = self.config.lattice

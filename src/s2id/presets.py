@@ -7,7 +7,7 @@ from s2id.config import ModelConfig, Preset, TrainConfig
 _ONE_DENSITY = TrainConfig(densities=(8,), density_weights=(1.0,), queries=4.0, ema=0.999)
 
 _WIDE = ModelConfig(width=128, heads=4)
-_LONG = TrainConfig(images=800_000, batch=64, lr=1.2e-3)
+_LONG = TrainConfig(images=800_000, batch=64, lr=5e-3)
 
 _PUBLISHED = ModelConfig(
     width=128,
@@ -30,12 +30,14 @@ _PUBLISHED = ModelConfig(
     bias=True,
     dropout=(0.1, 0.1, 0.2),
     hears="alpha_bar",
+    condition_film=False,
     learned_condition=False,
     head="linear",
 )
 _PUBLISHED_TRAINING = TrainConfig(
     images=1_200_000,
     batch=25,
+    optimiser="adamw",
     warmup=0.05,
     drop_label=0.0,
     both_conditions=True,

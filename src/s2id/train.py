@@ -216,7 +216,7 @@ class Trainer:
         self.average = AveragedModel(
             network, device=self.accelerator.device, multi_avg_fn=_warm_average(self.config.ema)
         )
-        self.network, self.optimiser = self.accelerator.prepare(network, _optimiser(network, self.config))
+        self.network, *self.optimisers = self.accelerator.prepare(network, *_optimisers(network, self.config))
         self.forward: nn.Module = torch.compile(self.network) if self.config.compile else self.network  # type: ignore[assignment]
         self.schedule = Schedule(shift=self.config.schedule_shift)
         self.step = 0
@@ -293,7 +293,7 @@ class Trainer:
 
     def _step(self) -> Progress:
         lr = learning_rate(self.config, self.done)
-        for group in self.optimiser.param_groups:
+        for group in (group for optimiser in self.optimisers for group in optimiser.param_groups):
             group["lr"] = lr
         losses = []
         for micro in range(self.config.accumulate):
@@ -307,8 +307,9 @@ class Trainer:
                 "resume it with a lower lr, or look at the data."
             )
         norm = self.accelerator.clip_grad_norm_(self.network.parameters(), self.config.clip)
-        self.optimiser.step()
-        self.optimiser.zero_grad()
+        for optimiser in self.optimisers:
+            optimiser.step()
+            optimiser.zero_grad()
         self.average.update_parameters(self.accelerator.unwrap_model(self.network))
         self.step += 1
         return Progress(self.step, self.images_seen, mean, lr, float(norm), 0.0, 0.0, 0.0)
@@ -423,7 +424,7 @@ class Trainer:
         fill(self.accelerator.unwrap_model(self.network), parts["network"], checkpoint)
         fill(self.average.module, parts["average"], checkpoint)
         self.average.n_averaged.fill_(facts["step"])
-        _load_optimiser(self.optimiser, parts["optimiser"])
+        _load_optimisers(self.optimisers, parts["optimiser"])
         self.step, self.seconds = facts["step"], facts["seconds"]
 
     def _names(self) -> list[list[str]]:
@@ -434,8 +435,9 @@ class Trainer:
         network = self.accelerator.unwrap_model(self.network)
         state = {f"network/{k}": v for k, v in network.state_dict().items()}
         state |= {f"average/{k}": v for k, v in self.average.module.state_dict().items()}
-        for i, values in self.optimiser.state_dict()["state"].items():
-            state |= {f"optimiser/{i}.{k}": v for k, v in values.items()}
+        for number, optimiser in enumerate(self.optimisers):
+            for i, values in optimiser.state_dict()["state"].items():
+                state |= {f"optimiser/{number}.{i}.{k}": v for k, v in values.items()}
         return state
 
 
@@ -490,24 +492,40 @@ def check_data(pictures: Pictures, config: TrainConfig, model: ModelConfig) -> N
         )
 
 
-def _optimiser(network: Network, config: TrainConfig) -> torch.optim.AdamW:
-    """AdamW that decays matrices only."""
+def _optimisers(network: Network, config: TrainConfig) -> list[torch.optim.Optimizer]:
+    """AdamW, and Muon for the blocks' matrices if asked; both decay matrices only.
+
+    Muon's steps are scaled to AdamW's usual size, so they share a learning rate (Liu et al. 2025, arXiv 2502.16982,
+    equation 4).
+    """
     plain = {p for m in network.modules() if isinstance(m, nn.Embedding) for p in m.parameters()}
-    matrices = [p for p in network.parameters() if p.ndim > 1 and p not in plain]
+    blocks = {p for p in (*network.encoder.parameters(), *network.decoder.parameters()) if p.ndim == 2}
+    hidden = blocks if config.optimiser == "muon" else set()
+    matrices = [p for p in network.parameters() if p.ndim > 1 and p not in plain | hidden]
     others = [p for p in network.parameters() if p.ndim <= 1 or p in plain]
     groups = [
         {"params": matrices, "weight_decay": config.weight_decay},
         {"params": others, "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.99), fused=True)
+    adamw = torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.99), fused=True)
+    if not hidden:
+        return [adamw]
+    muon = torch.optim.Muon(
+        [p for p in network.parameters() if p in hidden],
+        lr=config.lr,
+        weight_decay=config.weight_decay,
+        adjust_lr_fn="match_rms_adamw",
+    )
+    return [adamw, muon]
 
 
-def _load_optimiser(optimiser: Any, tensors: dict[str, Tensor]) -> None:  # noqa: ANN401  (accelerate's wrapper)
-    state: dict[int, dict[str, Tensor]] = {}
+def _load_optimisers(optimisers: list[Any], tensors: dict[str, Tensor]) -> None:
+    states: list[dict[int, dict[str, Tensor]]] = [{} for _ in optimisers]
     for name, tensor in tensors.items():
-        index, key = name.split(".", 1)
-        state.setdefault(int(index), {})[key] = tensor
-    optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+        number, index, key = name.split(".", 2)
+        states[int(number)].setdefault(int(index), {})[key] = tensor
+    for optimiser, state in zip(optimisers, states, strict=True):
+        optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
 
 
 def _warm_average(decay: float) -> Callable[..., None]:
