@@ -43,20 +43,21 @@ VARIANTS: dict[str, list[str]] = {
     "supersample-1": ["--supersample", "1"],
     "weight-3": ["--max-weight", "3"],
     "weight-100": ["--max-weight", "100"],
-    "adamw": ["--optimiser", "adamw"],
     "film-off": ["--model.no-condition-film"],
-    "adamw-film-off": ["--optimiser", "adamw", "--model.no-condition-film"],
+    # at the learning rate that was AdamW's
+    "adamw": ["--optimiser", "adamw", "--lr", "1.2e-3"],
+    "adamw-film-off": ["--optimiser", "adamw", "--lr", "1.2e-3", "--model.no-condition-film"],
     "lr-1.2e-3": ["--lr", "1.2e-3"],
     "lr-2.4e-3": ["--lr", "2.4e-3"],
-    "lr-1e-2": ["--lr", "1e-2"],
     "width-128": ["--model.width", "128"],
     "decoder-more": ["--model.encoder-blocks", "2", "--model.decoder-blocks", "4"],
+    "weight-5": ["--max-weight", "5"],
     "batch-64": ["--batch", "64"],
     "deep": ["--model.encoder-blocks", "4", "--model.decoder-blocks", "4"],
-    "lr-1.2e-3-film-off": ["--lr", "1.2e-3", "--model.no-condition-film"],
 }
 # a smaller network and batch than the preset's: more steps in the same minutes
-BASE = ["--model.width", "96", "--model.heads", "4", "--batch", "32"]
+BASE = ["--model.width", "96", "--model.heads", "4", "--model.encoder-blocks", "3", "--model.decoder-blocks", "3",
+        "--batch", "32", "--lr", "5e-3", "--max-weight", "10"]  # fmt: skip
 COLUMNS = ("right_class", "frechet", "recall", "variance", "psnr", "edge")
 
 
