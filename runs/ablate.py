@@ -100,15 +100,12 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", choices=list(VARIANTS), default=list(VARIANTS))
     parser.add_argument("--out", type=Path, default=Path("out/ablate"))
     args = parser.parse_args()
-    rows = []
-    for name in args.only:
-        rows.append(measured(name, VARIANTS[name], args))
-        print(json.dumps(rows[-1]), flush=True)
     lines = ["| variant | images | " + " | ".join(COLUMNS) + " |", "|---" * (len(COLUMNS) + 2) + "|"]
-    for row in rows:
+    for name in args.only:
+        row = measured(name, VARIANTS[name], args)
         lines.append("| " + " | ".join(f"{v:.3f}" if isinstance(v, float) else str(v) for v in row.values()) + " |")
-    (args.out / "table.md").write_text("\n".join(lines) + "\n")
-    print("\n".join(lines))
+        (args.out / "table.md").write_text("\n".join(lines) + "\n")
+        print(lines[-1], flush=True)
 
 
 if __name__ == "__main__":
