@@ -14,6 +14,7 @@ import torch
 from torch.nn import functional as F
 
 import s2id
+from s2id import metrics
 from s2id.data import load
 from s2id.frames import read_frames
 from s2id.fuse import Frames, agreeing, fuse, refine
@@ -37,7 +38,7 @@ def bicubic(frame, size):
 
 
 def psnr(found, truth):
-    return float(-10 * torch.log10(((found.clamp(-1, 1) - truth) / 2).square().mean()))
+    return metrics.psnr(found.clamp(-1, 1)[None], truth[None]).item()
 
 
 def look(picture, count, generator):
