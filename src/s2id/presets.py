@@ -6,8 +6,8 @@ from s2id.config import ModelConfig, Preset, TrainConfig
 
 _ONE_DENSITY = TrainConfig(densities=(8,), density_weights=(1.0,), queries=4.0, ema=0.999)
 
-_WIDE = ModelConfig(width=128, heads=4)
-_LONG = TrainConfig(images=800_000, batch=64, lr=5e-3)
+_WIDE = ModelConfig(width=128, heads=4, encoder_blocks=4, decoder_blocks=4)
+_LONG = TrainConfig(images=800_000, batch=64, max_weight=5.0)
 
 _PUBLISHED = ModelConfig(
     width=128,
@@ -38,6 +38,7 @@ _PUBLISHED_TRAINING = TrainConfig(
     images=1_200_000,
     batch=25,
     optimiser="adamw",
+    lr=1e-3,
     warmup=0.05,
     drop_label=0.0,
     both_conditions=True,
