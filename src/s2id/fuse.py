@@ -262,15 +262,12 @@ def agreeing(
 
 def _misfit(frames: Float[Tensor, "f c h w"], shifts: Float[Tensor, "f 2"], fits: Bool[Tensor, " f"]) -> Scalars:
     """Rms of what the picture of the frames that fit leaves of each frame."""
-    lens, y = Frames((frames.shape[2], frames.shape[3]), shifts, _twice(frames)), frames.float().movedim(1, 0)[None]
+    h, w = frames.shape[2:]
+    lens, y = Frames((h, w), shifts, (2 * h, 2 * w)), frames.float().movedim(1, 0)[None]
     problem = _problem(lens, y, fits[:, None, None].expand(y.shape).float(), _FINE)
     x = problem.solve(_start(lens, y), _STEPS)
     x = problem.with_edges(x).solve(x, _STEPS)
     return (y - lens(x)).square().mean((0, 1, 3, 4)).sqrt()
-
-
-def _twice(frames: Float[Tensor, "f c h w"]) -> Size:
-    return 2 * frames.shape[2], 2 * frames.shape[3]
 
 
 def _newton(lens: Frames, y: Float[Tensor, "1 c f rows columns"], x: Images) -> Float[Tensor, "f 2"]:

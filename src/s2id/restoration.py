@@ -239,9 +239,8 @@ def consistent(
     power = 1.0 if mix is None else mix.square().sum().item()
     seen = torch.ones(1, device=found.device) if mask is None else mask
 
-    def gained(flat: Tensor) -> Tensor:
-        plane = flat.mT.unflatten(2, pictures.shape[2:])
-        return (power * (gains[0] @ plane @ gains[1].mT) * seen).flatten(2).mT
+    def gained(u: Tensor) -> Tensor:
+        return power * (gains[0] @ u @ gains[1].mT) * seen
 
     free = found  # not clipped, so that what clipping takes away is asked for again
     relaxed = 1.0
@@ -252,7 +251,7 @@ def consistent(
         share = (1 - noise / rms.clamp(min=1e-12)).clamp(min=0)
         if not bool((rms * share > 3e-4).any()):
             break
-        u = conjugate_gradients(gained, left.flatten(2).mT, 60).mT.unflatten(2, pictures.shape[2:])
+        u = conjugate_gradients(gained, left, 60)
         moved = spreads[0] @ u @ spreads[1].mT
         moved = moved if mix is None else torch.einsum("kc,bkhw->bchw", mix.to(moved), moved)
         free = free + (relaxed * share[:, None, None, None] * moved).to(free)
