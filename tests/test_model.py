@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import fields, replace
+from typing import get_args, get_type_hints
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from s2id.denoiser import Network as Contract
 from s2id.model import Features, Network, state_grid
 from s2id.shapes import NULL
 
+ATTENTIONS = get_args(get_type_hints(ModelConfig)["attention"])
 SIZES = [(16, 16), (24, 40), (64, 64), (2, 2), (2, 10)]
 
 
@@ -21,7 +23,7 @@ def state(*shape, seed=0):
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
-@pytest.mark.parametrize("attention", ["full", "axial"])
+@pytest.mark.parametrize("attention", ATTENTIONS)
 def test_the_same_weights_run_at_every_size(network, attention):
     weights = network(attention=attention).state_dict()
     for size in SIZES:
@@ -42,7 +44,7 @@ def test_a_network_keeps_the_contract(network):
     assert isinstance(network(), Contract)
 
 
-@pytest.mark.parametrize("attention", ["full", "axial"])
+@pytest.mark.parametrize("attention", ATTENTIONS)
 def test_pictures_in_a_batch_do_not_know_each_other(network, attention):
     made = network(attention=attention)
     x_t, logsnr, label = state(3, 1, 8, 12), torch.tensor([-3.0, 0.0, 5.0]), torch.tensor([4, NULL, 0])

@@ -193,7 +193,7 @@ def test_accumulated_batches_count_as_one_step(tmp_path):
 
 
 @pytest.mark.parametrize("precision", ["no", "bf16"])
-@pytest.mark.parametrize("attention", ["full", "axial"])
+@pytest.mark.parametrize("attention", ["full", "axial", "window", "linear"])
 def test_every_precision_and_attention_trains(tmp_path, precision, attention):
     preset = PRESETS["tiny"]
     settings = replace(preset.train, images=48, precision=precision, cpu=True)
