@@ -21,6 +21,8 @@ MAX_PIXELS = 2**27
 
 Prediction = Literal["eps", "x", "v"]
 
+Recompute = Literal["no", "feed_forward", "blocks"]
+
 Noise = Literal["nested", "white"]
 """How a seed's noise at one density relates to that at another: as block means, or not at all."""
 
@@ -171,8 +173,9 @@ class TrainConfig:
     """Shrink the pictures of a folder to at most so many pixels a side when they are read; none is enlarged."""
     both_conditions: bool = False
     """Train every image with its label and without it, in one step with one encoder pass, as published."""
-    recompute: bool = False
-    """Compute the feed-forward layers anew in the backward pass: a tenth more time, half the memory."""
+    recompute: Recompute = "no"
+    """Compute the feed-forward layers anew in the backward pass (a tenth more time, half the memory), or whole blocks
+    (one forward pass more, and the memory of one block)."""
     densities: tuple[int, ...] = (20, 16, 24)
     """State densities (samples along the long side), one drawn per batch; multiples of the patch. Sampling composes
     on the first."""

@@ -373,6 +373,9 @@ class GroupNorm(nn.Module):
 class Block(nn.Module):
     """Modulated residual block: self-attention, cross-attention if `cross`, feed-forward."""
 
+    recompute = False
+    """Forget what is between the block's ends and compute it again in the backward pass, dropping the same."""
+
     def __init__(self, config: ModelConfig, cross: bool) -> None:
         super().__init__()
         width, heads = config.width, config.heads
@@ -401,6 +404,17 @@ class Block(nn.Module):
         known: Bool[Tensor, "b n"] | None = None,
     ) -> Tokens:
         """Transform; the condition's tokens that are not `known`, where this is given, are not attended to."""
+        if self.recompute and torch.is_grad_enabled():
+            return checkpoint(self._sublayers, x, film, condition, known, use_reentrant=False)
+        return self._sublayers(x, film, condition, known)
+
+    def _sublayers(
+        self,
+        x: Tokens,
+        film: Float[Tensor, "b f"],
+        condition: Float[Tensor, "b n d"] | None,
+        known: Bool[Tensor, "b n"] | None,
+    ) -> Tokens:
         entered = x
         (a, *c, f), (norm_a, *norm_c, norm_f) = self.film(film), self.norms
         if self.neighbours is not None:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from s2id.condition import Asked, Condition, condition_of
-from s2id.config import InputError, ModelConfig
+from s2id.config import InputError, ModelConfig, Recompute
 from s2id.coords import Grid, box_coords, corner_coords, extent, jitter, pixel_coords, view
 from s2id.layers import Block, FeedForward, Tokens, box_weights, fourier_features, normalise, spline_weights
 from s2id.shapes import NULL, Images, Scalars
@@ -381,11 +381,13 @@ class Network(nn.Module):
         rows = [None] if label is None else label.split(len(x_t))
         return torch.cat([self.head(self.decode(encoded, row), grid, supersample) for row in rows])
 
-    def recompute(self, on: bool = True) -> None:
-        """Trade time for memory in training: see FeedForward."""
+    def recompute(self, what: Recompute) -> None:
+        """Trade time for memory in training: see FeedForward and Block."""
         for module in self.modules():
             if isinstance(module, FeedForward):
-                module.recompute = on
+                module.recompute = what == "feed_forward"
+            elif isinstance(module, Block):
+                module.recompute = what == "blocks"
 
     def predict(self, features: Features, size: tuple[int, int]) -> Images:
         """The function at the samples of a state of that size; eps and v are trained on these alone, x on means."""
