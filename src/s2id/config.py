@@ -189,6 +189,10 @@ class TrainConfig:
     """Bound of the loss weight 1 / sigma^2 (v-prediction's) in x-prediction."""
     schedule_shift: float = -1.0
     """Added to the cosine schedule's logsnr: below 0 spends more of training and sampling on composition."""
+    token_share: float = 1.0
+    """Share of a state's tokens, and of the targets, that a step trains on: a window of the grid, drawn per batch."""
+    dense_finish: float = 0.25
+    """Share of the run, at its end, that trains on whole states although `token_share` is less."""
     seed: int = 0
     """Seed of everything random in the run."""
     precision: Literal["auto", "no", "bf16"] = "auto"
@@ -218,7 +222,9 @@ class TrainConfig:
         for name in ("images", "batch", "accumulate", "keep"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be at least 1.")
-        for name, most in (("drop_label", 1.0), ("drop_each", 0.5)):
+        if not 0 < self.token_share <= 1:
+            raise InputError(f"token_share is {self.token_share:g}; it must be above 0 and at most 1.")
+        for name, most in (("drop_label", 1.0), ("drop_each", 0.5), ("dense_finish", 1.0)):
             if not 0 <= getattr(self, name) <= most:
                 raise InputError(f"{name} is {getattr(self, name):g}; it must lie between 0 and {most:g}.")
 
