@@ -57,7 +57,7 @@ def test_nothing_known_is_nothing_asked(network):
         assert torch.allclose(made(x_t, t, empty), made(x_t, t), atol=1e-6)
 
 
-@pytest.mark.parametrize("attention", ["full", "axial"])
+@pytest.mark.parametrize("attention", ["full", "axial", "window", "linear"])
 def test_each_known_label_is_heard_and_each_unknown_one_is_not(network, attention):
     made, x_t, t = network(attention=attention, **RICH), state(), torch.zeros(4)
     whole = condition()

@@ -7,12 +7,15 @@ import pytest
 import torch
 from conftest import enliven
 
+from s2id import layers
 from s2id.config import ModelConfig
 from s2id.layers import (
     AxialAttention,
     Block,
     CrossAttention,
     FullAttention,
+    LinearAttention,
+    WindowAttention,
     attend,
     fourier_features,
     modulate,
@@ -111,6 +114,11 @@ def test_features_of_a_coarse_pixel_are_the_means_of_its_fine_ones():
     assert torch.allclose(fine.reshape(8, 3, -1).mean(1), coarse, atol=1e-12)
 
 
+def small_windows(width, heads, bias=False):
+    """Window attention that is not full attention on small grids."""
+    return WindowAttention(width, heads, bias, window=3, halo=1, regions=2)
+
+
 @pytest.fixture
 def tokens():
     return torch.randn(2, 3, 5, 8, generator=torch.Generator().manual_seed(0))
@@ -121,17 +129,29 @@ def alive(module):
     return module.requires_grad_(False)
 
 
-@pytest.mark.parametrize("attention", [FullAttention, AxialAttention])
-@pytest.mark.parametrize("size", [(1, 1), (3, 5), (6, 2)])
-def test_both_attentions_take_a_grid_of_any_size(attention, size):
+ATTENTIONS = [FullAttention, AxialAttention, WindowAttention, LinearAttention]
+
+
+@pytest.mark.parametrize("attention", ATTENTIONS)
+@pytest.mark.parametrize("size", [(1, 1), (3, 5), (6, 2), (1, 33), (20, 15)])
+def test_every_attention_takes_a_grid_of_any_size(attention, size):
     module = alive(attention(8, 2))
     assert module(torch.randn(2, *size, 8)).shape == (2, *size, 8)
 
 
-@pytest.mark.parametrize("attention", [FullAttention, AxialAttention])
+@pytest.mark.parametrize("attention", [*ATTENTIONS, small_windows])
 def test_attention_keeps_pictures_apart(attention, tokens):
     module = alive(attention(8, 2))
     assert torch.allclose(module(tokens)[1:], module(tokens[1:]), atol=1e-6)
+
+
+@pytest.mark.parametrize("attention", [*ATTENTIONS, small_windows])
+def test_attention_passes_gradients_to_every_weight_and_token(attention, tokens):
+    module = alive(attention(8, 2)).requires_grad_(True)
+    x = tokens.clone().requires_grad_(True)
+    module(x).square().mean().backward()
+    assert all(p.grad.isfinite().all() and p.grad.abs().max() > 0 for p in module.parameters())
+    assert x.grad.isfinite().all() and x.grad.abs().amax(-1).min() > 0
 
 
 def test_full_attention_is_softmax_attention(tokens):
@@ -177,6 +197,104 @@ def test_axial_attention_transposes_with_its_weights(tokens):
     module, swapped = alive(AxialAttention(8, 2)), AxialAttention(8, 2)
     swapped.row, swapped.column = module.column, module.row
     assert torch.allclose(swapped(tokens.transpose(1, 2)), module(tokens).transpose(1, 2), atol=1e-5)
+
+
+def seen_keys(count, window, halo):
+    """Which keys the queries along one axis see, said token by token."""
+    windows = math.ceil(count / window)
+    side = math.ceil(count / windows)
+    seen = torch.zeros(count, count, dtype=torch.bool)
+    for query in range(count):
+        first = query // side * side - halo
+        first = max(0, min(first, count - side - 2 * halo))
+        seen[query, first : first + side + 2 * halo] = True
+    return seen
+
+
+def region_means(count, regions):
+    """Row i takes the mean over the i-th of equal parts, from means over a grid so fine that both divide it."""
+    regions = min(count, regions)
+    return torch.kron(torch.eye(count), torch.ones(1, regions)).reshape(count, regions, count).sum(2).T / count
+
+
+@pytest.mark.parametrize("size", [(3, 5), (6, 6), (7, 13), (12, 4), (1, 11), (16, 17)])
+def test_window_attention_is_softmax_over_near_keys_and_means_of_the_whole(size):
+    module = alive(small_windows(8, 2))
+    h, w = size
+    x = torch.randn(2, h, w, 8, generator=torch.Generator().manual_seed(0))
+    near = torch.einsum("ik,jl->ijkl", seen_keys(h, 3, 1), seen_keys(w, 3, 1)).reshape(h * w, h * w)
+    means = torch.kron(region_means(h, 2), region_means(w, 2))
+    means = torch.zeros(0, h * w) if near.all() else means
+    q, k, v = module.qkv(x.flatten(1, 2)).reshape(2, h * w, 3, 2, 4).permute(2, 0, 3, 1, 4)
+    k, v = (torch.cat([a, means @ a], 2) for a in (k, v))
+    seen = torch.cat([near, torch.ones(h * w, len(means), dtype=torch.bool)], 1)
+    share = (q @ k.mT / 2).masked_fill(~seen, -torch.inf).softmax(-1)
+    expected = module.out((share @ v).transpose(1, 2).reshape(2, h, w, 8))
+    assert torch.allclose(module(x), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (5, 3), (10, 10), (13, 8)])
+def test_window_attention_that_sees_the_whole_grid_is_full_attention(size):
+    full, window = alive(FullAttention(8, 2)), WindowAttention(8, 2)
+    window.load_state_dict(full.state_dict())
+    x = torch.randn(2, *size, 8, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(window(x), full(x))
+
+
+def test_padding_of_windows_is_never_heard(monkeypatch):
+    module = alive(small_windows(8, 2)).requires_grad_(True)
+    x = torch.randn(1, 7, 11, 8, generator=torch.Generator().manual_seed(0)).requires_grad_(True)
+    heard, gradients = [], []
+    pad = layers.F.pad
+    for value in (0.0, 1e3):
+        monkeypatch.setattr(layers.F, "pad", lambda x, width, value=value: pad(x, width, value=value))
+        heard.append(module(x))
+        gradients.append(torch.autograd.grad(heard[-1].square().sum(), (x, *module.parameters())))
+    assert torch.equal(*heard)
+    assert all(torch.equal(a, b) for a, b in zip(*gradients, strict=True))
+
+
+def test_what_is_far_is_heard_through_the_means():
+    module = alive(small_windows(8, 2))
+    x = torch.randn(1, 12, 12, 8, generator=torch.Generator().manual_seed(0))
+    other = x.clone()
+    other[0, 0, 0] += 1
+    assert ((module(other) - module(x)).abs().amax(-1) > 1e-6).all()
+
+
+@pytest.mark.parametrize("attention", [WindowAttention, small_windows, LinearAttention])
+@pytest.mark.parametrize("size", [(3, 5), (7, 16), (15, 20)])
+def test_transposing_the_grid_transposes_what_is_heard(attention, size):
+    module = alive(attention(8, 2))
+    x = torch.randn(2, *size, 8, generator=torch.Generator().manual_seed(0))
+    assert torch.allclose(module(x.transpose(1, 2)), module(x).transpose(1, 2), atol=1e-5)
+
+
+def test_windows_that_divide_the_grid_have_no_side():
+    module = alive(small_windows(8, 2))
+    x = torch.randn(1, 6, 9, 8, generator=torch.Generator().manual_seed(0))
+    assert torch.allclose(module(x.flip(1)), module(x).flip(1), atol=1e-5)
+
+
+def test_linear_attention_is_the_product_of_the_kernels_matrix(tokens):
+    module = alive(LinearAttention(8, 2))
+    q, k, v = module.qkv(tokens.flatten(1, 2)).reshape(2, 15, 3, 2, 4).permute(2, 0, 3, 1, 4)
+
+    def phi(x):
+        return torch.where(x > 0, x + 1, x.exp())
+
+    kernel = torch.einsum("bmqd,bmkd->bmqk", phi(q), phi(k))
+    share = kernel / kernel.sum(-1, keepdim=True)
+    expected = module.out((share @ v).transpose(1, 2).reshape(2, 3, 5, 8))
+    assert torch.allclose(module(tokens), expected, atol=1e-5)
+
+
+def test_linear_attention_counts_many_tokens_in_bf16():
+    module = alive(LinearAttention(8, 2))
+    x = torch.randn(8, generator=torch.Generator().manual_seed(0)).expand(1, 64, 64, 8)
+    one = module.out(module.qkv(x[:, :1, :1])[..., 16:])
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.allclose(module(x).float(), one.expand_as(x), atol=0.02, rtol=0.02)
 
 
 def test_cross_attention_reads_the_condition_alone_and_in_any_order(tokens):

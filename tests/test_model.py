@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import fields, replace
+from typing import get_args, get_type_hints
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from s2id.denoiser import Network as Contract
 from s2id.model import Features, Network, state_grid
 from s2id.shapes import NULL
 
+ATTENTIONS = get_args(get_type_hints(ModelConfig)["attention"])
 SIZES = [(16, 16), (24, 40), (64, 64), (2, 2), (2, 10)]
 
 
@@ -21,7 +23,7 @@ def state(*shape, seed=0):
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
-@pytest.mark.parametrize("attention", ["full", "axial"])
+@pytest.mark.parametrize("attention", ATTENTIONS)
 def test_the_same_weights_run_at_every_size(network, attention):
     weights = network(attention=attention).state_dict()
     for size in SIZES:
@@ -42,7 +44,7 @@ def test_a_network_keeps_the_contract(network):
     assert isinstance(network(), Contract)
 
 
-@pytest.mark.parametrize("attention", ["full", "axial"])
+@pytest.mark.parametrize("attention", ATTENTIONS)
 def test_pictures_in_a_batch_do_not_know_each_other(network, attention):
     made = network(attention=attention)
     x_t, logsnr, label = state(3, 1, 8, 12), torch.tensor([-3.0, 0.0, 5.0]), torch.tensor([4, NULL, 0])
@@ -50,6 +52,48 @@ def test_pictures_in_a_batch_do_not_know_each_other(network, attention):
     for i in range(3):
         alone = made(x_t[i : i + 1], logsnr[i : i + 1], label[i : i + 1])
         assert torch.allclose(together[i : i + 1], alone, atol=1e-5)
+
+
+PART = slice(4, 10), slice(2, 12)
+
+
+@pytest.mark.parametrize("changes", [{}, {"corners": True, "fade": False}, {"coordinates": "composition"}])
+def test_tokens_of_a_part_enter_as_they_do_in_the_whole(network, changes):
+    made, x_t, logsnr = network(encoder_blocks=0, **changes), state(2, 1, 12, 16), torch.tensor([-2.0, 3.0])
+    whole, part = made.encode(x_t, logsnr), made.encode(x_t, logsnr, part=PART)
+    assert torch.allclose(part.tokens, whole.tokens[:, 2:5, 1:6], atol=1e-6)
+    assert torch.equal(part.film, whole.film)
+
+
+@pytest.mark.parametrize("frame", [None, (0.5, 1.0)])
+def test_the_head_reads_a_part_where_it_is(network, frame):
+    made, x_t = network(encoder_blocks=0, decoder_blocks=0), state(1, 1, 12, 16)
+    grid = state_grid((12, 16), frame or extent((12, 16))).refine(2).part(slice(12, 16), slice(8, 20))
+    whole, part = (made(x_t, torch.zeros(1), grid=grid, frame=frame, part=part) for part in (None, PART))
+    assert torch.allclose(part, whole, atol=1e-5), "a token from the part's edges there is no difference"
+    own = made(x_t, torch.zeros(1), frame=frame, part=PART)
+    assert own.shape == (1, 1, 6, 10)
+    within = made(x_t, torch.zeros(1), frame=frame)[:, :, 6:8, 4:10]
+    assert torch.allclose(own[:, :, 2:4, 2:8], within, atol=1e-5)
+
+
+@pytest.mark.parametrize("attention", ATTENTIONS)
+def test_a_part_that_is_all_is_the_whole(network, attention):
+    made, x_t = network(attention=attention), state(1, 1, 12, 16)
+    whole, part = made(x_t, torch.zeros(1)), made(x_t, torch.zeros(1), part=(slice(0, 12), slice(0, 16)))
+    assert torch.allclose(part, whole, atol=1e-6)
+
+
+def test_what_is_outside_of_a_part_is_not_seen(network):
+    made, x_t = network(), state(1, 1, 12, 16)
+    other = torch.randn_like(x_t)
+    other[:, :, PART[0], PART[1]] = x_t[:, :, PART[0], PART[1]]
+    assert torch.equal(*(made(x, torch.zeros(1), part=PART) for x in (x_t, other)))
+
+
+def test_a_part_that_cuts_through_tokens_is_refused(network):
+    with pytest.raises(InputError, match="the part has an edge at 5; this network takes multiples of 2"):
+        network()(state(1, 1, 12, 16), torch.zeros(1), part=(slice(0, 4), slice(5, 8)))
 
 
 def test_no_label_is_null_for_every_picture(network):

@@ -318,14 +318,29 @@ def test_dropout_is_for_training_only():
     assert not torch.equal(made(x_t, torch.zeros(1)), made(x_t, torch.zeros(1)))
 
 
-def test_computing_anew_changes_no_gradient():
+@pytest.mark.parametrize("dropout", [(0.0, 0.0, 0.0), (0.1, 0.1, 0.2)])
+def test_computing_anew_changes_no_gradient(dropout):
     gradients = []
-    for recompute in (False, True):
-        made = lively(dropout=(0.0, 0.0, 0.0)).requires_grad_(True)
+    for recompute in ("no", "feed_forward", "blocks"):
+        made = lively(dropout=dropout).requires_grad_(True).train()
         made.recompute(recompute)
+        torch.manual_seed(0)
         made(state(2, 1, 4, 4), torch.zeros(2), torch.tensor([1, NULL])).square().mean().backward()
         gradients.append([p.grad for p in made.parameters() if p.grad is not None])
-    assert all(torch.equal(a, b) for a, b in zip(*gradients, strict=True))
+    for anew in gradients[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(anew, gradients[0], strict=True))
+
+
+def test_computing_anew_keeps_less():
+    kept = []
+    for recompute in ("no", "feed_forward", "blocks"):
+        made = lively().requires_grad_(True)
+        made.recompute(recompute)
+        sizes = []
+        with torch.autograd.graph.saved_tensors_hooks(lambda x, to=sizes: to.append(x.numel()) or x, lambda x: x):
+            made(state(2, 1, 8, 8), torch.zeros(2))
+        kept.append(sum(sizes))
+    assert kept[0] > 1.2 * kept[1] > 2 * kept[2]
 
 
 # Dense composition

@@ -20,7 +20,7 @@ from s2id import train
 from s2id.checkpoint import load as load_model
 from s2id.config import InputError
 from s2id.coords import frame_grid
-from s2id.data import load
+from s2id.data import Group, Pictures, load
 from s2id.images import resize, to_float
 from s2id.presets import PRESETS
 from s2id.schedule import Schedule
@@ -34,6 +34,7 @@ from s2id.train import (
     stratified,
     stream,
     target_pixels,
+    token_window,
 )
 
 
@@ -52,17 +53,17 @@ def assert_same(a, b):
     assert all(torch.equal(a[k], b[k]) for k in a), [k for k in a if not torch.equal(a[k], b[k])]
 
 
-@pytest.mark.parametrize("optimiser", ["adamw", "muon"])
-def test_resuming_equals_not_stopping_to_the_bit(tmp_path, optimiser):
-    straight = tiny(tmp_path / "a", optimiser=optimiser)
+@pytest.mark.parametrize("changes", [{}, {"optimiser": "adamw"}, {"token_share": 0.25, "dense_finish": 0.4}])
+def test_resuming_equals_not_stopping_to_the_bit(tmp_path, changes):
+    straight = tiny(tmp_path / "a", **changes)
     losses = [p.loss for p in straight.run()]
-    first = tiny(tmp_path / "b", optimiser=optimiser)
+    first = tiny(tmp_path / "b", **changes)
     resumed_losses = []
     for progress in first.run():
         resumed_losses.append(progress.loss)
         if progress.step == 4:
             first.stop()
-    second = tiny(tmp_path / "b", optimiser=optimiser)
+    second = tiny(tmp_path / "b", **changes)
     second.resume(checkpoints(tmp_path / "b")[-1])
     assert second.images_seen == 64
     resumed_losses += [p.loss for p in second.run()]
@@ -194,7 +195,7 @@ def test_accumulated_batches_count_as_one_step(tmp_path):
 
 
 @pytest.mark.parametrize("precision", ["no", "bf16"])
-@pytest.mark.parametrize("attention", ["full", "axial"])
+@pytest.mark.parametrize("attention", ["full", "axial", "window", "linear"])
 def test_every_precision_and_attention_trains(tmp_path, precision, attention):
     preset = PRESETS["tiny"]
     settings = replace(preset.train, images=48, precision=precision, cpu=True)
@@ -242,11 +243,79 @@ def test_target_pixels_cover_the_picture_evenly():
     generator = torch.Generator().manual_seed(0)
     hits = torch.zeros(28, 28)
     for _ in range(400):
-        rows, columns = target_pixels((28, 28), 196.0, generator)
+        rows, columns = target_pixels((slice(0, 28), slice(0, 28)), 196.0, generator)
         hits[rows, columns] += 1
     assert hits.sum() == 400 * 196
     assert hits.min() > 60 and hits.max() < 140
     assert frame_grid((28, 28)).part(rows, columns).size == (14, 14)
+
+
+PHOTOS = Pictures(
+    "noise",
+    (Group(torch.randint(0, 256, (9, 1, 37, 61), dtype=torch.uint8), torch.randint(0, 10, (9,))),),
+    load("digits").labels,
+)
+
+
+@pytest.mark.parametrize("share", [0.5, 0.25, 0.05])
+@pytest.mark.parametrize("density", [8, 20, 60])
+def test_targets_of_a_window_are_the_pictures_own_pixels_inside(share, density):
+    config = replace(PRESETS["tiny"].train, densities=(density,), supersample=(1, 2))
+    pixels = 0
+    for number in range(30):
+        batch = draw(PHOTOS, config, PRESETS["tiny"].model, Schedule(), number, share)
+        x = to_float(train.batch_at(PHOTOS, number, config.batch, config.seed)[0])
+        indices = []
+        for points, side, part, samples in zip(
+            (batch.grid.y, batch.grid.x), x.shape[2:], batch.part, batch.x_t.shape[2:], strict=True
+        ):
+            index = (points * 61 + (side - 1) / 2).round().long()
+            assert (index / side >= part.start / samples - 1e-9).all()
+            assert ((index + 1) / side <= part.stop / samples + 1e-9).all()
+            assert part.start % 2 == part.stop % 2 == 0 and 0 <= part.start < part.stop <= samples
+            indices.append(index)
+        assert torch.equal(batch.target, x[:, :, indices[0]][:, :, :, indices[1]])
+        tokens = [(part.stop - part.start) // 2 for part in batch.part]
+        pixels += batch.target[0].numel() * batch.supersample**2 / (4 * math.prod(tokens) * config.queries)
+    assert 0.4 < pixels / 30 < 2, "as many targets per token as of a whole"
+
+
+@pytest.mark.parametrize("prediction", ["x", "eps"])
+def test_a_window_is_of_the_state_that_the_whole_would_be(prediction):
+    model = replace(PRESETS["tiny"].model, prediction=prediction)
+    whole, part = (draw(load("digits"), PRESETS["tiny"].train, model, Schedule(), 3, share) for share in (1.0, 0.25))
+    assert whole.part is None and part.part is not None
+    assert torch.equal(whole.x_t, part.x_t) and torch.equal(whole.logsnr, part.logsnr)
+    assert torch.equal(whole.condition.label, part.condition.label)
+    if prediction == "eps":
+        assert torch.equal(part.target, whole.target[:, :, part.part[0], part.part[1]])
+
+
+def test_every_token_is_often_in_a_window():
+    generator = torch.Generator().manual_seed(0)
+    hits = torch.zeros(10, 10, dtype=torch.float64)
+    for _ in range(2000):
+        rows, columns = token_window((20, 20), 2, 0.25, generator)
+        hits[rows.start // 2 : rows.stop // 2, columns.start // 2 : columns.stop // 2] += 1 / 2000
+    assert hits.mean() == pytest.approx(0.25) and hits.min() > 0.1 and hits.max() < 0.45
+
+
+def test_a_run_on_windows_ends_on_whole_states(tmp_path, monkeypatch):
+    shares = []
+
+    def spy(*words):
+        shares.append(words[-1])
+        return draw(*words)
+
+    monkeypatch.setattr(train, "draw", spy)
+    assert all(math.isfinite(p.loss) for p in tiny(tmp_path, token_share=0.25, dense_finish=0.4).run())
+    assert shares == [0.25] * 6 + [1.0] * 4
+
+
+@pytest.mark.parametrize("share", [0.0, -1.0, 1.5])
+def test_shares_of_tokens_that_are_none_are_refused(share):
+    with pytest.raises(InputError, match="token_share is .*; it must be above 0 and at most 1"):
+        replace(PRESETS["tiny"].train, token_share=share)
 
 
 @pytest.mark.parametrize("count", [1, 7, 64])

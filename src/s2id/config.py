@@ -23,6 +23,8 @@ Prediction = Literal["eps", "x", "v"]
 
 SamplerName = Literal["ddim", "heun", "dpmpp"]
 
+Recompute = Literal["no", "feed_forward", "blocks"]
+
 Noise = Literal["nested", "white"]
 """How a seed's noise at one density relates to that at another: as block means, or not at all."""
 
@@ -89,8 +91,9 @@ class ModelConfig:
     """Measures of a picture, such as an age, a token each."""
     token_width: int = 0
     """Channels of a text encoder's tokens; 0 knows no text."""
-    attention: Literal["full", "axial"] = "full"
-    """Every token with every token, or rows and columns apart."""
+    attention: Literal["full", "axial", "window", "linear"] = "full"
+    """Every token with every token; rows and columns apart; what is near, and means of what is far; or every token with
+    every token without softmax. "window" has the weights of "full", and is it on small grids."""
     patch: int = 2
     """State samples per token side."""
     lattice: int = 3
@@ -214,8 +217,9 @@ class TrainConfig:
     sets the densities and the network's patch and lattice."""
     views: int = 4
     """Places from which each picture is observed per draw with "area:K"; more steady the gradient, and no more."""
-    recompute: bool = False
-    """Compute the feed-forward layers anew in the backward pass: a tenth more time, half the memory."""
+    recompute: Recompute = "no"
+    """Compute the feed-forward layers anew in the backward pass (a tenth more time, half the memory), or whole blocks
+    (one forward pass more, and the memory of one block)."""
     densities: tuple[int, ...] = (20, 16, 24)
     """State densities (samples along the long side), one drawn per batch; multiples of the patch. Sampling composes
     on the first."""
@@ -229,6 +233,10 @@ class TrainConfig:
     """Bound of the loss weight 1 / sigma^2 (v-prediction's) in x-prediction."""
     schedule_shift: float = -1.0
     """Added to the cosine schedule's logsnr: below 0 spends more of training and sampling on composition."""
+    token_share: float = 1.0
+    """Share of a state's tokens, and of the targets, that a step trains on: a window of the grid, drawn per batch."""
+    dense_finish: float = 0.25
+    """Share of the run, at its end, that trains on whole states although `token_share` is less."""
     seed: int = 0
     """Seed of everything random in the run."""
     precision: Literal["auto", "no", "bf16"] = "auto"
@@ -260,7 +268,11 @@ class TrainConfig:
         for name in ("images", "batch", "accumulate", "keep", "views"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be at least 1.")
-        for name, most in (("drop_label", 1.0), ("drop_each", 0.5)):
+        if not 0 < self.token_share <= 1:
+            raise InputError(f"token_share is {self.token_share:g}; it must be above 0 and at most 1.")
+        if self.observe is not None and self.token_share < 1:
+            raise InputError("observe looks at whole pictures and token_share at windows of them; use one of the two.")
+        for name, most in (("drop_label", 1.0), ("drop_each", 0.5), ("dense_finish", 1.0)):
             if not 0 <= getattr(self, name) <= most:
                 raise InputError(f"{name} is {getattr(self, name):g}; it must lie between 0 and {most:g}.")
 

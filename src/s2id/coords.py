@@ -13,6 +13,9 @@ from torch import Tensor
 
 from s2id.config import Fit, InputError, Size, Window
 
+Part = tuple[slice, slice]
+"""Rows and columns of samples, each from a start to a stop."""
+
 
 @dataclass(frozen=True)
 class Grid:

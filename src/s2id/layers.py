@@ -1,6 +1,6 @@
 """Parts of a network: Fourier features, attention, modulation, reading of samples. Knows no diffusion.
 
-Tokens are kept as a grid `b h w d`, so that axial and full attention share one signature. Our norm acts per token:
+Tokens are kept as a grid `b h w d`, so that all kinds of self-attention share one signature. Our norm acts per token:
 crops, tiles and token subsets stay exact. Parts of the published network stand behind the signatures of ours.
 """
 
@@ -8,7 +8,7 @@ import math
 
 import torch
 from einops import rearrange
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
@@ -147,6 +147,84 @@ class AxialAttention(nn.Module):
         row = self.row(rearrange(x, "b h w d -> (b h) 1 w d"))
         column = self.column(rearrange(x, "b h w d -> (b w) h 1 d"))
         return rearrange(row, "(b h) 1 w d -> b h w d", h=h) + rearrange(column, "(b w) h 1 d -> b h w d", w=w)
+
+
+class WindowAttention(nn.Module):
+    """Self-attention of every token with the tokens around its window and with means over the whole grid.
+
+    A window's queries share the keys up to `halo` tokens beyond it (Vaswani et al. 2021, arXiv 2103.12731),
+    pushed inside at the grid's edges so that none is padding (Hassani et al. 2022, arXiv 2204.07143). What is far is
+    heard as the means of `regions` x `regions` equal parts of the grid, beside the near keys in one softmax (Yang et
+    al. 2021, arXiv 2107.00641). The weights are full attention's, and where one window's keys are the whole grid, this
+    is full attention.
+    """
+
+    def __init__(
+        self, width: int, heads: int, bias: bool = False, window: int = 8, halo: int = 3, regions: int = 6
+    ) -> None:
+        super().__init__()
+        self.heads, self.window, self.halo, self.regions = heads, window, halo, regions
+        self.qkv = nn.Linear(width, 3 * width, bias=bias)
+        self.out = nn.Linear(width, width, bias=bias)
+
+    def forward(self, x: Tokens) -> Tokens:
+        """Attend."""
+        _, h, w, d = x.shape
+        q, kv = self.qkv(x).split((d, 2 * d), -1)
+        (height, rows), (width, columns) = self._windows(h), self._windows(w)
+        n, o = len(rows), len(columns)
+        # the last windows' queries may be padding: what they hear is cut off again
+        q = F.pad(q, (0, 0, 0, o * width - w, 0, n * height - h))
+        q = rearrange(q, "b (n i) (o j) (m d) -> (b n o) m (i j) d", n=n, o=o, m=self.heads)
+        near = kv.index_select(1, rows.flatten().to(kv.device)).index_select(2, columns.flatten().to(kv.device))
+        pattern = "b (n i) (o j) (two m d) -> two (b n o) m (i j) d"
+        k, v = rearrange(near, pattern, n=n, o=o, two=2, m=self.heads)
+        if n * o > 1:
+            far = rearrange(self._means(kv), "b i j (two m d) -> two b 1 m (i j) d", two=2, m=self.heads)
+            far_k, far_v = far.expand(-1, -1, n * o, -1, -1, -1).flatten(1, 2)
+            k, v = torch.cat([k, far_k], 2), torch.cat([v, far_v], 2)
+        pattern = "(b n o) m (i j) d -> b (n i) (o j) (m d)"
+        return self.out(rearrange(attend(q, k, v), pattern, n=n, o=o, i=height)[:, :h, :w])
+
+    def _windows(self, count: int) -> tuple[int, Int[Tensor, "n k"]]:
+        """Tokens along one axis of each window, alike within one token, and the indices of each one's keys."""
+        side = -(-count // -(-count // self.window))
+        reach = side + 2 * self.halo
+        if reach >= count:
+            return count, torch.arange(count)[None]
+        first = (torch.arange(0, count, side) - self.halo).clamp(0, count - reach)
+        return side, first[:, None] + torch.arange(reach)
+
+    def _means(self, x: Float[Tensor, "b h w c"]) -> Float[Tensor, "b i j c"]:
+        """Means over equal parts of the grid."""
+        rows, columns = (
+            box_weights((torch.arange(n, dtype=torch.float64) + 0.5) * (count / n) - 0.5, count / n, count).to(x)
+            for count, n in ((count, min(count, self.regions)) for count in x.shape[1:3])
+        )
+        return columns @ (rows @ x.flatten(2)).unflatten(2, x.shape[2:])
+
+
+class LinearAttention(nn.Module):
+    """Self-attention without softmax: the weight of a key is phi(q) . phi(k), with phi(x) = elu(x) + 1.
+
+    Keys and values are summed first, so the cost is linear in the tokens (Katharopoulos et al. 2020, arXiv 2006.16236,
+    equations 5 to 7). The sums are fp32 whatever the precision: bf16 would stop counting at 256.
+    """
+
+    def __init__(self, width: int, heads: int, bias: bool = False) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width, bias=bias)
+        self.out = nn.Linear(width, width, bias=bias)
+
+    def forward(self, x: Tokens) -> Tokens:
+        """Attend."""
+        h, w = x.shape[1:3]
+        q, k, v = rearrange(self.qkv(x), "b h w (three m d) -> three b m (h w) d", three=3, m=self.heads)
+        with torch.autocast(x.device.type, enabled=False):
+            phi_q, phi_k = F.elu(q.float()) + 1, F.elu(k.float()) + 1
+            attended = phi_q @ (phi_k.mT @ v.float()) / (phi_q @ phi_k.sum(2)[..., None])
+        return self.out(rearrange(attended.to(v.dtype), "b m (h w) d -> b h w (m d)", h=h, w=w))
 
 
 class CrossAttention(nn.Module):
@@ -295,11 +373,20 @@ class GroupNorm(nn.Module):
 class Block(nn.Module):
     """Modulated residual block: self-attention, cross-attention if `cross`, feed-forward."""
 
+    recompute = False
+    """Forget what is between the block's ends and compute it again in the backward pass, dropping the same."""
+
     def __init__(self, config: ModelConfig, cross: bool) -> None:
         super().__init__()
         width, heads = config.width, config.heads
         self.neighbours = Neighbours(width) if config.neighbours else None
-        self.attention = {"full": FullAttention, "axial": AxialAttention}[config.attention](width, heads, config.bias)
+        attentions = {
+            "full": FullAttention,
+            "axial": AxialAttention,
+            "window": WindowAttention,
+            "linear": LinearAttention,
+        }
+        self.attention = attentions[config.attention](width, heads, config.bias)
         self.cross = CrossAttention(width, heads, config.bias) if cross else None
         self.feed_forward = FeedForward(width, config.expansion)
         films = {"gated": Film, "scaled": ScaledFilm}
@@ -317,6 +404,17 @@ class Block(nn.Module):
         known: Bool[Tensor, "b n"] | None = None,
     ) -> Tokens:
         """Transform; the condition's tokens that are not `known`, where this is given, are not attended to."""
+        if self.recompute and torch.is_grad_enabled():
+            return checkpoint(self._sublayers, x, film, condition, known, use_reentrant=False)
+        return self._sublayers(x, film, condition, known)
+
+    def _sublayers(
+        self,
+        x: Tokens,
+        film: Float[Tensor, "b f"],
+        condition: Float[Tensor, "b n d"] | None,
+        known: Bool[Tensor, "b n"] | None,
+    ) -> Tokens:
         entered = x
         (a, *c, f), (norm_a, *norm_c, norm_f) = self.film(film), self.norms
         if self.neighbours is not None:

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from s2id.condition import Asked, Condition, condition_of
-from s2id.config import InputError, ModelConfig
-from s2id.coords import Grid, box_coords, corner_coords, extent, jitter, pixel_coords, view
+from s2id.config import InputError, ModelConfig, Recompute
+from s2id.coords import Grid, Part, box_coords, corner_coords, extent, jitter, pixel_coords, view
 from s2id.layers import Block, FeedForward, Tokens, box_weights, fourier_features, normalise, spline_weights
 from s2id.shapes import NULL, Images, Scalars
 
@@ -30,6 +30,7 @@ class Encoded:
     tokens: Tokens
     film: Float[Tensor, "b f"]
     frame: tuple[float, float]
+    middle: tuple[float, float] = (0.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,8 @@ class Features:
     values: Float[Tensor, "b h w d"]
     frame: tuple[float, float]
     """Height and width of the frame in composition units."""
+    middle: tuple[float, float] = (0.0, 0.0)
+    """Where the samples' middle is, if they are of a part of a frame."""
 
     @property
     def pitch(self) -> tuple[float, float]:
@@ -58,7 +61,7 @@ class Features:
         canvas[..., 1:-1, 1:-1] = near
         more = 2 * (reach + 1)
         frame = self.frame[0] + more * self.pitch[0], self.frame[1] + more * self.pitch[1]
-        return Features(canvas.movedim(1, -1), frame)
+        return Features(canvas.movedim(1, -1), frame, self.middle)
 
     def supersample(self, cell: tuple[float, float]) -> int:
         """Head samples per pixel side that keep them at most half a feature sample apart."""
@@ -68,10 +71,10 @@ class Features:
         self, grid: Grid, kernel: Callable[..., Tensor] = spline_weights
     ) -> tuple[Float[Tensor, "y h"], Float[Tensor, "x w"]]:
         """How a grid's rows and columns read the samples."""
-        per_axis = zip((grid.y, grid.x), grid.cell, self.pitch, self.values.shape[1:3], strict=True)
+        per_axis = zip((grid.y, grid.x), self.middle, grid.cell, self.pitch, self.values.shape[1:3], strict=True)
         rows, columns = (
-            kernel(points / pitch + (count - 1) / 2, cell / pitch, count).to(self.values)
-            for points, cell, pitch, count in per_axis
+            kernel((points - middle) / pitch + (count - 1) / 2, cell / pitch, count).to(self.values)
+            for points, middle, cell, pitch, count in per_axis
         )
         return rows, columns
 
@@ -315,16 +318,19 @@ class Network(nn.Module):
             for parameter in self.lattice.parameters():
                 nn.init.zeros_(parameter)
 
-    def encode(self, x_t: Images, logsnr: Scalars, frame: tuple[float, float] | None = None) -> Encoded:
+    def encode(
+        self, x_t: Images, logsnr: Scalars, frame: tuple[float, float] | None = None, part: Part | None = None
+    ) -> Encoded:
         """The first half of the trunk, which knows no condition.
 
         Args:
             x_t: State; its sides are multiples of the patch.
             logsnr: Of the state's own samples.
             frame: Height and width of the frame in composition units; `None` has square samples.
+            part: Rows and columns of samples to see, their edges multiples of the patch; `None` is all.
 
         Raises:
-            InputError: The state's size or channels do not fit the network.
+            InputError: The state's size or channels, or the part's edges, do not fit the network.
         """
         (_, channels, h, w), patch = x_t.shape, self.config.patch
         if channels != self.config.channels or h % patch or w % patch:
@@ -332,12 +338,17 @@ class Network(nn.Module):
                 f"the state has {channels} channels and size {h}x{w}; this network takes "
                 f"{self.config.channels} and multiples of {patch}."
             )
-        tokens = self.stem(rearrange(x_t, "b c (h p) (w q) -> b h w (c p q)", p=patch, q=patch))
-        tokens = tokens + self.position(tokens.shape[1:3], self.config.jitter / patch if self.training else 0.0)
+        rows, columns = part or (slice(0, h), slice(0, w))
+        if wrong := [edge for s in (rows, columns) for edge in (s.start, s.stop) if edge % patch]:
+            raise InputError(f"the part has an edge at {wrong[0]}; this network takes multiples of {patch}.")
+        tokens = self.stem(rearrange(x_t[:, :, rows, columns], "b c (h p) (w q) -> b h w (c p q)", p=patch, q=patch))
+        # places and density are the whole's: a part's tokens know where they are
+        position = self.position((h // patch, w // patch), self.config.jitter / patch if self.training else 0.0)
+        tokens = tokens + position[tuple(slice(s.start // patch, s.stop // patch) for s in (rows, columns))]
         film = self.noise(logsnr.to(x_t), 1 / max(h, w))
         for block in self.encoder:
             tokens = block(tokens, film)
-        return Encoded(tokens, film, frame or extent((h, w)))
+        return Encoded(tokens, film, *_place((h, w), frame or extent((h, w)), part))
 
     def decode(self, encoded: Encoded, label: Asked | None = None) -> Features:
         """The second half of the trunk, under a condition.
@@ -360,7 +371,7 @@ class Network(nn.Module):
             tokens = normalise(tokens)
         side = self.config.lattice
         values = rearrange(self.lattice(tokens), "b h w (p q d) -> b (h p) (w q) d", p=side, q=side)
-        return Features(values, encoded.frame)
+        return Features(values, encoded.frame, encoded.middle)
 
     def heard(self, asked: Condition) -> tuple[Float[Tensor, "b n d"], Bool[Tensor, "b n"] | None]:
         """Tokens of a condition, and which of them are known; `None` where all are.
@@ -400,6 +411,7 @@ class Network(nn.Module):
         grid: Grid | None = None,
         frame: tuple[float, float] | None = None,
         supersample: int | None = None,
+        part: Part | None = None,
     ) -> Float[Tensor, "n c y x"]:
         """The prediction.
 
@@ -408,25 +420,43 @@ class Network(nn.Module):
             logsnr: Of the state's samples.
             label: Class of each image, or a condition; `None`, or NULL for one image, is no class. Several per image,
                 all images' first ones first, give as many predictions; the encoder runs once.
-            grid: Pixels to predict; `None` is the state's own.
+            grid: Pixels to predict; `None` is the state's own, or its part's.
             frame: Height and width of the frame in composition units; `None` has square samples.
             supersample: Head samples per pixel side; `None` takes as many as needed.
+            part: Rows and columns of samples to see, their edges multiples of the patch; `None` is all.
         """
-        encoded = self.encode(x_t, logsnr, frame)
-        grid = grid or state_grid((x_t.shape[2], x_t.shape[3]), encoded.frame)
+        encoded = self.encode(x_t, logsnr, frame, part)
+        if grid is None:
+            size = (x_t.shape[2], x_t.shape[3])
+            grid = state_grid(size, frame or extent(size))
+            grid = grid.part(*part) if part else grid
         rows = [None] if label is None else label.split(len(x_t))
         return torch.cat([self.head(self.decode(encoded, row), grid, supersample) for row in rows])
 
-    def recompute(self, on: bool = True) -> None:
-        """Trade time for memory in training: see FeedForward."""
+    def recompute(self, what: Recompute) -> None:
+        """Trade time for memory in training: see FeedForward and Block."""
         for module in self.modules():
             if isinstance(module, FeedForward):
-                module.recompute = on
+                module.recompute = what == "feed_forward"
+            elif isinstance(module, Block):
+                module.recompute = what == "blocks"
 
     def predict(self, features: Features, size: tuple[int, int]) -> Images:
         """The function at the samples of a state of that size; eps and v are trained on these alone, x on means."""
         supersample = None if self.config.prediction == "x" else 1
         return self.head(features, state_grid(size, features.frame), supersample)
+
+
+def _place(
+    size: tuple[int, int], frame: tuple[float, float], part: Part | None
+) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Height and width, and middle, of the part of a frame that some of a state's samples cover."""
+    if part is None:
+        return frame, (0.0, 0.0)
+    shares = [(axis.start / side, axis.stop / side) for axis, side in zip(part, size, strict=True)]
+    height, width = (long * (last - first) for long, (first, last) in zip(frame, shares, strict=True))
+    y, x = (long * ((first + last) / 2 - 0.5) for long, (first, last) in zip(frame, shares, strict=True))
+    return (height, width), (y, x)
 
 
 def state_grid(size: tuple[int, int], frame: tuple[float, float]) -> Grid:

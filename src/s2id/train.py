@@ -25,7 +25,7 @@ from torch.optim.swa_utils import AveragedModel
 from s2id.checkpoint import S2ID, fill, read_tensors, write_tensors
 from s2id.condition import Condition, cat
 from s2id.config import Card, InputError, ModelConfig, Pixelation, Preset, Size, TrainConfig, from_dict, to_dict
-from s2id.coords import Grid, extent, frame_grid, state_size
+from s2id.coords import Grid, Part, extent, frame_grid, state_size
 from s2id.data import Pictures, batch_at
 from s2id.denoiser import loss
 from s2id.images import replacing, resize, to_float
@@ -70,10 +70,23 @@ class Batch:
     supersample: int
     target: Float[Tensor, "b c y x"] | Views
     """What the network should have said, or what was seen of it."""
+    part: Part | None
+    """Rows and columns of the states that the network sees; `None` is all."""
 
 
-def draw(pictures: Pictures, config: TrainConfig, model: ModelConfig, schedule: Schedule, number: int) -> Batch:
-    """Batch `number` of the run: pictures, densities, times and noise, all a function of (seed, number)."""
+def draw(
+    pictures: Pictures, config: TrainConfig, model: ModelConfig, schedule: Schedule, number: int, share: float = 1.0
+) -> Batch:
+    """Batch `number` of the run: pictures, densities, times and noise, all a function of (seed, number).
+
+    Args:
+        pictures: The data.
+        config: Of the run.
+        model: Of the network.
+        schedule: Of the run.
+        number: Which batch.
+        share: Of the states' tokens and of the targets; below 1 the batch has a window's.
+    """
     generator = torch.Generator().manual_seed(stream(config.seed, number))
     pixels, known = batch_at(pictures, number, config.batch, config.seed)
     x = to_float(pixels)
@@ -92,18 +105,22 @@ def draw(pictures: Pictures, config: TrainConfig, model: ModelConfig, schedule: 
     condition = hide(known, config, generator)
     if config.both_conditions:
         condition = cat([condition, condition.unknown()])
+    samples = state.shape[2], state.shape[3]
+    part = None if share == 1 else token_window(samples, model.patch, share, generator)
+    height, width = part or (slice(0, samples[0]), slice(0, samples[1]))
     if model.dense:
-        target = {"x": state, "eps": eps, "v": alpha * eps - sigma * state}[model.prediction]
-        grid = state_grid((state.shape[2], state.shape[3]), extent(size))
-        return Batch(x_t, logsnr, condition, extent(size), grid, 1, target)
+        target = {"x": state, "eps": eps, "v": alpha * eps - sigma * state}[model.prediction][:, :, height, width]
+        grid = state_grid(samples, extent(size)).part(height, width)
+        return Batch(x_t, logsnr, condition, extent(size), grid, 1, target, part)
     factor = config.supersample[int(torch.randint(len(config.supersample), (), generator=generator))]
     if seen and seen.kind == "area":  # the state is a view as well, from the place of no shift
         views = look(x, seen, config.views, generator)
-        return Batch(x_t, logsnr, condition, extent(size), frame_grid(size), factor, views)
-    affordable = state.shape[2] * state.shape[3] * config.queries / factor**2
-    rows, columns = target_pixels(size, affordable, generator)
+        return Batch(x_t, logsnr, condition, extent(size), frame_grid(size), factor, views, part)
+    affordable = (height.stop - height.start) * (width.stop - width.start) * config.queries / factor**2
+    inside = whole_pixels(size[0], samples[0], height), whole_pixels(size[1], samples[1], width)
+    rows, columns = target_pixels(inside, affordable, generator)
     grid = frame_grid(size).part(rows, columns)
-    return Batch(x_t, logsnr, condition, extent(size), grid, factor, x[:, :, rows, columns])
+    return Batch(x_t, logsnr, condition, extent(size), grid, factor, x[:, :, rows, columns], part)
 
 
 def trained_size(size: Size, density: int, patch: int) -> Size:
@@ -150,11 +167,41 @@ def multiplies_bf16(cpu: bool) -> bool:
     return bool(known.get("avx512_bf16") or known.get("amx_bf16"))
 
 
-def target_pixels(size: tuple[int, int], pixels: float, generator: torch.Generator) -> tuple[slice, slice]:
-    """Every n-th row and column from a random start: about `pixels` pixels, spread over the whole picture."""
-    stride = max(1, round(math.sqrt(size[0] * size[1] / pixels)))
+def token_window(size: Size, patch: int, share: float, generator: torch.Generator) -> Part:
+    """A random window of a state: rows and columns of samples that hold about a share of its tokens.
+
+    A window, for a scattered subset would leave the convolution, the windows of attention and the head no grid. It is
+    drawn wherever it touches the state and pushed inside: drawn inside, it would seldom see the corners.
+
+    Args:
+        size: Height and width of the state.
+        patch: Samples per token side.
+        share: Of the tokens, above 0; both sides shrink alike, to two tokens at least.
+        generator: Source of randomness.
+    """
+
+    def along(side: int) -> slice:
+        tokens = side // patch
+        kept = min(tokens, max(2, round(tokens * math.sqrt(share))))
+        start = int(torch.randint(1 - kept, tokens, (), generator=generator))
+        start = min(max(start, 0), tokens - kept)
+        return slice(start * patch, (start + kept) * patch)
+
+    return along(size[0]), along(size[1])
+
+
+def whole_pixels(pixels: int, samples: int, part: slice) -> slice:
+    """Which of a side's pixels lie wholly within some of its samples."""
+    return slice(-(-part.start * pixels // samples), part.stop * pixels // samples)
+
+
+def target_pixels(inside: Part, pixels: float, generator: torch.Generator) -> Part:
+    """Every n-th of some rows and columns from a random start: about `pixels` pixels, spread over all of them."""
+    sides = [axis.stop - axis.start for axis in inside]
+    stride = max(1, round(math.sqrt(sides[0] * sides[1] / pixels)))
     rows, columns = (
-        slice(int(torch.randint(min(stride, side), (), generator=generator)), None, stride) for side in size
+        slice(axis.start + int(torch.randint(min(stride, side), (), generator=generator)), axis.stop, stride)
+        for axis, side in zip(inside, sides, strict=True)
     )
     return rows, columns
 
@@ -240,6 +287,11 @@ class Trainer:
             return min(1.0, self.seconds / (60 * self.config.minutes))
         return min(1.0, self.images_seen / self.config.images)
 
+    @property
+    def token_share(self) -> float:
+        """Share of the states' tokens that the next step trains on."""
+        return self.config.token_share if self.done < 1 - self.config.dense_finish else 1.0
+
     def stop(self) -> None:
         """Ask the run to end, with a checkpoint, after the step it is in."""
         self.stopping = True
@@ -317,7 +369,7 @@ class Trainer:
     def _forward_backward(self, micro: int) -> Tensor:
         processes = self.accelerator.num_processes
         number = (self.step * self.config.accumulate + micro) * processes + self.accelerator.process_index
-        batch = draw(self.pictures, self.config, self.model, self.schedule, number)
+        batch = draw(self.pictures, self.config, self.model, self.schedule, number, self.token_share)
         device = self.accelerator.device
         torch.manual_seed(stream(self.config.seed, number, 1))  # the coordinates' jitter, dropout
         with self.accelerator.autocast():
@@ -328,6 +380,7 @@ class Trainer:
                 grid=batch.grid.to(device),
                 frame=batch.frame,
                 supersample=batch.supersample,
+                part=batch.part,
             )
         conditions = len(batch.condition) // len(batch.x_t)
         prediction, logsnr = prediction.float(), batch.logsnr.repeat(conditions).to(device)
