@@ -48,15 +48,6 @@ def test_half_precision_files_are_half_as_long_and_close(model, tmp_path, path):
     assert weights(model)["stem.weight"].dtype == torch.float32
 
 
-def test_a_file_older_than_a_choice_is_of_a_model_without_it(model, tmp_path):
-    old = S2ID(replace(model.config, condition_film=False), model.card)
-    config = {k: v for k, v in to_dict(old.config).items() if k != "condition_film"}
-    facts = {"format": "s2id-model-1", "config": json.dumps(config), "card": json.dumps(to_dict(old.card))}
-    write_tensors(tmp_path / "old.safetensors", weights(old), facts)
-    again = load(tmp_path / "old.safetensors")
-    assert same(again, old) and again.config == old.config
-
-
 def test_a_folder_for_the_hub_comes_back_to_the_bit(model, tmp_path, monkeypatch):
     # the mixin's own reading of config.json, which is not used, leaves lists where the type check wants tuples
     monkeypatch.setattr(hub_mixin, "_load_dataclass", lambda kind, data: None)

@@ -25,7 +25,6 @@ from s2id.schedule import Schedule
 BUNDLED = Path(__file__).parent / "weights"
 MODEL_FILE = "model.safetensors"
 _MODEL_FORMAT = "s2id-model-1"
-_UNSAID = {"condition_film": False}  # of files older than the choice, which have no such part
 _PICKLES = {".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".bin"}
 
 
@@ -93,7 +92,7 @@ class S2ID(nn.Module, PyTorchModelHubMixin, library_name="s2id", tags=["diffusio
     def _from_file(cls, path: Path) -> "S2ID":
         tensors, facts = read_tensors(path, _MODEL_FORMAT)
         model = cls(
-            from_dict(ModelConfig, _UNSAID | json.loads(facts["config"]), f"the config in {path}"),
+            from_dict(ModelConfig, json.loads(facts["config"]), f"the config in {path}"),
             from_dict(Card, json.loads(facts["card"]), f"the card in {path}"),
         )
         fill(model.network, tensors, path)
