@@ -189,8 +189,8 @@ def test_samples_hear_conditions_weights_and_what_to_avoid(faces):
         for asked, more in (
             ("dog", {}),
             (smile, {}),
-            (smile, {"weights": {"smiling": 4}}),
-            (smile, {"weights": {"text": 4}}),
+            (smile, {"weights": {"smiling": 40}}),
+            (smile, {"weights": {"text": 40}}),
             (smile, {"avoid": hat}),
             (None, {"avoid": hat}),
             (None, {}),

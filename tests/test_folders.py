@@ -315,7 +315,7 @@ def test_attributes_are_followed_alone_and_together(tmp_path):
     images[:, :, :, :2] += (70 * has[:, 1]).to(torch.uint8)[:, None, None, None]
     group = Group(images, torch.full((256,), NULL), (2 * has - 1).to(torch.int8))
     pictures = Pictures("scenes", (group,), (), ("sunny", "walled"))
-    trainer = tiny(pictures, tmp_path, images=3200, batch=16, lr=5e-3, ema=0.98)
+    trainer = tiny(pictures, tmp_path, images=6400, batch=16, lr=1e-2, ema=0.98)
     for _ in trainer.run():
         pass
     model = trainer.result()
@@ -325,6 +325,7 @@ def test_attributes_are_followed_alone_and_together(tmp_path):
         drawn = s2id.sample(model, asked, range(16), steps=6, guidance=1.0).render((8, 8))
         return drawn[:, 0, :4, 3:].mean((1, 2)), drawn[:, 0, 5:, :2].mean((1, 2))
 
-    sunny, dark, both = top(sunny=True), top(sunny=False), top(sunny=True, walled=True)
+    sunny, dark = top(sunny=True), top(sunny=False)
+    walled, bare = top(sunny=True, walled=True), top(sunny=True, walled=False)
     assert sunny[0].min() > dark[0].max() + 0.5
-    assert both[0].min() > dark[0].max() + 0.5 and both[1].mean() > sunny[1].mean()
+    assert walled[0].min() > dark[0].max() + 0.5 and walled[1].mean() > bare[1].mean() + 0.25
