@@ -19,6 +19,10 @@ VARIANTS: dict[str, list[str]] = {
     "shift-0": ["--schedule-shift", "0"],
     "shift--2": ["--schedule-shift", "-2"],
     "attention-axial": ["--model.attention", "axial"],
+    "attention-window": ["--model.attention", "window"],
+    "attention-linear": ["--model.attention", "linear"],
+    "tokens-half": ["--token-share", "0.5"],
+    "tokens-quarter": ["--token-share", "0.25"],
     "coordinates-composition": ["--model.coordinates", "composition"],
     "coordinates-box": ["--model.coordinates", "box"],
     "fade-off": ["--model.no-fade"],
@@ -41,7 +45,9 @@ VARIANTS: dict[str, list[str]] = {
     "lattice-4": ["--model.lattice", "4"],
     "lattice-1": ["--model.lattice", "1"],
     "supersample-1": ["--supersample", "1"],
+    "weight-2": ["--max-weight", "2"],
     "weight-3": ["--max-weight", "3"],
+    "weight-5": ["--max-weight", "5"],
     "weight-100": ["--max-weight", "100"],
     "film-off": ["--model.no-condition-film"],
     # at the learning rate that was AdamW's
@@ -51,7 +57,6 @@ VARIANTS: dict[str, list[str]] = {
     "lr-2.4e-3": ["--lr", "2.4e-3"],
     "width-128": ["--model.width", "128"],
     "decoder-more": ["--model.encoder-blocks", "2", "--model.decoder-blocks", "4"],
-    "weight-5": ["--max-weight", "5"],
     "batch-64": ["--batch", "64"],
     "deep": ["--model.encoder-blocks", "4", "--model.decoder-blocks", "4"],
 }
