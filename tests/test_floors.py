@@ -11,7 +11,7 @@ PACKAGE = Path(s2id.__file__).parent
 MODULES = {path.stem: path for path in PACKAGE.glob("*.py")}
 
 FLOORS = (
-    {"config", "shapes"},
+    {"config", "muon", "shapes"},
     {"coords", "schedule", "images", "condition", "linear"},
     {"glyphs", "metadata", "store", "frames"},
     {"noise", "data", "layers", "motion"},

@@ -30,6 +30,7 @@ from s2id.data import Pictures, batch_at
 from s2id.denoiser import loss
 from s2id.images import replacing, resize, to_float
 from s2id.model import Network, state_grid
+from s2id.muon import Muon
 from s2id.pixelate import Views, enlarged, fitted, look
 from s2id.schedule import Schedule, alpha_sigma
 from s2id.shapes import NULL, Images, Scalars, per_sample
@@ -546,11 +547,7 @@ def check_data(pictures: Pictures, config: TrainConfig, model: ModelConfig) -> N
 
 
 def _optimisers(network: Network, config: TrainConfig) -> list[torch.optim.Optimizer]:
-    """AdamW, and Muon for the blocks' matrices if asked; both decay matrices only.
-
-    Muon's steps are scaled to AdamW's usual size, so they share a learning rate (Liu et al. 2025, arXiv 2502.16982,
-    equation 4).
-    """
+    """AdamW, and Muon for the blocks' matrices if asked; both decay matrices only."""
     plain = {p for m in network.modules() if isinstance(m, nn.Embedding) for p in m.parameters()}
     blocks = {p for p in (*network.encoder.parameters(), *network.decoder.parameters()) if p.ndim == 2}
     hidden = blocks if config.optimiser == "muon" else set()
@@ -563,13 +560,8 @@ def _optimisers(network: Network, config: TrainConfig) -> list[torch.optim.Optim
     adamw = torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.99), fused=True)
     if not hidden:
         return [adamw]
-    muon = torch.optim.Muon(
-        [p for p in network.parameters() if p in hidden],
-        lr=config.lr,
-        weight_decay=config.weight_decay,
-        adjust_lr_fn="match_rms_adamw",
-    )
-    return [adamw, muon]
+    own = [p for p in network.parameters() if p in hidden]
+    return [adamw, Muon(own, config.lr, config.weight_decay)]
 
 
 def _load_optimisers(optimisers: list[Any], tensors: dict[str, Tensor]) -> None:
