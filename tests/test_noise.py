@@ -10,7 +10,7 @@ from torch.nn.functional import avg_pool2d
 from s2id.config import InputError
 from s2id.coords import extent
 from s2id.images import area_weights
-from s2id.noise import _schauder, noise_field
+from s2id.noise import _schauder, finer, noise_field
 
 
 def correlation(a, b):
@@ -121,3 +121,20 @@ def test_the_values_of_a_seed_stay_what_they_are():
 def test_noise_out_of_reach_is_refused():
     with pytest.raises(InputError, match="exists from -2 to 2"):
         noise_field((4, 4), 1, 0, frame=(5.0, 1.0))
+
+
+@pytest.mark.parametrize(("fine", "coarse"), [((6, 8), (3, 4)), ((7, 7), (5, 5)), ((7, 6), (5, 3))])
+def test_finer_noise_holds_the_coarse_and_is_white(fine, coarse):
+    def linear(size, noises):
+        """The matrix of `finer` in one of its arguments, a column per sample."""
+        count = size[0] * size[1]
+        return finer(*noises(torch.eye(count, dtype=torch.float64).reshape(count, 1, *size))).flatten(1).T
+
+    of_coarse = linear(coarse, lambda one: (one, one.new_zeros(len(one), 1, *fine)))
+    of_fine = linear(fine, lambda one: (one.new_zeros(len(one), 1, *coarse), one))
+    covariance = of_coarse @ of_coarse.T + of_fine @ of_fine.T
+    torch.testing.assert_close(covariance, torch.eye(len(covariance), dtype=torch.float64), rtol=0, atol=1e-6)
+    # nothing of the coarse noise is lost, and none of the fine noise's own means is left beside it
+    one = torch.eye(of_coarse.shape[1], dtype=torch.float64)
+    torch.testing.assert_close(of_coarse.T @ of_coarse, one, rtol=0, atol=1e-6)
+    assert (of_coarse.T @ of_fine).abs().max() < 1e-6

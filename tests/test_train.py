@@ -347,6 +347,35 @@ def test_a_checkpoint_from_before_a_field_existed_goes_on(tmp_path):
     tiny(tmp_path).resume(checkpoints(tmp_path)[-1])
 
 
+def test_detail_is_trained_at_late_times_on_denser_states(tmp_path):
+    trainer = tiny(tmp_path, detail_density=6, densities=(4,), detail_time=0.25, detail_share=0.5)
+    batches = [draw(trainer.pictures, trainer.config, trainer.model, trainer.schedule, number) for number in range(24)]
+    latest = {side: trainer.schedule.at_density(side / 4).logsnr(torch.tensor(0.25)) for side in (4, 6)}
+    sides = [batch.x_t.shape[2] for batch in batches]
+    assert set(sides) == {4, 6}
+    for side, batch in zip(sides, batches, strict=True):
+        early = (batch.logsnr < latest[side]).sum()
+        assert early == 0 if side == 6 else early > len(batch.x_t) // 2
+    card = trainer.result().card
+    assert (card.density, card.detail_density, card.detail_time) == (4, 6, 0.25)
+
+
+def test_a_run_starts_from_weights_of_its_own_kind_alone(tmp_path):
+    first = tiny(tmp_path / "a", images=32)
+    for _ in first.run():
+        pass
+    start = first.result()
+    second = tiny(tmp_path / "b", seed=1)
+    second.start_from(start)
+    torch.testing.assert_close(second.result().network.state_dict(), start.network.state_dict())
+    assert second.images_seen == 0
+    start.card = replace(start.card, labels=start.card.labels[::-1])
+    with pytest.raises(InputError, match="other labels"):
+        second.start_from(start)
+    with pytest.raises(InputError, match="another network"):
+        second.start_from(load_model("mnist"))
+
+
 def test_muon_moves_the_blocks_matrices_and_adamw_all_else(tmp_path):
     trainer = tiny(tmp_path, optimiser="muon")
     adamw, muon = ([p for group in o.param_groups for p in group["params"]] for o in trainer.optimisers)

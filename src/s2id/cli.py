@@ -188,6 +188,8 @@ class Train:
     """Run folder: checkpoints, metrics, sample grids, the model."""
     resume: str | None = None
     """"latest", or one of the run's checkpoint folders."""
+    start: str | None = None
+    """Weights to start from instead of random ones: a bundled name, a folder or a .safetensors file."""
     dry_run: bool = False
     """Print the resolved run as JSON and stop."""
     train: tyro.conf.OmitArgPrefixes[TrainConfig] = field(default_factory=TrainConfig)
@@ -500,6 +502,7 @@ def _train_preset(name: str, words: list[str]) -> int:
 def _train(preset: Preset, command: Train) -> int:
     import signal
 
+    from s2id.checkpoint import load as load_model
     from s2id.data import load
     from s2id.follow import follow
     from s2id.train import DivergedError, Trainer, checkpoints, locked
@@ -517,6 +520,8 @@ def _train(preset: Preset, command: Train) -> int:
             say(f"resumed after {trainer.images_seen:,} images")
         elif found:
             raise InputError(f"{command.out} already holds a run; go on with --resume latest, or choose another --out.")
+        if command.start and not command.resume:
+            trainer.start_from(load_model(command.start))
         say(pictures)
         for lost in pictures.skipped:
             say(f"skipped: {lost}")

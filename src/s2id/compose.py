@@ -9,6 +9,8 @@ from functools import partial
 from typing import get_args
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from s2id.checkpoint import S2ID
 from s2id.condition import Asked, Condition, condition_of
@@ -17,12 +19,13 @@ from s2id.coords import extent, state_size
 from s2id.denoiser import Denoiser, TrainedDenoiser
 from s2id.field import Field
 from s2id.guidance import Guided, Push
+from s2id.images import resize
 from s2id.labels import describe, forget, pair
 from s2id.model import Features, PixelHead
-from s2id.noise import noise_field, white_noise
+from s2id.noise import finer, noise_field, white_noise
 from s2id.samplers import SAMPLERS, Sampler, Step, ddim, last
 from s2id.schedule import Schedule, times
-from s2id.shapes import Images
+from s2id.shapes import Images, per_sample
 
 
 def affordable(density: int) -> int:
@@ -134,15 +137,23 @@ def compose(
         raise InputError(f"density is {density}; it must be at least 1.")
     if noise not in get_args(Noise):
         raise InputError(f"noise {noise!r} is unknown; choose {', '.join(get_args(Noise))}.")
-    size = state_size(density or model.card.density, extent(aspect), model.config.patch)
-    frame, channels = extent(size), model.config.channels
+    size, *finer_size = state_sizes(model, aspect, density)
 
-    def unit_noise(stream: int) -> Images:
+    def unit_noise(size: Size, stream: int) -> Images:
         nested = noise == "nested"
-        one = partial(noise_field, frame=frame) if nested else white_noise
-        return torch.stack([one(size, channels, seed, stream) for seed in seeds]).to(model.device)
+        one = partial(noise_field, frame=extent(size)) if nested else white_noise
+        return torch.stack([one(size, model.config.channels, seed, stream) for seed in seeds]).to(model.device)
 
-    solve: Sampler = partial(ddim, eta=eta, noise=lambda i: unit_noise(i + 1)) if eta else SAMPLERS[sampler]
+    def solve(size: Size, x_t: Images, points: Float[Tensor, " n"], first: int = 0) -> Iterator[Step]:
+        denoiser: Denoiser = guided(size)
+        solver: Sampler = SAMPLERS[sampler]
+        if eta:
+            solver = partial(ddim, eta=eta, noise=lambda i: unit_noise(size, first + i + 1))
+        yield from solver(under(denoiser) if under else denoiser, x_t, points, wanted)
+
+    def guided(size: Size) -> Guided:
+        return Guided(trained_denoiser(model, size, shift), guidance, pushes if wanted or avoid else ())
+
     with torch.inference_mode():
         # nothing asked of any picture needs no guidance; where it is of some, guidance leaves the others as they are
         whole = condition_of(asked, len(seeds)).to(model.device)
@@ -150,8 +161,54 @@ def compose(
         pushes = [Push(w - guidance, whole, forget(model, whole, name)) for name, w in (weights or {}).items()]
         if avoid is not None:
             pushes.append(Push(-guidance, pair(model, avoid, seeds)[0].to(model.device)))
-        denoiser = Guided(trained_denoiser(model, size, shift), guidance, pushes if wanted or avoid else ())
-        yield from solve(under(denoiser) if under else denoiser, unit_noise(0), times(steps), wanted)
+        points = times(steps)
+        coarse = points if not finer_size else points[: int((points > model.card.detail_time).sum()) + 1]
+        state = unit_noise(size, 0)
+        for step in solve(size, state, coarse):
+            state = step.x_t
+            yield step
+        for fine in finer_size if len(coarse) < len(points) else ():  # one or none
+            x_t = rise(guided(size), guided(fine), state, coarse[-1].item(), wanted, unit_noise(fine, 0))
+            yield from solve(fine, x_t, points[len(coarse) - 1 :], len(coarse) - 1)
+
+
+def state_sizes(model: S2ID, aspect: Size, density: int | None = None) -> list[Size]:
+    """Sizes of the states that pictures are composed on: one, or one and a finer one for the last steps.
+
+    Args:
+        model: What composes.
+        aspect: Height and width of the frame, in any unit.
+        density: Samples along the long side of the only state; `None` is as the model was trained.
+    """
+    card, patch = model.card, model.config.patch
+    densities = [density] if density else [card.density, *([card.detail_density] if card.detail_density else [])]
+    return [state_size(n, extent(aspect), patch) for n in densities]
+
+
+def rise(
+    coarse: Guided, fine: Guided, x_t: Images, t: float, label: Asked | None, noise: Float[Tensor, "b c y x"]
+) -> Float[Tensor, "b c y x"]:
+    """A state of finer samples at the same time, that shows what the coarse one does.
+
+    What the coarse state cannot hold is hidden by noise until late, so it may be drawn late: the finer state is the
+    expected function at its own samples, the noise of the coarse one, and fresh noise in what is finer.
+
+    Args:
+        coarse: Denoiser of the states given.
+        fine: Denoiser of finer ones.
+        x_t: States.
+        t: Their time.
+        label: Condition.
+        noise: Unit noise on the finer grid.
+    """
+    moment = torch.full((len(x_t),), t, dtype=torch.float64, device=x_t.device)
+    expected = coarse(x_t, moment, label, (noise.shape[2], noise.shape[3]))
+    known = resize(expected, (x_t.shape[2], x_t.shape[3]))
+    (alpha, sigma), (fine_alpha, fine_sigma) = (
+        (per_sample(a.to(x_t), x_t) for a in d.schedule(moment)) for d in (coarse, fine)
+    )
+    eps = (x_t - alpha * known) / sigma
+    return fine_alpha * expected + fine_sigma * finer(eps, noise)
 
 
 def trained_denoiser(model: S2ID, size: Size, shift: bool = True) -> TrainedDenoiser:

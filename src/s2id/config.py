@@ -156,6 +156,10 @@ class Card:
     """Name of the data set."""
     density: int = 20
     """Samples along the long side of the state that sampling composes on."""
+    detail_density: int = 0
+    """Samples along the long side of the state that sampling ends on; 0 is `density`."""
+    detail_time: float = 0.0
+    """t from which on the state has `detail_density`."""
     labels: tuple[str, ...] = ()
     """Name of each class, by index."""
     images_seen: int = 0
@@ -225,6 +229,13 @@ class TrainConfig:
     on the first."""
     density_weights: tuple[float, ...] = (0.94, 0.03, 0.03)
     """Share of the batches of each density."""
+    detail_density: int = 0
+    """State density of the last steps of sampling, where noise no longer hides what a coarser state cannot hold; a
+    multiple of the patch. 0 stays on `densities`."""
+    detail_time: float = 0.25
+    """t below which states of `detail_density` are trained, and sampled."""
+    detail_share: float = 0.3
+    """Share of the batches with states of `detail_density`, where there is one."""
     supersample: tuple[int, ...] = (2, 3, 4)
     """Head samples per target pixel side, one drawn per batch."""
     queries: float = 2.0
@@ -272,7 +283,8 @@ class TrainConfig:
             raise InputError(f"token_share is {self.token_share:g}; it must be above 0 and at most 1.")
         if self.observe is not None and self.token_share < 1:
             raise InputError("observe looks at whole pictures and token_share at windows of them; use one of the two.")
-        for name, most in (("drop_label", 1.0), ("drop_each", 0.5), ("dense_finish", 1.0)):
+        shares = ("drop_label", "dense_finish", "detail_time", "detail_share")
+        for name, most in (*((share, 1.0) for share in shares), ("drop_each", 0.5)):
             if not 0 <= getattr(self, name) <= most:
                 raise InputError(f"{name} is {getattr(self, name):g}; it must lie between 0 and {most:g}.")
 

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from s2id.condition import Asked
-from s2id.config import Prediction
+from s2id.config import Prediction, Size
 from s2id.schedule import Schedule
 from s2id.shapes import Images, Scalars, per_sample
 
@@ -105,13 +105,24 @@ class TrainedDenoiser:
         """The expected clean state."""
         return self.under_each(x_t, t, [label])[0]
 
-    def under_each(self, x_t: Images, t: Scalars, labels: Sequence[Asked | None]) -> list[Images]:
-        """The expected clean state under each of several conditions; the encoder runs once."""
+    def under_each(
+        self, x_t: Images, t: Scalars, labels: Sequence[Asked | None], size: Size | None = None
+    ) -> list[Float[Tensor, "b c y x"]]:
+        """The expected clean state under each of several conditions; the encoder runs once.
+
+        Args:
+            x_t: States.
+            t: Their times.
+            labels: Conditions.
+            size: Of the expected states, for a network that predicts functions; `None` is the states' own.
+        """
         encoded = self.network.encode(self._shown(x_t, t), self.heard.logsnr(t))
-        size = (x_t.shape[2], x_t.shape[3])
+        size = size or (x_t.shape[2], x_t.shape[3])
         outputs = [self.network.predict(self.network.decode(encoded, label), size) for label in labels]
-        alpha, sigma = (a.to(x_t) for a in self.schedule(t))
-        denoised = [convert(self.prediction, output, x_t, alpha, sigma).x for output in outputs]
+        denoised = outputs
+        if self.prediction != "x":
+            alpha, sigma = (a.to(x_t) for a in self.schedule(t))
+            denoised = [convert(self.prediction, output, x_t, alpha, sigma).x for output in outputs]
         return denoised if self.bound is None else [x.clamp(-self.bound, self.bound) for x in denoised]
 
     def _shown(self, x_t: Images, t: Scalars) -> Images:

@@ -45,10 +45,10 @@ class _Drawn:
         self.fields = [] if model.config.dense else list(self._compose(None))
 
     def _compose(self, size: Size | None) -> Iterator[Field]:
-        """All seeds' fields, in batches; `size` is the state's, or the trained density and aspect."""
+        """All seeds' fields, in batches; `size` is the state's, or the trained densities and aspect."""
         config = self.config
-        density = max(size) if size else self.model.card.density
-        batch = affordable(density)
+        density = max(size) if size else None
+        batch = affordable(density or self.model.card.density)
         self.compose_seconds = 0.0
         for first in range(0, config.count, batch):
             seeds = range(first, min(first + batch, config.count))

@@ -12,7 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from jaxtyping import Float
+from torch import Tensor
+
 from s2id.condition import Asked
+from s2id.config import Size
 from s2id.denoiser import Denoiser
 from s2id.shapes import Images, Scalars
 
@@ -21,8 +25,10 @@ from s2id.shapes import Images, Scalars
 class ConditionalDenoiser(Denoiser, Protocol):
     """A denoiser that answers for several conditions at once, sharing what does not depend on them."""
 
-    def under_each(self, x_t: Images, t: Scalars, labels: Sequence[Asked | None]) -> list[Images]:
-        """The expected clean state under each condition."""
+    def under_each(
+        self, x_t: Images, t: Scalars, labels: Sequence[Asked | None], size: Size | None = None
+    ) -> list[Float[Tensor, "b c y x"]]:
+        """The expected clean state, of a size, under each condition."""
         ...
 
 
@@ -51,14 +57,14 @@ class Guided:
         self.pushes = tuple(pushes)
         self.schedule = denoiser.schedule
 
-    def __call__(self, x_t: Images, t: Scalars, label: Asked | None = None) -> Images:
-        """The guided clean state."""
+    def __call__(
+        self, x_t: Images, t: Scalars, label: Asked | None = None, size: Size | None = None
+    ) -> Float[Tensor, "b c y x"]:
+        """The guided clean state, of the noisy state's size or another."""
         plain = self.guidance == 1 or label is None
-        if plain and not self.pushes:
-            return self.denoiser(x_t, t, label)
         asked = [label, *([] if plain else [None]), *(c for push in self.pushes for c in (push.toward, push.away))]
         distinct = {id(condition): condition for condition in asked}
-        answers = self.denoiser.under_each(x_t, t, list(distinct.values()))
+        answers = self.denoiser.under_each(x_t, t, list(distinct.values()), size)
         denoised = dict(zip(distinct, answers, strict=True))
         guided = denoised[id(label)] if plain else denoised[id(None)].lerp(denoised[id(label)], self.guidance)
         for push in self.pushes:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from s2id.config import InputError, Size, Window
 from s2id.coords import view
+from s2id.images import area_weights
 
 _REACH = 2.0  # noise exists for composition coordinates in [-2, 2)
 _LEVELS = 15  # leaves of 4 / 2^15: pixels of frames up to 8192 have at most one edge in a leaf
@@ -54,6 +55,27 @@ def noise_field(
     sheets = [_sheet(rows, columns, _hash(np.array([seed % 2**64, stream, c], np.uint64))) for c in range(channels)]
     noise = [np.diff(np.diff(sheet, axis=0), axis=1) * scale for sheet in sheets]
     return torch.from_numpy(np.stack(noise)).float()
+
+
+def finer(coarse: Float[Tensor, "b c h w"], fine: Float[Tensor, "b c y x"]) -> Float[Tensor, "b c y x"]:
+    """The finer of two unit noises with the coarser in place of its own area means; white if both are, independently.
+
+    The means' weights are made orthonormal, so that cells which do not divide each other keep the noise white.
+
+    Args:
+        coarse: On a grid of the same frame.
+        fine: On the finer grid.
+    """
+    rows, columns = (
+        _orthonormal(area_weights(n, m)).to(fine) for n, m in zip(fine.shape[2:], coarse.shape[2:], strict=True)
+    )
+    return fine + rows.mT @ (coarse - rows @ fine @ columns.mT) @ columns
+
+
+def _orthonormal(rows: Float[Tensor, "m n"]) -> Float[Tensor, "m n"]:
+    """The nearest rows of length one at right angles: the polar factor."""
+    u, _, v = torch.linalg.svd(rows.double(), full_matrices=False)
+    return u @ v
 
 
 def white_noise(size: Size, channels: int, seed: int, stream: int = 0) -> Float[Tensor, "c h w"]:

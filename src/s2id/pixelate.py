@@ -126,5 +126,5 @@ def fitted(preset: Preset, pictures: Pictures) -> Preset:
     return replace(
         preset,
         model=replace(preset.model, patch=patch, lattice=k * patch),
-        train=replace(preset.train, densities=(max(state),), density_weights=(1.0,)),
+        train=replace(preset.train, densities=(max(state),), density_weights=(1.0,), detail_density=0),
     )

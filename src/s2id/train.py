@@ -95,10 +95,9 @@ def draw(
     if seen and seen.kind == "bicubic":
         x = enlarged(x, seen.cell)
     size = (x.shape[2], x.shape[3])
-    weights = torch.tensor(config.density_weights)
-    density = config.densities[int(torch.multinomial(weights, 1, generator=generator))]
+    density, latest = draw_density(config, generator)
     state = resize(x, trained_size(size, density, model.patch))
-    t = stratified(len(x), generator)
+    t = latest * stratified(len(x), generator)
     logsnr = schedule.at_density(max(state.shape[2:]) / config.densities[0]).logsnr(t)
     alpha, sigma = (per_sample(a, x) for a in alpha_sigma(logsnr))
     eps = torch.randn(state.shape, generator=generator)
@@ -122,6 +121,14 @@ def draw(
     rows, columns = target_pixels(inside, affordable, generator)
     grid = frame_grid(size).part(rows, columns)
     return Batch(x_t, logsnr, condition, extent(size), grid, factor, x[:, :, rows, columns], part)
+
+
+def draw_density(config: TrainConfig, generator: torch.Generator) -> tuple[int, float]:
+    """A batch's state density, and the t below which its times are."""
+    if config.detail_density and torch.rand((), generator=generator) < config.detail_share:
+        return config.detail_density, config.detail_time
+    weights = torch.tensor(config.density_weights)
+    return config.densities[int(torch.multinomial(weights, 1, generator=generator))], 1.0
 
 
 def trained_size(size: Size, density: int, patch: int) -> Size:
@@ -302,6 +309,8 @@ class Trainer:
         card = Card(
             data=self.pictures.name,
             density=self.config.densities[0],
+            detail_density=self.config.detail_density,
+            detail_time=self.config.detail_time if self.config.detail_density else 0.0,
             size=self.pictures.size,
             labels=self.pictures.labels,
             attributes=self.pictures.attributes,
@@ -444,6 +453,25 @@ class Trainer:
                 shutil.rmtree(old)
         self.accelerator.wait_for_everyone()
 
+    def start_from(self, model: S2ID) -> None:
+        """Take another model's weights in place of random ones; everything else is a run's beginning.
+
+        Raises:
+            InputError: The model is another network, or knows other labels.
+        """
+        if model.config != self.model:
+            raise InputError(
+                "the weights to start from are of another network; give this run the model's own settings "
+                "(`s2id info` prints them) and its kind of data."
+            )
+        known = [list(names) for names in (model.card.labels, model.card.attributes, model.card.numbers)]
+        if known != self._names():
+            raise InputError(
+                "the weights to start from know other labels than the data; start from weights of its own."
+            )
+        self.accelerator.unwrap_model(self.network).load_state_dict(model.network.state_dict())
+        self.average.module.load_state_dict(model.network.state_dict())
+
     def resume(self, checkpoint: Path) -> None:
         """Go on from a checkpoint, to the bit as if there had been no interruption.
 
@@ -536,7 +564,10 @@ def check_data(pictures: Pictures, config: TrainConfig, model: ModelConfig) -> N
     Raises:
         InputError: Pictures are smaller than a patch, or densities are no multiples of it.
     """
-    if wrong := [n for n in config.densities if n < model.patch or n % model.patch]:
+    detail = (config.detail_density,) if config.detail_density else ()
+    if detail and model.dense:
+        raise InputError("detail_density is for networks that predict functions; leave it 0 with this model.")
+    if wrong := [n for n in (*config.densities, *detail) if n < model.patch or n % model.patch]:
         raise InputError(f"density {wrong[0]} is no multiple of the patch {model.patch}; choose one that is.")
     height, width = min((group.images.shape[2:] for group in pictures.groups), key=min)
     if min(height, width) < model.patch:

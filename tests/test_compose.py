@@ -1,0 +1,84 @@
+"""Sampling may end on a finer state than it began on, and shows the same picture there."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+import s2id
+from s2id.compose import compose, rise, state_sizes
+from s2id.condition import condition_of
+from s2id.guidance import Guided
+from s2id.images import resize
+from s2id.noise import finer
+from s2id.samplers import dpmpp_2m, last
+from s2id.schedule import Schedule
+from s2id.shapes import per_sample
+
+
+@pytest.fixture
+def rising(model):
+    """A model that composes on 8 samples a side and ends on 12."""
+    model.card = replace(model.card, detail_density=12, detail_time=0.25, size=(12, 12))
+    return model
+
+
+class Known:
+    """The exact denoiser of data that are one picture."""
+
+    def __init__(self, picture, schedule):
+        self.picture, self.schedule = picture, schedule
+
+    def under_each(self, x_t, t, labels, size=None):
+        return [resize(self.picture, size or (x_t.shape[2], x_t.shape[3])).expand(len(x_t), -1, -1, -1) for _ in labels]
+
+    def __call__(self, x_t, t, label=None):
+        return self.under_each(x_t, t, [label])[0]
+
+
+def test_a_finer_state_is_the_same_picture_under_noise_that_holds_the_coarse():
+    generator = torch.Generator().manual_seed(0)
+    picture = torch.rand(1, 1, 12, 12, generator=generator)
+    schedules = Schedule(), Schedule().at_density(12 / 8)
+    coarse, fine = (Guided(Known(picture, schedule), 1.0) for schedule in schedules)
+    eps, fresh = torch.randn(2, 1, 8, 8, generator=generator), torch.randn(2, 1, 12, 12, generator=generator)
+    t = torch.full((2,), 0.25, dtype=torch.float64)
+    (alpha, sigma), (fine_alpha, fine_sigma) = ([per_sample(a.float(), eps) for a in s(t)] for s in schedules)
+    x_t = alpha * resize(picture, (8, 8)) + sigma * eps
+    risen = rise(coarse, fine, x_t, 0.25, None, fresh)
+    torch.testing.assert_close(risen, fine_alpha * picture + fine_sigma * finer(eps, fresh), rtol=1e-4, atol=1e-5)
+    end = last(dpmpp_2m(fine, risen, torch.linspace(0.25, 0, 6, dtype=torch.float64)))
+    assert (end - picture).abs().max() < 0.01
+
+
+def test_the_last_steps_are_on_finer_states_and_the_field_is_read_there(rising):
+    walk = list(compose(rising, condition_of(None, 2), [0, 1], steps=8, guidance=1.0))
+    assert [(step.t, step.x_t.shape[-1]) for step in walk] == [
+        (0.875, 8), (0.75, 8), (0.625, 8), (0.5, 8), (0.375, 8), (0.25, 8), (0.125, 12), (0.0, 12),
+    ]  # fmt: skip
+    lattice = rising.config.lattice * 12 // rising.config.patch
+    assert s2id.sample(rising, seed=0, steps=8).features.values.shape[1:3] == (lattice, lattice)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_few_steps_end_where_they_can(rising, steps):
+    walk = list(compose(rising, condition_of(None, 1), [0], steps=steps, guidance=1.0))
+    assert len(walk) == steps and walk[-1].t == 0
+    # every step leaves a time above the threshold: nothing is left to be done on a finer state
+    assert walk[-1].x_t.shape[-1] == 8
+
+
+def test_a_density_that_is_asked_for_is_kept(rising):
+    assert state_sizes(rising, (12, 12)) == [(8, 8), (12, 12)]
+    assert state_sizes(rising, (24, 12)) == [(8, 4), (12, 6)]
+    assert state_sizes(rising, (12, 12), density=10) == [(10, 10)]
+    rising.card = replace(rising.card, detail_density=0)
+    assert state_sizes(rising, (12, 12)) == [(8, 8)]
+
+
+@pytest.mark.parametrize("eta", [0.0, 1.0])
+def test_a_seed_is_its_own_picture_on_finer_states_too(rising, eta):
+    settings = {"steps": 6, "guidance": 1.5, "sampler": "ddim", "eta": eta}
+    alone = s2id.sample(rising, 3, seed=5, **settings).render((12, 12))
+    among = s2id.sample(rising, [1, 3], seed=[4, 5], **settings).render((12, 12))[1:]
+    torch.testing.assert_close(alone, among, rtol=0, atol=1e-4)
