@@ -20,7 +20,7 @@ from s2id.guidance import Guided, Push
 from s2id.labels import describe, forget, pair
 from s2id.model import Features, PixelHead
 from s2id.noise import noise_field, white_noise
-from s2id.samplers import SAMPLERS, Sampler, Step, ddim, last
+from s2id.samplers import SAMPLERS, Sampler, Step, ddim, last, restarted
 from s2id.schedule import Schedule, times
 from s2id.shapes import Images
 
@@ -113,11 +113,13 @@ def compose(
     density: int | None = None,
     noise: Noise = "nested",
     shift: bool = True,
+    restarts: int = 0,
     under: Callable[[Denoiser], Denoiser] | None = None,
 ) -> Iterator[Step]:
     """The steps of `sample`, for callers that draw progress or previews. Arguments as there, already paired.
 
-    `under` wraps the guided denoiser, as `Posterior` does; `None` leaves it as it is.
+    `restarts` is how often the answer is made noisy again and solved anew. `under` wraps the guided denoiser, as
+    `Posterior` does; `None` leaves it as it is.
     """
     if steps < 1:
         raise InputError(f"steps is {steps}; it must be at least 1.")
@@ -127,6 +129,10 @@ def compose(
         raise InputError(f"eta {eta:g} works with the ddim sampler only; leave it 0 with {sampler}.")
     if not 0 <= eta <= 1:
         raise InputError(f"eta is {eta:g}; it must lie between 0 and 1.")
+    if restarts < 0:
+        raise InputError(f"restarts is {restarts}; it must be at least 0.")
+    if restarts and eta:
+        raise InputError(f"restarts bring fresh noise of their own; leave eta 0 instead of {eta:g}.")
     aspect = aspect or model.card.size or (1, 1)
     if min(aspect) < 1:
         raise InputError(f"aspect {aspect[0]}:{aspect[1]} is empty; both sides must be at least 1.")
@@ -143,6 +149,7 @@ def compose(
         return torch.stack([one(size, channels, seed, stream) for seed in seeds]).to(model.device)
 
     solve: Sampler = partial(ddim, eta=eta, noise=lambda i: unit_noise(i + 1)) if eta else SAMPLERS[sampler]
+    solve = restarted(solve, restarts, lambda i: unit_noise(i + 1)) if restarts else solve
     with torch.inference_mode():
         # nothing asked of any picture needs no guidance; where it is of some, guidance leaves the others as they are
         whole = condition_of(asked, len(seeds)).to(model.device)
