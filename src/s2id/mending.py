@@ -73,9 +73,9 @@ class Restore:
     sampler: SamplerName = "dpmpp"
     """The solver."""
     eta: float = 0.0
-    """Fresh noise per step with ddim, 0 to 1."""
+    """Fresh noise per step with ddim, 0 to 1; 1 and 40 steps serve holes better."""
     restarts: int = 0
-    """How often an answer is made noisy again and solved anew; some 4 serve holes better."""
+    """How often an answer is made noisy again and solved anew."""
     out: Path = Path("out")
     """Folder for the answers, their mean and their standard deviation."""
     device: str = "cpu"
