@@ -176,12 +176,12 @@ def test_the_command_writes_its_files(tmp_path, capsys):
         ("small.npy", (3, 8, 8), ["--size", "4x4"], "smaller than the frames"),
         ("grey.npy", (3, 8, 8, 3), ["--weights", "mnist"], "channels"),
         ("flat.npy", None, [], "one brightness"),
-        ("none.npy", (0,), [], "there is no file"),
+        ("none.npy", (0,), [], "does not exist"),
     ],
 )
 def test_bad_frames_are_one_sentence_of_the_command(tmp_path, capsys, name, frames, words, said):
     made = np.zeros((3, 8, 8)) if frames is None else np.random.default_rng(0).uniform(-1, 1, frames)
-    if said != "there is no file":
+    if said != "does not exist":
         np.save(tmp_path / name, made.astype(np.float32))
     assert main(["depixelate", str(tmp_path / name), "--size", "16x16", "--out", str(tmp_path / "out"), *words]) == 2
     err = capsys.readouterr().err
