@@ -22,13 +22,13 @@ from s2id.judge import Judge
 from s2id.train import multiplies_bf16
 
 
-def augment(x: Tensor) -> Tensor:
-    """Random rotation (15 degrees), scale (12 %), shear and shift (2.5 px) of each image."""
+def augment(x: Tensor, strength: float = 1.0) -> Tensor:
+    """Random rotation (15 degrees), scale (12 %), shear and shift (2.5 px) of each image, each times a strength."""
     b = len(x)
-    angle = (torch.rand(b) * 2 - 1) * math.radians(15)
-    scale = 1 + (torch.rand(b, 2) * 2 - 1) * 0.12
-    shear = (torch.rand(b) * 2 - 1) * 0.15
-    shift = (torch.rand(b, 2) * 2 - 1) * 2.5 / 14
+    angle = (torch.rand(b) * 2 - 1) * math.radians(15) * strength
+    scale = 1 + (torch.rand(b, 2) * 2 - 1) * 0.12 * strength
+    shear = (torch.rand(b) * 2 - 1) * 0.15 * strength
+    shift = (torch.rand(b, 2) * 2 - 1) * 2.5 / 14 * strength
     theta = torch.stack(
         [
             torch.stack([angle.cos() * scale[:, 0], -angle.sin() + shear, shift[:, 0]], 1),

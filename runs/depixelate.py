@@ -1,6 +1,6 @@
 """How well frames of a moving camera are fused: digits with a truth, real sequences that predict their own frames.
 
-python runs/depixelate.py digits [--count 500] [--weights mnist --seeds 4]
+python runs/depixelate.py digits [--count 500] [--set mnist] [--weights mnist --seeds 4]   # or --set glyphs
 python runs/depixelate.py real FOLDER [--out out/depixelate]      # FOLDER of .npz files with an array "frames"
 """
 
@@ -53,7 +53,7 @@ def look(picture, count, generator):
 
 
 def digits(args):
-    pictures, size = load("mnist", args.data, "test"), (28, 28)
+    pictures, size = load(args.set, args.data, "test"), (28, 28)
     model = s2id.load(args.weights, args.device) if args.weights else None
     every = to_float(pictures.groups[0].images)
     chosen = torch.linspace(0, len(every) - 1, args.count).round().long().tolist()
@@ -85,7 +85,7 @@ def digits(args):
         "fused >= bicubic + 6 dB": last["fused"] - last["bicubic"] >= 6,
         "estimated within 1.5 dB of known": last["fused"] - last["fused_estimated"] <= 1.5,
     }
-    print(json.dumps({"count": args.count, "noise": NOISE, "psnr": table, "bars": bars}))
+    print(json.dumps({"set": args.set, "count": args.count, "noise": NOISE, "psnr": table, "bars": bars}))
 
 
 def side_by_side(parts):
@@ -141,6 +141,7 @@ def main() -> None:
     one = kinds.add_parser("digits")
     one.add_argument("--count", type=int, default=500)
     one.add_argument("--data", type=Path)
+    one.add_argument("--set", choices=("mnist", "glyphs"), default="mnist")
     one.add_argument("--weights", help="also with this model's prior")
     one.add_argument("--seeds", type=int, default=4)
     one.add_argument("--device", default="cpu")

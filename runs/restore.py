@@ -66,6 +66,7 @@ def restored(
         steps=args.steps,
         sampler=args.sampler,
         eta=args.eta,
+        restarts=args.restarts,
     )
     shape = (len(truth), args.seeds)
     return found.pictures.unflatten(0, shape), found.residual.unflatten(0, shape)
@@ -113,7 +114,8 @@ def judge(args: argparse.Namespace) -> None:
     facts = {
         "task": task, "weights": args.weights, "images_seen": model.card.images_seen, "judge": judged.sha256,
         "count": len(truth), "seeds": args.seeds, "guidance": args.guidance, "steps": args.steps,
-        "sampler": args.sampler, "eta": args.eta, "noise": args.noise, "labelled": args.labelled, **means,
+        "sampler": args.sampler, "eta": args.eta, "restarts": args.restarts, "noise": args.noise,
+        "labelled": args.labelled, **means,
         "residual rms": table["residual"].square().mean().sqrt().item(),
         "residual most": table["residual"].max().item(),
         "gain over plain, dB": round(means["psnr of the mean"] - means["psnr of plain"], 3),
@@ -193,6 +195,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--sampler", default="dpmpp")
     parser.add_argument("--eta", type=float, default=0.0, help="fresh noise, with ddim")
+    parser.add_argument("--restarts", type=int, default=0, help="how often an answer is solved anew")
     parser.add_argument("--noise", type=float, default=0.0)
     parser.add_argument("--labelled", action="store_true", help="tell the model the true class")
     parser.add_argument("--seed", type=int, default=0, help="of the noise that is added")

@@ -146,6 +146,14 @@ def test_a_model_draws_under_the_frames(model):
     found = s2id.depixelate(frames, (32, 40), model=model, motion=shifts, seeds=[0, 1], steps=2)
     assert found.picture.shape == (1, 32, 40) and bool(found.picture.isfinite().all())
     assert found.notes == () and float(found.uncertainty.max()) > 0
+    # the answers' mean explains the frames, though this model knows nothing of such pictures
+    lens = Frames((16, 20), shifts, (32, 40))
+    canvas = found.fused.canvas.clone()
+    top, left = found.fused.margin
+    canvas[:, top : top + 32, left : left + 40] = found.picture
+    inside = (slice(2, -2), slice(2, -2))  # what the first frame shows, whichever way the camera moved
+    left_over = (lens(canvas[None])[0].movedim(0, 1) - frames)[(..., *inside)]
+    assert left_over.square().mean().sqrt() < 0.5 * (frames - frames.mean())[(..., *inside)].square().mean().sqrt()
 
 
 def test_the_command_writes_its_files(tmp_path, capsys):
@@ -159,6 +167,25 @@ def test_the_command_writes_its_files(tmp_path, capsys):
     facts = json.loads((out / "motion.json").read_text())
     assert facts["size"] == [32, 40] and len(facts["motion"]) == 3
     assert len(read_frames(out / "video.gif")) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "frames", "words", "said"),
+    [
+        ("one.npy", (1, 8, 8), [], "at least 2"),
+        ("small.npy", (3, 8, 8), ["--size", "4x4"], "smaller than the frames"),
+        ("grey.npy", (3, 8, 8, 3), ["--weights", "mnist"], "channels"),
+        ("flat.npy", None, [], "one brightness"),
+        ("none.npy", (0,), [], "does not exist"),
+    ],
+)
+def test_bad_frames_are_one_sentence_of_the_command(tmp_path, capsys, name, frames, words, said):
+    made = np.zeros((3, 8, 8)) if frames is None else np.random.default_rng(0).uniform(-1, 1, frames)
+    if said != "does not exist":
+        np.save(tmp_path / name, made.astype(np.float32))
+    assert main(["depixelate", str(tmp_path / name), "--size", "16x16", "--out", str(tmp_path / "out"), *words]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("s2id: ") and err.count("\n") == 1 and said in err
 
 
 def textured(count=3, size=(12, 12)):

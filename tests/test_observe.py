@@ -1,6 +1,8 @@
 """Observations against brute-force integrals, and their transpose."""
 
 import math
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -93,6 +95,27 @@ def test_parts_of_bounded_memory_see_the_same(monkeypatch):
     seen, back = whole(x), whole.transpose(y)
     monkeypatch.setattr("s2id.observe._CHUNK", 14)
     assert torch.equal(whole(x), seen) and torch.allclose(whole.transpose(y), back)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="memory is counted by the system")
+def test_sixty_frames_fit_in_two_gigabytes():
+    # in a process of its own, whose peak is that of the maps alone: on their lattices, then as scattered cells
+    words = """
+import resource, sys, torch
+from s2id.fuse import Frames
+from s2id.observe import Area, Observation
+shifts, size = torch.rand(60, 2, generator=torch.Generator().manual_seed(0)), (512, 512)
+lens = Frames((128, 128), shifts, size)
+seen = lens(torch.ones(1, 1, *lens.canvas))
+assert (seen - 1).abs().max() < 1e-4 and lens.transpose(seen).shape[2:] == lens.canvas
+area = Area(Observation.of_frames(torch.zeros(60, 1, 128, 128), shifts / 128), size)
+seen = area(torch.ones(1, 1, *size))
+assert area.lattice is None and seen.shape == (1, 60 * 128**2, 1)
+assert abs(float(area.transpose(seen).sum()) - 60 * 128**2) < 100
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**30 if sys.platform == "darwin" else 2**20))
+"""
+    done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True)
+    assert 0 < float(done.stdout) < 2
 
 
 def test_frames_of_a_moving_camera_see_shifted_pictures():

@@ -87,12 +87,29 @@ def test_answers_reproduce_what_was_seen_at_any_size(model, low, size):
     assert len(found.fields) == 2
 
 
+def test_what_lies_around_a_picture_is_drawn(model):
+    seen = torch.zeros(8, 8, dtype=torch.bool)
+    seen[2:6, 2:6] = True
+    around = torch.full((1, 8, 8), math.nan)
+    around[:, 2:6, 2:6] = picture(4, 4)
+    found = restore(model, around.nan_to_num(5.0), mask=seen, seeds=[0, 1, 2], steps=3)
+    assert rms((found.pictures - around)[..., seen]) < 1e-3
+    assert found.std[:, seen].max() < 1e-3 < found.std[:, ~seen].min()
+
+
 def test_an_answer_depends_on_its_seed_alone(model):
     both = restore(model, picture(4, 4), (8, 8), seeds=[0, 3], steps=2).pictures
     alone = restore(model, picture(4, 4), (8, 8), seeds=[3], steps=2)
     assert torch.allclose(both[1:], alone.pictures, atol=1e-4)
     assert (both[0] - both[1]).abs().max() > 1e-3
     assert not alone.std.any()
+
+
+def test_restarts_draw_another_answer_of_the_same_seed(model):
+    once, again = (restore(model, picture(4, 4), (8, 8), seeds=[0, 3], steps=2, restarts=n) for n in (0, 1))
+    assert (again.residual < 1e-3).all() and (again.pictures - once.pictures).abs().max() > 1e-3
+    alone = restore(model, picture(4, 4), (8, 8), seeds=[3], steps=2, restarts=1)
+    assert torch.allclose(again.pictures[1:], alone.pictures, atol=1e-4)
 
 
 def test_noisy_pictures_are_reproduced_to_their_noise(model):
@@ -194,6 +211,8 @@ def test_upscale_writes_a_picture_of_that_size(files):
         (["--seeds", "x"], "seeds"),
         (["--guidance", "nan"], "guidance"),
         (["--steps", "0"], "steps"),
+        (["--restarts", "-1"], "restarts"),
+        (["--restarts", "1", "--sampler", "ddim", "--eta", "1"], "restarts"),
     ],
 )
 def test_bad_input_is_one_sentence(files, capsys, monkeypatch, words, said):

@@ -10,7 +10,7 @@ from torch.nn.functional import avg_pool2d
 from s2id.denoiser import Denoiser
 from s2id.exact import EmpiricalDenoiser, GaussianDenoiser
 from s2id.noise import noise_field
-from s2id.samplers import SAMPLERS, ddim, dpmpp_2m, last
+from s2id.samplers import SAMPLERS, ddim, dpmpp_2m, last, restarted
 from s2id.schedule import Schedule, times
 from s2id.shapes import NULL
 
@@ -227,6 +227,22 @@ def test_without_eta_noise_is_not_drawn_and_with_it_noise_is_needed(gaussian):
     assert torch.equal(last(ddim(gaussian, x_t, times(4), noise=never)), last(ddim(gaussian, x_t, times(4))))
     with pytest.raises(ValueError, match="needs `noise`"):
         last(ddim(gaussian, x_t, times(4), eta=0.5))
+
+
+def test_restarts_keep_a_right_distribution_and_forget_a_wrong_start():
+    # exactly, by what each unit of noise comes to: the start's, then each round's
+    rounds, t, variance = 3, 0.7, 0.5
+    units = torch.eye(rounds + 1, dtype=torch.float64)[:, :, None, None, None]
+    found = {}
+    for start in (1.0, 3.0):  # stds of the first noise; 1 is right
+        solve = restarted(SAMPLERS["heun"], rounds, lambda i: units[i + 1], t, steps=40)
+        parts = last(solve(pixel(variance), start * units[0], times(40))).flatten()
+        assert len(list(solve(pixel(variance), start * units[0], times(40)))) == 40 * (rounds + 1)
+        found[start] = parts.square().sum().item() / variance
+    alpha, sigma = (a.item() for a in Schedule()(torch.tensor(t, dtype=torch.float64)))
+    kept = (alpha**2 * variance / (alpha**2 * variance + sigma**2)) ** rounds  # of an excess of variance
+    assert found[1.0] == pytest.approx(1, abs=0.02)
+    assert found[3.0] - 1 == pytest.approx(8 * kept, abs=0.05 * 8 * kept + 0.02)
 
 
 THEIRS = {

@@ -23,7 +23,7 @@ from s2id.images import resize
 from s2id.labels import describe, forget, pair
 from s2id.model import Features, PixelHead
 from s2id.noise import finer, noise_field, white_noise
-from s2id.samplers import SAMPLERS, Sampler, Step, ddim, last
+from s2id.samplers import SAMPLERS, Sampler, Step, ddim, last, restarted
 from s2id.schedule import Schedule, times
 from s2id.shapes import Images, per_sample
 
@@ -116,11 +116,13 @@ def compose(
     density: int | None = None,
     noise: Noise = "nested",
     shift: bool = True,
+    restarts: int = 0,
     under: Callable[[Denoiser], Denoiser] | None = None,
 ) -> Iterator[Step]:
     """The steps of `sample`, for callers that draw progress or previews. Arguments as there, already paired.
 
-    `under` wraps the guided denoiser, as `Posterior` does; `None` leaves it as it is.
+    `restarts` is how often the answer is made noisy again and solved anew. `under` wraps the guided denoiser, as
+    `Posterior` does; `None` leaves it as it is.
     """
     if steps < 1:
         raise InputError(f"steps is {steps}; it must be at least 1.")
@@ -130,6 +132,10 @@ def compose(
         raise InputError(f"eta {eta:g} works with the ddim sampler only; leave it 0 with {sampler}.")
     if not 0 <= eta <= 1:
         raise InputError(f"eta is {eta:g}; it must lie between 0 and 1.")
+    if restarts < 0:
+        raise InputError(f"restarts is {restarts}; it must be at least 0.")
+    if restarts and eta:
+        raise InputError(f"restarts bring fresh noise of their own; leave eta 0 instead of {eta:g}.")
     aspect = aspect or model.card.size or (1, 1)
     if min(aspect) < 1:
         raise InputError(f"aspect {aspect[0]}:{aspect[1]} is empty; both sides must be at least 1.")
@@ -137,22 +143,31 @@ def compose(
         raise InputError(f"density is {density}; it must be at least 1.")
     if noise not in get_args(Noise):
         raise InputError(f"noise {noise!r} is unknown; choose {', '.join(get_args(Noise))}.")
-    size, *finer_size = state_sizes(model, aspect, density)
+    size, fine = state_sizes(model, aspect, density)
+    wrap = under or (lambda denoiser: denoiser)
 
     def unit_noise(size: Size, stream: int) -> Images:
         nested = noise == "nested"
         one = partial(noise_field, frame=extent(size)) if nested else white_noise
         return torch.stack([one(size, model.config.channels, seed, stream) for seed in seeds]).to(model.device)
 
-    def solve(size: Size, x_t: Images, points: Float[Tensor, " n"], first: int = 0) -> Iterator[Step]:
-        denoiser: Denoiser = guided(size)
-        solver: Sampler = SAMPLERS[sampler]
-        if eta:
-            solver = partial(ddim, eta=eta, noise=lambda i: unit_noise(size, first + i + 1))
-        yield from solver(under(denoiser) if under else denoiser, x_t, points, wanted)
+    def solver(size: Size, first: int = 0) -> Sampler:
+        return partial(ddim, eta=eta, noise=lambda i: unit_noise(size, first + i + 1)) if eta else SAMPLERS[sampler]
 
     def guided(size: Size) -> Guided:
         return Guided(trained_denoiser(model, size, shift), guidance, pushes if wanted or avoid else ())
+
+    def solve(
+        denoiser: Denoiser, x_t: Images, times: Float[Tensor, " n"], label: Asked | None = None
+    ) -> Iterator[Step]:
+        early = times if fine is None else times[: int((times > model.card.detail_time).sum()) + 1]
+        for step in solver(size)(denoiser, x_t, early, label):
+            x_t = step.x_t
+            yield step
+        if fine is not None and len(early) < len(times):
+            risen = rise(guided(size), guided(fine), x_t, early[-1].item(), label, unit_noise(fine, 0))
+            late = times[len(early) - 1 :]
+            yield from solver(fine, len(early) - 1)(wrap(guided(fine)), risen, late, label)
 
     with torch.inference_mode():
         # nothing asked of any picture needs no guidance; where it is of some, guidance leaves the others as they are
@@ -161,28 +176,24 @@ def compose(
         pushes = [Push(w - guidance, whole, forget(model, whole, name)) for name, w in (weights or {}).items()]
         if avoid is not None:
             pushes.append(Push(-guidance, pair(model, avoid, seeds)[0].to(model.device)))
-        points = times(steps)
-        coarse = points if not finer_size else points[: int((points > model.card.detail_time).sum()) + 1]
-        state = unit_noise(size, 0)
-        for step in solve(size, state, coarse):
-            state = step.x_t
-            yield step
-        for fine in finer_size if len(coarse) < len(points) else ():  # one or none
-            x_t = rise(guided(size), guided(fine), state, coarse[-1].item(), wanted, unit_noise(fine, 0))
-            yield from solve(fine, x_t, points[len(coarse) - 1 :], len(coarse) - 1)
+        again = restarted(solve, restarts, lambda i: unit_noise(size, i + 1)) if restarts else solve
+        yield from again(wrap(guided(size)), unit_noise(size, 0), times(steps), wanted)
 
 
-def state_sizes(model: S2ID, aspect: Size, density: int | None = None) -> list[Size]:
-    """Sizes of the states that pictures are composed on: one, or one and a finer one for the last steps.
+def state_sizes(model: S2ID, aspect: Size, density: int | None = None) -> tuple[Size, Size | None]:
+    """Size of the state that pictures are composed on, and of the finer one for the last steps, if there is one.
 
     Args:
         model: What composes.
         aspect: Height and width of the frame, in any unit.
         density: Samples along the long side of the only state; `None` is as the model was trained.
     """
-    card, patch = model.card, model.config.patch
-    densities = [density] if density else [card.density, *([card.detail_density] if card.detail_density else [])]
-    return [state_size(n, extent(aspect), patch) for n in densities]
+    card = model.card
+    coarse, fine = (
+        state_size(samples or 1, extent(aspect), model.config.patch)
+        for samples in (density or card.density, card.detail_density)
+    )
+    return coarse, fine if card.detail_density and not density else None
 
 
 def rise(

@@ -1,6 +1,6 @@
 """Linear maps that are never written down as a matrix: their solution."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from jaxtyping import Float
@@ -24,10 +24,31 @@ def conjugate_gradients(
             not to be positive.
         start: Where to begin, at the price of one more call; `None` is 0.
     """
-    solution = torch.zeros_like(target) if start is None else start
     residual = target if start is None else target - apply(start)
+    enough = tolerance**2 * _dot(target, target)
+    solution = torch.zeros_like(target) if start is None else start
+    for step, direction in conjugate_steps(apply, residual, iterations, enough):
+        solution = solution + step * direction
+    return solution
+
+
+def conjugate_steps(
+    apply: Callable[[Float[Tensor, "b ..."]], Float[Tensor, "b ..."]],
+    residual: Float[Tensor, "b ..."],
+    iterations: int,
+    enough: Float[Tensor, "b ..."],
+) -> Iterator[tuple[Float[Tensor, "b ..."], Float[Tensor, "b ..."]]]:
+    """The steps of conjugate gradients, each after its call of `apply`: how far, and in which direction.
+
+    For callers that want another linear map of the solution too, which `apply` computes on the way.
+
+    Args:
+        apply: A symmetric positive map of each.
+        residual: What is still missing where the solution begins.
+        iterations: At most so many steps.
+        enough: Squared norm of a residual at which one stops.
+    """
     direction, energy = residual, _dot(residual, residual)
-    enough = tolerance**2 * (energy if start is None else _dot(target, target))
     for _ in range(iterations):
         if not (energy > enough).any():
             break
@@ -37,11 +58,10 @@ def conjugate_gradients(
         if not going.any():
             break
         step = torch.where(going, energy / torch.where(going, curvature, 1), 0)
-        solution = solution + step * direction
+        yield step, direction
         residual = residual - step * mapped
         before, energy = energy, torch.where(going, _dot(residual, residual), 0)
         direction = residual + energy / before.clamp(min=torch.finfo(before.dtype).tiny) * direction
-    return solution
 
 
 def _dot(a: Float[Tensor, "b ..."], b: Float[Tensor, "b ..."]) -> Float[Tensor, "b ..."]:

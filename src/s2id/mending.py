@@ -74,6 +74,8 @@ class Restore:
     """The solver."""
     eta: float = 0.0
     """Fresh noise per step with ddim, 0 to 1; 1 and 40 steps serve holes better."""
+    restarts: int = 0
+    """How often an answer is made noisy again and solved anew."""
     out: Path = Path("out")
     """Folder for the answers, their mean and their standard deviation."""
     device: str = "cpu"
@@ -103,6 +105,7 @@ class Restore:
             steps=self.steps,
             sampler=self.sampler,
             eta=self.eta,
+            restarts=self.restarts,
         )
         seconds = time.perf_counter() - start
         written = [self.out / f"seed{seed}.png" for seed in seeds]

@@ -7,10 +7,12 @@ Boys et al. 2023, arXiv 2310.06721). With C a multiple of the identity it is PiG
 """
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from s2id.condition import Asked
 from s2id.denoiser import Denoiser
-from s2id.linear import conjugate_gradients
+from s2id.linear import conjugate_steps
 from s2id.observe import Area, Observation
 from s2id.shapes import Images, Scalars, per_sample
 
@@ -39,8 +41,8 @@ class Posterior:
             denoiser: The prior; `Guided` ones too.
             observation: Of the state's function; its values are shared by the batch or one set per state.
             frame: What a state covers, in composition units; `None` has square samples.
-            iterations: Conjugate gradients per call, one derivative each, and one more to apply the result. Few
-                regularise where a trained denoiser's derivative is no covariance.
+            iterations: Conjugate gradients per call, one derivative each. Few regularise where a trained
+                denoiser's derivative is no covariance.
             variance: Of the data about its mean, as if samples were independent: C is then a multiple of the identity
                 and costs no derivative. `None` takes the derivative.
             bound: Of the clean state's values; `None` has none. The data's own keeps early steps, whose Gaussian is
@@ -75,8 +77,14 @@ class Posterior:
             with torch.no_grad():
                 mean = denoised.detach()
                 missing = observation.values - area(mean)
-                u = conjugate_gradients(
-                    lambda y: area(covariance(area.transpose(y))) + noise**2 * y, missing, self.iterations
-                )
-                expected = mean + covariance(area.transpose(u))
+                moved = torch.zeros_like(mean)
+
+                def seen(y: Float[Tensor, "b n k"]) -> Float[Tensor, "b n k"]:
+                    nonlocal moved
+                    moved = covariance(area.transpose(y))
+                    return area(moved) + noise**2 * y
+
+                expected, enough = mean, 1e-10 * missing.square().sum((1, 2), keepdim=True)
+                for step, _ in conjugate_steps(seen, missing, self.iterations, enough):
+                    expected = expected + step[..., None] * moved
                 return expected if self.bound is None else expected.clamp(-self.bound, self.bound)

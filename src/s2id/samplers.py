@@ -8,7 +8,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -16,7 +16,11 @@ from torch import Tensor
 
 from s2id.condition import Asked
 from s2id.denoiser import Denoiser
+from s2id.images import resize
 from s2id.shapes import Images
+
+RESTART = 0.7
+"""Time that answers are made noisy to again: earlier, posteriors are too wrong; later, an answer's class is settled."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,7 @@ class Step:
     denoised: Images
 
 
+@runtime_checkable
 class Sampler(Protocol):
     """`(denoiser, x_t, times, label) -> steps`."""
 
@@ -111,6 +116,38 @@ def dpmpp_2m(denoiser: Denoiser, x_t: Images, times: Float[Tensor, " n"], label:
         if h:  # very many steps begin where logsnr is bounded and does not move
             previous = (denoised, h)
         yield Step(s, x_t, denoised)
+
+
+def restarted(
+    solve: Sampler, rounds: int, noise: Callable[[int], Images], t: float = RESTART, steps: int = 6
+) -> Sampler:
+    """A sampler that makes its answer noisy again and solves from there, several times over.
+
+    Where the solver is right from `t` on, every round leaves the right distribution as it is and brings a wrong one
+    nearer: errors made above `t` are forgotten (Xu et al. 2023, arXiv 2306.14878).
+
+    Args:
+        solve: What solves.
+        rounds: How often.
+        noise: From a round's number to unit noise.
+        t: How noisy.
+        steps: Of each round.
+    """
+
+    def run(denoiser: Denoiser, x_t: Images, times: Float[Tensor, " n"], label: Asked | None = None) -> Iterator[Step]:
+        for step in solve(denoiser, x_t, times, label):
+            x_t = step.x_t
+            yield step
+        alpha, sigma = _scales(denoiser, t)
+        again = torch.linspace(t, 0, steps + 1, dtype=times.dtype, device=times.device)
+        for i in range(rounds):
+            fresh = noise(i)
+            x_t = resize(x_t, (fresh.shape[2], fresh.shape[3]))  # where solving ends on a finer state
+            for step in solve(denoiser, alpha * x_t + sigma * fresh, again, label):
+                x_t = step.x_t
+                yield step
+
+    return run
 
 
 SAMPLERS: dict[str, Sampler] = {"ddim": ddim, "heun": heun, "dpmpp": dpmpp_2m}
