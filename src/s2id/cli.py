@@ -36,6 +36,8 @@ from s2id.mending import Depixelate, Restore, Upscale
 from s2id.presets import PRESETS
 
 _PROTOCOL = EvaluateConfig()
+_SAID = 20
+"""Skipped files that are named."""
 
 
 @dataclass(frozen=True)
@@ -183,7 +185,7 @@ class Train:
 
     data: Path | None = None
     """Folder of the data: standard idx files, CelebA's, or images with a metadata.csv or a subfolder per class. MNIST
-    is found or downloaded."""
+    is found or downloaded. Of "hub", the data set's name there."""
     out: Path = Path("out/run")
     """Run folder: checkpoints, metrics, sample grids, the model."""
     resume: str | None = None
@@ -504,7 +506,10 @@ def _train(preset: Preset, command: Train) -> int:
     from s2id.follow import follow
     from s2id.train import DivergedError, Trainer, checkpoints, locked
 
-    pictures = load(preset.data, command.data, long_side=preset.train.long_side)
+    config = preset.train
+    pictures = load(
+        preset.data, command.data, long_side=config.long_side, least=preset.model.patch, workers=config.workers
+    )
     trainer = Trainer(preset, pictures, command.out)
     main_process = trainer.accelerator.is_main_process
     say = partial(print, flush=True) if main_process else (lambda *_, **__: None)
@@ -518,8 +523,10 @@ def _train(preset: Preset, command: Train) -> int:
         elif found:
             raise InputError(f"{command.out} already holds a run; go on with --resume latest, or choose another --out.")
         say(pictures)
-        for lost in pictures.skipped:
+        for lost in pictures.skipped[:_SAID]:
             say(f"skipped: {lost}")
+        if more := len(pictures.skipped[_SAID:]):
+            say(f"skipped: {more} more")
         before = {s: signal.signal(s, lambda *_: trainer.stop()) for s in (signal.SIGINT, signal.SIGTERM)}
         try:
             for _ in follow(trainer, trainer.run(), command.out) if main_process else trainer.run():
