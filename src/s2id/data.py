@@ -12,6 +12,7 @@ import struct
 import unicodedata
 import urllib.error
 import urllib.request
+from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -377,12 +378,11 @@ def batch_at(pictures: Pictures, number: int, size: int, seed: int) -> tuple[UIn
     def before(epoch: int) -> Int[np.ndarray, " g"]:
         return np.where(full, full * epoch, (counts * epoch + phase) // size)
 
-    epoch, after = 0, 1
-    while before(after).sum() <= number:
-        epoch, after = after, 2 * after
-    while after - epoch > 1:
-        middle = (epoch + after) // 2
-        epoch, after = (middle, after) if before(middle).sum() <= number else (epoch, middle)
+    rare = full == 0
+    per_epoch = full.sum() + counts[rare].sum() / size
+    first, last = (int((number + slack) / per_epoch) for slack in (-rare.sum() - 1, rare.sum() + 1))
+    epochs = range(max(0, first - 1), last + 1)
+    epoch = epochs[bisect_right(epochs, number, key=lambda epoch: before(epoch + 1).sum())]
     per_group = before(epoch + 1) - before(epoch)
     position = number - int(before(epoch).sum())
     random = np.random.default_rng((seed, epoch))

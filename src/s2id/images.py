@@ -10,13 +10,14 @@ import warnings
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from s2id.config import MAX_PIXELS, InputError, Size
@@ -35,7 +36,7 @@ def read(path: Path, channels: int | None = None) -> UInt8[Tensor, "c h w"]:
 
 
 def decode(
-    source: Path | BinaryIO, name: str, channels: int | None = None, long_side: int | None = None
+    source: Path | BytesIO, name: str, channels: int | None = None, long_side: int | None = None
 ) -> UInt8[Tensor, "c h w"]:
     """A picture in bytes: the first one of several, turned as EXIF says, what is transparent over white.
 
@@ -57,6 +58,10 @@ def decode(
                 raise ValueError(f"{size[0]}x{size[1]} pixels, and more than {MAX_PIXELS} are not read")
             ImageOps.exif_transpose(image, in_place=True)
             pixels = np.array(_converted(image, channels))
+    except UnidentifiedImageError as error:
+        raise InputError(
+            f"{name} cannot be read as a picture (no format that is known); replace or remove it."
+        ) from error
     except Exception as error:  # decoders raise whatever they please on damaged files
         raise InputError(f"{name} cannot be read as a picture ({error}); replace or remove it.") from error
     planes = torch.from_numpy(pixels.reshape(*pixels.shape[:2], -1).copy()).permute(2, 0, 1)
