@@ -1,9 +1,9 @@
 """Does reading a folder of JPEGs of mixed sizes hold training up, and does memory stay flat?
 
-The pictures are made here, smooth noise of common and uncommon aspects. Timed: the first pass into the memory-mapped file,
-by several numbers of processes; opening it again; whole training steps of a preset on the file against the same pictures
-as tensors in memory, each step done with both in turn, so that what else the machine does falls on both. Memory is this
-process's own (RssAnon) and mapped from files (RssFile), over many steps of a small network on the file.
+The pictures are made here, smooth noise of common and uncommon aspects. Timed: the first pass into the memory-mapped
+file, by several numbers of processes; opening it again; whole training steps of a preset on the file against the same
+pictures as tensors in memory, each step done with both in turn, so that what else the machine does falls on both.
+Memory is this process's own (RssAnon) and mapped from files (RssFile), over many steps of a small network on the file.
 """
 
 import argparse
