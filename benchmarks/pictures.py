@@ -3,7 +3,8 @@
 The pictures are made here, smooth noise of common and uncommon aspects. Timed: the first pass into the memory-mapped
 file, by several numbers of processes; opening it again; whole training steps of a preset on the file against the same
 pictures as tensors in memory, each step done with both in turn, so that what else the machine does falls on both.
-Memory is this process's own (RssAnon) and mapped from files (RssFile), over many steps of a small network on the file.
+Memory is this process's own (RssAnon) and mapped from files (RssFile) while the batches of many steps are drawn, which
+is all of a step that touches the pictures.
 """
 
 import argparse
@@ -20,10 +21,10 @@ from PIL import Image
 
 from s2id import data
 from s2id.cli import keep_memory
-from s2id.config import ModelConfig, Preset
 from s2id.data import Pictures, image_folder
 from s2id.presets import PRESETS
-from s2id.train import Trainer
+from s2id.schedule import Schedule
+from s2id.train import Trainer, draw
 
 ASPECTS = (1.0, 4 / 3, 3 / 2, 16 / 9)
 
@@ -91,10 +92,8 @@ def main() -> None:
         full = sum(count for count in counts if count >= train.batch) / args.count
         sizes = {"sizes": len(counts), "of_sizes_that_fill_a_batch": round(full, 3)}
         print(json.dumps({"open_again_seconds": round(took, 2), **sizes}), flush=True)
-        small = ModelConfig(width=16, heads=2, encoder_blocks=1, decoder_blocks=1, film_width=8, head_width=8)
-        follow = Trainer(Preset("folder", small, replace(train, batch=8)), mapped, root / "small")
         for step in range(1, args.memory_steps + 1):
-            follow._step()
+            draw(mapped, train, preset.model, Schedule(), step)
             if step in (100, args.memory_steps // 2, args.memory_steps):
                 print(json.dumps({"step": step, **memory()}), flush=True)
         held = tuple(replace(group, images=group.images.clone()) for group in mapped.groups)

@@ -16,6 +16,7 @@ from PIL import Image
 
 import s2id
 from s2id import store
+from s2id.checkpoint import S2ID
 from s2id.cli import main
 from s2id.config import InputError
 from s2id.data import Group, Pictures, batch_at, image_folder
@@ -229,6 +230,16 @@ def test_names_in_any_script_and_of_any_length(tmp_path):
     (root / "metadata.csv").write_text(f"file_name,label\n{decomposed},überrascht\n", encoding="utf-8")
     pictures = image_folder(root)
     assert pictures.labels == ("überrascht",) and (pictures.groups[0].labels == 0).sum() == 1
+
+
+def test_labels_of_any_length_and_script_name_files(tmp_path, model, capsys):
+    long = "très/long " * 30
+    labels = ("a/b", "猫", long, long + "er", *"0123")
+    named = S2ID(replace(model.config, classes=len(labels)), replace(model.card, labels=labels))
+    named.save_pretrained(tmp_path / "model")
+    assert main(["sample", str(tmp_path / "model"), "--steps", "1", "--out", str(tmp_path / "out")]) == 0
+    names = {file.name for file in (tmp_path / "out").iterdir()}
+    assert len(names) == len(labels) and {"labela_b-seed0-8x8.png", "label猫-seed0-8x8.png"} <= names
 
 
 def test_a_name_that_is_no_text_can_be_printed(tmp_path):

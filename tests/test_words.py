@@ -93,7 +93,7 @@ def test_the_page_on_your_pictures_runs(tmp_path, monkeypatch):
     for line in (line for block in blocks("sh", YOURS) for line in block.splitlines()):
         words = shlex.split(line.replace("2048x2048", "64x64"), comments=True)[1:]
         assert main([*words, "--dry-run"] if words[0] == "train" else words) == 0
-    assert {file.name for file in (tmp_path / "pictures").iterdir()} >= {"grid-128x128.png", "seed3-64x64.png"}
+    assert (tmp_path / "pictures" / "seed3-64x64.png").is_file()
 
 
 def test_readme_maps_every_module():

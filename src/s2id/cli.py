@@ -7,6 +7,7 @@ import ctypes
 import json
 import sys
 import time
+import zlib
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
@@ -328,7 +329,7 @@ def _sample(command: Sample) -> int:
             composing += time.perf_counter() - start
             start = time.perf_counter()
             for (label, seed), one in zip(part, drawn, strict=True):
-                stem = "-".join([*([] if label is None else [f"label{label}"]), *said, f"seed{seed}"])
+                stem = "-".join([*([] if label is None else [f"label{_in_a_name(label)}"]), *said, f"seed{seed}"])
                 if command.fields:
                     composed = f"-{suffix(aspect, None)}" if aspect else ""
                     written.append(command.out / f"{stem}{composed}.safetensors")
@@ -564,4 +565,10 @@ def _said(command: Sample) -> list[str]:
     kinds = {"with": command.with_, "without": command.without, "": command.numbers, "avoid": command.avoid}
     parts = [f"{kind}-{word}".strip("-") for kind, text in kinds.items() for word in _words(text)]
     stronger = [f"stronger-{word}" for word in _words(command.stronger)]
-    return ["".join(c if c.isalnum() or c in "-_=." else "_" for c in part) for part in (*parts, *stronger)]
+    return [_in_a_name(part) for part in (*parts, *stronger)]
+
+
+def _in_a_name(text: str) -> str:
+    """A label as part of a file's name: what no file system minds; a long one cut, with a checksum of the whole."""
+    plain = "".join(c if c.isalnum() or c in "-_=." else "_" for c in text)
+    return plain if len(plain) <= 40 else f"{plain[:32]}-{zlib.crc32(text.encode()):08x}"
