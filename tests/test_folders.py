@@ -17,7 +17,7 @@ from s2id.cli import main
 from s2id.condition import Condition
 from s2id.config import InputError, TrainConfig
 from s2id.data import Group, Pictures, batch_at, image_folder, load, with_tokens
-from s2id.images import read
+from s2id.images import capped
 from s2id.metadata import read_celeba, read_metadata
 from s2id.presets import PRESETS
 from s2id.schedule import Schedule
@@ -174,14 +174,15 @@ def test_a_long_side_is_a_cap_by_area_means(tmp_path):
     large, small = sorted(image_folder(tmp_path, 4).groups, key=lambda group: group.images.shape[3])
     assert large.images.shape == (1, 1, 4, 2) and large.images[0, 0, :, 0].tolist() == [0, 60, 120, 180]
     assert small.images.shape == (1, 1, 3, 4), "none is enlarged"
-    assert store.capped((1000, 3), 64) == (64, 1)
+    assert capped((1000, 3), 64) == (64, 1)
     with pytest.raises(InputError, match="long_side is 0"):
         image_folder(tmp_path, 0)
 
 
 def test_pictures_are_read_once_until_the_folder_changes(folder, monkeypatch):
     reads = []
-    monkeypatch.setattr(store, "read", lambda path: reads.append(path.name) or read(path))
+    decode = store.decode
+    monkeypatch.setattr(store, "decode", lambda path, *rest, **more: reads.append(path) or decode(path, *rest, **more))
     first = image_folder(folder)
     assert len(reads) == 4
     again = image_folder(folder)

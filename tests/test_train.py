@@ -400,3 +400,18 @@ def test_the_learning_rate_warms_up_then_falls_to_its_end():
 def test_densities_that_the_patch_does_not_divide_are_refused(tmp_path):
     with pytest.raises(InputError, match="density 7 is no multiple of the patch 2"):
         tiny(tmp_path, densities=(7,))
+
+
+def test_large_pictures_are_floats_a_few_at_a_time(monkeypatch):
+    pixels, _ = train.batch_at(PHOTOS, 0, 6, 0)
+    whole = train.means(pixels, (8, 14))
+    assert torch.equal(whole, resize(to_float(pixels), (8, 14)))
+    made = []
+    monkeypatch.setattr(train, "to_float", lambda some: made.append(some.numel()) or to_float(some))
+    monkeypatch.setattr(train, "_FLOATS", 2 * pixels[0].numel())
+    assert torch.allclose(train.means(pixels, (8, 14)), whole, atol=1e-6)
+    assert made == [2 * pixels[0].numel()] * 3
+    made.clear()
+    config = replace(PRESETS["tiny"].train, densities=(20,), batch=6)
+    window = draw(PHOTOS, config, PRESETS["tiny"].model, Schedule(), 0, 0.25)
+    assert max(made) == 2 * pixels[0].numel() and made[-1] == window.target.numel() < pixels.numel() / 4

@@ -20,6 +20,7 @@ from s2id.train import Trainer
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 CONDITIONS = (ROOT / "docs" / "conditions.md").read_text()
+YOURS = (ROOT / "docs" / "your-pictures.md").read_text()
 
 
 def blocks(language, text=README):
@@ -79,6 +80,20 @@ def test_the_page_on_conditions_runs(tmp_path, monkeypatch):
         assert main([*words, "--dry-run"] if words[0] == "train" else words) == 0
     for code in blocks("python", CONDITIONS):
         exec(compile(code, "conditions.md", "exec"), {})
+
+
+def test_the_page_on_your_pictures_runs(tmp_path, monkeypatch):
+    """In order, with a tiny network for the one that a long run would train, and 2048 px drawn as 64."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    for i in range(3):
+        Image.new("RGB", (60 + 20 * i, 100), (80 * i, 9, 9)).save(tmp_path / "photos" / f"{i}.jpg")
+    pictures = load("folder", Path("photos"), long_side=32)
+    Trainer(PRESETS["tiny"], pictures, tmp_path / "run").result().save_pretrained(tmp_path / "out" / "photos" / "model")
+    for line in (line for block in blocks("sh", YOURS) for line in block.splitlines()):
+        words = shlex.split(line.replace("2048x2048", "64x64"), comments=True)[1:]
+        assert main([*words, "--dry-run"] if words[0] == "train" else words) == 0
+    assert (tmp_path / "pictures" / "seed3-64x64.png").is_file()
 
 
 def test_readme_maps_every_module():

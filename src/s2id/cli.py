@@ -7,6 +7,7 @@ import ctypes
 import json
 import sys
 import time
+import zlib
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
@@ -36,6 +37,8 @@ from s2id.mending import Depixelate, Restore, Upscale
 from s2id.presets import PRESETS
 
 _PROTOCOL = EvaluateConfig()
+_SAID = 20
+"""Skipped files that are named."""
 
 
 @dataclass(frozen=True)
@@ -183,7 +186,7 @@ class Train:
 
     data: Path | None = None
     """Folder of the data: standard idx files, CelebA's, or images with a metadata.csv or a subfolder per class. MNIST
-    is found or downloaded."""
+    is found or downloaded. Of "hub", the data set's name there."""
     out: Path = Path("out/run")
     """Run folder: checkpoints, metrics, sample grids, the model."""
     resume: str | None = None
@@ -328,7 +331,7 @@ def _sample(command: Sample) -> int:
             composing += time.perf_counter() - start
             start = time.perf_counter()
             for (label, seed), one in zip(part, drawn, strict=True):
-                stem = "-".join([*([] if label is None else [f"label{label}"]), *said, f"seed{seed}"])
+                stem = "-".join([*([] if label is None else [f"label{_in_a_name(label)}"]), *said, f"seed{seed}"])
                 if command.fields:
                     composed = f"-{suffix(aspect, None)}" if aspect else ""
                     written.append(command.out / f"{stem}{composed}.safetensors")
@@ -507,7 +510,10 @@ def _train(preset: Preset, command: Train) -> int:
     from s2id.follow import follow
     from s2id.train import DivergedError, Trainer, checkpoints, locked
 
-    pictures = load(preset.data, command.data, long_side=preset.train.long_side)
+    config = preset.train
+    pictures = load(
+        preset.data, command.data, long_side=config.long_side, least=preset.model.patch, workers=config.workers
+    )
     trainer = Trainer(preset, pictures, command.out)
     main_process = trainer.accelerator.is_main_process
     say = partial(print, flush=True) if main_process else (lambda *_, **__: None)
@@ -523,8 +529,10 @@ def _train(preset: Preset, command: Train) -> int:
         if command.start and not command.resume:
             trainer.start_from(load_model(command.start))
         say(pictures)
-        for lost in pictures.skipped:
+        for lost in pictures.skipped[:_SAID]:
             say(f"skipped: {lost}")
+        if more := len(pictures.skipped[_SAID:]):
+            say(f"skipped: {more} more")
         before = {s: signal.signal(s, lambda *_: trainer.stop()) for s in (signal.SIGINT, signal.SIGTERM)}
         try:
             for _ in follow(trainer, trainer.run(), command.out) if main_process else trainer.run():
@@ -562,4 +570,10 @@ def _said(command: Sample) -> list[str]:
     kinds = {"with": command.with_, "without": command.without, "": command.numbers, "avoid": command.avoid}
     parts = [f"{kind}-{word}".strip("-") for kind, text in kinds.items() for word in _words(text)]
     stronger = [f"stronger-{word}" for word in _words(command.stronger)]
-    return ["".join(c if c.isalnum() or c in "-_=." else "_" for c in part) for part in (*parts, *stronger)]
+    return [_in_a_name(part) for part in (*parts, *stronger)]
+
+
+def _in_a_name(text: str) -> str:
+    """A label as part of a file's name: what no file system minds; a long one cut, with a checksum of the whole."""
+    plain = "".join(c if c.isalnum() or c in "-_=." else "_" for c in text)
+    return plain if len(plain) <= 40 else f"{plain[:32]}-{zlib.crc32(text.encode()):08x}"

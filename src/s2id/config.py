@@ -213,6 +213,8 @@ class TrainConfig:
     its own, evenly between 0 and twice this, so at 0.5 all numbers of known labels are alike frequent."""
     long_side: int | None = None
     """Shrink the pictures of a folder to at most so many pixels a side when they are read; none is enlarged."""
+    workers: int = 2
+    """Processes that read the pictures of a folder, or of the Hub, for the first time; 0 reads in this one."""
     both_conditions: bool = False
     """Train every image with its label and without it, in one step with one encoder pass, as published."""
     observe: str | None = None
@@ -279,6 +281,8 @@ class TrainConfig:
         for name in ("images", "batch", "accumulate", "keep", "views"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+        if self.workers < 0:
+            raise InputError(f"workers is {self.workers}; it must be at least 0.")
         if not 0 < self.token_share <= 1:
             raise InputError(f"token_share is {self.token_share:g}; it must be above 0 and at most 1.")
         if self.observe is not None and self.token_share < 1:
@@ -340,7 +344,7 @@ class EvaluateConfig:
 class Preset:
     """A named run: data, network, training."""
 
-    data: Literal["mnist", "fashion-mnist", "digits", "glyphs", "folder", "celeba"]
+    data: Literal["mnist", "fashion-mnist", "digits", "glyphs", "folder", "celeba", "hub"]
     model: ModelConfig = field(default_factory=ModelConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
 

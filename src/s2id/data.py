@@ -1,15 +1,18 @@
 """Data sets as groups of pictures of one size, with what is known of them; every batch is drawn from one group.
 
 MNIST and Fashion-MNIST come from their published idx files, CelebA from its own, other pictures from a folder with a
-metadata file or a subfolder per class, glyphs from a folder of fonts, and the 8x8 digits of scikit-learn need no file.
+metadata file or a subfolder per class or from the Hugging Face Hub, glyphs from a folder of fonts, and the 8x8 digits
+of scikit-learn need no file.
 """
 
 import gzip
 import hashlib
 import shutil
 import struct
+import unicodedata
 import urllib.error
 import urllib.request
+from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,10 +27,11 @@ from torch import Tensor
 from s2id import glyphs
 from s2id.condition import Condition
 from s2id.config import InputError, Size
+from s2id.hub import pictures_of
 from s2id.images import replacing
 from s2id.metadata import METADATA, Table, read_celeba, read_metadata
 from s2id.shapes import NULL
-from s2id.store import store
+from s2id.store import Kept, store
 
 Split = Literal["train", "test"]
 
@@ -138,21 +142,32 @@ _PUBLISHED = {
     ),
 }
 
-NAMES = (*_PUBLISHED, "digits", "glyphs", "celeba", "folder")
+NAMES = (*_PUBLISHED, "digits", "glyphs", "celeba", "folder", "hub")
 """The data sets that `load` knows."""
 
 CACHE = Path.home() / ".cache" / "s2id"
 
 
-def load(name: str, folder: Path | None = None, split: Split = "train", long_side: int | None = None) -> Pictures:
+def load(
+    name: str,
+    folder: Path | None = None,
+    split: Split = "train",
+    long_side: int | None = None,
+    *,
+    least: int = 1,
+    workers: int = 0,
+) -> Pictures:
     """A data set by name.
 
     Args:
-        name: "mnist", "fashion-mnist", "digits" (scikit-learn's, 8x8), "glyphs", "celeba" or "folder".
-        folder: Where the files are; `None` looks in ./data and, for idx files, the cache and then downloads.
+        name: "mnist", "fashion-mnist", "digits" (scikit-learn's, 8x8), "glyphs", "celeba", "folder" or "hub".
+        folder: Where the files are; `None` looks in ./data and, for idx files, the cache and then downloads. Of "hub"
+            the name of the data set there, as in ylecun/mnist or NAME:SUBSET, or a folder of one.
         split: "digits" keeps every fifth picture for its test split, "glyphs" about every tenth font, "celeba" what
             its list_eval_partition.txt says or else every tenth picture; a folder has one split only.
-        long_side: Of "celeba" and "folder", shrink larger pictures to this; `None` leaves them as they are.
+        long_side: Of "celeba", "folder" and "hub", shrink larger pictures to this; `None` leaves them as they are.
+        least: Of these, leave out pictures with fewer pixels than this on a side.
+        workers: Of these, processes that read pictures for the first time; 0 reads in this one.
 
     Raises:
         InputError: The files are missing, unreadable or not what they should be.
@@ -163,42 +178,70 @@ def load(name: str, folder: Path | None = None, split: Split = "train", long_sid
         return _digits(split)
     if name == "glyphs":
         return _glyphs(folder or Path("data"), split)
-    if name == "folder":
-        if folder is None:
-            raise InputError("a folder of images needs --data FOLDER.")
-        return image_folder(folder, long_side)
+    if name not in NAMES:
+        raise InputError(f"data set {name!r} is unknown; choose {', '.join(NAMES)}.")
+    if long_side is not None and long_side < 1:
+        raise InputError(f"long_side is {long_side}; it must be at least 1.")
     if name == "celeba":
-        return _celeba(folder or Path("data"), split, long_side)
-    raise InputError(f"data set {name!r} is unknown; choose {', '.join(NAMES)}.")
+        return _celeba(folder or Path("data"), split, long_side, least, workers)
+    if folder is None:
+        wanted = "a folder of images needs --data FOLDER." if name == "folder" else "the Hub needs --data NAME."
+        raise InputError(wanted)
+    if name == "hub":
+        kept, table = pictures_of(folder.as_posix(), split, long_side, CACHE / "pictures", workers)
+        pictures = _gathered(folder.as_posix(), kept, table, least)
+        unused = ", ".join(kept.facts["left"])
+        said = (f"columns {unused} of {folder.as_posix()}, which are nothing that is learned.",) if unused else ()
+        return replace(pictures, skipped=(*pictures.skipped, *said))
+    return image_folder(folder, long_side, least=least, workers=workers)
 
 
-def image_folder(folder: Path, long_side: int | None = None) -> Pictures:
+def image_folder(folder: Path, long_side: int | None = None, *, least: int = 1, workers: int = 0) -> Pictures:
     """All pictures of a folder, with what its metadata.csv or metadata.jsonl says of them.
 
-    Without such a file its subfolders, if any, are the classes. Unreadable files are named and skipped.
+    Without such a file its subfolders, if any, are the classes. Unreadable files are named and skipped; a picture
+    without a row is one of which nothing is known.
 
     Args:
         folder: The folder.
         long_side: Shrink larger pictures to this; `None` leaves them as they are.
+        least: Leave out pictures with fewer pixels than this on a side.
+        workers: Processes that read pictures for the first time; 0 reads in this one.
 
     Raises:
-        InputError: There is no folder, no readable picture in it, or a row of metadata that cannot be understood.
+        InputError: There is no folder, no readable picture in it, or metadata that cannot be understood.
     """
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder; give one that holds images.")
+    if long_side is not None and long_side < 1:
+        raise InputError(f"long_side is {long_side}; it must be at least 1.")
     files = _pictures_below(folder)
-    described = next((folder / name for name in METADATA if (folder / name).is_file()), None)
-    if described is None:
-        return _gathered(folder.name, folder, files, _subfolders(folder, files), long_side)
-    table = read_metadata(described)
-    rows = {Path(name).as_posix(): i for i, name in enumerate(table.files)}
-    names = [file.relative_to(folder).as_posix() for file in files]
-    missing = tuple(
-        f"{described} names {name}, which is no picture of the folder." for name in sorted(rows.keys() - {*names})
-    )
-    ordered = _rows(table, [rows.get(name, -1) for name in names])
-    pictures = _gathered(folder.name, folder, files, ordered, long_side)
+    described = [folder / name for name in METADATA if (folder / name).is_file()]
+    if len(described) > 1:
+        raise InputError(f"{folder} has {' and '.join(METADATA)}, which may contradict each other; keep one of them.")
+    table, missing = _described(described[0], folder, files) if described else (_subfolders(folder, files), ())
+    pictures = _gathered(folder.name, _stored(folder, files, long_side, workers), table, least)
     return replace(pictures, skipped=(*pictures.skipped, *missing))
+
+
+def _described(path: Path, folder: Path, files: list[Path]) -> tuple[Table, tuple[str, ...]]:
+    """What a metadata file says of each of the files, and which of its rows are of none of them."""
+    table = read_metadata(path)
+    rows = {_same(Path(name).as_posix()): i for i, name in enumerate(table.files)}
+    names = [_same(file.relative_to(folder).as_posix()) for file in files]
+    lost = sorted(rows.keys() - {*names})
+    if files and rows and len(lost) == len(rows):
+        raise InputError(
+            f"{path} names none of the folder's pictures: it has {lost[0]} and the folder {names[0]}; give file_name "
+            "as the path from the folder, with the ending."
+        )
+    missing = tuple(f"{path} names {name}, which is no picture of the folder." for name in lost)
+    return _rows(table, [rows.get(name, -1) for name in names]), missing
+
+
+def _same(name: str) -> str:
+    """A name as it compares: an accented letter may be one character or two, by the system that wrote it."""
+    return unicodedata.normalize("NFC", name)
 
 
 def with_tokens(pictures: Pictures, encode: Callable[[str], Float[Tensor, "t d"]]) -> Pictures:
@@ -227,7 +270,7 @@ def with_tokens(pictures: Pictures, encode: Callable[[str], Float[Tensor, "t d"]
     return replace(pictures, groups=tuple(groups))
 
 
-def _celeba(folder: Path, split: Split, long_side: int | None) -> Pictures:
+def _celeba(folder: Path, split: Split, long_side: int | None, least: int, workers: int) -> Pictures:
     """CelebA as it is published: img_align_celeba/ and list_attr_celeba.txt."""
     roots = (folder, folder / "celeba", folder / "CelebA")
     root = next(
@@ -251,20 +294,30 @@ def _celeba(folder: Path, split: Split, long_side: int | None) -> Pictures:
         files = [file for i, file in enumerate(named) if (i % 10 == 9) == (split == "test")]
     if not files:
         raise InputError(f"{root} holds no picture of CelebA's {split} split; bring more of img_align_celeba/.")
-    return _gathered("celeba", root, files, _rows(table, [rows[file.name] for file in files]), long_side)
+    known = _rows(table, [rows[file.name] for file in files])
+    return _gathered("celeba", _stored(root, files, long_side, workers), known, least)
 
 
 def _pictures_below(folder: Path) -> list[Path]:
-    endings = set(Image.registered_extensions())
-    return [p for p in sorted(folder.rglob("*")) if p.suffix.lower() in endings and p.is_file()]
+    """Files with a picture's ending; hidden ones are thumbnails and the like."""
+    Image.init()
+    endings = {ending for ending, kind in Image.registered_extensions().items() if kind in Image.OPEN}
+    return [
+        path
+        for path in sorted(folder.rglob("*"))
+        if path.suffix.lower() in endings
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and path.is_file()
+    ]
 
 
 def _subfolders(folder: Path, files: list[Path]) -> Table:
     """What the subfolders' names say."""
-    classes = sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
-    index = {name: i for i, name in enumerate(classes)}
     paths = [file.relative_to(folder) for file in files]
-    label = torch.tensor([index.get(path.parts[0], NULL) for path in paths], dtype=torch.long)
+    names = ["" if len(path.parts) == 1 else path.parts[0] for path in paths]
+    classes = sorted({*names} - {""})
+    index = {name: i for i, name in enumerate(classes)}
+    label = torch.tensor([index.get(name, NULL) for name in names], dtype=torch.long)
     return Table(tuple(path.as_posix() for path in paths), Condition(label), tuple(classes))
 
 
@@ -277,33 +330,65 @@ def _rows(table: Table, order: list[int]) -> Table:
     return replace(table, files=files, known=known, texts=texts)
 
 
-def _gathered(name: str, root: Path, files: list[Path], table: Table, long_side: int | None) -> Pictures:
-    """The readable ones of the files, which the table describes in their order."""
-    if long_side is not None and long_side < 1:
-        raise InputError(f"long_side is {long_side}; it must be at least 1.")
-    stored, skipped = store(root, files, long_side, CACHE / "pictures")
-    if not stored:
-        lost = f"; {len(skipped)} files could not be read, the first: {skipped[0]}" if skipped else ""
+def _stored(root: Path, files: list[Path], long_side: int | None, workers: int) -> Kept:
+    """The files' pictures by size.
+
+    Raises:
+        InputError: None is readable.
+    """
+    kept = store(root, files, long_side, CACHE / "pictures", workers)
+    if not kept.groups:
+        lost = f"; {len(kept.skipped)} files could not be read, the first: {kept.skipped[0]}" if kept.skipped else ""
         raise InputError(f"{root} holds no readable images{lost}; put .png, .jpg or .webp files there.")
-    groups = []
-    for group in stored:
+    return kept
+
+
+def _gathered(name: str, kept: Kept, table: Table, least: int) -> Pictures:
+    """The pictures of both sides at least so long, and what the table says of each entry."""
+    groups, small = [], []
+    for group in kept.groups:
+        height, width = group.images.shape[2:]
+        if min(height, width) < least:
+            small += [
+                f"{table.files[i] or f'row {i}'} has {height}x{width} pixels, and both sides need {least}; none is "
+                "enlarged."
+                for i in group.index.tolist()
+            ]
+            continue
         known = table.known[group.index]
         texts = tuple(table.texts[i] for i in group.index.tolist()) if table.texts else ()
         groups.append(Group(group.images, known.label, known.attributes, known.numbers, None, texts))
+    skipped = (*kept.skipped, *small)
+    if not groups:
+        lost = f"; the first: {skipped[0]}" if skipped else ""
+        raise InputError(f"{name} holds no picture that can be used{lost}")
     return Pictures(name, tuple(groups), table.classes, table.attributes, table.numbers, table.number_ranges, skipped)
 
 
 def batch_at(pictures: Pictures, number: int, size: int, seed: int) -> tuple[UInt8[Tensor, "b c h w"], Condition]:
     """Batch `number` of an endless, shuffled stream that depends on the seed alone.
 
-    Every epoch visits every picture; a group's last batch is filled from the group's own start.
+    Every epoch visits every picture of the sizes that fill a batch; a group's last batch is filled from the group's own
+    start. A group of fewer is visited in as many epochs as keep its pictures as frequent as others.
     """
-    per_group = [-(-len(group.labels) // size) for group in pictures.groups]
-    epoch, position = divmod(number, sum(per_group))
+    counts = np.array([len(group.labels) for group in pictures.groups])
+    full = np.where(counts < size, 0, -(-counts // size))
+    phase = np.random.default_rng((seed, len(counts))).integers(size, size=len(counts))
+
+    def before(epoch: int) -> Int[np.ndarray, " g"]:
+        return np.where(full, full * epoch, (counts * epoch + phase) // size)
+
+    rare = full == 0
+    per_epoch = full.sum() + counts[rare].sum() / size
+    first, last = (int((number + slack) / per_epoch) for slack in (-rare.sum() - 1, rare.sum() + 1))
+    epochs = range(max(0, first - 1), last + 1)
+    epoch = epochs[bisect_right(epochs, number, key=lambda epoch: before(epoch + 1).sum())]
+    per_group = before(epoch + 1) - before(epoch)
+    position = number - int(before(epoch).sum())
     random = np.random.default_rng((seed, epoch))
-    order = random.permutation(sum(per_group))[position] if len(per_group) > 1 else position
+    order = int(random.permutation(per_group.sum())[position]) if len(per_group) > 1 else position
     index = int(np.searchsorted(np.cumsum(per_group), order, side="right"))
-    group, first = pictures.groups[index], order - sum(per_group[:index])
+    group, first = pictures.groups[index], order - int(per_group[:index].sum())
     shuffled = np.random.default_rng((seed, epoch, index)).permutation(len(group.labels))
     chosen = torch.from_numpy(np.take(shuffled, np.arange(first * size, (first + 1) * size), mode="wrap"))
     return group.images[chosen], group.condition(chosen)

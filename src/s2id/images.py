@@ -3,45 +3,95 @@
 Inside the package pictures are floats in [-1, 1]; bytes exist only here and in `data`.
 """
 
+import math
 import os
 import struct
+import warnings
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from PIL import Image
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from s2id.config import InputError, Size
+from s2id.config import MAX_PIXELS, InputError, Size
 
 _COLOUR_TYPE = {1: 0, 2: 4, 3: 2, 4: 6}  # PNG specification, table 11.1
 _MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 
 
 def read(path: Path, channels: int | None = None) -> UInt8[Tensor, "c h w"]:
-    """The picture in a file, in bytes.
-
-    Args:
-        path: Any file that Pillow reads.
-        channels: 1 to 4 for grey, grey + alpha, RGB, RGBA; `None` keeps grey grey and makes all else RGB.
+    """The picture in a file, in bytes; see `decode`.
 
     Raises:
         InputError: The file is no readable picture.
     """
+    return decode(path, str(path), channels)
+
+
+def decode(
+    source: Path | BytesIO, name: str, channels: int | None = None, long_side: int | None = None
+) -> UInt8[Tensor, "c h w"]:
+    """A picture in bytes: the first one of several, turned as EXIF says, what is transparent over white.
+
+    Args:
+        source: Anything that Pillow reads.
+        name: Of the source, for messages.
+        channels: 1 to 4 for grey, grey + alpha, RGB, RGBA; `None` keeps grey grey and makes all else RGB.
+        long_side: Shrink a larger picture to this by area means; `None` leaves it as it is.
+
+    Raises:
+        InputError: The source is no readable picture, or one of more than MAX_PIXELS pixels.
+    """
     try:
-        with Image.open(path) as image:
-            deep = image.mode.startswith("I;16")  # Pillow would clip these to bytes, not scale them
-            picture = Image.fromarray((np.array(image) / 257).round().astype(np.uint8)) if deep else image
-            mode = _MODES[channels] if channels else ("L" if picture.mode in ("1", "L") else "RGB")
-            pixels = np.array(picture.convert(mode))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InputError(f"{path} cannot be read as a picture ({error}); replace or remove it.") from error
-    return torch.from_numpy(pixels.reshape(*pixels.shape[:2], -1).copy()).permute(2, 0, 1)
+        with warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning):
+            image = Image.open(source)
+        with image:
+            size = (image.height, image.width)
+            if math.prod(size) > MAX_PIXELS:
+                raise ValueError(f"{size[0]}x{size[1]} pixels, and more than {MAX_PIXELS} are not read")
+            ImageOps.exif_transpose(image, in_place=True)
+            pixels = np.array(_converted(image, channels))
+    except UnidentifiedImageError as error:
+        raise InputError(
+            f"{name} cannot be read as a picture (no format that is known); replace or remove it."
+        ) from error
+    except Exception as error:  # decoders raise whatever they please on damaged files
+        raise InputError(f"{name} cannot be read as a picture ({error}); replace or remove it.") from error
+    planes = torch.from_numpy(pixels.reshape(*pixels.shape[:2], -1).copy()).permute(2, 0, 1)
+    size = (planes.shape[1], planes.shape[2])
+    if (target := capped(size, long_side)) == size:
+        return planes
+    return torch.cat(
+        [to_bytes(resize(to_float(plane), target)) for plane in planes.split(1)]
+    )  # floats of one at a time
+
+
+def _converted(image: Image.Image, channels: int | None) -> Image.Image:
+    """The picture as bytes of so many channels."""
+    if image.mode in ("I", "F"):
+        raise ValueError("values of 32 bits, whose range is not known; save 8 or 16")
+    if image.mode.startswith("I;16"):  # Pillow would clip these to bytes, not scale them
+        image = Image.fromarray((np.array(image) / 257).round().astype(np.uint8))
+    mode = _MODES[channels] if channels else ("L" if image.mode in ("1", "L", "LA", "La") else "RGB")
+    if image.has_transparency_data and not mode.endswith("A"):
+        seen = image.convert("RGBA")  # what is under transparency is anything at all
+        image = Image.alpha_composite(Image.new("RGBA", seen.size, "white"), seen)
+    return image.convert(mode)
+
+
+def capped(size: Size, long_side: int | None) -> Size:
+    """A size with its long side cut to at most so many pixels, in the same aspect to the pixel."""
+    if long_side is None or max(size) <= long_side:
+        return size
+    scale = long_side / max(size)
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
 def to_float(pixels: UInt8[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:

@@ -40,7 +40,7 @@ class Table:
 
 
 @dataclass(frozen=True)
-class _Column:
+class Column:
     """A column's fields, as text, and where they stand."""
 
     name: str
@@ -72,11 +72,11 @@ def read_metadata(path: Path) -> Table:
     names = dict.fromkeys(name for _, row in rows for name in row)
     lines = [line for line, _ in rows]
     columns = [
-        _Column(name, str(path), [row.get(name, "") for _, row in rows], lines)
+        Column(name, str(path), [row.get(name, "") for _, row in rows], lines)
         for name in names
         if name != "file_name" and any(row.get(name) for _, row in rows)
     ]
-    return _table(tuple(seen), columns)
+    return table(tuple(seen), columns)
 
 
 def read_celeba(path: Path) -> Table:
@@ -92,13 +92,15 @@ def read_celeba(path: Path) -> Table:
     names = lines[1].split() if len(lines) > 1 else []
     if not names or not lines[0].strip().isdecimal():
         raise InputError(f"{path} does not begin with a count and a line of names; fetch CelebA's own list.")
-    files: list[str] = []
+    files: dict[str, int] = {}
     has = np.zeros((len(lines) - 2, len(names)), np.int8)
     for i, line in enumerate(lines[2:]):
         file, *values = line.split() or [""]
         if len(values) != len(names) or not set(values) <= {"1", "-1"}:
             raise InputError(f"line {i + 3} of {path} is no file and {len(names)} times -1 or 1; fetch it again.")
-        files.append(file)
+        if file in files:
+            raise InputError(f"line {i + 3} of {path} names {file} again, after line {files[file]}; keep one of them.")
+        files[file] = i + 3
         has[i] = values
     known = Condition(torch.full((len(files),), NULL), torch.from_numpy(has))
     return Table(tuple(files), known, attributes=tuple(names))
@@ -130,25 +132,34 @@ def _json_lines(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
             raise InputError(f"line {number} of {path} is no JSON ({error}); correct it.") from error
         if not isinstance(row, dict) or any(isinstance(value, dict | list) for value in row.values()):
             raise InputError(f"line {number} of {path} is no flat JSON object; give one value to each name.")
-        yield number, {name: _text(value) for name, value in row.items()}
+        yield number, {name: as_text(value) for name, value in row.items()}
 
 
-def _text(value: str | int | float | bool | None) -> str:
-    """A JSON value as a field of a CSV."""
-    if value is None:
+def as_text(value: str | int | float | bool | None) -> str:
+    """A value as a field of a CSV; `None` and NaN are empty."""
+    if value is None or value != value:
         return ""
     return str(value).lower() if isinstance(value, bool) else str(value).strip()
 
 
-def _table(files: tuple[str, ...], columns: list[_Column]) -> Table:
+def table(files: tuple[str, ...], columns: list[Column], classes: tuple[str, ...] = ()) -> Table:
+    """The table of columns of text.
+
+    Args:
+        files: What each field of a column is of.
+        columns: With at least one field each that is not empty.
+        classes: In their order; found in the column `label` if none are given.
+
+    Raises:
+        InputError: A column cannot be understood.
+    """
     label = torch.full((len(files),), NULL)
-    classes: tuple[str, ...] = ()
     texts: tuple[str, ...] = ()
     attributes: dict[str, list[int]] = {}
     numbers: dict[str, list[float]] = {}
     for column in columns:
         if column.name == "label":
-            classes = tuple(sorted({value for value in column.values if value}, key=_in_order))
+            classes = classes or tuple(sorted({value for value in column.values if value}, key=_in_order))
             label = torch.tensor([classes.index(value) if value else NULL for value in column.values])
         elif column.name == "text":
             texts = tuple(column.values)
@@ -180,7 +191,7 @@ def _number(text: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _attribute(column: _Column) -> list[int] | None:
+def _attribute(column: Column) -> list[int] | None:
     """1, -1 or 0 (unknown) for each field; `None` where the column is no attribute."""
     said = {value.lower() for value in column.values if value}
     if said <= {"true", "false"}:
@@ -194,7 +205,7 @@ def _attribute(column: _Column) -> list[int] | None:
     return [0 if value is None else zero if value == 0 else int(value) for value in values]
 
 
-def _numbers(column: _Column) -> list[float]:
+def _numbers(column: Column) -> list[float]:
     """The numbers, NaN where a field is empty.
 
     Raises:

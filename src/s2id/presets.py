@@ -6,6 +6,8 @@ from s2id.config import ModelConfig, Preset, TrainConfig
 
 _ONE_DENSITY = TrainConfig(densities=(8,), density_weights=(1.0,), queries=4.0, ema=0.999)
 
+_PICTURES = TrainConfig(densities=(32,), density_weights=(1.0,), long_side=128)
+
 _WIDE = ModelConfig(width=128, heads=4, encoder_blocks=4, decoder_blocks=4)
 _LONG = TrainConfig(images=800_000, batch=64, max_weight=5.0)
 
@@ -58,7 +60,8 @@ PRESETS: dict[str, Preset] = {
         # the data's own density too, for reconstruction: what is told of a given picture goes in unshrunk
         replace(_LONG, densities=(20, 28, 14), density_weights=(0.65, 0.25, 0.1)),
     ),
-    "folder": Preset("folder", train=TrainConfig(densities=(32,), density_weights=(1.0,))),
+    "folder": Preset("folder", train=_PICTURES),
+    "hub": Preset("hub", train=_PICTURES),
     "celeba": Preset(
         "celeba",
         ModelConfig(channels=3, attributes=40, width=192, heads=6, encoder_blocks=4, decoder_blocks=4, head_width=48),

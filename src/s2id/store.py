@@ -1,17 +1,25 @@
-"""Pictures of many files in one memory-mapped .npy file: a set larger than memory trains with flat memory.
+"""Pictures of many sources in one memory-mapped .npy file: a set larger than memory trains with flat memory.
 
-The file is made once per folder and long side, and anew when the folder's listing (names, lengths, times) changes.
+The file is made once, by several processes if asked, and anew when its key changes: of a folder, its listing (names,
+lengths, times) and the long side.
 """
 
 import hashlib
 import json
 import math
+import signal
 import tempfile
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from io import BytesIO
+from itertools import islice
+from multiprocessing import current_process, get_context
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 import torch
@@ -20,47 +28,107 @@ from jaxtyping import Int, UInt8
 from torch import Tensor
 
 from s2id.config import InputError, Size
-from s2id.images import read, replacing, resize, to_bytes, to_float
+from s2id.images import decode, replacing
 
-_FORMAT = "s2id-pictures-1"
+_FORMAT = "s2id-pictures-2"
+_ALONE = 64
+"""Pictures read before other processes are worth their start."""
+_CHUNK = 8
+"""Pictures that a process is given at a time."""
+_RARE = 32
+"""Sizes of fewer pictures look for company: a batch holds one size."""
+_STEP = 16 / 15
+"""Ratio of neighbouring aspects among which they look; nothing loses more than a sixteenth of its shorter side."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One picture to read."""
+
+    name: str
+    """For messages."""
+    source: Path | bytes
+    fields: dict[str, str] = field(default_factory=dict)
+    """What else is known of it; every entry has the same names."""
 
 
 @dataclass(frozen=True)
 class Stored:
-    """Pictures of one size, mapped from the file, and which of the files each came from."""
+    """Pictures of one size, mapped from the file, and which of the entries each came from."""
 
     images: UInt8[Tensor, "n c h w"]
     index: Int[Tensor, " n"]
 
 
-def store(
-    root: Path, files: Sequence[Path], long_side: int | None, cache: Path
-) -> tuple[tuple[Stored, ...], tuple[str, ...]]:
-    """The pictures of files by size, the most frequent first, and why some are left out.
+@dataclass(frozen=True)
+class Kept:
+    """What the file holds and what was said with it."""
+
+    groups: tuple[Stored, ...]
+    """By size, the most frequent first."""
+    skipped: tuple[str, ...]
+    """Entries left out, and why."""
+    columns: dict[str, list[str]]
+    """The entries' fields."""
+    facts: dict[str, Any]
+
+
+def store(root: Path, files: Sequence[Path], long_side: int | None, cache: Path, workers: int = 0) -> Kept:
+    """The pictures of files by size, and why some are left out.
 
     Args:
         root: Folder of the files.
         files: The pictures.
         long_side: Shrink larger ones to this by area means; `None` leaves them as they are. None is ever enlarged.
         cache: Folder of the memory-mapped files.
+        workers: Processes that read; 0 reads in this one.
 
     Raises:
         InputError: The cache cannot be written.
     """
     listing = [(str(f.relative_to(root)), (s := f.stat()).st_size, s.st_mtime_ns) for f in files]
-    key = hashlib.sha256(json.dumps([_FORMAT, long_side, listing]).encode()).hexdigest()[:32]
-    whose = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:12]
-    place = cache / f"{root.resolve().name}-{whose}-{long_side or 'full'}"
-    pixels, facts = place / f"{key}.npy", place / f"{key}.json"
+    entries = (Entry(str(file), file) for file in files)
+    return keep(str(root.resolve()), [long_side, listing], lambda: (entries, {}), long_side, cache, workers)
+
+
+def keep(
+    name: str,
+    key: Any,  # noqa: ANN401  (anything that JSON writes)
+    entries: Callable[[], tuple[Iterable[Entry], dict[str, Any]]],
+    long_side: int | None,
+    cache: Path,
+    workers: int = 0,
+) -> Kept:
+    """Pictures by size, read once and kept until their key changes.
+
+    Args:
+        name: Of the source; each name and long side has a file of its own.
+        key: What the pictures depend on.
+        entries: The pictures and facts of them all, asked for only if they are not kept already.
+        long_side: Shrink larger pictures to this by area means; `None` leaves them as they are.
+        cache: Folder of the memory-mapped files.
+        workers: Processes that read; 0 reads in this one.
+
+    Raises:
+        InputError: The cache cannot be written.
+    """
+    if getattr(current_process(), "_inheriting", False):  # its parent holds the lock and waits for it
+        raise RuntimeError("a script that reads pictures in processes needs `if __name__ == '__main__':`")
+    digest = hashlib.sha256(json.dumps([_FORMAT, key]).encode()).hexdigest()[:32]
+    whose = hashlib.sha256(json.dumps(name).encode()).hexdigest()[:12]
+    place = cache / f"{Path(name).name[:40]}-{whose}-{long_side or 'full'}"
+    pixels, facts = place / f"{digest}.npy", place / f"{digest}.json"
     try:
         place.mkdir(parents=True, exist_ok=True)
-        with FileLock(place / ".lock"):  # processes of one run read the folder once
+        with FileLock(place / ".lock"):  # processes of one run read once
             if not (facts.is_file() and pixels.is_file()):
-                _build(files, long_side, pixels, facts)
+                _build(*entries(), long_side, workers, pixels, facts)
                 for old in {*place.glob("*.npy"), *place.glob("*.json")} - {pixels, facts}:
                     old.unlink()
         said = json.loads(facts.read_text())
         flat = _mapped(pixels)
+    except InputError:
+        raise
     except (OSError, ValueError) as error:
         raise InputError(f"{place} cannot be used to keep shrunk pictures ({error}); free or empty it.") from error
     parts = flat.split([math.prod(group["shape"]) for group in said["groups"]])
@@ -68,7 +136,7 @@ def store(
         Stored(part.view(group["shape"]), torch.tensor(group["index"]))
         for part, group in zip(parts, said["groups"], strict=True)
     ]
-    return tuple(groups), tuple(said["skipped"])
+    return Kept(tuple(groups), tuple(said["skipped"]), said["columns"], said["facts"])
 
 
 def _mapped(pixels: Path) -> UInt8[Tensor, " n"]:
@@ -80,50 +148,151 @@ def _mapped(pixels: Path) -> UInt8[Tensor, " n"]:
         return torch.from_numpy(np.load(pixels, mmap_mode="r"))
 
 
-def capped(size: Size, long_side: int | None) -> Size:
-    """A size with its long side cut to at most so many pixels, in the same aspect to the pixel."""
-    if long_side is None or max(size) <= long_side:
-        return size
-    scale = long_side / max(size)
-    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
-
-
-def _build(files: Sequence[Path], long_side: int | None, pixels: Path, facts: Path) -> None:
-    """Read every file once into a spool, then write the pictures of each size after another."""
+def _build(
+    entries: Iterable[Entry], facts: dict[str, Any], long_side: int | None, workers: int, pixels: Path, target: Path
+) -> None:
+    """Read every entry once into a spool, then write the pictures of each size after another."""
     shapes: list[tuple[int, int, int, int]] = []  # index, channels, height, width
     skipped: list[str] = []
+    columns: dict[str, list[str]] = {}
     with tempfile.TemporaryFile(dir=pixels.parent) as spool:
-        for index, file in enumerate(files):
-            try:
-                image = read(file)
-            except InputError as error:
-                skipped.append(str(error))
+        for index, (entry, image) in enumerate(_read(iter(entries), long_side, workers)):
+            for name, value in entry.fields.items():
+                columns.setdefault(name, []).append(value)
+            if isinstance(image, str):
+                skipped.append(_printable(image))
                 continue
-            size = (image.shape[1], image.shape[2])
-            if (small := capped(size, long_side)) != size:
-                image = to_bytes(resize(to_float(image), small))
-            spool.write(image.numpy().tobytes())
-            shapes.append((index, len(image), *small))
+            spool.write(image.tobytes())
+            shapes.append((index, *image.shape))
         groups = _gather(spool, shapes, pixels)
-    with replacing(facts) as out:
-        out.write(json.dumps({"groups": groups, "skipped": skipped}).encode())
+    with replacing(target) as out:
+        said = {"groups": groups, "skipped": skipped, "columns": columns, "facts": facts}
+        out.write(json.dumps(said).encode())
+
+
+def _printable(text: str) -> str:
+    """A name's bytes that are no text, written out."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _read(
+    entries: Iterator[Entry], long_side: int | None, workers: int
+) -> Iterator[tuple[Entry, UInt8[np.ndarray, "c h w"] | str]]:
+    """Each entry with its picture or why there is none, in their order; few are in memory at a time."""
+    first = list(islice(entries, _ALONE)) if workers else entries
+    for entry in first:
+        yield from _decode([entry], long_side)
+    if not workers or not (some := list(islice(entries, _CHUNK))):
+        return
+    waiting: deque[tuple[list[Entry], Future[list[tuple[Entry, UInt8[np.ndarray, "c h w"] | str]]]]] = deque()
+    pool = _pool(workers)
+    try:
+        while some or waiting:
+            if some:
+                try:
+                    waiting.append((some, pool.submit(_decode, some, long_side)))
+                except BrokenProcessPool:
+                    pool = _pool(workers)
+                    continue
+                some = list(islice(entries, _CHUNK))
+            if not some or len(waiting) > 2 * workers:
+                given, future = waiting.popleft()
+                try:
+                    yield from future.result()
+                except BrokenProcessPool:
+                    yield from _one_by_one(given, long_side)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _decode(entries: Sequence[Entry], long_side: int | None) -> list[tuple[Entry, UInt8[np.ndarray, "c h w"] | str]]:
+    """Each entry with its picture, or why there is none."""
+
+    def one(entry: Entry) -> UInt8[np.ndarray, "c h w"] | str:
+        source = BytesIO(entry.source) if isinstance(entry.source, bytes) else entry.source
+        try:
+            return decode(source, entry.name, long_side=long_side).numpy()
+        except InputError as error:
+            return str(error)
+
+    return [(entry, one(entry)) for entry in entries]
+
+
+def _pool(workers: int) -> ProcessPoolExecutor:
+    """Processes that read; spawned, for a fork of a process with threads may hang."""
+    return ProcessPoolExecutor(workers, get_context("spawn"), _begin)
+
+
+def _begin() -> None:
+    """What a reading process does first."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the run is stopped by whoever started it
+    torch.set_num_threads(1)
+
+
+def _one_by_one(
+    entries: Sequence[Entry], long_side: int | None
+) -> Iterator[tuple[Entry, UInt8[np.ndarray, "c h w"] | str]]:
+    """The same as `_decode` after a process died of one of the entries: that one is left out.
+
+    Raises:
+        InputError: No process lives long enough to read anything.
+    """
+    pool = _pool(1)
+    try:
+        pool.submit(int).result()
+        for entry in entries:
+            try:
+                yield from pool.submit(_decode, [entry], long_side).result()
+            except BrokenProcessPool:
+                yield entry, f"{entry.name} ended the process that read it; replace or remove it."
+                pool = _pool(1)
+    except BrokenProcessPool as error:
+        raise InputError(
+            "processes that read pictures end at once; a script needs `if __name__ == '__main__':` around what it "
+            "does, or workers=0."
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def shared_sizes(sizes: Sequence[Size]) -> list[Size]:
+    """The size at which each picture is kept: its own, or one a little less that it shares with others.
+
+    A batch holds pictures of one size, so a size that few have is cut: the shorter side down to the next aspect of a
+    geometric series, where that makes more than one size the same.
+    """
+    count = Counter(sizes)
+
+    def shorter(size: Size) -> Size:
+        if count[size] >= _RARE:
+            return size
+        long, short = max(size), min(size)
+        cut = round(long / _STEP ** math.ceil(math.log(long / short, _STEP) - 1e-9))
+        return (long, cut) if size[0] == long else (cut, long)
+
+    asked = {size: shorter(size) for size in count}
+    met = Counter(asked.values())
+    return [asked[size] if met[asked[size]] > 1 else size for size in sizes]
 
 
 def _gather(spool: IO[bytes], shapes: list[tuple[int, int, int, int]], pixels: Path) -> list[dict[str, list[int]]]:
     """Write the spooled pictures by size, all with as many channels as the most colourful one; what went where."""
     starts = np.cumsum([0, *(math.prod(shape[1:]) for shape in shapes)]).tolist()
     channels = max((shape[1] for shape in shapes), default=1)
+    kept = shared_sizes([(height, width) for _, _, height, width in shapes])
     by_size: dict[Size, list[int]] = {}
-    for i, (_, _, height, width) in enumerate(shapes):
-        by_size.setdefault((height, width), []).append(i)
+    for i, size in enumerate(kept):
+        by_size.setdefault(size, []).append(i)
     groups = []
     with replacing(pixels) as out:
-        total = channels * sum(height * width for _, _, height, width in shapes)
+        total = channels * sum(map(math.prod, kept))
         np.lib.format.write_array_header_1_0(out, {"descr": "|u1", "fortran_order": False, "shape": (total,)})
         for size, members in sorted(by_size.items(), key=lambda item: -len(item[1])):
             for i in members:
                 spool.seek(starts[i])
-                plane = spool.read(starts[i + 1] - starts[i])
-                out.write(plane * (channels // shapes[i][1]))
+                whole = np.frombuffer(spool.read(starts[i + 1] - starts[i]), np.uint8).reshape(shapes[i][1:])
+                top, left = ((side - cut) // 2 for side, cut in zip(shapes[i][2:], size, strict=True))
+                part = whole[:, top : top + size[0], left : left + size[1]]
+                out.write(part.tobytes() * (channels // shapes[i][1]))
             groups.append({"shape": [len(members), channels, *size], "index": [shapes[i][0] for i in members]})
     return groups

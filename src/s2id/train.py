@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from filelock import FileLock, Timeout
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
@@ -28,7 +28,7 @@ from s2id.config import Card, InputError, ModelConfig, Pixelation, Preset, Size,
 from s2id.coords import Grid, Part, extent, frame_grid, state_size
 from s2id.data import Pictures, batch_at
 from s2id.denoiser import loss
-from s2id.images import replacing, resize, to_float
+from s2id.images import replacing, resize, to_bytes, to_float
 from s2id.model import Network, state_grid
 from s2id.muon import Muon
 from s2id.pixelate import Views, enlarged, fitted, look
@@ -36,6 +36,8 @@ from s2id.schedule import Schedule, alpha_sigma
 from s2id.shapes import NULL, Images, Scalars, per_sample
 
 _FORMAT = "s2id-training-1"
+_FLOATS = 2**24
+"""Values of pictures that are floats at once."""
 
 
 class DivergedError(RuntimeError):
@@ -90,16 +92,15 @@ def draw(
     """
     generator = torch.Generator().manual_seed(stream(config.seed, number))
     pixels, known = batch_at(pictures, number, config.batch, config.seed)
-    x = to_float(pixels)
     seen = Pixelation.read(config.observe) if config.observe else None
     if seen and seen.kind == "bicubic":
-        x = enlarged(x, seen.cell)
-    size = (x.shape[2], x.shape[3])
+        pixels = to_bytes(enlarged(to_float(pixels), seen.cell))
+    size = (pixels.shape[2], pixels.shape[3])
     density, latest = draw_density(config, generator)
-    state = resize(x, trained_size(size, density, model.patch))
-    t = latest * stratified(len(x), generator)
+    state = means(pixels, trained_size(size, density, model.patch))
+    t = latest * stratified(len(state), generator)
     logsnr = schedule.at_density(max(state.shape[2:]) / config.densities[0]).logsnr(t)
-    alpha, sigma = (per_sample(a, x) for a in alpha_sigma(logsnr))
+    alpha, sigma = (per_sample(a, state) for a in alpha_sigma(logsnr))
     eps = torch.randn(state.shape, generator=generator)
     x_t = alpha * state + sigma * eps
     condition = hide(known, config, generator)
@@ -114,13 +115,19 @@ def draw(
         return Batch(x_t, logsnr, condition, extent(size), grid, 1, target, part)
     factor = config.supersample[int(torch.randint(len(config.supersample), (), generator=generator))]
     if seen and seen.kind == "area":  # the state is a view as well, from the place of no shift
-        views = look(x, seen, config.views, generator)
+        views = look(to_float(pixels), seen, config.views, generator)
         return Batch(x_t, logsnr, condition, extent(size), frame_grid(size), factor, views, part)
     affordable = (height.stop - height.start) * (width.stop - width.start) * config.queries / factor**2
     inside = whole_pixels(size[0], samples[0], height), whole_pixels(size[1], samples[1], width)
     rows, columns = target_pixels(inside, affordable, generator)
     grid = frame_grid(size).part(rows, columns)
-    return Batch(x_t, logsnr, condition, extent(size), grid, factor, x[:, :, rows, columns], part)
+    return Batch(x_t, logsnr, condition, extent(size), grid, factor, to_float(pixels[:, :, rows, columns]), part)
+
+
+def means(pixels: UInt8[Tensor, "b c h w"], size: Size) -> Float[Tensor, "b c y x"]:
+    """The pictures at a state's size. Large ones are made floats a few at a time: all at once may not fit."""
+    few = max(1, _FLOATS // pixels[0].numel())
+    return torch.cat([resize(to_float(some), size) for some in pixels.split(few)])
 
 
 def draw_density(config: TrainConfig, generator: torch.Generator) -> tuple[int, float]:
