@@ -14,7 +14,7 @@ import math
 import subprocess
 import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from PIL import Image, ImageDraw
@@ -37,6 +37,12 @@ SMALL = (
 ).split()
 """What differs from the preset `reference`: state, size, dropout, optimiser, and how the label is dropped."""
 
+HALF = (
+    "--batch 16 --lr 3e-3 --warmup 0.05 --densities 14 --density-weights 1 --model.width 64 --model.heads 4 "
+    "--model.encoder-blocks 2 --model.decoder-blocks 2"
+).split()
+"""Ours on the same state, with as many and as wide blocks; it is given half as many pictures."""
+
 TIMES = (1, 2, 4)
 EVERY = 5  # of the test pictures, one is looked at
 AGREEMENT = "PSNR with 1x"
@@ -49,11 +55,12 @@ class Setting(NamedTuple):
     name: str
     noise: Noise
     shift: bool
-    ours: bool = False
+    model: Literal["reference", "bundled", "half"] = "reference"
 
 
 SETTINGS = (
-    Setting("ours", "nested", True, ours=True),
+    Setting("ours", "nested", True, "bundled"),
+    Setting("half", "nested", True, "half"),
     Setting("published", "white", False),
     Setting("shift", "nested", True),
     # at each size by itself nested noise is white: these two differ from the two above in agreement alone
@@ -62,13 +69,10 @@ SETTINGS = (
 )
 
 
-def trained(args: argparse.Namespace) -> S2ID:
-    """The published system's weights, trained if they are not there yet."""
-    folder = args.out
+def trained(args: argparse.Namespace, preset: str, folder: Path, words: list[str]) -> S2ID:
+    """A model of a run, trained if it is not there yet."""
     if not (folder / "model").is_dir():
-        words = ["train", "reference", "--data", str(args.data), "--sample-minutes", "0", "--out", str(folder)]
-        words += [] if args.full else SMALL
-        words += ["--minutes", str(args.minutes)] if args.minutes else []
+        words = ["train", preset, "--data", str(args.data), "--sample-minutes", "0", "--out", str(folder), *words]
         words += ["--resume", "latest"] if any(folder.glob("checkpoints/[0-9]*/run.json")) else []
         print("s2id", *words, flush=True)
         subprocess.run([sys.executable, "-m", "s2id", *words], check=True)
@@ -174,22 +178,25 @@ def main() -> None:
     parser.add_argument("--sampler", default="dpmpp")
     parser.add_argument("--guidance", type=float, default=1.0)
     names = [setting.name for setting in SETTINGS]
-    parser.add_argument("--settings", nargs="*", choices=names, default=names[:3])
+    parser.add_argument("--settings", nargs="*", choices=names, default=names[:4])
     parser.add_argument("--device", default="cpu")
     args = parser.parse_args()
     keep_memory()
     args.out = args.out / ("full" if args.full else "small")
     args.out.mkdir(parents=True, exist_ok=True)
-    reference = trained(args)
-    ours = load("mnist", torch.device(args.device))
-    density = reference.card.density
+    length = ["--minutes", str(args.minutes)] if args.minutes else []
+    reference = trained(args, "reference", args.out, [*length, *([] if args.full else SMALL)])
+    density, seen = reference.card.density, ["--images", str(reference.card.images_seen // 2)]
+    models = {"reference": reference, "bundled": load("mnist", torch.device(args.device))}
+    if any(setting.model == "half" for setting in SETTINGS if setting.name in args.settings):
+        models["half"] = trained(args, "mnist", args.out / "half", [*seen, *([] if args.full else HALF)])
     court = Court(args, density)
     rows: list[dict[str, object]] = [{"pictures": "training set", "size": "-", **court.floor, AGREEMENT: math.nan}]
     shown: dict[str, Tensor] = {}
     for setting in (s for s in SETTINGS if s.name in args.settings):
         base = None
         for k in TIMES:
-            pictures = drawn(ours if setting.ours else reference, setting, k * density, args)
+            pictures = drawn(models[setting.model], setting, k * density, args)
             labels = torch.arange(len(pictures)) % 10
             agreement = math.nan if base is None else metrics.psnr(court.coarse(pictures), base).median().item()
             base = pictures if base is None else base
