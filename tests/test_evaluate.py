@@ -7,13 +7,17 @@ from dataclasses import replace
 import pytest
 import torch
 from conftest import TINY, enliven
+from torch.nn import functional as F
 
+from s2id import metrics
 from s2id.checkpoint import S2ID
 from s2id.config import Card, EvaluateConfig, InputError
 from s2id.coords import extent
 from s2id.data import Group, Pictures
 from s2id.evaluate import _balanced, evaluate, frame_part
+from s2id.images import to_float
 from s2id.judge import Judge
+from s2id.shapes import NULL
 from s2id.table import Likeness, Report, Row
 
 COUNT = 40
@@ -176,3 +180,37 @@ def test_pictures_that_are_no_numbers_are_refused(model, judge):
 def test_quick_draws_less():
     quick = EvaluateConfig().quick()
     assert quick.count == 300 and quick.detail == 30 and max(max(size) for size in quick.sizes) <= 256
+
+
+def mean_of_blocks(images):
+    """Features that anyone can check: the means of a picture's 4x4 blocks, of its first channel."""
+    return F.avg_pool2d(images[:, :1], images.shape[-1] // 4).flatten(1)
+
+
+def test_sets_are_compared_in_features_that_the_caller_brings(model, judge, rows):
+    config = replace(QUICK, sizes=((8, 8),))
+    brought = list(evaluate(model, judge, noise(100, 1), noise(100, 2), config, mean_of_blocks))
+    chosen = noise(100, 1).groups[0].images[_balanced(noise(100, 1).groups[0].labels, COUNT)]
+    ours, theirs = (mean_of_blocks(to_float(images)) for images in (chosen, noise(100, 2).groups[0].images))
+    assert brought[0].likeness.frechet == pytest.approx(metrics.frechet_distance(ours, theirs), rel=1e-6)
+    plain = next(row for row in rows if row.size == "8x8").likeness
+    assert brought[1].likeness.right_class == plain.right_class and brought[1].likeness.variance == plain.variance
+    assert brought[1].likeness.frechet != plain.frechet
+
+
+def test_colour_without_classes_is_judged_without_a_judge(model):
+    def colours(seed):
+        images = torch.randint(
+            0, 256, (60, 3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed)
+        )
+        return Pictures("colour", (Group(images, torch.full((60,), NULL)),), ())
+
+    made = S2ID(replace(TINY, channels=3, classes=0), Card(data="colour", density=8, size=(16, 16))).eval()
+    config = replace(QUICK, sizes=((16, 16),))
+    floor, row = evaluate(made.requires_grad_(False), None, colours(1), colours(2), config, mean_of_blocks)
+    for one in (floor.likeness, row.likeness):
+        assert math.isnan(one.right_class) and math.isfinite(one.frechet) and math.isfinite(one.variance)
+    assert math.isnan(row.agreement.same_class) and math.isfinite(row.detail.overshoot)
+    assert floor.likeness.frechet < row.likeness.frechet
+    with pytest.raises(InputError, match="colour has no judge"):
+        next(evaluate(made, None, colours(1), colours(2), config))

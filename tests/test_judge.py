@@ -68,3 +68,28 @@ def test_the_mnist_judge_is_as_good_as_it_says():
     judge = judges.load("mnist")
     named = judge.classify(judge.features(to_float(group.images)))
     assert (named == group.labels).float().mean().item() == pytest.approx(judge.accuracy, abs=1e-3)
+
+
+def test_inception_sees_bytes_in_three_channels_and_says_what_it_needs(monkeypatch):
+    from torchmetrics.image import fid
+
+    class Reads:
+        """Torchmetrics' class, with pixels for features."""
+
+        def __init__(self, name, features_list):
+            assert (name, features_list) == ("inception-v3-compat", ["2048"])
+
+        def __call__(self, images):
+            assert images.dtype == torch.uint8 and images.shape[1] == 3
+            return images.flatten(1).double()
+
+    monkeypatch.setattr(fid, "NoTrainInceptionV3", Reads)
+    pictures = torch.tensor([-1.0, 1.0]).repeat(3, 2, 1)[:, None]
+    assert judges.inception()(pictures).tolist() == [[0.0, 255.0] * 6] * 3
+
+    def missing(*_):
+        raise ModuleNotFoundError("torch-fidelity is not installed")
+
+    monkeypatch.setattr(fid, "NoTrainInceptionV3", missing)
+    with pytest.raises(InputError, match="need torch-fidelity.*is not installed"):
+        judges.inception()

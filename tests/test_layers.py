@@ -13,6 +13,7 @@ from s2id.layers import (
     AxialAttention,
     Block,
     CrossAttention,
+    FeedForward,
     FullAttention,
     LinearAttention,
     WindowAttention,
@@ -335,3 +336,13 @@ def test_every_sublayer_of_a_block_hears_the_film(tokens):
             assert not torch.allclose(block(tokens, torch.zeros(2, 4), condition), base, atol=1e-3)
             part -= 0.5
     assert torch.allclose(block(tokens, torch.zeros(2, 4), condition), base, atol=1e-6)
+
+
+def test_a_feed_forward_layer_says_the_same_without_gradients_and_keeps_its_input():
+    layer, x = FeedForward(8, 4), torch.randn(2, 3, 5, 8)
+    before = x.clone()
+    with torch.no_grad():
+        assert torch.allclose(layer(x), layer.fall(torch.nn.functional.silu(layer.rise(x))), atol=1e-6)
+    assert torch.equal(x, before)
+    layer(x.requires_grad_()).square().mean().backward()
+    assert x.grad.abs().max() > 0

@@ -132,6 +132,9 @@ class Evaluate:
     """Folder of the data the model was trained on; found or downloaded if not given."""
     judge: str | None = None
     """Name of a bundled judge or a file of one; the data set's own if not given."""
+    features: Literal["judge", "inception"] = "judge"
+    """In which sets are compared: the judge's, or for colour pictures Inception's, where torch-fidelity is installed;
+    then data without a judge is judged too, but for its classes."""
     size: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     """Height x width of a row, as in 1024x576; repeat. Default: nine sizes from 14x14 to 1024x1024."""
     count: int = _PROTOCOL.count
@@ -389,12 +392,14 @@ def _evaluate(command: Evaluate) -> int:
     from s2id.checkpoint import checksum, load
     from s2id.data import load as load_data
     from s2id.evaluate import evaluate
+    from s2id.judge import bundled, inception
     from s2id.judge import load as load_judge
     from s2id.table import Report
 
     model = load(command.weights, device(command.device))
     name = _data_name(model.card.data, command.weights)
-    judge = load_judge(command.judge or name)
+    extractor = inception() if command.features == "inception" else None
+    judge = load_judge(command.judge or name) if command.judge or not extractor or name in bundled() else None
     train, test = (load_data(name, command.data, split, _long_side(model.card)) for split in ("train", "test"))
     writable(command.out)
     facts = {
@@ -411,12 +416,13 @@ def _evaluate(command: Evaluate) -> int:
         "noise": config.noise,
         "shift": config.shift,
         "fit": config.fit,
-        "judge sha256": judge.sha256,
-        "judge right on the test set": judge.accuracy,
+        "features": command.features,
     }
+    if judge:
+        facts |= {"judge sha256": judge.sha256, "judge right on the test set": judge.accuracy}
     report = Report(facts, ())
     written = [command.out / f"table.{ending}" for ending in ("md", "json")]
-    for row in tqdm(evaluate(model, judge, train, test, config), total=len(config.sizes) + 1, unit="size"):
+    for row in tqdm(evaluate(model, judge, train, test, config, extractor), total=len(config.sizes) + 1, unit="size"):
         report = replace(report, rows=(*report.rows, row))
         for path, text in zip(written, (report.markdown(), report.json()), strict=True):
             path.write_text(text + "\n", encoding="utf-8")

@@ -27,12 +27,13 @@ from s2id.coords import extent
 from s2id.data import Pictures
 from s2id.field import Field
 from s2id.images import resize, to_bytes, to_float
-from s2id.judge import Judge
-from s2id.shapes import Images, Labels
+from s2id.judge import Extractor, Judge
+from s2id.shapes import NULL, Images, Labels
 from s2id.table import Agreement, Detail, Likeness, Row
 
 _ZOOM = (0.25, 0.25, 0.75, 0.75)
 _BATCH_PIXELS = 2**22
+_FEW = 100  # pictures that are given to an extractor at once
 
 
 class _Drawn:
@@ -40,7 +41,8 @@ class _Drawn:
 
     def __init__(self, model: S2ID, config: EvaluateConfig) -> None:
         self.model, self.config = model, config
-        self.labels = torch.arange(config.count) % model.config.classes
+        numbers = torch.arange(config.count)
+        self.labels = numbers % model.config.classes if model.config.classes else numbers.fill_(NULL)
         self.compose_seconds = self.render_seconds = 0.0
         self.fields = [] if model.config.dense else list(self._compose(None))
 
@@ -52,7 +54,7 @@ class _Drawn:
         self.compose_seconds = 0.0
         for first in range(0, config.count, batch):
             seeds = range(first, min(first + batch, config.count))
-            labels = self.labels[first : seeds.stop].tolist()
+            labels = [None if label == NULL else label for label in self.labels[first : seeds.stop].tolist()]
             start = time.perf_counter()
             drawn = sample(
                 self.model,
@@ -90,8 +92,36 @@ class _Drawn:
 
 
 @dataclass(frozen=True)
+class _Seen:
+    """What is seen in pictures."""
+
+    features: Float[Tensor, "n d"]
+    classes: Int[Tensor, " n"] | None
+    """As a judge names them, where there is one."""
+
+
+@dataclass(frozen=True)
+class _Eye:
+    """What looks at pictures: a judge, an extractor of features, or both, and then the features are the extractor's."""
+
+    judge: Judge | None
+    extractor: Extractor | None
+    size: Size
+    """At which it looks."""
+
+    def __call__(self, pictures: Images) -> _Seen:
+        """What is seen in pictures of any size."""
+        own = self.judge.features(pictures) if self.judge else None
+        classes = self.judge.classify(own) if self.judge and own is not None else None
+        if self.extractor is not None:
+            own = torch.cat([self.extractor(resize(part, self.size)) for part in pictures.split(_FEW)])
+        assert own is not None  # one of the two is there
+        return _Seen(own, classes)
+
+
+@dataclass(frozen=True)
 class _Truth:
-    """The test set, as a judge sees it."""
+    """The test set, as it is seen."""
 
     images: Images
     labels: Labels
@@ -103,59 +133,73 @@ class _Base:
     """The pictures at the data's size that every other size is held against."""
 
     images: Images
-    classes: Int[Tensor, " n"]
+    classes: Int[Tensor, " n"] | None
     topology: Int[Tensor, "n 2"]
     aspect: Float[Tensor, " n"]
     border: Float[Tensor, " n"]
 
 
-def evaluate(model: S2ID, judge: Judge, train: Pictures, test: Pictures, config: EvaluateConfig) -> Iterator[Row]:
+def evaluate(
+    model: S2ID,
+    judge: Judge | None,
+    train: Pictures,
+    test: Pictures,
+    config: EvaluateConfig,
+    extractor: Extractor | None = None,
+) -> Iterator[Row]:
     """The rows: the training set's own, then one per size as soon as it is measured.
 
     Args:
         model: What to judge.
-        judge: Classifier of the same data.
+        judge: Classifier of the same data; `None`, where there is an extractor, names no classes.
         train: Training pictures; as many of them as are drawn give the floor.
         test: Pictures that all are compared with.
         config: Sizes, number of pictures and how to draw them.
+        extractor: What gives the features that sets are compared in, of pictures at the size where they are judged;
+            `None` takes the judge's own.
 
     Raises:
         InputError: Data, judge and model do not belong together, or too few pictures are asked for.
     """
-    _check(model, judge, test, config)
-    truth_images, truth_labels = _pixels(test, judge.size)
-    truth = _Truth(truth_images, truth_labels, judge.features(truth_images))
-    images, labels = _pixels(train, judge.size)
+    _check(model, judge, test, config, extractor)
+    eye = _Eye(judge, extractor, judge.size if judge else test.size)
+    truth_images, truth_labels = _pixels(test, eye.size)
+    truth = _Truth(truth_images, truth_labels, eye(truth_images).features)
+    images, labels = _pixels(train, eye.size)
     chosen = _balanced(labels, config.count)
     floor = images[chosen]
-    yield Row("training set", likeness=_likeness(floor, judge.features(floor), labels[chosen], judge, truth))
+    yield Row("training set", likeness=_likeness(floor, eye(floor), labels[chosen], truth))
     drawn = _Drawn(model, config)
     base_size = model.card.size or test.size
     pictures = torch.cat([_shown(part) for part in drawn.at(base_size)])
     base = _Base(
         pictures,
-        judge.classify(judge.features(pictures)),
+        eye(pictures).classes,
         metrics.components_and_holes(pictures),
         metrics.ink_aspect(pictures),
         metrics.border_ink(pictures),
     )
     for size in config.sizes:
-        yield _row(size, drawn, judge, truth, base, config)
+        yield _row(size, drawn, eye, truth, base, config)
 
 
-def _check(model: S2ID, judge: Judge, test: Pictures, config: EvaluateConfig) -> None:
-    least = 2 * judge.widths[-1]
-    if config.count < least:
+def _check(
+    model: S2ID, judge: Judge | None, test: Pictures, config: EvaluateConfig, extractor: Extractor | None
+) -> None:
+    if judge is None and extractor is None:
+        raise InputError(f"{test.name} has no judge; train one as runs/classifier.py does, or give an extractor.")
+    if judge and not extractor and config.count < (least := 2 * judge.widths[-1]):
         raise InputError(
             f"count is {config.count}; a Frechet distance in {judge.widths[-1]} features needs at least {least}."
         )
-    if judge.classes != len(test.labels) or judge.channels != test.channels:
+    if judge and (judge.classes != len(test.labels) or judge.channels != test.channels):
         raise InputError(
             f"the judge of {judge.data!r} knows {judge.classes} classes in {judge.channels} channels and {test.name} "
             f"has {len(test.labels)} in {test.channels}; use the data's own judge (--judge)."
         )
-    if config.count < 2 * judge.classes:
-        raise InputError(f"count is {config.count}; {judge.classes} classes need at least {2 * judge.classes}.")
+    classes = len(test.labels)
+    if config.count < 2 * classes:
+        raise InputError(f"count is {config.count}; {classes} classes need at least {2 * classes}.")
     if model.config.classes != len(test.labels) or model.config.channels != test.channels:
         raise InputError(
             f"the model draws {model.config.classes} classes in {model.config.channels} channels and {test.name} has "
@@ -185,12 +229,13 @@ def _shown(pictures: Images) -> Images:
     return to_float(to_bytes(pictures))
 
 
-def _likeness(images: Images, features: Float[Tensor, "n d"], labels: Labels, judge: Judge, truth: _Truth) -> Likeness:
+def _likeness(images: Images, seen: _Seen, labels: Labels, truth: _Truth) -> Likeness:
+    features = seen.features
     few = min(len(features), len(truth.features))
     chosen = torch.randperm(len(truth.features), generator=torch.Generator().manual_seed(1))[:few]
     near = metrics.manifold(truth.features[chosen], features)
     return Likeness(
-        right_class=(judge.classify(features) == labels).float().mean().item(),
+        right_class=_same(seen.classes, labels),
         frechet=metrics.frechet_distance(features, truth.features),
         kernel=1000 * metrics.kernel_distance(features, truth.features),
         precision=near.precision,
@@ -200,6 +245,11 @@ def _likeness(images: Images, features: Float[Tensor, "n d"], labels: Labels, ju
         variance=metrics.variance_ratio(images, labels, truth.images, truth.labels),
         spread=metrics.feature_spread(features, labels, truth.features, truth.labels),
     )
+
+
+def _same(classes: Int[Tensor, " n"] | None, others: Int[Tensor, " n"] | None) -> float:
+    """Share of pictures of the same class; NaN where nobody names them."""
+    return math.nan if classes is None or others is None else (classes == others).float().mean().item()
 
 
 def frame_part(size: Size, frame: tuple[float, float], fit: str) -> tuple[slice, slice]:
@@ -218,7 +268,7 @@ def frame_part(size: Size, frame: tuple[float, float], fit: str) -> tuple[slice,
     return slice(top, top + height), slice(left, left + width)
 
 
-def _row(size: Size, drawn: _Drawn, judge: Judge, truth: _Truth, base: _Base, config: EvaluateConfig) -> Row:
+def _row(size: Size, drawn: _Drawn, eye: _Eye, truth: _Truth, base: _Base, config: EvaluateConfig) -> Row:
     rows, columns = frame_part(size, drawn.frame, config.fit)
     small: list[Tensor] = []
     topology: list[Tensor] = []
@@ -230,7 +280,7 @@ def _row(size: Size, drawn: _Drawn, judge: Judge, truth: _Truth, base: _Base, co
         shown = _shown(pictures)
         framed = shown[..., rows, columns]
         pixel = max(framed.shape[2:]) / max(base.images.shape[2:])
-        small.append(resize(framed, _coarser(framed, judge.size)))
+        small.append(resize(framed, _coarser(framed, eye.size)))
         topology.append(metrics.components_and_holes(_coarse(framed)))
         aspect.append(metrics.ink_aspect(_coarse(shown)))
         border.append(metrics.border_ink(_coarse(shown)))
@@ -240,13 +290,13 @@ def _row(size: Size, drawn: _Drawn, judge: Judge, truth: _Truth, base: _Base, co
         done += len(shown)
     cost = {"compose_seconds": drawn.compose_seconds, "render_seconds": drawn.render_seconds, "peak_megabytes": _peak()}
     pictures = torch.cat(small)
-    features = judge.features(pictures)
+    seen = eye(pictures)
     return Row(
         f"{size[0]}x{size[1]}",
-        _likeness(resize(pictures, judge.size), features, drawn.labels, judge, truth),
+        _likeness(resize(pictures, eye.size), seen, drawn.labels, truth),
         _agreement(
             pictures,
-            judge.classify(features),
+            seen.classes,
             torch.cat(topology),
             torch.cat(aspect),
             torch.cat(border),
@@ -276,7 +326,7 @@ def _strokes(framed: Images, pixel: float) -> dict[str, Tensor]:
 
 def _agreement(
     pictures: Images,
-    classes: Int[Tensor, " n"],
+    classes: Int[Tensor, " n"] | None,
     topology: Int[Tensor, "n 2"],
     aspect: Float[Tensor, " n"],
     border: Float[Tensor, " n"],
@@ -290,7 +340,7 @@ def _agreement(
         psnr=psnr.median().item(),
         psnr_worst=psnr.min().item(),
         ssim=metrics.ssim(ours, theirs).median().item(),
-        same_class=(classes == base.classes).float().mean().item(),
+        same_class=_same(classes, base.classes),
         same_topology=(topology == base.topology).all(1).float().mean().item(),
         zoom_psnr=zoom_psnr,
         aspect=_middle(aspect / base.aspect),

@@ -5,6 +5,7 @@ named by its checksum in every table.
 """
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -14,10 +15,13 @@ from torch.nn import functional as F
 
 from s2id.checkpoint import checksum, fill, read_tensors, write_tensors
 from s2id.config import InputError, Size
-from s2id.images import resize
+from s2id.images import resize, to_bytes
 from s2id.shapes import Images
 
 JUDGES = Path(__file__).parent / "judges"
+Extractor = Callable[[Images], Float[Tensor, "n d"]]
+"""Pictures in [-1, 1], all of one size -> features to compare sets of them in."""
+
 _FORMAT = "s2id-judge-1"
 _STRIDES = (1, 2, 1, 2, 1)
 
@@ -101,6 +105,11 @@ class Judge(nn.Module):
         write_tensors(path, self.state_dict(), {"format": _FORMAT, "judge": json.dumps(facts)})
 
 
+def bundled() -> list[str]:
+    """Names of the data sets whose judge is in the package."""
+    return sorted(path.stem for path in JUDGES.glob("*.safetensors"))
+
+
 def load(source: str | Path) -> Judge:
     """A judge, ready to judge.
 
@@ -110,7 +119,7 @@ def load(source: str | Path) -> Judge:
     Raises:
         InputError: There is no such judge, or its file is damaged.
     """
-    known = sorted(path.stem for path in JUDGES.glob("*.safetensors"))
+    known = bundled()
     path = JUDGES / f"{source}.safetensors" if source in known else Path(source)
     if not path.is_file():
         raise InputError(
@@ -129,3 +138,30 @@ def load(source: str | Path) -> Judge:
     )
     fill(judge, tensors, path)
     return judge.eval().requires_grad_(False)
+
+
+def inception() -> Extractor:
+    """The 2048 features of Inception v3 in which published Frechet distances of colour pictures are measured.
+
+    By torchmetrics (extra `eval`) from torch-fidelity, which needs torchvision and fetches the weights; neither is a
+    dependency of this package.
+
+    Raises:
+        InputError: One of them is not here.
+    """
+    try:
+        from torchmetrics.image.fid import NoTrainInceptionV3
+
+        network = NoTrainInceptionV3("inception-v3-compat", ["2048"])
+    except (ImportError, OSError, RuntimeError) as error:  # a torchvision of another torch fails as it is imported
+        raise InputError(
+            "Inception features need torch-fidelity, the torchvision of this torch, and their weights from the network "
+            f"({error}); install them, or compare in the judge's own features."
+        ) from error
+
+    @torch.inference_mode()
+    def features(images: Images) -> Float[Tensor, "n d"]:
+        pixels = to_bytes(images)
+        return network(pixels.expand(-1, 3, -1, -1) if pixels.shape[1] == 1 else pixels).float()
+
+    return features

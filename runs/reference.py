@@ -1,0 +1,213 @@
+"""Train the published system, small or whole, and judge it beside ours at 1, 2 and 4 times its training density.
+
+    python runs/reference.py --data data [--minutes 27] [--count 100] [--out out/reference]
+    python runs/reference.py --data data --full --count 1000 --steps 100 --sampler ddim      # a GPU's work
+
+Without --full, the published network is made smaller by `SMALL` alone, for two CPU cores. All pictures, the data's too,
+are judged as their area means at the training density, enlarged again to the judge's size where it is larger. Trained
+weights, drawn pictures and rows are kept in --out: what is there is not made again.
+"""
+
+import argparse
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import torch
+from PIL import Image, ImageDraw
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+import s2id
+from s2id import judge, metrics
+from s2id.checkpoint import S2ID, load
+from s2id.cli import keep_memory
+from s2id.compose import affordable
+from s2id.config import Noise
+from s2id.data import load as load_data
+from s2id.images import resize, tile, to_bytes, to_float, to_pillow
+
+SMALL = (
+    "--densities 14 --model.width 64 --model.heads 4 --model.encoder-blocks 2 --model.decoder-blocks 2 "
+    "--model.dropout 0 0 0 --batch 16 --optimiser muon --lr 3e-3 --no-both-conditions --drop-label 0.1 --recompute no"
+).split()
+"""What differs from the preset `reference`: state, size, dropout, optimiser, and how the label is dropped."""
+
+HALF = (
+    "--batch 16 --lr 3e-3 --warmup 0.05 --densities 14 --density-weights 1 --model.width 64 --model.heads 4 "
+    "--model.encoder-blocks 2 --model.decoder-blocks 2"
+).split()
+"""Ours on the same state, with as many and as wide blocks; it is given half as many pictures."""
+
+TIMES = (1, 2, 4)
+EVERY = 5  # of the test pictures, one is looked at
+AGREEMENT = "PSNR with 1x"
+SHOWN, SHOWN_SIDE = 8, 96
+
+
+class Setting(NamedTuple):
+    """How a model is sampled."""
+
+    name: str
+    noise: Noise
+    shift: bool
+    model: Literal["reference", "bundled", "half"] = "reference"
+
+
+SETTINGS = (
+    Setting("ours", "nested", True, "bundled"),
+    Setting("half", "nested", True, "half"),
+    Setting("published", "white", False),
+    Setting("shift", "nested", True),
+    # at each size by itself nested noise is white: these two differ from the two above in agreement alone
+    Setting("nested", "nested", False),
+    Setting("white-shift", "white", True),
+)
+
+
+def trained(args: argparse.Namespace, preset: str, folder: Path, words: list[str]) -> S2ID:
+    """A model of a run, trained if it is not there yet."""
+    if not (folder / "model").is_dir():
+        words = ["train", preset, "--data", str(args.data), "--sample-minutes", "0", "--out", str(folder), *words]
+        words += ["--resume", "latest"] if any(folder.glob("checkpoints/[0-9]*/run.json")) else []
+        print("s2id", *words, flush=True)
+        subprocess.run([sys.executable, "-m", "s2id", *words], check=True)
+    return load(folder / "model", torch.device(args.device))
+
+
+def drawn(model: S2ID, setting: Setting, side: int, args: argparse.Namespace) -> Tensor:
+    """Pictures of seeds 0, 1, 2, ..., labels in turn, as they are kept in a file."""
+    how = f"{args.sampler}-{args.steps}-{args.guidance:g}"
+    file = args.out / f"{setting.name}-{side}-{how}.safetensors"
+    have = load_file(file)["pictures"] if file.is_file() else torch.empty(0, 1, side, side)
+    batch = affordable(side)
+    while len(have) < args.count:
+        seeds = range(len(have), min(len(have) + batch, args.count))
+        field = s2id.sample(
+            model,
+            [seed % 10 for seed in seeds],
+            seeds,
+            steps=args.steps,
+            guidance=args.guidance,
+            sampler=args.sampler,
+            density=side if model.config.dense else None,
+            noise=setting.noise,
+            shift=setting.shift,
+        )
+        have = torch.cat([have, field.render((side, side)).cpu()])
+        save_file({"pictures": have}, file)
+        print(f"{setting.name} at {side}: {len(have)} pictures", flush=True)
+    return have[: args.count]
+
+
+class Court:
+    """The judge, and part of the test set as it is seen at the training density."""
+
+    def __init__(self, args: argparse.Namespace, density: int) -> None:
+        self.judge, self.density = judge.load("mnist"), density
+        test = load_data("mnist", args.data, "test").groups[0]
+        images, self.labels = test.images[::EVERY], test.labels[::EVERY].long()
+        self.truth = self.coarse(to_float(images))
+        self.features = self.seen(self.truth)
+        train = load_data("mnist", args.data, "train").groups[0]
+        order = torch.cat([(train.labels == label).nonzero()[: args.count // 10, 0] for label in range(10)])
+        self.floor = self.row(to_float(train.images[order]), train.labels[order].long())
+
+    def coarse(self, pictures: Tensor) -> Tensor:
+        """Area means at the training density."""
+        return resize(pictures, (self.density, self.density))
+
+    def seen(self, coarse: Tensor) -> Tensor:
+        """Features of area means, enlarged to what the judge knows."""
+        if coarse.shape[-2:] != self.judge.size:
+            coarse = interpolate(coarse, self.judge.size, mode="bicubic").clamp(-1, 1)
+        return self.judge.features(coarse)
+
+    def row(self, pictures: Tensor, labels: Tensor) -> dict[str, float]:
+        """What is said of a set of pictures of any size."""
+        coarse = self.coarse(pictures)
+        features = self.seen(coarse)
+        enough = len(features) >= 2 * features.shape[1]
+        subset = min(1000, len(features))
+        return {
+            "n": len(pictures),
+            "right class": (self.judge.classify(features) == labels).float().mean().item(),
+            "variance": metrics.variance_ratio(coarse, labels, self.truth, self.labels),
+            "spread": metrics.feature_spread(features, labels, self.features, self.labels),
+            "kernel": metrics.kernel_distance(features, self.features, subset_size=subset),
+            "frechet": metrics.frechet_distance(features, self.features) if enough else math.nan,
+        }
+
+
+def written(rows: list[dict[str, object]], folder: Path) -> str:
+    """The table as Markdown, beside its JSON."""
+    lines = ["| " + " | ".join(rows[0]) + " |", "|---" * len(rows[0]) + "|"]
+    for row in rows:
+        cells = ("-" if v != v else f"{v:.3f}" if isinstance(v, float) else str(v) for v in row.values())
+        lines.append("| " + " | ".join(cells) + " |")
+    clean = [{k: None if v != v else v for k, v in row.items()} for row in rows]
+    (folder / "table.json").write_text(json.dumps(clean, indent=2) + "\n")
+    (folder / "table.md").write_text("\n".join(lines) + "\n")
+    return "\n".join(lines)
+
+
+def sheet(rows: dict[str, Tensor]) -> Image.Image:
+    """A row per set, with its name: its first pictures, all as large, their pixels as they are."""
+    high = SHOWN_SIDE + 4
+    page = Image.new("L", (130 + SHOWN * high, len(rows) * high), 255)
+    draw = ImageDraw.Draw(page)
+    for i, (name, pictures) in enumerate(rows.items()):
+        line = tile(resize(pictures[:SHOWN], (SHOWN_SIDE, SHOWN_SIDE)), SHOWN, gap=4)
+        page.paste(to_pillow(to_bytes(line)), (130, i * high))
+        draw.text((6, i * high + SHOWN_SIDE // 2 - 8), name, fill=60, font_size=14)
+    return page
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path("data"))
+    parser.add_argument("--out", type=Path, default=Path("out/reference"))
+    parser.add_argument("--full", action="store_true", help="the preset as it is")
+    parser.add_argument("--minutes", type=float, help="of training; without, the preset's number of pictures")
+    parser.add_argument("--count", type=int, default=100, help="pictures per row; from 256 on with a Frechet distance")
+    parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--sampler", default="dpmpp")
+    parser.add_argument("--guidance", type=float, default=1.0)
+    names = [setting.name for setting in SETTINGS]
+    parser.add_argument("--settings", nargs="*", choices=names, default=names[:4])
+    parser.add_argument("--device", default="cpu")
+    args = parser.parse_args()
+    keep_memory()
+    args.out = args.out / ("full" if args.full else "small")
+    args.out.mkdir(parents=True, exist_ok=True)
+    length = ["--minutes", str(args.minutes)] if args.minutes else []
+    reference = trained(args, "reference", args.out, [*length, *([] if args.full else SMALL)])
+    density, seen = reference.card.density, ["--images", str(reference.card.images_seen // 2)]
+    models = {"reference": reference, "bundled": load("mnist", torch.device(args.device))}
+    if any(setting.model == "half" for setting in SETTINGS if setting.name in args.settings):
+        models["half"] = trained(args, "mnist", args.out / "half", [*seen, *([] if args.full else HALF)])
+    court = Court(args, density)
+    rows: list[dict[str, object]] = [{"pictures": "training set", "size": "-", **court.floor, AGREEMENT: math.nan}]
+    shown: dict[str, Tensor] = {}
+    for setting in (s for s in SETTINGS if s.name in args.settings):
+        base = None
+        for k in TIMES:
+            pictures = drawn(models[setting.model], setting, k * density, args)
+            labels = torch.arange(len(pictures)) % 10
+            agreement = math.nan if base is None else metrics.psnr(court.coarse(pictures), base).median().item()
+            base = pictures if base is None else base
+            size = f"{k * density}x{k * density}"
+            rows.append({"pictures": setting.name, "size": size, **court.row(pictures, labels), AGREEMENT: agreement})
+            print(json.dumps(rows[-1]), flush=True)
+            shown[f"{setting.name} {size}"] = pictures
+            sheet(shown).save(args.out / "sheet.png", optimize=True)
+            written(rows, args.out)
+    print(written(rows, args.out))
+
+
+if __name__ == "__main__":
+    main()
