@@ -14,6 +14,7 @@ FLOORS = (
     {"config", "muon", "shapes"},
     {"coords", "schedule", "images", "condition", "linear"},
     {"glyphs", "metadata", "store", "frames"},
+    {"emoji"},
     {"noise", "data", "layers", "motion"},
     {"model", "denoiser"},
     {"guidance", "exact", "samplers", "checkpoint", "metrics", "table"},

@@ -208,7 +208,8 @@ class TrainConfig:
     """Mean share of an image's labels trained as unknown where there are attributes, numbers or text: every image draws
     its own, evenly between 0 and twice this, so at 0.5 all numbers of known labels are alike frequent."""
     long_side: int | None = None
-    """Shrink the pictures of a folder to at most so many pixels a side when they are read; none is enlarged."""
+    """Shrink the pictures of a folder to at most so many pixels a side when they are read; none is enlarged. Emoji are
+    drawn at so many, or at 32."""
     both_conditions: bool = False
     """Train every image with its label and without it, in one step with one encoder pass, as published."""
     observe: str | None = None
@@ -328,7 +329,7 @@ class EvaluateConfig:
 class Preset:
     """A named run: data, network, training."""
 
-    data: Literal["mnist", "fashion-mnist", "digits", "glyphs", "folder", "celeba"]
+    data: Literal["mnist", "fashion-mnist", "digits", "glyphs", "emoji", "folder", "celeba"]
     model: ModelConfig = field(default_factory=ModelConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
 

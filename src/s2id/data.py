@@ -1,7 +1,8 @@
 """Data sets as groups of pictures of one size, with what is known of them; every batch is drawn from one group.
 
 MNIST and Fashion-MNIST come from their published idx files, CelebA from its own, other pictures from a folder with a
-metadata file or a subfolder per class, glyphs from a folder of fonts, and the 8x8 digits of scikit-learn need no file.
+metadata file or a subfolder per class, glyphs from a folder of fonts, emoji from a folder of SVGs, and the 8x8 digits
+of scikit-learn need no file.
 """
 
 import gzip
@@ -21,7 +22,7 @@ from jaxtyping import Float, Int, UInt8
 from PIL import Image
 from torch import Tensor
 
-from s2id import glyphs
+from s2id import emoji, glyphs
 from s2id.condition import Condition
 from s2id.config import InputError, Size
 from s2id.images import replacing
@@ -51,6 +52,8 @@ class Group:
     """Of the texts, as `with_tokens` made them."""
     texts: tuple[str, ...] = ()
     """Caption of each picture, or none at all."""
+    truth: Callable[[int, Size], Float[Tensor, "c h w"]] | None = None
+    """A picture at any size, by its index, where more than its pixels is known."""
 
     def condition(self, chosen: Int[Tensor, " b"]) -> Condition:
         """What is known of some pictures."""
@@ -138,7 +141,7 @@ _PUBLISHED = {
     ),
 }
 
-NAMES = (*_PUBLISHED, "digits", "glyphs", "celeba", "folder")
+NAMES = (*_PUBLISHED, "digits", "glyphs", "emoji", "celeba", "folder")
 """The data sets that `load` knows."""
 
 CACHE = Path.home() / ".cache" / "s2id"
@@ -148,11 +151,13 @@ def load(name: str, folder: Path | None = None, split: Split = "train", long_sid
     """A data set by name.
 
     Args:
-        name: "mnist", "fashion-mnist", "digits" (scikit-learn's, 8x8), "glyphs", "celeba" or "folder".
+        name: "mnist", "fashion-mnist", "digits" (scikit-learn's, 8x8), "glyphs", "emoji", "celeba" or "folder".
         folder: Where the files are; `None` looks in ./data and, for idx files, the cache and then downloads.
-        split: "digits" keeps every fifth picture for its test split, "glyphs" about every tenth font, "celeba" what
-            its list_eval_partition.txt says or else every tenth picture; a folder has one split only.
-        long_side: Of "celeba" and "folder", shrink larger pictures to this; `None` leaves them as they are.
+        split: "digits" keeps every fifth picture for its test split, "glyphs" and "emoji" about every tenth font or
+            base, "celeba" what its list_eval_partition.txt says or else every tenth picture; a folder has one
+            split only.
+        long_side: Of "celeba" and "folder", shrink larger pictures to this; `None` leaves them as they are. Of "emoji",
+            draw them at this; `None` is 32.
 
     Raises:
         InputError: The files are missing, unreadable or not what they should be.
@@ -163,6 +168,8 @@ def load(name: str, folder: Path | None = None, split: Split = "train", long_sid
         return _digits(split)
     if name == "glyphs":
         return _glyphs(folder or Path("data"), split)
+    if name == "emoji":
+        return _emoji(folder or Path("data"), split, emoji.SIDE if long_side is None else long_side)
     if name == "folder":
         if folder is None:
             raise InputError("a folder of images needs --data FOLDER.")
@@ -323,11 +330,38 @@ def _digits(split: Split) -> Pictures:
 
 def _glyphs(folder: Path, split: Split) -> Pictures:
     files = [file for file in glyphs.font_files(folder) if glyphs.held_out(file) == (split == "test")]
-    images, labels, skipped = glyphs.pictures(files)
+    images, labels, fonts, skipped = glyphs.pictures(files)
     if not len(images):
         lost = f"; {len(skipped)} cannot be used, the first: {skipped[0]}" if skipped else ""
         raise InputError(f"{folder} holds no usable font for the {split} split{lost}; put more .ttf files there.")
-    return Pictures("glyphs", (Group(images, labels),), glyphs.CHARACTERS, skipped=skipped)
+
+    def truth(index: int, size: Size) -> Float[Tensor, "1 h w"]:
+        font, character = divmod(index, len(glyphs.CHARACTERS))
+        return glyphs.raster(fonts[font], glyphs.CHARACTERS[character], size)[None] * 2 - 1
+
+    return Pictures("glyphs", (Group(images, labels, truth=truth),), glyphs.CHARACTERS, skipped=skipped)
+
+
+def _emoji(folder: Path, split: Split, side: int) -> Pictures:
+    if side < 1:
+        raise InputError(f"long_side is {side}; it must be at least 1.")
+    files, table = emoji.find(folder)
+    # all at once, for both splits: a folder has one store
+    stored, skipped = store(files[0].parent, files, side, CACHE / "pictures", lambda file: emoji.read(file, side))
+    rows = [row for group in stored for row in group.index.tolist()]
+    chosen = [i for i, row in enumerate(rows) if emoji.held_out(files[row]) == (split == "test")]
+    if not chosen:
+        lost = f"; {len(skipped)} files could not be read, the first: {skipped[0]}" if skipped else ""
+        raise InputError(f"{folder} holds no usable emoji for the {split} split{lost}; put more of Noto's svg/ there.")
+    kept = [files[rows[i]] for i in chosen]
+    known = table.known[torch.tensor([rows[i] for i in chosen])]
+    group = Group(
+        stored[0].images[torch.tensor(chosen)],
+        known.label,
+        known.attributes,
+        truth=lambda index, size: emoji.raster(kept[index], size),
+    )
+    return Pictures("emoji", (group,), table.classes, table.attributes, skipped=skipped)
 
 
 def _idx_set(name: str, folder: Path | None, split: Split) -> Pictures:

@@ -8,7 +8,7 @@ import json
 import math
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -34,7 +34,11 @@ class Stored:
 
 
 def store(
-    root: Path, files: Sequence[Path], long_side: int | None, cache: Path
+    root: Path,
+    files: Sequence[Path],
+    long_side: int | None,
+    cache: Path,
+    read: Callable[[Path], UInt8[Tensor, "c h w"]] = read,
 ) -> tuple[tuple[Stored, ...], tuple[str, ...]]:
     """The pictures of files by size, the most frequent first, and why some are left out.
 
@@ -43,6 +47,7 @@ def store(
         files: The pictures.
         long_side: Shrink larger ones to this by area means; `None` leaves them as they are. None is ever enlarged.
         cache: Folder of the memory-mapped files.
+        read: What a file shows.
 
     Raises:
         InputError: The cache cannot be written.
@@ -56,7 +61,7 @@ def store(
         place.mkdir(parents=True, exist_ok=True)
         with FileLock(place / ".lock"):  # processes of one run read the folder once
             if not (facts.is_file() and pixels.is_file()):
-                _build(files, long_side, pixels, facts)
+                _build(files, long_side, read, pixels, facts)
                 for old in {*place.glob("*.npy"), *place.glob("*.json")} - {pixels, facts}:
                     old.unlink()
         said = json.loads(facts.read_text())
@@ -88,7 +93,13 @@ def capped(size: Size, long_side: int | None) -> Size:
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
-def _build(files: Sequence[Path], long_side: int | None, pixels: Path, facts: Path) -> None:
+def _build(
+    files: Sequence[Path],
+    long_side: int | None,
+    read: Callable[[Path], UInt8[Tensor, "c h w"]],
+    pixels: Path,
+    facts: Path,
+) -> None:
     """Read every file once into a spool, then write the pictures of each size after another."""
     shapes: list[tuple[int, int, int, int]] = []  # index, channels, height, width
     skipped: list[str] = []
