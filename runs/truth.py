@@ -58,9 +58,10 @@ def classes(*groups: Group) -> list[int]:
 
 
 def draw(group: Group, labels: list[int], count: int, seed: int) -> list[int]:
-    """Classes in turn, each one's pictures in a random order that starts again when all were drawn."""
+    """Classes in turn, they and the pictures of each in a random order that starts again when all were drawn."""
     random = np.random.default_rng(seed)
-    of_class = [random.permutation((group.labels == label).nonzero()[:, 0].numpy()) for label in labels]
+    order = random.permutation(labels)
+    of_class = [random.permutation((group.labels == int(label)).nonzero()[:, 0].numpy()) for label in order]
     return [int((found := of_class[i % len(of_class)])[i // len(of_class) % len(found)]) for i in range(count)]
 
 
@@ -232,22 +233,23 @@ def judge(args: argparse.Namespace) -> None:
         say(of="samples", side=side, **found)
 
     side = sides[-1]
-    known = patch_features((truth(test, i, side) for i in chosen), args.seed)
+    known = patch_features((truth(test, i, side) for i in chosen[: args.detail]), args.seed)
     spread = known.std(0).clamp(min=1e-6)  # every coefficient counts in units of its own spread in the truth
-    others = draw(test, shared, args.count, args.seed + 1)
+    others = draw(test, shared, args.count, args.seed + 1)[: args.detail]
     enlarged = (enlarge(looks(test, [i]), side, Image.Resampling.BICUBIC) for i in others)
     for name, pictures in (
         ("test pictures again", (truth(test, i, side) for i in others)),
-        ("training pictures", (truth(train, i, side) for i in of_training)),
+        ("training pictures", (truth(train, i, side) for i in of_training[: args.detail])),
         ("bicubic of test pictures", enlarged),
-        ("samples", (field.render((side, side)) for field in fields)),
+        ("samples", (field.render((side, side)) for field in fields[: args.detail])),
     ):
         features = patch_features(pictures, args.seed + 1)
         distance = frechet_distance(features / spread, known / spread)
         say(of=name, side=side, patches=len(features), patch_frechet=round(distance, 4))
     facts = {
         "weights": str(args.weights), "images_seen": model.card.images_seen, "judge": judged.sha256,
-        "judge_accuracy": judged.accuracy, "count": args.count, "guidance": args.guidance, "copy_db": args.copy,
+        "judge_accuracy": judged.accuracy, "count": args.count, "detail": args.detail, "guidance": args.guidance,
+        "copy_db": args.copy,
         "rows": rows,
     }  # fmt: skip
     args.out.mkdir(parents=True, exist_ok=True)
@@ -287,11 +289,14 @@ def main() -> None:
         command.add_argument("--data", type=Path, default=Path("data"))
         command.add_argument("--out", type=Path, default=Path("out/truth"))
         command.add_argument("--seed", type=int, default=0)
-        command.add_argument("--count", type=int, default=count)
+        command.add_argument("--count", type=int, default=count, help="pictures; of samples 256 at least")
         command.add_argument("--sides", type=int, nargs="+", help="2, 4, 8, 16 times the training size if not given")
         if run is judge:
             command.add_argument("--judge", type=Path, default=Path("out/judge.safetensors"))
             command.add_argument("--guidance", type=float, default=1.0)
+            command.add_argument(
+                "--detail", type=int, default=1000, help="pictures whose patches are compared, at most"
+            )
             command.add_argument("--copy", type=float, default=34.0, help="dB from which a sample is a copy")
             continue
         command.add_argument("--density", type=int, help="of the state; the pictures' own if not given")

@@ -1,8 +1,8 @@
 """Emoji of the Noto set: colour pictures whose truth is known at any size, because an SVG is a function too.
 
-resvg rasterises (resvg-py, a wheel of its own everywhere). Its edges are dithered to sixteenths of a pixel and shapes
-that touch leave a seam, so a picture is drawn at a multiple of its size and averaged. The ground is white: straight
-alpha has no means over area, and no viewer shows an emoji without a ground.
+resvg rasterises (resvg-py, a wheel of its own everywhere). It knows a pixel's share of a shape to a few bits and leaves
+a seam where shapes touch, so a picture is drawn at a multiple of its size and averaged. The ground is white: colours
+beside an alpha have no means over area, and no viewer shows an emoji without a ground.
 """
 
 import csv
