@@ -244,8 +244,9 @@ def judge(args: argparse.Namespace) -> None:
         ("samples", (field.render((side, side)) for field in fields[: args.detail])),
     ):
         features = patch_features(pictures, args.seed + 1)
-        distance = frechet_distance(features / spread, known / spread)
-        say(of=name, side=side, patches=len(features), patch_frechet=round(distance, 4))
+        enough = len(features) >= 2 * features.shape[1]  # samples without edges have no patches
+        distance = round(frechet_distance(features / spread, known / spread), 4) if enough else None
+        say(of=name, side=side, patches=len(features), patch_frechet=distance)
     facts = {
         "weights": str(args.weights), "images_seen": model.card.images_seen, "judge": judged.sha256,
         "judge_accuracy": judged.accuracy, "count": args.count, "detail": args.detail, "guidance": args.guidance,
