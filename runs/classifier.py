@@ -19,6 +19,7 @@ from s2id.cli import keep_memory
 from s2id.data import load
 from s2id.images import to_float
 from s2id.judge import Judge
+from s2id.shapes import NULL
 from s2id.train import multiplies_bf16
 
 
@@ -37,11 +38,13 @@ def augment(x: Tensor, strength: float = 1.0) -> Tensor:
         1,
     )
     grid = F.affine_grid(theta, list(x.shape), align_corners=False)
-    return F.grid_sample(x + 1, grid, align_corners=False) - 1
+    return F.grid_sample(x, grid, padding_mode="border", align_corners=False)
 
 
 def accuracy(model: nn.Module, images: Tensor, labels: Tensor) -> float:
     model.eval()
+    known = labels != NULL
+    images, labels = images[known], labels[known]
     with torch.inference_mode():
         hits = [model(x).argmax(1) == y for x, y in zip(images.split(500), labels.split(500), strict=True)]
     return torch.cat(hits).float().mean().item()
@@ -60,9 +63,11 @@ def main() -> None:
     train, test = (load(args.name, args.data, split) for split in ("train", "test"))
     pictures, truth = train.groups[0], test.groups[0]
     model = Judge(train.name, train.size, train.channels, len(train.labels)).to(memory_format=torch.channels_last)
-    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.998), use_buffers=True)
     optimiser = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=0.05)
     steps = args.epochs * (len(pictures.labels) // args.batch)
+    # over 500 steps, or the last fifth of a short run
+    decay = 1 - max(0.002, 5 / steps)
+    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, total_steps=steps, pct_start=0.15)
     start = time.time()
     for epoch in range(args.epochs):
@@ -73,7 +78,7 @@ def main() -> None:
             x = augment(to_float(pictures.images[chosen])).to(memory_format=torch.channels_last)
             with torch.autocast("cpu", torch.bfloat16, enabled=multiplies_bf16(cpu=True)):
                 logits = model(x)
-            loss = F.cross_entropy(logits.float(), pictures.labels[chosen], label_smoothing=0.05)
+            loss = F.cross_entropy(logits.float(), pictures.labels[chosen], ignore_index=NULL, label_smoothing=0.05)
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()

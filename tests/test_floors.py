@@ -14,7 +14,7 @@ FLOORS = (
     {"config", "muon", "shapes"},
     {"coords", "schedule", "images", "condition", "linear"},
     {"glyphs", "metadata", "store", "frames"},
-    {"hub"},
+    {"emoji", "hub"},
     {"noise", "data", "layers", "motion"},
     {"model", "denoiser"},
     {"guidance", "exact", "samplers", "checkpoint", "metrics", "table"},

@@ -11,7 +11,7 @@ from s2id import glyphs
 from s2id.config import InputError
 from s2id.data import load
 from s2id.glyphs import CHARACTERS, font_files, held_out, open_font, pictures, raster
-from s2id.images import resize
+from s2id.images import resize, to_bytes
 
 SIDE = 700  # of the tallest shape, in font units: 20 of the frame's 28 pixels
 
@@ -118,10 +118,19 @@ def test_a_wide_font_keeps_the_margin_at_the_sides(tmp_path):
 
 def test_pictures_are_all_characters_of_all_fonts_in_order(tmp_path):
     files = [build(tmp_path / name) for name in ("A.ttf", "B.ttf")]
-    images, labels, skipped = pictures(files)
+    images, labels, fonts, skipped = pictures(files)
     assert images.shape == (124, 1, 28, 28) and images.dtype == torch.uint8 and not skipped
+    assert [font.name for font in fonts] == ["A.ttf", "B.ttf"]
     assert labels.tolist() == [*range(62), *range(62)]
     assert torch.equal(images[0, 0], (raster(open_font(files[0]), "0", (28, 28)) * 255).byte())
+
+
+def test_pictures_have_their_truth_at_any_size(tmp_path):
+    files = [build(tmp_path / name) for name in names(False, 2)]
+    (group,) = load("glyphs", tmp_path).groups
+    index, known = 62 + CHARACTERS.index("L"), open_font(files[1])
+    assert torch.equal(group.truth(index, (40, 61)), raster(known, "L", (40, 61))[None] * 2 - 1)
+    assert torch.equal(to_bytes(group.truth(index, (28, 28))), group.images[index])
 
 
 def test_splits_share_no_font_and_classes_are_characters(tmp_path):

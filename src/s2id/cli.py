@@ -188,8 +188,8 @@ class Train:
     """Train a model: `s2id train PRESET`, then --help for what the preset sets."""
 
     data: Path | None = None
-    """Folder of the data: standard idx files, CelebA's, or images with a metadata.csv or a subfolder per class. MNIST
-    is found or downloaded. Of "hub", the data set's name there."""
+    """Folder of the data: standard idx files, CelebA's, fonts, Noto's SVGs, or images with a metadata.csv or a
+    subfolder per class. MNIST is found or downloaded. Of "hub", the data set's name there."""
     out: Path = Path("out/run")
     """Run folder: checkpoints, metrics, sample grids, the model."""
     resume: str | None = None

@@ -212,7 +212,8 @@ class TrainConfig:
     """Mean share of an image's labels trained as unknown where there are attributes, numbers or text: every image draws
     its own, evenly between 0 and twice this, so at 0.5 all numbers of known labels are alike frequent."""
     long_side: int | None = None
-    """Shrink the pictures of a folder to at most so many pixels a side when they are read; none is enlarged."""
+    """Shrink the pictures of a folder to at most so many pixels a side when they are read; none is enlarged. Emoji are
+    drawn at so many, or at 32."""
     workers: int = 2
     """Processes that read the pictures of a folder, or of the Hub, for the first time; 0 reads in this one."""
     both_conditions: bool = False
@@ -344,7 +345,7 @@ class EvaluateConfig:
 class Preset:
     """A named run: data, network, training."""
 
-    data: Literal["mnist", "fashion-mnist", "digits", "glyphs", "folder", "celeba", "hub"]
+    data: Literal["mnist", "fashion-mnist", "digits", "glyphs", "emoji", "folder", "celeba", "hub"]
     model: ModelConfig = field(default_factory=ModelConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
 

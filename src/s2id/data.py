@@ -1,8 +1,8 @@
 """Data sets as groups of pictures of one size, with what is known of them; every batch is drawn from one group.
 
 MNIST and Fashion-MNIST come from their published idx files, CelebA from its own, other pictures from a folder with a
-metadata file or a subfolder per class or from the Hugging Face Hub, glyphs from a folder of fonts, and the 8x8 digits
-of scikit-learn need no file.
+metadata file or a subfolder per class or from the Hugging Face Hub, glyphs from a folder of fonts, emoji from a folder
+of SVGs, and the 8x8 digits of scikit-learn need no file.
 """
 
 import gzip
@@ -24,7 +24,7 @@ from jaxtyping import Float, Int, UInt8
 from PIL import Image
 from torch import Tensor
 
-from s2id import glyphs
+from s2id import emoji, glyphs
 from s2id.condition import Condition
 from s2id.config import InputError, Size
 from s2id.hub import pictures_of
@@ -55,6 +55,8 @@ class Group:
     """Of the texts, as `with_tokens` made them."""
     texts: tuple[str, ...] = ()
     """Caption of each picture, or none at all."""
+    truth: Callable[[int, Size], Float[Tensor, "c h w"]] | None = None
+    """A picture at any size, by its index, where more than its pixels is known."""
 
     def condition(self, chosen: Int[Tensor, " b"]) -> Condition:
         """What is known of some pictures."""
@@ -142,7 +144,7 @@ _PUBLISHED = {
     ),
 }
 
-NAMES = (*_PUBLISHED, "digits", "glyphs", "celeba", "folder", "hub")
+NAMES = (*_PUBLISHED, "digits", "glyphs", "emoji", "celeba", "folder", "hub")
 """The data sets that `load` knows."""
 
 CACHE = Path.home() / ".cache" / "s2id"
@@ -160,12 +162,14 @@ def load(
     """A data set by name.
 
     Args:
-        name: "mnist", "fashion-mnist", "digits" (scikit-learn's, 8x8), "glyphs", "celeba", "folder" or "hub".
+        name: "mnist", "fashion-mnist", "digits" (scikit-learn's, 8x8), "glyphs", "emoji", "celeba", "folder" or "hub".
         folder: Where the files are; `None` looks in ./data and, for idx files, the cache and then downloads. Of "hub"
             the name of the data set there, as in ylecun/mnist or NAME:SUBSET, or a folder of one.
-        split: "digits" keeps every fifth picture for its test split, "glyphs" about every tenth font, "celeba" what
-            its list_eval_partition.txt says or else every tenth picture; a folder has one split only.
-        long_side: Of "celeba", "folder" and "hub", shrink larger pictures to this; `None` leaves them as they are.
+        split: "digits" keeps every fifth picture for its test split, "glyphs" and "emoji" about every tenth font or
+            base, "celeba" what its list_eval_partition.txt says or else every tenth picture; a folder has one
+            split only.
+        long_side: Of "celeba", "folder" and "hub", shrink larger pictures to this; `None` leaves them as they are. Of
+            "emoji", draw them at this; `None` is 32.
         least: Of these, leave out pictures with fewer pixels than this on a side.
         workers: Of these, processes that read pictures for the first time; 0 reads in this one.
 
@@ -182,6 +186,8 @@ def load(
         raise InputError(f"data set {name!r} is unknown; choose {', '.join(NAMES)}.")
     if long_side is not None and long_side < 1:
         raise InputError(f"long_side is {long_side}; it must be at least 1.")
+    if name == "emoji":
+        return _emoji(folder or Path("data"), split, long_side or emoji.SIDE, workers)
     if name == "celeba":
         return _celeba(folder or Path("data"), split, long_side, least, workers)
     if folder is None:
@@ -408,11 +414,36 @@ def _digits(split: Split) -> Pictures:
 
 def _glyphs(folder: Path, split: Split) -> Pictures:
     files = [file for file in glyphs.font_files(folder) if glyphs.held_out(file) == (split == "test")]
-    images, labels, skipped = glyphs.pictures(files)
+    images, labels, fonts, skipped = glyphs.pictures(files)
     if not len(images):
         lost = f"; {len(skipped)} cannot be used, the first: {skipped[0]}" if skipped else ""
         raise InputError(f"{folder} holds no usable font for the {split} split{lost}; put more .ttf files there.")
-    return Pictures("glyphs", (Group(images, labels),), glyphs.CHARACTERS, skipped=skipped)
+
+    def truth(index: int, size: Size) -> Float[Tensor, "1 h w"]:
+        font, character = divmod(index, len(glyphs.CHARACTERS))
+        return glyphs.raster(fonts[font], glyphs.CHARACTERS[character], size)[None] * 2 - 1
+
+    return Pictures("glyphs", (Group(images, labels, truth=truth),), glyphs.CHARACTERS, skipped=skipped)
+
+
+def _emoji(folder: Path, split: Split, side: int, workers: int) -> Pictures:
+    files, table = emoji.find(folder)
+    # all at once, for both splits: a folder has one store
+    kept = store(files[0].parent, files, side, CACHE / "pictures", workers, emoji.read)
+    rows = [row for group in kept.groups for row in group.index.tolist()]
+    chosen = [i for i, row in enumerate(rows) if emoji.held_out(files[row]) == (split == "test")]
+    if not chosen:
+        lost = f"; {len(kept.skipped)} files could not be read, the first: {kept.skipped[0]}" if kept.skipped else ""
+        raise InputError(f"{folder} holds no usable emoji for the {split} split{lost}; put more of Noto's svg/ there.")
+    paths = [files[rows[i]] for i in chosen]
+    known = table.known[torch.tensor([rows[i] for i in chosen])]
+    group = Group(
+        kept.groups[0].images[torch.tensor(chosen)],
+        known.label,
+        known.attributes,
+        truth=lambda index, size: emoji.raster(paths[index], size),
+    )
+    return Pictures("emoji", (group,), table.classes, table.attributes, skipped=kept.skipped)
 
 
 def _idx_set(name: str, folder: Path | None, split: Split) -> Pictures:

@@ -142,9 +142,10 @@ def held_out(path: Path) -> bool:
 
 def pictures(
     files: Sequence[Path],
-) -> tuple[UInt8[Tensor, "n 1 h w"], Int[Tensor, " n"], tuple[str, ...]]:
-    """Every character of every font in bytes, white on black, with its label; and the fonts skipped, and why."""
+) -> tuple[UInt8[Tensor, "n 1 h w"], Int[Tensor, " n"], tuple[Font, ...], tuple[str, ...]]:
+    """Every character of every font in bytes, white on black, with its label; the fonts; and those skipped, and why."""
     images: list[Tensor] = []
+    fonts: list[Font] = []
     skipped: list[str] = []
     for file in files:
         try:
@@ -152,10 +153,11 @@ def pictures(
         except InputError as error:
             skipped.append(str(error))
             continue
+        fonts.append(font)
         images += [(raster(font, c, SIZE) * 255).round().to(torch.uint8)[None] for c in CHARACTERS]
     labels = torch.arange(len(images)) % len(CHARACTERS)
     stacked = torch.stack(images) if images else torch.empty((0, 1, *SIZE), dtype=torch.uint8)
-    return stacked, labels, tuple(skipped)
+    return stacked, labels, tuple(fonts), tuple(skipped)
 
 
 def _listed(folder: Path) -> list[Path]:

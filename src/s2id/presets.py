@@ -60,6 +60,12 @@ PRESETS: dict[str, Preset] = {
         # the data's own density too, for reconstruction: what is told of a given picture goes in unshrunk
         replace(_LONG, densities=(20, 28, 14), density_weights=(0.65, 0.25, 0.1)),
     ),
+    "emoji": Preset(
+        "emoji",
+        ModelConfig(channels=3, classes=98, attributes=15),
+        # as many states of the data's own density as of others: a given picture goes in unshrunk
+        TrainConfig(images=800_000, max_weight=5.0, densities=(24, 32, 16), density_weights=(0.4, 0.4, 0.2)),
+    ),
     "folder": Preset("folder", train=_PICTURES),
     "hub": Preset("hub", train=_PICTURES),
     "celeba": Preset(

@@ -73,7 +73,23 @@ class Kept:
     facts: dict[str, Any]
 
 
-def store(root: Path, files: Sequence[Path], long_side: int | None, cache: Path, workers: int = 0) -> Kept:
+def picture(source: Path | BytesIO, name: str, long_side: int | None) -> UInt8[Tensor, "c h w"]:
+    """What a file of pixels shows; arguments and errors as for `images.decode`."""
+    return decode(source, name, long_side=long_side)
+
+
+Reader = Callable[[Any, str, int | None], UInt8[Tensor, "c h w"]]
+"""(source, name for messages, long side) -> what an entry shows; other processes must find it by its name."""
+
+
+def store(
+    root: Path,
+    files: Sequence[Path],
+    long_side: int | None,
+    cache: Path,
+    workers: int = 0,
+    read: Reader = picture,
+) -> Kept:
     """The pictures of files by size, and why some are left out.
 
     Args:
@@ -82,13 +98,14 @@ def store(root: Path, files: Sequence[Path], long_side: int | None, cache: Path,
         long_side: Shrink larger ones to this by area means; `None` leaves them as they are. None is ever enlarged.
         cache: Folder of the memory-mapped files.
         workers: Processes that read; 0 reads in this one.
+        read: What a file shows.
 
     Raises:
         InputError: The cache cannot be written.
     """
     listing = [(str(f.relative_to(root)), (s := f.stat()).st_size, s.st_mtime_ns) for f in files]
     entries = (Entry(str(file), file) for file in files)
-    return keep(str(root.resolve()), [long_side, listing], lambda: (entries, {}), long_side, cache, workers)
+    return keep(str(root.resolve()), [long_side, listing], lambda: (entries, {}), long_side, cache, workers, read)
 
 
 def keep(
@@ -98,6 +115,7 @@ def keep(
     long_side: int | None,
     cache: Path,
     workers: int = 0,
+    read: Reader = picture,
 ) -> Kept:
     """Pictures by size, read once and kept until their key changes.
 
@@ -108,6 +126,7 @@ def keep(
         long_side: Shrink larger pictures to this by area means; `None` leaves them as they are.
         cache: Folder of the memory-mapped files.
         workers: Processes that read; 0 reads in this one.
+        read: What an entry shows.
 
     Raises:
         InputError: The cache cannot be written.
@@ -122,7 +141,8 @@ def keep(
         place.mkdir(parents=True, exist_ok=True)
         with FileLock(place / ".lock"):  # processes of one run read once
             if not (facts.is_file() and pixels.is_file()):
-                _build(*entries(), long_side, workers, pixels, facts)
+                found, said = entries()
+                _build(_read(iter(found), long_side, workers, read), said, pixels, facts)
                 for old in {*place.glob("*.npy"), *place.glob("*.json")} - {pixels, facts}:
                     old.unlink()
         said = json.loads(facts.read_text())
@@ -149,14 +169,14 @@ def _mapped(pixels: Path) -> UInt8[Tensor, " n"]:
 
 
 def _build(
-    entries: Iterable[Entry], facts: dict[str, Any], long_side: int | None, workers: int, pixels: Path, target: Path
+    found: Iterable[tuple[Entry, UInt8[np.ndarray, "c h w"] | str]], facts: dict[str, Any], pixels: Path, target: Path
 ) -> None:
-    """Read every entry once into a spool, then write the pictures of each size after another."""
+    """Take every entry once into a spool, then write the pictures of each size after another."""
     shapes: list[tuple[int, int, int, int]] = []  # index, channels, height, width
     skipped: list[str] = []
     columns: dict[str, list[str]] = {}
     with tempfile.TemporaryFile(dir=pixels.parent) as spool:
-        for index, (entry, image) in enumerate(_read(iter(entries), long_side, workers)):
+        for index, (entry, image) in enumerate(found):
             for name, value in entry.fields.items():
                 columns.setdefault(name, []).append(value)
             if isinstance(image, str):
@@ -176,12 +196,12 @@ def _printable(text: str) -> str:
 
 
 def _read(
-    entries: Iterator[Entry], long_side: int | None, workers: int
+    entries: Iterator[Entry], long_side: int | None, workers: int, read: Reader
 ) -> Iterator[tuple[Entry, UInt8[np.ndarray, "c h w"] | str]]:
     """Each entry with its picture or why there is none, in their order; few are in memory at a time."""
     first = list(islice(entries, _ALONE)) if workers else entries
     for entry in first:
-        yield from _decode([entry], long_side)
+        yield from _decode([entry], long_side, read)
     if not workers or not (some := list(islice(entries, _CHUNK))):
         return
     waiting: deque[tuple[list[Entry], Future[list[tuple[Entry, UInt8[np.ndarray, "c h w"] | str]]]]] = deque()
@@ -190,7 +210,7 @@ def _read(
         while some or waiting:
             if some:
                 try:
-                    waiting.append((some, pool.submit(_decode, some, long_side)))
+                    waiting.append((some, pool.submit(_decode, some, long_side, read)))
                 except BrokenProcessPool:
                     pool = _pool(workers)
                     continue
@@ -200,18 +220,20 @@ def _read(
                 try:
                     yield from future.result()
                 except BrokenProcessPool:
-                    yield from _one_by_one(given, long_side)
+                    yield from _one_by_one(given, long_side, read)
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _decode(entries: Sequence[Entry], long_side: int | None) -> list[tuple[Entry, UInt8[np.ndarray, "c h w"] | str]]:
+def _decode(
+    entries: Sequence[Entry], long_side: int | None, read: Reader
+) -> list[tuple[Entry, UInt8[np.ndarray, "c h w"] | str]]:
     """Each entry with its picture, or why there is none."""
 
     def one(entry: Entry) -> UInt8[np.ndarray, "c h w"] | str:
         source = BytesIO(entry.source) if isinstance(entry.source, bytes) else entry.source
         try:
-            return decode(source, entry.name, long_side=long_side).numpy()
+            return read(source, entry.name, long_side).numpy()
         except InputError as error:
             return str(error)
 
@@ -230,7 +252,7 @@ def _begin() -> None:
 
 
 def _one_by_one(
-    entries: Sequence[Entry], long_side: int | None
+    entries: Sequence[Entry], long_side: int | None, read: Reader
 ) -> Iterator[tuple[Entry, UInt8[np.ndarray, "c h w"] | str]]:
     """The same as `_decode` after a process died of one of the entries: that one is left out.
 
@@ -242,7 +264,7 @@ def _one_by_one(
         pool.submit(int).result()
         for entry in entries:
             try:
-                yield from pool.submit(_decode, [entry], long_side).result()
+                yield from pool.submit(_decode, [entry], long_side, read).result()
             except BrokenProcessPool:
                 yield entry, f"{entry.name} ended the process that read it; replace or remove it."
                 pool = _pool(1)
