@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from s2id.checkpoint import S2ID
-from s2id.compose import affordable, compose, read_out
+from s2id.compose import affordable, check_denoises, compose, read_out
 from s2id.config import MAX_PIXELS, InputError, SamplerName, Size
 from s2id.coords import extent, state_size
 from s2id.field import Field, check_pixels
@@ -271,6 +271,7 @@ def check(
     Raises:
         InputError: An argument is out of range.
     """
+    check_denoises(model)
     (c, h, w), channels = picture.shape, model.config.channels
     if c not in (1, channels) or (c != channels and channels != 3):
         raise InputError(f"the picture has {c} channels and this model draws {channels}; convert the picture.")

@@ -68,7 +68,8 @@ class Batch:
     """One per image, or every image's and then none."""
     frame: tuple[float, float]
     grid: Grid
-    supersample: int
+    supersample: int | None
+    """Head samples per pixel side; `None` is as many as the pixel needs."""
     target: Float[Tensor, "b c y x"] | Views
     """What the network should have said, or what was seen of it."""
     part: Part | None
@@ -234,13 +235,25 @@ def learning_rate(config: TrainConfig, done: float) -> float:
 class Trainer:
     """A run: network, moving average, optimiser and position, in memory and in a folder."""
 
-    def __init__(self, preset: Preset, pictures: Pictures, folder: Path) -> None:
+    def __init__(
+        self,
+        preset: Preset,
+        pictures: Pictures,
+        folder: Path,
+        start: S2ID | None = None,
+        lessons: Callable[[int], Batch] | None = None,
+    ) -> None:
         """Set up a run at its beginning.
 
         Args:
             preset: What to train and how; channels and what is known of pictures are taken from the data.
             pictures: The data.
             folder: Where checkpoints go.
+            start: Weights to begin with, and the card of what comes out; `None` begins with random ones.
+            lessons: Batch of each number; `None` draws them from the pictures.
+
+        Raises:
+            InputError: The data are not what the preset or `start` can use.
         """
         preset = fitted(preset, pictures)
         self.config = preset.train
@@ -253,13 +266,18 @@ class Trainer:
             token_width=pictures.token_width,
         )
         check_data(pictures, self.config, self.model)
+        if start is not None and start.config != self.model:
+            raise InputError(f"the model to begin with knows other things than {pictures.name}; use its own data.")
         self.pictures, self.folder = pictures, folder
+        self.start, self.lessons = start, lessons
         precision = self.config.precision
         if precision == "auto":
             precision = "bf16" if multiplies_bf16(self.config.cpu) else "no"
         self.accelerator = Accelerator(cpu=self.config.cpu, mixed_precision=precision)
         torch.manual_seed(self.config.seed)
         network = Network(self.model)
+        if start is not None:
+            network.load_state_dict(start.network.state_dict())
         network.recompute(self.config.recompute)
         self.average = AveragedModel(
             network, device=self.accelerator.device, multi_avg_fn=_warm_average(self.config.ema)
@@ -299,7 +317,14 @@ class Trainer:
 
     def result(self) -> S2ID:
         """The model of the moving average."""
-        card = Card(
+        model = S2ID(self.model, self._card())
+        model.network.load_state_dict(self.average.module.state_dict())
+        return model.eval().requires_grad_(False)
+
+    def _card(self) -> Card:
+        if self.start is not None:
+            return replace(self.start.card, images_seen=self.start.card.images_seen + self.images_seen)
+        return Card(
             data=self.pictures.name,
             density=self.config.densities[0],
             size=self.pictures.size,
@@ -312,9 +337,6 @@ class Trainer:
             schedule_s=self.schedule.s,
             schedule_shift=self.schedule.shift,
         )
-        model = S2ID(self.model, card)
-        model.network.load_state_dict(self.average.module.state_dict())
-        return model.eval().requires_grad_(False)
 
     def run(self) -> Iterator[Progress]:
         """Train to the end, yielding after every optimiser step and writing checkpoints on the way.
@@ -370,7 +392,10 @@ class Trainer:
     def _forward_backward(self, micro: int) -> Tensor:
         processes = self.accelerator.num_processes
         number = (self.step * self.config.accumulate + micro) * processes + self.accelerator.process_index
-        batch = draw(self.pictures, self.config, self.model, self.schedule, number, self.token_share)
+        if self.lessons is not None:
+            batch = self.lessons(number)
+        else:
+            batch = draw(self.pictures, self.config, self.model, self.schedule, number, self.token_share)
         device = self.accelerator.device
         torch.manual_seed(stream(self.config.seed, number, 1))  # the coordinates' jitter, dropout
         with self.accelerator.autocast():
