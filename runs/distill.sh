@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The bundled model that draws in two calls, from the bundled teacher: its trajectories, its training, its table. About an hour and a
-# half on two quiet cores (trajectories a quarter of it). Stopped, it goes on where it was.
+# The bundled model that draws in two calls, from the bundled teacher: its trajectories, its training, its table. Stopped, it goes on
+# where it was.
 #   runs/distill.sh DATA_FOLDER [TEACHER] [MINUTES] [PAIRS]
 set -euo pipefail
 cd "$(dirname "$0")/.."

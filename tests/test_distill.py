@@ -13,6 +13,7 @@ from s2id.data import load
 from s2id.distill import check_teacher, draw_trajectories, lessons, load_trajectories, picture_size, student
 from s2id.samplers import ddim
 from s2id.train import checkpoints
+from s2id.tscrape import t_scrape
 
 CONFIG = DistillConfig(times=(1.0, 0.75, 0.5), steps=4, pairs=24)
 TRAIN = TrainConfig(
@@ -168,6 +169,8 @@ def test_a_student_neither_restores_nor_teaches(teacher):
         s2id.upscale(teacher, torch.zeros(1, 4, 4), (8, 8))
     with pytest.raises(InputError, match="draws and does nothing else"):
         s2id.restore(teacher, torch.zeros(1, 4, 4), (8, 8))
+    with pytest.raises(InputError, match="draws and does nothing else"):
+        next(t_scrape(teacher, load("digits")))
     with pytest.raises(InputError, match="distilled already"):
         check_teacher(teacher)
 

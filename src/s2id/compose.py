@@ -10,7 +10,7 @@ from typing import get_args
 
 import torch
 
-from s2id.checkpoint import S2ID
+from s2id.checkpoint import S2ID, check_denoises
 from s2id.condition import Asked, Condition, condition_of
 from s2id.config import DEFAULT_STEPS, InputError, Noise, SamplerName, Size
 from s2id.coords import extent, state_size
@@ -155,16 +155,6 @@ def compose(
         denoiser = Guided(trained_denoiser(model, size, shift), guidance, pushes if wanted or avoid else ())
         times = torch.tensor(own, dtype=torch.float64) if own else even_times(steps)
         yield from solve(under(denoiser) if under else denoiser, fresh(0), times, wanted)
-
-
-def check_denoises(model: S2ID) -> None:
-    """Refuse a model that knows only the few states it draws with.
-
-    Raises:
-        InputError: The model is distilled.
-    """
-    if model.card.times:
-        raise InputError("a distilled model draws and does nothing else; use the one that it was distilled from.")
 
 
 def _check_own(model: S2ID, steps: int | None, guidance: float | None, eta: float, weighted: bool) -> None:

@@ -286,7 +286,7 @@ class TrainConfig:
 class DistillConfig:
     """What of a teacher's trajectories a student is taught."""
 
-    times: tuple[float, ...] = (1.0, 0.6)
+    times: tuple[float, ...] = (1.0, 0.5)
     """Times of the student's calls, from 1 down, all of them the teacher's too."""
     steps: int = 10
     """Solver steps of the teacher."""

@@ -98,6 +98,8 @@ def load_trajectories(folder: Path, count: int) -> Trajectories:
 def lessons(teacher: S2ID, drawn: Trajectories, config: DistillConfig, train: TrainConfig) -> Callable[[int], Batch]:
     """Batches by number, the student's calls in turn: states, and what each call should say of them.
 
+    The last call, which is asked for the most, has the turns of all others and as many more.
+
     Args:
         teacher: The model.
         drawn: Its trajectories.
@@ -113,7 +115,7 @@ def lessons(teacher: S2ID, drawn: Trajectories, config: DistillConfig, train: Tr
     def batch(number: int) -> Batch:
         generator = torch.Generator().manual_seed(stream(train.seed, number))
         chosen = torch.randint(len(drawn), (train.batch,), generator=generator)
-        call = number % len(times)
+        call = min(number % (2 * len(times)), len(times) - 1)
         x_t, asked, heard = drawn.states[chosen, at[call]], drawn.asked[chosen], logsnr[call].expand(train.batch)
         if call + 1 < len(times):
             ratio = (sigma[call + 1] / sigma[call]).item()

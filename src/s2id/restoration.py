@@ -14,8 +14,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from s2id.checkpoint import S2ID
-from s2id.compose import affordable, check_denoises, compose, read_out
+from s2id.checkpoint import S2ID, check_denoises
+from s2id.compose import affordable, compose, read_out
 from s2id.config import MAX_PIXELS, InputError, SamplerName, Size
 from s2id.coords import extent, state_size
 from s2id.field import Field, check_pixels
