@@ -15,6 +15,7 @@ again, it goes on at the part it was in. Writes table.md and table.json.
 
 import argparse
 import json
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -242,7 +243,8 @@ class Bench:
             labels = torch.arange(len(pictures)) % 10
             found = _likeness(small, torch.cat(features), labels, self.judge, self.truth)
             row |= {c: getattr(found, c) for c in COLUMNS if hasattr(found, c)}
-            row["edge"] = torch.cat(edges).nanmedian().item() if edges else None
+            edge = torch.cat(edges).nanmedian().item() if edges else math.nan
+            row["edge"] = None if math.isnan(edge) else edge  # no edge, or none that its pixels could tell
         self.rows[name] = row
         self.path.write_text(json.dumps(self.rows, indent=1) + "\n")
         print(json.dumps({"row": name, **row}), flush=True)
