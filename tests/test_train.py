@@ -365,15 +365,20 @@ def test_a_run_starts_from_weights_of_its_own_kind_alone(tmp_path):
     for _ in first.run():
         pass
     start = first.result()
-    second = tiny(tmp_path / "b", seed=1)
-    second.start_from(start)
+
+    def begun(model, **changes):
+        preset = PRESETS["tiny"]
+        changed = replace(preset, train=replace(preset.train, seed=1, cpu=True), model=replace(preset.model, **changes))
+        return Trainer(changed, load("digits"), tmp_path / "b", model)
+
+    second = begun(start)
     torch.testing.assert_close(second.result().network.state_dict(), start.network.state_dict())
-    assert second.images_seen == 0
-    start.card = replace(start.card, labels=start.card.labels[::-1])
-    with pytest.raises(InputError, match="other labels"):
-        second.start_from(start)
+    assert second.images_seen == 0 and second.result().card.images_seen == 32
     with pytest.raises(InputError, match="another network"):
-        second.start_from(load_model("mnist"))
+        begun(start, width=32)
+    start.card = replace(start.card, labels=start.card.labels[::-1])
+    with pytest.raises(InputError, match="other things"):
+        begun(start)
 
 
 def test_muon_moves_the_blocks_matrices_and_adamw_all_else(tmp_path):

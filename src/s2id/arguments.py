@@ -1,9 +1,19 @@
 """What the commands share: texts to values, and where they compute and write. No torch until it is needed."""
 
+import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from s2id.config import InputError, Size, Window
+from s2id.config import Card, InputError, Size, Window
+
+if TYPE_CHECKING:
+    from s2id.train import Trainer
+
+_SAID = 20
+"""Skipped files that are named."""
 
 
 def parse_size(text: str) -> Size:
@@ -94,3 +104,73 @@ def name_files(written: Sequence[Path]) -> None:
     """Print what was written."""
     shown = written if len(written) <= 20 else [*written[:20], f"... and {len(written) - 20} more"]
     print("wrote", *shown, sep="\n  ")
+
+
+def data_name(name: str, weights: str) -> str:
+    """The data set that a card names; what is none of the known ones was a folder.
+
+    Raises:
+        InputError: It names none.
+    """
+    from s2id.data import NAMES
+
+    if not name:
+        raise InputError(f"{weights} does not say what data it was trained on; its card needs the name of a data set.")
+    return name if name in NAMES else "folder"
+
+
+def long_side(card: Card) -> int | None:
+    """What the data's pictures were shrunk to, if they were."""
+    return max(card.size) if card.size else None
+
+
+def drive(trainer: "Trainer", folder: Path, resume: str | None) -> int:
+    """Train to the end or to an interrupt, and write the model; the exit code is 0, 1 (diverged) or 130 (stopped).
+
+    Args:
+        trainer: The run.
+        folder: Its folder.
+        resume: "latest", a checkpoint, or `None` to begin.
+
+    Raises:
+        InputError: The folder is in use, holds a run already, or holds none to resume.
+    """
+    import signal
+
+    from s2id.follow import follow
+    from s2id.train import DivergedError, checkpoints, locked
+
+    main_process = trainer.accelerator.is_main_process
+    say = partial(print, flush=True) if main_process else (lambda *_, **__: None)
+    with locked(folder) if main_process else nullcontext():
+        found = checkpoints(folder)
+        if resume:
+            if resume == "latest" and not found:
+                raise InputError(f"{folder} has no checkpoint to resume; start without --resume.")
+            trainer.resume(found[-1] if resume == "latest" else Path(resume))
+            say(f"resumed after {trainer.images_seen:,} images")
+        elif found:
+            raise InputError(f"{folder} already holds a run; go on with --resume latest, or choose another --out.")
+        say(trainer.pictures)
+        for lost in trainer.pictures.skipped[:_SAID]:
+            say(f"skipped: {lost}")
+        if more := len(trainer.pictures.skipped[_SAID:]):
+            say(f"skipped: {more} more")
+        before = {s: signal.signal(s, lambda *_: trainer.stop()) for s in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            for _ in follow(trainer, trainer.run(), folder) if main_process else trainer.run():
+                pass
+        except DivergedError as error:
+            say(f"s2id: {error}", file=sys.stderr)
+            return 1
+        finally:
+            for which, handler in before.items():
+                signal.signal(which, handler)
+        if trainer.done < 1:
+            say(f"stopped after {trainer.images_seen:,} images; go on with --resume latest --out {folder}")
+            return 130
+        if main_process:
+            trainer.result().save_pretrained(folder / "model")
+            say(f"trained on {trainer.images_seen:,} images; the model is {folder / 'model'}")
+    trainer.accelerator.end_training()
+    return 0

@@ -99,6 +99,16 @@ class S2ID(nn.Module, PyTorchModelHubMixin, library_name="s2id", tags=["diffusio
         return model.eval().requires_grad_(False)
 
 
+def check_denoises(model: S2ID) -> None:
+    """Refuse a model that knows only the few states it draws with.
+
+    Raises:
+        InputError: The model is distilled.
+    """
+    if model.card.times:
+        raise InputError("a distilled model draws and does nothing else; use the one that it was distilled from.")
+
+
 def bundled() -> list[str]:
     """Names of the models in the package."""
     return sorted(p.parent.name for p in BUNDLED.glob(f"*/{MODEL_FILE}"))

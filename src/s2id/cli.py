@@ -9,19 +9,28 @@ import sys
 import time
 import zlib
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
-from s2id.arguments import device, name_files, parse_seeds, parse_size, parse_window, suffix, writable
+from s2id.arguments import (
+    data_name,
+    device,
+    drive,
+    long_side,
+    name_files,
+    parse_seeds,
+    parse_size,
+    parse_window,
+    suffix,
+    writable,
+)
 from s2id.config import (
+    DEFAULT_STEPS,
     MAX_PIXELS,
-    Card,
     EvaluateConfig,
     Fit,
     InputError,
@@ -35,10 +44,9 @@ from s2id.config import (
 )
 from s2id.mending import Depixelate, Restore, Upscale
 from s2id.presets import PRESETS
+from s2id.teaching import Distill
 
 _PROTOCOL = EvaluateConfig()
-_SAID = 20
-"""Skipped files that are named."""
 
 
 @dataclass(frozen=True)
@@ -69,10 +77,10 @@ class Sample:
     """Region to look at: top,left,bottom,right as fractions of the frame."""
     fit: Fit = "fit"
     """Where aspects differ: "fit" shows more canvas, "fill" less frame, "stretch" squeezes."""
-    steps: int = 20
-    """Solver steps."""
-    guidance: float = 1.5
-    """1 is off; more exaggerates the label."""
+    steps: int | None = None
+    """Solver steps. Default: 20; a distilled model's own."""
+    guidance: float | None = None
+    """1 is off; more exaggerates the label. Default: 1.5; a distilled model has its own built in."""
     sampler: SamplerName = "dpmpp"
     """The solver."""
     eta: float = 0.0
@@ -143,8 +151,8 @@ class Evaluate:
     """Pictures per size whose strokes and zooms are measured."""
     guidance: float = _PROTOCOL.guidance
     """1 is off; more exaggerates the label."""
-    steps: int = _PROTOCOL.steps
-    """Solver steps."""
+    steps: int | None = _PROTOCOL.steps
+    """Solver steps. Default: 20; a distilled model's own."""
     sampler: SamplerName = _PROTOCOL.sampler
     """The solver."""
     eta: float = _PROTOCOL.eta
@@ -211,6 +219,7 @@ Command = (
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
     | Annotated[TScrape, tyro.conf.subcommand("t-scrape")]
     | Annotated[Info, tyro.conf.subcommand("info")]
+    | Annotated[Distill, tyro.conf.subcommand("distill")]
     | Annotated[Train, tyro.conf.subcommand("train")]
 )
 
@@ -222,7 +231,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if words[:1] == ["train"] and words[1:2] and not words[1].startswith("-"):
             return _train_preset(words[1], words[2:])
-        command: Sample | Render | Upscale | Restore | Depixelate | Evaluate | TScrape | Info | Train = tyro.cli(
+        command: Sample | Render | Upscale | Restore | Depixelate | Evaluate | TScrape | Info | Distill | Train
+        command = tyro.cli(
             Command,
             args=words,
             prog="s2id",
@@ -233,7 +243,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 return _sample(command)
             case Render():
                 return _render(command)
-            case Upscale() | Restore() | Depixelate():
+            case Upscale() | Restore() | Depixelate() | Distill():
                 return command.run()
             case Evaluate():
                 return _evaluate(command)
@@ -397,10 +407,10 @@ def _evaluate(command: Evaluate) -> int:
     from s2id.table import Report
 
     model = load(command.weights, device(command.device))
-    name = _data_name(model.card.data, command.weights)
+    name = data_name(model.card.data, command.weights)
     extractor = inception() if command.features == "inception" else None
     judge = load_judge(command.judge or name) if command.judge or not extractor or name in bundled() else None
-    train, test = (load_data(name, command.data, split, _long_side(model.card)) for split in ("train", "test"))
+    train, test = (load_data(name, command.data, split, long_side(model.card)) for split in ("train", "test"))
     writable(command.out)
     facts = {
         "weights": command.weights,
@@ -410,7 +420,7 @@ def _evaluate(command: Evaluate) -> int:
         "n": config.count,
         "detail of": config.detail,
         "guidance": config.guidance,
-        "steps": config.steps,
+        "steps": config.steps or len(model.card.times) or DEFAULT_STEPS,
         "sampler": config.sampler,
         "eta": config.eta,
         "noise": config.noise,
@@ -440,8 +450,8 @@ def _t_scrape(command: TScrape) -> int:
     from s2id.tscrape import Curve, t_scrape
 
     model = load(command.weights, device(command.device))
-    name = _data_name(model.card.data, command.weights)
-    pictures = load_data(name, command.data, "test", _long_side(model.card))
+    name = data_name(model.card.data, command.weights)
+    pictures = load_data(name, command.data, "test", long_side(model.card))
     writable(command.out)
     walk = t_scrape(model, pictures, points=command.points, batch=command.batch, density=command.density)
     curve = Curve(tuple(tqdm(walk, total=command.points, unit="t")))
@@ -460,20 +470,6 @@ def _t_scrape(command: TScrape) -> int:
     curve.plot(command.out / "curve.png")
     name_files([command.out / "curve.json", command.out / "curve.png"])
     return 0
-
-
-def _data_name(name: str, weights: str) -> str:
-    """The data set that a card names; what is none of the known ones was a folder."""
-    from s2id.data import NAMES
-
-    if not name:
-        raise InputError(f"{weights} does not say what data it was trained on; its card needs the name of a data set.")
-    return name if name in NAMES else "folder"
-
-
-def _long_side(card: Card) -> int | None:
-    """What the data's pictures were shrunk to, if they were."""
-    return max(card.size) if card.size else None
 
 
 def _info(command: Info) -> int:
@@ -509,54 +505,16 @@ def _train_preset(name: str, words: list[str]) -> int:
 
 
 def _train(preset: Preset, command: Train) -> int:
-    import signal
-
     from s2id.checkpoint import load as load_model
     from s2id.data import load
-    from s2id.follow import follow
-    from s2id.train import DivergedError, Trainer, checkpoints, locked
+    from s2id.train import Trainer
 
     config = preset.train
     pictures = load(
         preset.data, command.data, long_side=config.long_side, least=preset.model.patch, workers=config.workers
     )
-    trainer = Trainer(preset, pictures, command.out)
-    main_process = trainer.accelerator.is_main_process
-    say = partial(print, flush=True) if main_process else (lambda *_, **__: None)
-    with locked(command.out) if main_process else nullcontext():
-        found = checkpoints(command.out)
-        if command.resume:
-            if command.resume == "latest" and not found:
-                raise InputError(f"{command.out} has no checkpoint to resume; start without --resume.")
-            trainer.resume(found[-1] if command.resume == "latest" else Path(command.resume))
-            say(f"resumed after {trainer.images_seen:,} images")
-        elif found:
-            raise InputError(f"{command.out} already holds a run; go on with --resume latest, or choose another --out.")
-        if command.start and not command.resume:
-            trainer.start_from(load_model(command.start))
-        say(pictures)
-        for lost in pictures.skipped[:_SAID]:
-            say(f"skipped: {lost}")
-        if more := len(pictures.skipped[_SAID:]):
-            say(f"skipped: {more} more")
-        before = {s: signal.signal(s, lambda *_: trainer.stop()) for s in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            for _ in follow(trainer, trainer.run(), command.out) if main_process else trainer.run():
-                pass
-        except DivergedError as error:
-            say(f"s2id: {error}", file=sys.stderr)
-            return 1
-        finally:
-            for which, handler in before.items():
-                signal.signal(which, handler)
-        if trainer.done < 1:
-            say(f"stopped after {trainer.images_seen:,} images; go on with --resume latest --out {command.out}")
-            return 130
-        if main_process:
-            trainer.result().save_pretrained(command.out / "model")
-            say(f"trained on {trainer.images_seen:,} images; the model is {command.out / 'model'}")
-    trainer.accelerator.end_training()
-    return 0
+    start = load_model(command.start) if command.start else None
+    return drive(Trainer(preset, pictures, command.out, start), command.out, command.resume)
 
 
 def _labels(text: str, names: Sequence[str], classes: int) -> list[str | None]:

@@ -12,9 +12,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from s2id.checkpoint import S2ID
+from s2id.checkpoint import S2ID, check_denoises
 from s2id.condition import Asked, Condition, condition_of
-from s2id.config import InputError, Noise, SamplerName, Size
+from s2id.config import DEFAULT_STEPS, InputError, Noise, SamplerName, Size
 from s2id.coords import extent, state_size
 from s2id.denoiser import Denoiser, TrainedDenoiser
 from s2id.field import Field
@@ -24,7 +24,8 @@ from s2id.labels import describe, forget, pair
 from s2id.model import Features, PixelHead
 from s2id.noise import finer, noise_field, white_noise
 from s2id.samplers import SAMPLERS, Sampler, Step, ddim, last, restarted
-from s2id.schedule import Schedule, times
+from s2id.schedule import Schedule
+from s2id.schedule import times as even_times
 from s2id.shapes import Images, per_sample
 
 
@@ -38,8 +39,8 @@ def sample(
     label: int | str | Condition | Sequence[int | str | Condition | None] | None = None,
     seed: int | Sequence[int] = 0,
     *,
-    steps: int = 20,
-    guidance: float = 1.5,
+    steps: int | None = None,
+    guidance: float | None = None,
     weights: Mapping[str, float | int] | None = None,
     avoid: Condition | None = None,
     sampler: SamplerName = "dpmpp",
@@ -56,12 +57,13 @@ def sample(
         label: Class index or name, or what `s2id.ask` made; `None` is no condition. A sequence goes with a sequence of
             seeds, one to one; a single one goes with them all.
         seed: Decides the picture, whatever else is drawn in the same batch.
-        steps: Solver steps; each is one call of the network (two for "heun").
-        guidance: 1 is off, more exaggerates the label.
+        steps: Solver steps, 20 if `None`; each is one call of the network (two for "heun"), and one more reads the
+            function out. A distilled model has its own.
+        guidance: 1 is off, more exaggerates the label; 1.5 if `None`. A distilled model has it built in.
         weights: Guidance of single labels, by the name of an attribute or number, "label" for the class or "text" for
             the tokens; what is not named has `guidance`.
         avoid: What the picture should not be, as strongly as `guidance` says.
-        sampler: "ddim", "heun" or "dpmpp".
+        sampler: "ddim", "heun" or "dpmpp"; a distilled model's steps are all of them at once.
         eta: Fresh noise per step, 0 to 1, for "ddim".
         aspect: Height and width, in any unit, of the frame to compose on, to whole patches; `None` is the training
             data's. Another asks the model for compositions it has not seen; to see the same picture in another aspect,
@@ -98,7 +100,7 @@ def sample(
     }
     if any(words := describe(model, asked)):
         facts["asked"] = "; ".join(words)
-    return read_out(model, last(walk), asked, facts)
+    return read_out(model, last(walk), asked, facts, model.card.times[-1] if model.card.times else 0.0)
 
 
 def compose(
@@ -106,8 +108,8 @@ def compose(
     asked: Asked,
     seeds: Sequence[int],
     *,
-    steps: int = 20,
-    guidance: float = 1.5,
+    steps: int | None = None,
+    guidance: float | None = None,
     weights: Mapping[str, float | int] | None = None,
     avoid: Condition | None = None,
     sampler: SamplerName = "dpmpp",
@@ -124,6 +126,12 @@ def compose(
     `restarts` is how often the answer is made noisy again and solved anew. `under` wraps the guided denoiser, as
     `Posterior` does; `None` leaves it as it is.
     """
+    if own := model.card.times:
+        if under is not None:
+            check_denoises(model)
+        _check_own(model, steps, guidance, eta, bool(weights) or avoid is not None)
+        steps, guidance, sampler = len(own), 1.0, "ddim"
+    steps, guidance = DEFAULT_STEPS if steps is None else steps, 1.5 if guidance is None else guidance
     if steps < 1:
         raise InputError(f"steps is {steps}; it must be at least 1.")
     if sampler not in SAMPLERS:
@@ -145,17 +153,14 @@ def compose(
         raise InputError(f"noise {noise!r} is unknown; choose {', '.join(get_args(Noise))}.")
     size, fine = state_sizes(model, aspect, density)
     wrap = under or (lambda denoiser: denoiser)
-
-    def unit_noise(size: Size, stream: int) -> Images:
-        nested = noise == "nested"
-        one = partial(noise_field, frame=extent(size)) if nested else white_noise
-        return torch.stack([one(size, model.config.channels, seed, stream) for seed in seeds]).to(model.device)
-
-    def solver(size: Size, first: int = 0) -> Sampler:
-        return partial(ddim, eta=eta, noise=lambda i: unit_noise(size, first + i + 1)) if eta else SAMPLERS[sampler]
+    fresh = partial(unit_noise, model, seeds=seeds, noise=noise)
 
     def guided(size: Size) -> Guided:
         return Guided(trained_denoiser(model, size, shift), guidance, pushes if wanted or avoid else ())
+
+    def solver(size: Size, first: int = 0) -> Sampler:
+        # a step's noise is a stream of its own; the first one's is the beginning's
+        return partial(ddim, eta=eta, noise=lambda i: fresh(size, stream=first + i + 1)) if eta else SAMPLERS[sampler]
 
     def solve(
         denoiser: Denoiser, x_t: Images, times: Float[Tensor, " n"], label: Asked | None = None
@@ -165,7 +170,7 @@ def compose(
             x_t = step.x_t
             yield step
         if fine is not None and len(early) < len(times):
-            risen = rise(guided(size), guided(fine), x_t, early[-1].item(), label, unit_noise(fine, 0))
+            risen = rise(guided(size), guided(fine), x_t, early[-1].item(), label, fresh(fine))
             late = times[len(early) - 1 :]
             yield from solver(fine, len(early) - 1)(wrap(guided(fine)), risen, late, label)
 
@@ -176,8 +181,17 @@ def compose(
         pushes = [Push(w - guidance, whole, forget(model, whole, name)) for name, w in (weights or {}).items()]
         if avoid is not None:
             pushes.append(Push(-guidance, pair(model, avoid, seeds)[0].to(model.device)))
-        again = restarted(solve, restarts, lambda i: unit_noise(size, i + 1)) if restarts else solve
-        yield from again(wrap(guided(size)), unit_noise(size, 0), times(steps), wanted)
+        again = restarted(solve, restarts, lambda i: fresh(size, stream=i + 1)) if restarts else solve
+        times = torch.tensor(own, dtype=torch.float64) if own else even_times(steps)
+        yield from again(wrap(guided(size)), fresh(size), times, wanted)
+
+
+def _check_own(model: S2ID, steps: int | None, guidance: float | None, eta: float, weighted: bool) -> None:
+    own = len(model.card.times)
+    if steps not in (None, own):
+        raise InputError(f"steps is {steps} and this model is distilled for {own} calls; leave steps out.")
+    if guidance not in (None, 1) or weighted or eta:
+        raise InputError("a distilled model has its guidance built in and takes no fresh noise; leave them out.")
 
 
 def state_sizes(model: S2ID, aspect: Size, density: int | None = None) -> tuple[Size, Size | None]:
@@ -222,6 +236,12 @@ def rise(
     return fine_alpha * expected + fine_sigma * finer(eps, noise)
 
 
+def unit_noise(model: S2ID, size: Size, seeds: Sequence[int], noise: Noise = "nested", stream: int = 0) -> Images:
+    """The noise that a model's states of a size begin with; of a later step in another stream."""
+    one = partial(noise_field, frame=extent(size)) if noise == "nested" else white_noise
+    return torch.stack([one(size, model.config.channels, seed, stream) for seed in seeds]).to(model.device)
+
+
 def trained_denoiser(model: S2ID, size: Size, shift: bool = True) -> TrainedDenoiser:
     """The model as a denoiser of states of a size; `shift` as for `sample`."""
     config, schedule = model.config, _schedule(model, size, shift)
@@ -237,18 +257,19 @@ def _schedule(model: S2ID, size: Size, shift: bool = True) -> Schedule:
 
 
 @torch.inference_mode()
-def read_out(model: S2ID, x: Images, asked: Asked, facts: dict[str, str] | None = None) -> Field:
-    """The functions that clean states are samples of.
+def read_out(model: S2ID, x: Images, asked: Asked, facts: dict[str, str] | None = None, t: float = 0.0) -> Field:
+    """The functions that states show.
 
     Args:
         model: What composed them.
-        x: Clean states on the composition grid.
+        x: States on the composition grid.
         asked: Their classes, or what else was asked of them.
         facts: For the field's file.
+        t: Time of the states; 0, where they are samples of the functions, but for a distilled model.
     """
     size = (x.shape[2], x.shape[3])
     if model.config.dense:
         return Field(Features(x.movedim(1, -1), extent(size)), PixelHead(model.config.channels), facts)
-    logsnr = _schedule(model, size).logsnr(torch.zeros(len(x), device=x.device))
+    logsnr = _schedule(model, size).logsnr(torch.full((len(x),), t, dtype=torch.float64, device=x.device)).to(x)
     features = model.network.decode(model.network.encode(x, logsnr), asked.to(x.device))
     return Field(features, model.network.head, facts)

@@ -19,6 +19,9 @@ Fit = Literal["fit", "fill", "stretch"]
 MAX_PIXELS = 2**27
 """Pictures of more are refused unless told otherwise."""
 
+DEFAULT_STEPS = 20
+"""Solver steps where none are given."""
+
 Prediction = Literal["eps", "x", "v"]
 
 SamplerName = Literal["ddim", "heun", "dpmpp"]
@@ -178,6 +181,8 @@ class Card:
     """Least and most of each number in the data."""
     observe: str = ""
     """How training saw the pictures where it never saw them as they are; `TrainConfig.observe`."""
+    times: tuple[float, ...] = ()
+    """Of a distilled model: the times of the only calls it makes, from 1 down; the last reads the function out."""
 
 
 @dataclass(frozen=True)
@@ -295,6 +300,31 @@ class TrainConfig:
 
 
 @dataclass(frozen=True)
+class DistillConfig:
+    """What of a teacher's trajectories a student is taught."""
+
+    times: tuple[float, ...] = (1.0, 0.5)
+    """Times of the student's calls, from 1 down, all of them the teacher's too."""
+    steps: int = 10
+    """Solver steps of the teacher."""
+    guidance: float = 1.0
+    """Of the teacher; the student has it built in."""
+    pairs: int = 2000
+    """Trajectories, each used many times."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be taught."""
+        for name in ("steps", "pairs"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+        falling = all(s < t for t, s in zip(self.times[:-1], self.times[1:], strict=True))
+        if len(self.times) < 2 or self.times[0] != 1 or self.times[-1] <= 0 or not falling:
+            raise InputError(f"times is {self.times}; give two or more, from 1 down and above 0.")
+        if wrong := [t for t in self.times if abs(t * self.steps - round(t * self.steps)) > 1e-6]:
+            raise InputError(f"time {wrong[0]:g} is none of the teacher's; choose multiples of 1 / {self.steps}.")
+
+
+@dataclass(frozen=True)
 class EvaluateConfig:
     """What is drawn to judge a model."""
 
@@ -308,8 +338,8 @@ class EvaluateConfig:
     """Pictures per size whose strokes and zooms are measured."""
     guidance: float = 1.0
     """1 is off; more exaggerates the label."""
-    steps: int = 20
-    """Solver steps."""
+    steps: int | None = None
+    """Solver steps; `None` is what `s2id.sample` takes."""
     sampler: SamplerName = "dpmpp"
     """The solver."""
     eta: float = 0.0
@@ -350,7 +380,7 @@ class Preset:
     train: TrainConfig = field(default_factory=TrainConfig)
 
 
-_Config = TypeVar("_Config", ModelConfig, Card, TrainConfig)
+_Config = TypeVar("_Config", ModelConfig, Card, TrainConfig, DistillConfig)
 
 
 def to_dict(config: Any) -> dict[str, Any]:  # noqa: ANN401  (any dataclass)

@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from s2id.checkpoint import S2ID
+from s2id.checkpoint import S2ID, check_denoises
 from s2id.compose import affordable, compose, read_out
 from s2id.config import MAX_PIXELS, InputError, SamplerName, Size
 from s2id.coords import extent, state_size
@@ -276,6 +276,7 @@ def check(
     Raises:
         InputError: An argument is out of range.
     """
+    check_denoises(model)
     (c, h, w), channels = picture.shape, model.config.channels
     if c not in (1, channels) or (c != channels and channels != 3):
         raise InputError(f"the picture has {c} channels and this model draws {channels}; convert the picture.")

@@ -70,7 +70,8 @@ class Batch:
     """One per image, or every image's and then none."""
     frame: tuple[float, float]
     grid: Grid
-    supersample: int
+    supersample: int | None
+    """Head samples per pixel side; `None` is as many as the pixel needs."""
     target: Float[Tensor, "b c y x"] | Views
     """What the network should have said, or what was seen of it."""
     part: Part | None
@@ -248,13 +249,26 @@ def learning_rate(config: TrainConfig, done: float) -> float:
 class Trainer:
     """A run: network, moving average, optimiser and position, in memory and in a folder."""
 
-    def __init__(self, preset: Preset, pictures: Pictures, folder: Path) -> None:
+    def __init__(
+        self,
+        preset: Preset,
+        pictures: Pictures,
+        folder: Path,
+        start: S2ID | None = None,
+        lessons: Callable[[int], Batch] | None = None,
+    ) -> None:
         """Set up a run at its beginning.
 
         Args:
             preset: What to train and how; channels and what is known of pictures are taken from the data.
             pictures: The data.
             folder: Where checkpoints go.
+            start: A model whose weights to begin with; `None` begins with random ones.
+            lessons: Batch of each number, and what comes out is what `start` was but for its weights; `None` draws
+                them from the pictures.
+
+        Raises:
+            InputError: The data are not what the preset or `start` can use.
         """
         preset = fitted(preset, pictures)
         self.config = preset.train
@@ -268,12 +282,17 @@ class Trainer:
         )
         check_data(pictures, self.config, self.model)
         self.pictures, self.folder = pictures, folder
+        if start is not None:
+            self._check_start(start)
+        self.start, self.lessons = start, lessons
         precision = self.config.precision
         if precision == "auto":
             precision = "bf16" if multiplies_bf16(self.config.cpu) else "no"
         self.accelerator = Accelerator(cpu=self.config.cpu, mixed_precision=precision)
         torch.manual_seed(self.config.seed)
         network = Network(self.model)
+        if start is not None:
+            network.load_state_dict(start.network.state_dict())
         network.recompute(self.config.recompute)
         self.average = AveragedModel(
             network, device=self.accelerator.device, multi_avg_fn=_warm_average(self.config.ema)
@@ -313,7 +332,15 @@ class Trainer:
 
     def result(self) -> S2ID:
         """The model of the moving average."""
-        card = Card(
+        model = S2ID(self.model, self._card())
+        model.network.load_state_dict(self.average.module.state_dict())
+        return model.eval().requires_grad_(False)
+
+    def _card(self) -> Card:
+        seen = self.images_seen + (self.start.card.images_seen if self.start is not None else 0)
+        if self.start is not None and self.lessons is not None:
+            return replace(self.start.card, images_seen=seen)
+        return Card(
             data=self.pictures.name,
             density=self.config.densities[0],
             detail_density=self.config.detail_density,
@@ -324,13 +351,10 @@ class Trainer:
             numbers=self.pictures.numbers,
             number_ranges=self.pictures.number_ranges,
             observe=self.config.observe or "",
-            images_seen=self.images_seen,
+            images_seen=seen,
             schedule_s=self.schedule.s,
             schedule_shift=self.schedule.shift,
         )
-        model = S2ID(self.model, card)
-        model.network.load_state_dict(self.average.module.state_dict())
-        return model.eval().requires_grad_(False)
 
     def run(self) -> Iterator[Progress]:
         """Train to the end, yielding after every optimiser step and writing checkpoints on the way.
@@ -386,7 +410,10 @@ class Trainer:
     def _forward_backward(self, micro: int) -> Tensor:
         processes = self.accelerator.num_processes
         number = (self.step * self.config.accumulate + micro) * processes + self.accelerator.process_index
-        batch = draw(self.pictures, self.config, self.model, self.schedule, number, self.token_share)
+        if self.lessons is not None:
+            batch = self.lessons(number)
+        else:
+            batch = draw(self.pictures, self.config, self.model, self.schedule, number, self.token_share)
         device = self.accelerator.device
         torch.manual_seed(stream(self.config.seed, number, 1))  # the coordinates' jitter, dropout
         with self.accelerator.autocast():
@@ -460,24 +487,15 @@ class Trainer:
                 shutil.rmtree(old)
         self.accelerator.wait_for_everyone()
 
-    def start_from(self, model: S2ID) -> None:
-        """Take another model's weights in place of random ones; everything else is a run's beginning.
-
-        Raises:
-            InputError: The model is another network, or knows other labels.
-        """
-        if model.config != self.model:
-            raise InputError(
-                "the weights to start from are of another network; give this run the model's own settings "
-                "(`s2id info` prints them) and its kind of data."
-            )
-        known = [list(names) for names in (model.card.labels, model.card.attributes, model.card.numbers)]
+    def _check_start(self, start: S2ID) -> None:
+        known = [list(names) for names in (start.card.labels, start.card.attributes, start.card.numbers)]
         if known != self._names():
+            raise InputError(f"the model to begin with knows other things than {self.pictures.name}; use its own data.")
+        if start.config != self.model:
             raise InputError(
-                "the weights to start from know other labels than the data; start from weights of its own."
+                "the model to begin with is another network; give the run the model's own settings (`s2id info` prints "
+                "them)."
             )
-        self.accelerator.unwrap_model(self.network).load_state_dict(model.network.state_dict())
-        self.average.module.load_state_dict(model.network.state_dict())
 
     def resume(self, checkpoint: Path) -> None:
         """Go on from a checkpoint, to the bit as if there had been no interruption.

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from s2id.checkpoint import S2ID
+from s2id.checkpoint import S2ID, check_denoises
 from s2id.condition import Condition
 from s2id.config import InputError
 from s2id.coords import extent, state_size
@@ -74,11 +74,12 @@ def t_scrape(
         seed: Of the noise.
 
     Raises:
-        InputError: There is nothing to measure, the pictures have other channels than the model's, or the density does
-            not fit its patches.
+        InputError: There is nothing to measure, the model is distilled, the pictures have other channels than the
+            model's, or the density does not fit its patches.
     """
     if min(points, batch) < 1:
         raise InputError(f"points is {points} and batch {batch}; both must be at least 1.")
+    check_denoises(model)
     images, known = _pixels(model, pictures, density)
     schedule = Schedule(s=model.card.schedule_s)
     generator = torch.Generator().manual_seed(seed)

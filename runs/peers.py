@@ -1,0 +1,316 @@
+"""Others beside ours: each trained for the same minutes on the same cores with about as many parameters, then judged.
+
+    python runs/peers.py --data data --minutes 10 --out docs/results/peers
+
+- s2id: the preset `mnist` with 3 + 3 blocks. One composition, rendered at each size.
+- reference: the published system (preset `reference`) at half its width, which makes the parameters equal.
+- unet: diffusers' UNet2DModel with classes. dit: its DiTTransformer2DModel.
+
+The others draw other sizes as their users do: `native`, the network on a state of that size; `bicubic`, at 28x28 and
+enlarged. Guidance 1 throughout. All of a row's pictures are judged at 28x28 after area means; `edge` is the width from
+10 to 90 % at the size itself, in training pixels. A row whose pictures would take more than --row-minutes is not drawn:
+its seconds are one call's times the number of calls, and the rest is left out. Everything is kept in --out; started
+again, it goes on at the part it was in. Writes table.md and table.json.
+"""
+
+import argparse
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from diffusers import DDIMScheduler, DDPMScheduler, DiTTransformer2DModel, DPMSolverMultistepScheduler, UNet2DModel
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim.swa_utils import AveragedModel
+
+from s2id import metrics
+from s2id.checkpoint import S2ID, fill, load, read_tensors, write_tensors
+from s2id.cli import keep_memory
+from s2id.compose import sample
+from s2id.config import Preset
+from s2id.data import Pictures, batch_at
+from s2id.data import load as load_data
+from s2id.evaluate import _likeness, _pixels, _shown, _Truth
+from s2id.images import to_float
+from s2id.judge import load as load_judge
+from s2id.presets import PRESETS
+from s2id.train import Trainer, _warm_average, checkpoints, learning_rate, multiplies_bf16, stream
+
+SIDES = (28, 112, 448)
+NULL_CLASS = 10
+LEAST = 256  # a Frechet distance in the judge's 128 features needs as many
+COLUMNS = ("frechet", "right_class", "variance", "recall", "edge", "seconds")
+OURS = {
+    "s2id": replace(PRESETS["mnist"].model, encoder_blocks=3, decoder_blocks=3),
+    "reference": replace(PRESETS["reference"].model, width=64, film_width=64),
+}
+SAMPLERS = {
+    "s2id": {"dpmpp": 20},
+    "reference": {"ddim": 50},
+    "unet": {"ddim": 50, "dpmpp": 20},
+    "dit": {"ddim": 50, "dpmpp": 20},
+}
+NOISE = DDPMScheduler(num_train_timesteps=1000, beta_schedule="squaredcos_cap_v2")
+Draw = Callable[[list[int], int, int, int], Tensor]
+"""(labels, first seed, side, steps) -> pictures."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A competitor, ready to draw."""
+
+    parameters: int
+    images: int
+    draw: dict[str, Draw]
+
+
+def unet() -> nn.Module:
+    """A convolutional network of diffusers, attention at 14x14 and 7x7."""
+    return UNet2DModel(
+        in_channels=1,
+        out_channels=1,
+        layers_per_block=1,
+        block_out_channels=(32, 64, 88),
+        down_block_types=("DownBlock2D", "AttnDownBlock2D", "AttnDownBlock2D"),
+        up_block_types=("AttnUpBlock2D", "AttnUpBlock2D", "UpBlock2D"),
+        num_class_embeds=NULL_CLASS + 1,
+        norm_num_groups=8,
+        attention_head_dim=8,
+    )
+
+
+def dit() -> nn.Module:
+    """A transformer on patches of 2x2 of diffusers; it drops classes by itself while it trains."""
+    return DiTTransformer2DModel(
+        num_attention_heads=4,
+        attention_head_dim=30,
+        in_channels=1,
+        out_channels=1,
+        num_layers=5,
+        sample_size=28,
+        patch_size=2,
+        num_embeds_ada_norm=NULL_CLASS,
+    )
+
+
+def train_ours(name: str, pictures: Pictures, minutes: float, folder: Path) -> Trained:
+    """The package's own loop."""
+    if not (folder / "model").is_dir():
+        preset = PRESETS["mnist" if name == "s2id" else "reference"]
+        config = replace(preset.train, minutes=minutes, sample_minutes=0.0, checkpoint_minutes=1.0)
+        trainer = Trainer(Preset("mnist", OURS[name], config), pictures, folder)
+        if found := checkpoints(folder):
+            trainer.resume(found[-1])
+        for _ in trainer.run():
+            pass
+        trainer.result().save_pretrained(folder / "model")
+    model = load(folder / "model")
+    parameters = sum(p.numel() for p in model.network.parameters())
+    return Trained(parameters, model.card.images_seen, {s: ours(model, s) for s in SAMPLERS[name]})
+
+
+def ours(model: S2ID, sampler: str) -> Draw:
+    """Drawing with a model of the package."""
+
+    def draw(labels: list[int], first: int, side: int, steps: int) -> Tensor:
+        seeds = range(first, first + len(labels))
+        density = side if model.config.dense else None
+        drawn = sample(model, labels, seeds, steps=steps, guidance=1.0, sampler=sampler, density=density)  # type: ignore[arg-type]
+        return drawn.render((side, side))
+
+    return draw
+
+
+def train_theirs(name: str, pictures: Pictures, minutes: float, folder: Path) -> Trained:
+    """Epsilon-prediction on diffusers' cosine schedule; AdamW, moving average and learning rate's course as ours."""
+    torch.manual_seed(0)
+    network = {"unet": unet, "dit": dit}[name]()
+    path = folder / "model.safetensors"
+    if not path.is_file():
+        seen = fit(network, pictures, minutes)
+        write_tensors(path, network.state_dict(), {"format": "peer", "images": str(seen)})
+    tensors, facts = read_tensors(path, "peer")
+    fill(network, tensors, path)
+    network.eval().requires_grad_(False)
+    parameters = sum(p.numel() for p in network.parameters())
+    return Trained(parameters, int(facts["images"]), {s: theirs(network, s) for s in SAMPLERS[name]})
+
+
+def fit(network: nn.Module, pictures: Pictures, minutes: float) -> int:
+    """Train for some minutes, leave the moving average in the network; the number of images drawn."""
+    config = replace(PRESETS["mnist"].train, lr=1e-3)
+    optimiser = torch.optim.AdamW(network.parameters(), betas=(0.9, 0.99), weight_decay=config.weight_decay, fused=True)
+    average = AveragedModel(network, multi_avg_fn=_warm_average(config.ema))
+    fast = multiplies_bf16(cpu=True)
+    network.train()
+    start, number = time.perf_counter(), 0
+    while (done := (time.perf_counter() - start) / (60 * minutes)) < 1:
+        for group in optimiser.param_groups:
+            group["lr"] = learning_rate(config, done)
+        generator = torch.Generator().manual_seed(stream(0, number))
+        pixels, known = batch_at(pictures, number, config.batch, 0)
+        x, eps = to_float(pixels), torch.randn(pixels.shape, generator=generator)
+        t = torch.randint(NOISE.config.num_train_timesteps, (len(x),), generator=generator)
+        label = known.label
+        if isinstance(network, UNet2DModel):
+            dropped = torch.rand(len(x), generator=generator) < config.drop_label
+            label = label.masked_fill(dropped, NULL_CLASS)
+        with torch.autocast("cpu", torch.bfloat16, enabled=fast):
+            said = network(NOISE.add_noise(x, eps, t), timestep=t, class_labels=label).sample
+        F.mse_loss(said.float(), eps).backward()
+        nn.utils.clip_grad_norm_(network.parameters(), config.clip)
+        optimiser.step()
+        optimiser.zero_grad()
+        average.update_parameters(network)
+        number += 1
+    network.load_state_dict(average.module.state_dict())
+    return number * config.batch
+
+
+def theirs(network: nn.Module, sampler: str) -> Draw:
+    """Drawing with diffusers' schedulers."""
+
+    @torch.inference_mode()
+    def draw(labels: list[int], first: int, side: int, steps: int) -> Tensor:
+        if sampler == "ddim":
+            scheduler = DDIMScheduler.from_config(NOISE.config)
+        else:  # without the bound, its first steps on this schedule divide by nearly nothing (diffusers' manual)
+            scheduler = DPMSolverMultistepScheduler.from_config(NOISE.config, lambda_min_clipped=-5.1)
+        scheduler.set_timesteps(steps)
+        seeds = range(first, first + len(labels))
+        x = torch.stack([torch.randn(1, side, side, generator=torch.Generator().manual_seed(s)) for s in seeds])
+        label = torch.tensor(labels)
+        for t in scheduler.timesteps:
+            said = network(x, timestep=t.expand(len(x)), class_labels=label).sample
+            x = scheduler.step(said, t, x).prev_sample
+        return x.clamp(-1, 1)
+
+    return draw
+
+
+def draw_all(draw: Draw, steps: int, side: int, count: int, minutes: float) -> tuple[Tensor | None, float]:
+    """Pictures in batches, and seconds per picture; no pictures where they would take too long."""
+    batch = max(1, min(50, 50 * 28**2 * 4 // side**2))
+    seconds = []
+    for few in (1, 3):  # a step more is a call more: the rest, setting up, drops out
+        start = time.perf_counter()
+        draw([0] * batch, 0, side, few)
+        seconds.append(time.perf_counter() - start)
+    per_call = max(0.0, (seconds[1] - seconds[0]) / 2)
+    expected = (seconds[0] + (steps - 1) * per_call) / batch
+    if expected * count > 60 * minutes:
+        count = int(60 * minutes / expected)
+        if count < LEAST:
+            return None, expected
+    start, parts = time.perf_counter(), []
+    for first in range(0, count, batch):
+        labels = [i % 10 for i in range(first, min(first + batch, count))]
+        parts.append(draw(labels, first, side, steps))
+    return torch.cat(parts), (time.perf_counter() - start) / count
+
+
+def enlarged(pictures: Tensor, side: int) -> tuple[Tensor, float]:
+    """Pictures made larger as an image viewer does, and seconds per picture."""
+    start = time.perf_counter()
+    large = F.interpolate(pictures, (side, side), mode="bicubic").clamp(-1, 1)
+    return large, (time.perf_counter() - start) / len(pictures)
+
+
+class Bench:
+    """Judge and truth, and rows by name that are kept as soon as they are made."""
+
+    def __init__(self, data: Path, path: Path) -> None:
+        self.judge = load_judge("mnist")
+        images, labels = _pixels(load_data("mnist", data, "test"), self.judge.size)
+        self.truth = _Truth(images, labels, self.judge.features(images))
+        self.path = path
+        self.rows: dict[str, dict] = json.loads(path.read_text()) if path.is_file() else {}
+
+    def keep(self, name: str, facts: dict, pictures: Tensor | None, seconds: float) -> None:
+        """Judge a row's pictures, if any, and write it down."""
+        row = {**facts, "seconds": seconds, "n": 0 if pictures is None else len(pictures)}
+        if pictures is not None:
+            features, edges, pixel = [], [], pictures.shape[-1] / 28
+            for part in pictures.split(100):
+                features.append(self.judge.features(_shown(part)))
+            if pixel >= 4:
+                edges = [metrics.edge_width(_shown(part), pixel) for part in pictures[:50].split(10)]
+            small = torch.cat([F.adaptive_avg_pool2d(_shown(part), 28) for part in pictures.split(100)])
+            labels = torch.arange(len(pictures)) % 10
+            found = _likeness(small, torch.cat(features), labels, self.judge, self.truth)
+            row |= {c: getattr(found, c) for c in COLUMNS if hasattr(found, c)}
+            edge = torch.cat(edges).nanmedian().item() if edges else math.nan
+            row["edge"] = None if math.isnan(edge) else edge  # no edge, or none that its pixels could tell
+        self.rows[name] = row
+        self.path.write_text(json.dumps(self.rows, indent=1) + "\n")
+        print(json.dumps({"row": name, **row}), flush=True)
+
+
+def judge_rows(bench: Bench, name: str, trained: Trained, count: int, minutes: float, sides: list[int]) -> None:
+    """A competitor's rows: each sampler at each size, native and, for networks of one density, enlarged."""
+    for sampler, steps in SAMPLERS[name].items():
+        base: tuple[Tensor | None, float] | None = None
+        ways = [(side, "native") for side in sides]
+        if name != "s2id":
+            ways += [(side, "bicubic") for side in sides if side != 28]
+        for side, way in ways:
+            key = f"{name} {sampler} {side} {way}"
+            if key in bench.rows:
+                continue
+            facts = {"network": name, "sampler": sampler, "steps": steps, "side": side, "way": way}
+            facts |= {"parameters": trained.parameters, "images": trained.images}
+            if way == "native" and side != 28:
+                bench.keep(key, facts, *draw_all(trained.draw[sampler], steps, side, count, minutes))
+                continue
+            base = base or draw_all(trained.draw[sampler], steps, 28, count, minutes)
+            if way == "native" or base[0] is None:
+                bench.keep(key, facts, *base)
+            else:
+                large, seconds = enlarged(base[0], side)
+                bench.keep(key, facts, large, base[1] + seconds)
+
+
+def table(rows: list[dict], minutes: float) -> str:
+    """Markdown."""
+    names = ("network", "parameters", "images", "sampler", "steps", "side", "way", "n", *COLUMNS)
+    lines = [f"{minutes:g} minutes of training each, guidance 1", "", "| " + " | ".join(names) + " |"]
+    lines.append("|---" * len(names) + "|")
+    for row in sorted(rows, key=lambda r: (r["side"], r["way"])):
+        cells = [row.get(name) for name in names]
+        shown = ["-" if c is None else f"{c:.3f}" if isinstance(c, float) else str(c) for c in cells]
+        lines.append("| " + " | ".join(shown) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path("data"))
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--row-minutes", type=float, default=5.0)
+    parser.add_argument("--count", type=int, default=1000)
+    parser.add_argument("--networks", nargs="*", choices=list(SAMPLERS), default=list(SAMPLERS))
+    parser.add_argument("--sides", type=int, nargs="*", default=list(SIDES))
+    parser.add_argument("--runs", type=Path, default=Path("out/peers"), help="weights and checkpoints")
+    parser.add_argument("--out", type=Path, default=Path("out/peers"))
+    args = parser.parse_args()
+    if args.count < LEAST:
+        parser.error(f"--count is {args.count}; a Frechet distance needs at least {LEAST}.")
+    keep_memory()
+    pictures = load_data("mnist", args.data)
+    args.out.mkdir(parents=True, exist_ok=True)
+    bench = Bench(args.data, args.out / "table.json")
+    # all train before any is judged, so that each has the cores as the others had them
+    train = {name: train_ours if name in OURS else train_theirs for name in args.networks}
+    trained = {name: train[name](name, pictures, args.minutes, args.runs / name) for name in args.networks}
+    for name in args.networks:
+        judge_rows(bench, name, trained[name], args.count, args.row_minutes, args.sides)
+    (args.out / "table.md").write_text(table(list(bench.rows.values()), args.minutes))
+    print((args.out / "table.md").read_text())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+"""The command that teaches a model to draw in few calls. torch is imported inside it, so that help is there at once."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import tyro
+
+from s2id.arguments import data_name, drive, long_side, writable
+from s2id.config import DistillConfig, TrainConfig
+
+_TRAINING = TrainConfig(
+    minutes=20.0,
+    optimiser="adamw",
+    lr=3e-4,
+    weight_decay=0.0,
+    ema=0.99,
+    supersample=(2,),
+    queries=8.0,
+    sample_minutes=0.0,
+)
+
+
+@dataclass(frozen=True)
+class Distill:
+    """Teach a model to do in a few calls what it does in many: its trajectories first, then the training."""
+
+    weights: tyro.conf.Positional[str] = "mnist"
+    """The teacher: a bundled model's name, a .safetensors file, a folder that holds one, or a Hub repository."""
+    data: Path | None = None
+    """Folder of the data the teacher was trained on: its labels are asked for. Found or downloaded if not given."""
+    out: Path = Path("out/distilled")
+    """Run folder: trajectories, checkpoints, metrics, the model."""
+    resume: str | None = None
+    """"latest", or one of the run's checkpoint folders. Trajectories that are there are kept in any case."""
+    distill: tyro.conf.OmitArgPrefixes[DistillConfig] = field(default_factory=DistillConfig)
+    train: tyro.conf.OmitArgPrefixes[TrainConfig] = _TRAINING
+
+    def run(self) -> int:
+        """Draw trajectories and train."""
+        from tqdm import tqdm
+
+        from s2id.checkpoint import load
+        from s2id.data import load as load_data
+        from s2id.distill import check_teacher, draw_trajectories, load_trajectories, student
+
+        teacher = load(self.weights)
+        check_teacher(teacher)
+        name = data_name(teacher.card.data, self.weights)
+        pictures = load_data(name, self.data, long_side=long_side(teacher.card))
+        writable(self.out)
+        folder = self.out / "trajectories"
+        with tqdm(total=self.distill.pairs, unit="trajectory") as bar:
+            for count in draw_trajectories(teacher, pictures, self.distill, self.train, folder):
+                bar.update(count - bar.n)
+        drawn = load_trajectories(folder, self.distill.pairs)
+        return drive(student(teacher, pictures, drawn, self.distill, self.train, self.out), self.out, self.resume)
