@@ -186,6 +186,8 @@ class Train:
     is found or downloaded."""
     out: Path = Path("out/run")
     """Run folder: checkpoints, metrics, sample grids, the model."""
+    vae: Path | None = None
+    """Folder of a diffusers autoencoder (config.json and .safetensors): compose in its latents, draw pixels."""
     resume: str | None = None
     """"latest", or one of the run's checkpoint folders."""
     dry_run: bool = False
@@ -491,7 +493,8 @@ def _train_preset(name: str, words: list[str]) -> int:
     command = tyro.cli(Train, args=words, prog=f"s2id train {name}", default=default)
     preset = replace(preset, train=command.train, model=command.model)
     if command.dry_run:
-        run = {"preset": name, "data": preset.data, "folder": str(command.data) if command.data else None}
+        folders = {"folder": command.data, "vae": command.vae}
+        run = {"preset": name, "data": preset.data, **{k: str(v) if v else None for k, v in folders.items()}}
         print(json.dumps({**run, "out": str(command.out), **to_dict(preset)}, indent=2))
         return 0
     return _train(preset, command)
@@ -502,9 +505,14 @@ def _train(preset: Preset, command: Train) -> int:
 
     from s2id.data import load
     from s2id.follow import follow
+    from s2id.latents import encoded
+    from s2id.latents import load as load_autoencoder
     from s2id.train import DivergedError, Trainer, checkpoints, locked
 
     pictures = load(preset.data, command.data, long_side=preset.train.long_side)
+    if command.vae:
+        # the autoencoder is gone when training begins: its latents are enough
+        pictures = encoded(pictures, load_autoencoder(command.vae), preset.model.patch)
     trainer = Trainer(preset, pictures, command.out)
     main_process = trainer.accelerator.is_main_process
     say = partial(print, flush=True) if main_process else (lambda *_, **__: None)

@@ -135,7 +135,7 @@ def compose(
     if noise not in get_args(Noise):
         raise InputError(f"noise {noise!r} is unknown; choose {', '.join(get_args(Noise))}.")
     size = state_size(density or model.card.density, extent(aspect), model.config.patch)
-    frame, channels = extent(size), model.config.channels
+    frame, channels = extent(size), model.config.state_channels
 
     def unit_noise(stream: int) -> Images:
         nested = noise == "nested"
