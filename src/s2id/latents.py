@@ -5,12 +5,13 @@ the function of the pixels; the field head takes the decoder's place, so a model
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float16, Float64
 from torch import Tensor, nn
 
 from s2id.checkpoint import checksum
@@ -25,6 +26,7 @@ _WEIGHTS = "diffusion_pytorch_model.safetensors"
 _PICKLES = ("*.bin", "*.ckpt", "*.pt", "*.pth", "*.pkl")
 _PROBE = 64
 _BATCH_PIXELS = 2**18
+_CHUNK = 4096
 
 
 @dataclass(frozen=True)
@@ -106,15 +108,12 @@ def encoded(pictures: Pictures, autoencoder: Autoencoder, patch: int) -> Picture
             "and none is enlarged; remove them or use a smaller patch or an autoencoder that shrinks less."
         )
     raw = [_latents(group, autoencoder, patch) for group in pictures.groups]
-    values = torch.cat([latents.movedim(1, 0).flatten(1) for latents in raw], dim=1)
-    std, mean = torch.std_mean(values, dim=1, correction=0)
-    std = std.clamp(min=1e-6)
-    shape = (1, -1, 1, 1)
-    groups = (
-        replace(group, latents=((latents - mean.view(shape)) / std.view(shape)).half())
-        for group, latents in zip(pictures.groups, raw, strict=True)
-    )
+    mean, std = _moments(raw)
+    for latents in raw:
+        for part in latents.split(_CHUNK):
+            part.copy_((part - mean.view(1, -1, 1, 1)) / std.view(1, -1, 1, 1))
     facts = Latents(autoencoder.name, autoencoder.factor, tuple(mean.tolist()), tuple(std.tolist()))
+    groups = (replace(group, latents=latents) for group, latents in zip(pictures.groups, raw, strict=True))
     return replace(pictures, groups=tuple(groups), latents=facts)
 
 
@@ -124,12 +123,24 @@ def latent_size(size: Size, factor: int, patch: int) -> Size:
     return min(height, size[0] // factor // patch * patch), min(width, size[1] // factor // patch * patch)
 
 
-def _latents(group: Group, autoencoder: Autoencoder, patch: int) -> Float[Tensor, "n k y x"]:
+def _moments(raw: Sequence[Float16[Tensor, "_ k _ _"]]) -> tuple[Float64[Tensor, " k"], Float64[Tensor, " k"]]:
+    """Mean and standard deviation of each channel over all pictures; of one that never varies, all but nothing."""
+    count, (total, square) = 0, torch.zeros(2, raw[0].shape[1], dtype=torch.float64)
+    for part in (part.double() for latents in raw for part in latents.split(_CHUNK)):
+        count += part[:, 0].numel()
+        total += part.sum((0, 2, 3))
+        square += part.square().sum((0, 2, 3))
+    mean = total / count
+    return mean, (square / count - mean.square()).clamp(min=1e-12).sqrt()
+
+
+def _latents(group: Group, autoencoder: Autoencoder, patch: int) -> Float16[Tensor, "n k y x"]:
+    """What the autoencoder says of a group's pictures."""
     size, factor = (group.images.shape[2], group.images.shape[3]), autoencoder.factor
     height, width = latent_size(size, factor, patch)
     batch = max(1, _BATCH_PIXELS // (size[0] * size[1]))
     parts = [
-        autoencoder.encode(resize(to_float(images), (height * factor, width * factor)))
+        autoencoder.encode(resize(to_float(images), (height * factor, width * factor))).half()
         for images in group.images.split(batch)
     ]
     return torch.cat(parts)
