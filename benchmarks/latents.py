@@ -6,8 +6,8 @@ Noise of the pictures' shape, an autoencoder of random weights (its encoder runs
 network budget: the same width and blocks. Pixel states are as dense as the pictures, and, for the other row, as coarse
 as the celeba preset composes (40 samples for 64 pixels). A training step is timed whole; a sample is composed with 20
 guided steps and rendered at the pictures' size. Variants take turns, round after round, so that other work on the
-machine meets all of them alike; medians. `--clock processor` counts the process's own seconds instead, for a machine that
-is very busy; bind OMP_NUM_THREADS to 1 with it, for it adds the threads up.
+machine meets all of them alike; medians. `--clock processor` counts the process's own seconds instead, for a machine
+that is very busy; bind OMP_NUM_THREADS to 1 with it, for it adds the threads up.
 """
 
 import argparse

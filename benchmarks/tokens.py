@@ -6,8 +6,8 @@ One picture through encoder and decoder, without and with the way back; random w
 is a process of its own, so that its peak memory is its own: resident memory beyond what the process had before its
 first call, or the device's own count. Medians; an exponent is the slope of log time (or memory) against log tokens,
 over all sides and over those of 28 and more, where fixed costs no longer hide it. `--only` measures some kinds;
-`--recompute blocks` shows what computing anew saves. `--clock processor` counts the process's own seconds, for a machine
-that other work shares; bind OMP_NUM_THREADS to 1 with it, for it adds the threads up.
+`--recompute blocks` shows what computing anew saves. `--clock processor` counts the process's own seconds, for a
+machine that is shared; bind OMP_NUM_THREADS to 1 with it, for it adds the threads up.
 """
 
 import argparse
