@@ -6,7 +6,8 @@ One picture through encoder and decoder, without and with the way back; random w
 is a process of its own, so that its peak memory is its own: resident memory beyond what the process had before its
 first call, or the device's own count. Medians; an exponent is the slope of log time (or memory) against log tokens,
 over all sides and over those of 28 and more, where fixed costs no longer hide it. `--only` measures some kinds;
-`--recompute blocks` shows what computing anew saves.
+`--recompute blocks` shows what computing anew saves. `--clock processor` counts the process's own seconds, for a
+machine that is shared; bind OMP_NUM_THREADS to 1 with it, for it adds the threads up.
 """
 
 import argparse
@@ -32,6 +33,7 @@ KINDS = get_args(get_type_hints(ModelConfig)["attention"])
 SIDES = (14, 20, 28, 40, 56, 80, 128)
 COLUMNS = ("forward_s", "step_s", "forward_mb", "step_mb")
 ASYMPTOTIC = 28
+CLOCKS = {"wall": time.perf_counter, "processor": time.process_time}
 
 
 def peak_mb(cuda: bool) -> float:
@@ -42,15 +44,15 @@ def peak_mb(cuda: bool) -> float:
     )
 
 
-def timed(action: Callable[[], object], repeats: int, cuda: bool) -> float:
+def timed(action: Callable[[], object], repeats: int, cuda: bool, clock: Callable[[], float]) -> float:
     """Median seconds of an action, after one that is not counted."""
     seconds = []
     for _ in range(repeats + 1):
-        start = time.perf_counter()
+        start = clock()
         action()
         if cuda:
             torch.cuda.synchronize()
-        seconds.append(time.perf_counter() - start)
+        seconds.append(clock() - start)
     return statistics.median(seconds[1:])
 
 
@@ -77,10 +79,11 @@ def measured(kind: str, side: int, args: argparse.Namespace) -> dict[str, object
         forward().float().square().mean().backward()
         network.zero_grad()
 
+    clock = CLOCKS[args.clock]
     before = peak_mb(cuda)
     with torch.inference_mode():
-        row = {"forward_s": timed(forward, args.repeats, cuda), "forward_mb": peak_mb(cuda) - before}
-    row |= {"step_s": timed(step, args.repeats, cuda), "step_mb": peak_mb(cuda) - before}
+        row = {"forward_s": timed(forward, args.repeats, cuda, clock), "forward_mb": peak_mb(cuda) - before}
+    row |= {"step_s": timed(step, args.repeats, cuda, clock), "step_mb": peak_mb(cuda) - before}
     return {"kind": kind, "side": side, "tokens": side**2} | {key: row[key] for key in COLUMNS}
 
 
@@ -115,6 +118,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--precision", choices=("no", "bf16"), default="no")
     parser.add_argument("--recompute", choices=get_args(Recompute), default="no")
+    parser.add_argument("--clock", choices=CLOCKS, default="wall")
     parser.add_argument("--out", type=Path, help="write the table there")
     parser.add_argument("--row", nargs=2, help="what a child process measures: kind and side")
     args = parser.parse_args()

@@ -18,7 +18,7 @@ FLOORS = (
     {"noise", "data", "layers", "motion"},
     {"model", "denoiser"},
     {"guidance", "exact", "samplers", "checkpoint", "metrics", "table"},
-    {"field", "judge", "labels", "observe", "pixelate"},
+    {"field", "judge", "labels", "latents", "observe", "pixelate"},
     {"compose", "fuse", "posterior", "train", "tscrape"},
     {"camera", "distill", "evaluate", "follow", "restoration"},
     {"presets"},

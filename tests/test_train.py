@@ -20,7 +20,7 @@ from s2id import train
 from s2id.checkpoint import load as load_model
 from s2id.config import InputError
 from s2id.coords import frame_grid
-from s2id.data import Group, Pictures, load
+from s2id.data import Group, Pictures, batch_at, load
 from s2id.images import resize, to_float
 from s2id.presets import PRESETS
 from s2id.schedule import Schedule
@@ -231,7 +231,7 @@ def test_targets_are_the_pictures_own_pixels_and_states_their_means():
     assert batch.target.shape[2:] == (4, 4), "one query per state sample"
     pitch = 1 / 8
     rows = ((batch.grid.y + 0.5) / pitch - 0.5).round().long()
-    pixels, _ = train.batch_at(pictures, 0, config.batch, config.seed)
+    pixels, _ = batch_at(pictures, 0, config.batch, config.seed)
     x = to_float(pixels)
     columns = ((batch.grid.x + 0.5) / pitch - 0.5).round().long()
     assert torch.equal(batch.target, x[:, :, rows][:, :, :, columns])
@@ -264,7 +264,7 @@ def test_targets_of_a_window_are_the_pictures_own_pixels_inside(share, density):
     pixels = 0
     for number in range(30):
         batch = draw(PHOTOS, config, PRESETS["tiny"].model, Schedule(), number, share)
-        x = to_float(train.batch_at(PHOTOS, number, config.batch, config.seed)[0])
+        x = to_float(batch_at(PHOTOS, number, config.batch, config.seed)[0])
         indices = []
         for points, side, part, samples in zip(
             (batch.grid.y, batch.grid.x), x.shape[2:], batch.part, batch.x_t.shape[2:], strict=True

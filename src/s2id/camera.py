@@ -195,6 +195,8 @@ def _check(
         )
     if noise is not None and not 0 <= noise < float("inf"):
         raise InputError(f"noise is {noise:g}; it is a standard deviation in a range of -1 to 1, at least 0.")
+    if model is not None:
+        model.need_pixels("de-pixelating under a model")
     if model is not None and model.config.channels != c:
         raise InputError(
             f"the frames have {c} channels and this model draws {model.config.channels}; choose another model, or none."

@@ -47,6 +47,18 @@ class S2ID(nn.Module, PyTorchModelHubMixin, library_name="s2id", tags=["diffusio
         """Where the weights are."""
         return self.network.stem.weight.device
 
+    def need_pixels(self, task: str) -> None:
+        """Refuse a task that takes states for pictures.
+
+        Raises:
+            InputError: The states are latents.
+        """
+        if self.config.latents:
+            raise InputError(
+                f"this model composes an autoencoder's latents, and {task} needs one that composes pixels; "
+                "train one without --vae."
+            )
+
     def save(self, path: Path | str, dtype: torch.dtype = torch.float32) -> None:
         """Write one .safetensors file.
 

@@ -200,6 +200,8 @@ class Train:
     subfolder per class. MNIST is found or downloaded. Of "hub", the data set's name there."""
     out: Path = Path("out/run")
     """Run folder: checkpoints, metrics, sample grids, the model."""
+    vae: Path | None = None
+    """Folder of a diffusers autoencoder (config.json and .safetensors): compose in its latents, draw pixels."""
     resume: str | None = None
     """"latest", or one of the run's checkpoint folders."""
     start: str | None = None
@@ -498,7 +500,8 @@ def _train_preset(name: str, words: list[str]) -> int:
     command = tyro.cli(Train, args=words, prog=f"s2id train {name}", default=default)
     preset = replace(preset, train=command.train, model=command.model)
     if command.dry_run:
-        run = {"preset": name, "data": preset.data, "folder": str(command.data) if command.data else None}
+        folders = {"folder": command.data, "vae": command.vae}
+        run = {"preset": name, "data": preset.data, **{k: str(v) if v else None for k, v in folders.items()}}
         print(json.dumps({**run, "out": str(command.out), **to_dict(preset)}, indent=2))
         return 0
     return _train(preset, command)
@@ -507,12 +510,17 @@ def _train_preset(name: str, words: list[str]) -> int:
 def _train(preset: Preset, command: Train) -> int:
     from s2id.checkpoint import load as load_model
     from s2id.data import load
+    from s2id.latents import encoded
+    from s2id.latents import load as load_autoencoder
     from s2id.train import Trainer
 
     config = preset.train
     pictures = load(
         preset.data, command.data, long_side=config.long_side, least=preset.model.patch, workers=config.workers
     )
+    if command.vae:
+        # the autoencoder is gone when training begins: its latents are enough
+        pictures = encoded(pictures, load_autoencoder(command.vae), preset.model.patch)
     start = load_model(command.start) if command.start else None
     return drive(Trainer(preset, pictures, command.out, start), command.out, command.resume)
 

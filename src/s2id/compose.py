@@ -239,7 +239,7 @@ def rise(
 def unit_noise(model: S2ID, size: Size, seeds: Sequence[int], noise: Noise = "nested", stream: int = 0) -> Images:
     """The noise that a model's states of a size begin with; of a later step in another stream."""
     one = partial(noise_field, frame=extent(size)) if noise == "nested" else white_noise
-    return torch.stack([one(size, model.config.channels, seed, stream) for seed in seeds]).to(model.device)
+    return torch.stack([one(size, model.config.state_channels, seed, stream) for seed in seeds]).to(model.device)
 
 
 def trained_denoiser(model: S2ID, size: Size, shift: bool = True) -> TrainedDenoiser:

@@ -72,6 +72,8 @@ class ModelConfig:
 
     channels: int = 1
     """Colour channels of the data."""
+    latents: int = 0
+    """Channels of an autoencoder's latents, which the states then are; 0 has pictures as states."""
     classes: int = 10
     """Labels the condition knows; 0 means unconditional."""
     width: int = 96
@@ -133,6 +135,11 @@ class ModelConfig:
     """A function of any place, or one value per state sample, as published."""
 
     @property
+    def state_channels(self) -> int:
+        """Channels of a state."""
+        return self.latents or self.channels
+
+    @property
     def dense(self) -> bool:
         """Whether a composed state is the picture itself, so that each size is composed anew."""
         return self.head == "linear" or self.prediction != "x"
@@ -149,6 +156,8 @@ class ModelConfig:
             )
         if self.head == "linear" and (self.patch, self.lattice) != (1, 1):
             raise InputError("head 'linear' says one value per state sample; use patch = lattice = 1.")
+        if self.latents and self.dense:
+            raise InputError("latents are no picture to draw; they need a function: head field and prediction x.")
 
 
 @dataclass(frozen=True)
@@ -183,6 +192,14 @@ class Card:
     """How training saw the pictures where it never saw them as they are; `TrainConfig.observe`."""
     times: tuple[float, ...] = ()
     """Of a distilled model: the times of the only calls it makes, from 1 down; the last reads the function out."""
+    autoencoder: str = ""
+    """Whose latents the states are: its class and the SHA-256 of its weights; empty where states are pictures."""
+    latent_factor: int = 1
+    """Pixels of a picture per side of a latent sample."""
+    latent_mean: tuple[float, ...] = ()
+    """Mean of each channel of the autoencoder's latents: a state is `(latents - mean) / std`."""
+    latent_std: tuple[float, ...] = ()
+    """Standard deviation of each."""
 
 
 @dataclass(frozen=True)

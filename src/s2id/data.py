@@ -20,7 +20,7 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Float16, Int, UInt8
 from PIL import Image
 from torch import Tensor
 
@@ -57,10 +57,24 @@ class Group:
     """Caption of each picture, or none at all."""
     truth: Callable[[int, Size], Float[Tensor, "c h w"]] | None = None
     """A picture at any size, by its index, where more than its pixels is known."""
+    latents: Float16[Tensor, "n k y x"] | None = None
+    """What an autoencoder made of the pictures, as `latents.encoded` scaled it."""
 
     def condition(self, chosen: Int[Tensor, " b"]) -> Condition:
         """What is known of some pictures."""
         return Condition(self.labels.long(), self.attributes, self.numbers, self.tokens)[chosen]
+
+
+@dataclass(frozen=True)
+class Latents:
+    """Where the groups' latents come from: `(what the autoencoder says - mean) / std`."""
+
+    autoencoder: str
+    """Its class and the SHA-256 of its weights."""
+    factor: int
+    """Pixels per side of a latent sample."""
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -79,6 +93,8 @@ class Pictures:
     """Least and most of each number."""
     skipped: tuple[str, ...] = ()
     """Files that could not be read, and why."""
+    latents: Latents | None = None
+    """What the groups' latents are, if they have any."""
 
     @property
     def token_width(self) -> int:
@@ -92,10 +108,19 @@ class Pictures:
         return self.groups[0].images.shape[1]
 
     @property
+    def _most(self) -> Group:
+        return max(self.groups, key=lambda group: len(group.labels))
+
+    @property
     def size(self) -> Size:
         """Height and width of most of the pictures."""
-        most = max(self.groups, key=lambda group: len(group.labels))
-        return most.images.shape[2], most.images.shape[3]
+        return self._most.images.shape[2], self._most.images.shape[3]
+
+    @property
+    def latent_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of most of the pictures' latents; zeros without."""
+        latents = self._most.latents
+        return (0, 0, 0) if latents is None else (latents.shape[1], latents.shape[2], latents.shape[3])
 
     def __len__(self) -> int:
         """Number of pictures."""
@@ -372,7 +397,13 @@ def _gathered(name: str, kept: Kept, table: Table, least: int) -> Pictures:
 
 
 def batch_at(pictures: Pictures, number: int, size: int, seed: int) -> tuple[UInt8[Tensor, "b c h w"], Condition]:
-    """Batch `number` of an endless, shuffled stream that depends on the seed alone.
+    """Pictures of batch `number` of the stream of `chosen_at`, and what is known of them."""
+    group, chosen = chosen_at(pictures, number, size, seed)
+    return group.images[chosen], group.condition(chosen)
+
+
+def chosen_at(pictures: Pictures, number: int, size: int, seed: int) -> tuple[Group, Int[Tensor, " b"]]:
+    """Group and indices of batch `number` of an endless, shuffled stream that depends on the seed alone.
 
     Every epoch visits every picture of the sizes that fill a batch; a group's last batch is filled from the group's own
     start. A group of fewer is visited in as many epochs as keep its pictures as frequent as others.
@@ -396,8 +427,7 @@ def batch_at(pictures: Pictures, number: int, size: int, seed: int) -> tuple[UIn
     index = int(np.searchsorted(np.cumsum(per_group), order, side="right"))
     group, first = pictures.groups[index], order - int(per_group[:index].sum())
     shuffled = np.random.default_rng((seed, epoch, index)).permutation(len(group.labels))
-    chosen = torch.from_numpy(np.take(shuffled, np.arange(first * size, (first + 1) * size), mode="wrap"))
-    return group.images[chosen], group.condition(chosen)
+    return group, torch.from_numpy(np.take(shuffled, np.arange(first * size, (first + 1) * size), mode="wrap"))
 
 
 def _digits(split: Split) -> Pictures:

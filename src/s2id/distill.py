@@ -123,13 +123,14 @@ def lessons(teacher: S2ID, drawn: Trajectories, config: DistillConfig, train: Tr
             ratio = (sigma[call + 1] / sigma[call]).item()
             after = drawn.states[chosen, at[call + 1]]
             wanted = (after - ratio * x_t) / (alpha[call + 1] - ratio * alpha[call]).item()
-            return Batch(x_t, heard, asked, frame, state_grid(size, frame), None, wanted, None)
+            return Batch(x_t, heard, asked, frame, state_grid(size, frame), None, wanted, None, None)
         height, width = drawn.pictures.shape[2:]
         factor = train.supersample[int(torch.randint(len(train.supersample), (), generator=generator))]
         affordable = size[0] * size[1] * train.queries / factor**2
         rows, columns = target_pixels((slice(0, height), slice(0, width)), affordable, generator)
         grid = view((height, width), frame, fit="stretch").part(rows, columns)
-        return Batch(x_t, heard, asked, frame, grid, factor, drawn.pictures[chosen][:, :, rows, columns], None)
+        picture = drawn.pictures[chosen][:, :, rows, columns]
+        return Batch(x_t, heard, asked, frame, grid, factor, picture, None, None)
 
     return batch
 
@@ -164,6 +165,7 @@ def check_teacher(teacher: S2ID) -> None:
     Raises:
         InputError: The model is distilled already, or its pictures have nothing between their pixels.
     """
+    teacher.need_pixels("distilling")
     if teacher.card.times:
         raise InputError("this model is distilled already; distil the one that it learned from.")
     if teacher.config.dense:

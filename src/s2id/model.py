@@ -42,6 +42,8 @@ class Features:
     """Height and width of the frame in composition units."""
     middle: tuple[float, float] = (0.0, 0.0)
     """Where the samples' middle is, if they are of a part of a frame."""
+    state: Float[Tensor, "b k y x"] | None = None
+    """The clean state that the function goes with, where that is latents and not the function's own means."""
 
     @property
     def pitch(self) -> tuple[float, float]:
@@ -294,7 +296,7 @@ class Network(nn.Module):
         super().__init__()
         self.config = config
         width, patch, lattice = config.width, config.patch, config.lattice
-        self.stem = nn.Linear(config.channels * patch**2, width)
+        self.stem = nn.Linear(config.state_channels * patch**2, width)
         self.position = PositionEmbedding(config)
         self.noise = {"logsnr": NoiseEmbedding, "alpha_bar": AlphaBarEmbedding}[config.hears](config.film_width)
         self.condition = nn.Embedding(config.classes + 1, config.condition_tokens * width)
@@ -317,6 +319,7 @@ class Network(nn.Module):
             self.head = PixelHead(config.channels)
             for parameter in self.lattice.parameters():
                 nn.init.zeros_(parameter)
+        self.state = nn.Linear(width, config.latents * patch**2) if config.latents else None
 
     def encode(
         self, x_t: Images, logsnr: Scalars, frame: tuple[float, float] | None = None, part: Part | None = None
@@ -333,10 +336,10 @@ class Network(nn.Module):
             InputError: The state's size or channels, or the part's edges, do not fit the network.
         """
         (_, channels, h, w), patch = x_t.shape, self.config.patch
-        if channels != self.config.channels or h % patch or w % patch:
+        if channels != self.config.state_channels or h % patch or w % patch:
             raise InputError(
                 f"the state has {channels} channels and size {h}x{w}; this network takes "
-                f"{self.config.channels} and multiples of {patch}."
+                f"{self.config.state_channels} and multiples of {patch}."
             )
         rows, columns = part or (slice(0, h), slice(0, w))
         if wrong := [edge for s in (rows, columns) for edge in (s.start, s.stop) if edge % patch]:
@@ -371,7 +374,11 @@ class Network(nn.Module):
             tokens = normalise(tokens)
         side = self.config.lattice
         values = rearrange(self.lattice(tokens), "b h w (p q d) -> b (h p) (w q) d", p=side, q=side)
-        return Features(values, encoded.frame, encoded.middle)
+        state = None
+        if self.state is not None:
+            p = self.config.patch
+            state = rearrange(self.state(tokens), "b h w (c p q) -> b c (h p) (w q)", p=p, q=p)
+        return Features(values, encoded.frame, encoded.middle, state)
 
     def heard(self, asked: Condition) -> tuple[Float[Tensor, "b n d"], Bool[Tensor, "b n"] | None]:
         """Tokens of a condition, and which of them are known; `None` where all are.
@@ -412,8 +419,8 @@ class Network(nn.Module):
         frame: tuple[float, float] | None = None,
         supersample: int | None = None,
         part: Part | None = None,
-    ) -> Float[Tensor, "n c y x"]:
-        """The prediction.
+    ) -> Float[Tensor, "n k y x"] | tuple[Float[Tensor, "n k y x"], Float[Tensor, "n c _ _"]]:
+        """The prediction, and beside it the clean state where that is latents.
 
         Args:
             x_t: State.
@@ -431,7 +438,10 @@ class Network(nn.Module):
             grid = state_grid(size, frame or extent(size))
             grid = grid.part(*part) if part else grid
         rows = [None] if label is None else label.split(len(x_t))
-        return torch.cat([self.head(self.decode(encoded, row), grid, supersample) for row in rows])
+        functions = [self.decode(encoded, row) for row in rows]
+        values = torch.cat([self.head(one, grid, supersample) for one in functions])
+        states = [one.state for one in functions if one.state is not None]
+        return (values, torch.cat(states)) if states else values
 
     def recompute(self, what: Recompute) -> None:
         """Trade time for memory in training: see FeedForward and Block."""
@@ -442,7 +452,12 @@ class Network(nn.Module):
                 module.recompute = what == "blocks"
 
     def predict(self, features: Features, size: tuple[int, int]) -> Images:
-        """The function at the samples of a state of that size; eps and v are trained on these alone, x on means."""
+        """The function at the samples of a state of that size; eps and v are trained on these alone, x on means.
+
+        Of latents, the clean state that the function goes with.
+        """
+        if features.state is not None:
+            return features.state
         supersample = None if self.config.prediction == "x" else 1
         return self.head(features, state_grid(size, features.frame), supersample)
 

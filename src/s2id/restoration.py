@@ -277,6 +277,7 @@ def check(
         InputError: An argument is out of range.
     """
     check_denoises(model)
+    model.need_pixels("restoring a picture")
     (c, h, w), channels = picture.shape, model.config.channels
     if c not in (1, channels) or (c != channels and channels != 3):
         raise InputError(f"the picture has {c} channels and this model draws {channels}; convert the picture.")

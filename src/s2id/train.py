@@ -26,9 +26,10 @@ from s2id.checkpoint import S2ID, fill, read_tensors, write_tensors
 from s2id.condition import Condition, cat
 from s2id.config import Card, InputError, ModelConfig, Pixelation, Preset, Size, TrainConfig, from_dict, to_dict
 from s2id.coords import Grid, Part, extent, frame_grid, state_size
-from s2id.data import Pictures, batch_at
+from s2id.data import Pictures, chosen_at
 from s2id.denoiser import loss
 from s2id.images import replacing, resize, to_bytes, to_float
+from s2id.latents import on_latents
 from s2id.model import Network, state_grid
 from s2id.muon import Muon
 from s2id.pixelate import Views, enlarged, fitted, look
@@ -72,8 +73,10 @@ class Batch:
     grid: Grid
     supersample: int | None
     """Head samples per pixel side; `None` is as many as the pixel needs."""
-    target: Float[Tensor, "b c y x"] | Views
+    target: Float[Tensor, "b k y x"] | Views
     """What the network should have said, or what was seen of it."""
+    state: Float[Tensor, "b _ _ _"] | None
+    """The clean states that the network should say too; `None` where they are pictures."""
     part: Part | None
     """Rows and columns of the states that the network sees; `None` is all."""
 
@@ -92,13 +95,17 @@ def draw(
         share: Of the states' tokens and of the targets; below 1 the batch has a window's.
     """
     generator = torch.Generator().manual_seed(stream(config.seed, number))
-    pixels, known = batch_at(pictures, number, config.batch, config.seed)
+    group, chosen = chosen_at(pictures, number, config.batch, config.seed)
+    pixels, known = group.images[chosen], group.condition(chosen)
     seen = Pixelation.read(config.observe) if config.observe else None
     if seen and seen.kind == "bicubic":
         pixels = to_bytes(enlarged(to_float(pixels), seen.cell))
     size = (pixels.shape[2], pixels.shape[3])
     density, latest = draw_density(config, generator)
-    state = means(pixels, trained_size(size, density, model.patch))
+    if group.latents is not None:
+        state = group.latents[chosen].float()
+    else:
+        state = means(pixels, trained_size(size, density, model.patch))
     t = latest * stratified(len(state), generator)
     logsnr = schedule.at_density(max(state.shape[2:]) / config.densities[0]).logsnr(t)
     alpha, sigma = (per_sample(a, state) for a in alpha_sigma(logsnr))
@@ -113,16 +120,18 @@ def draw(
     if model.dense:
         target = {"x": state, "eps": eps, "v": alpha * eps - sigma * state}[model.prediction][:, :, height, width]
         grid = state_grid(samples, extent(size)).part(height, width)
-        return Batch(x_t, logsnr, condition, extent(size), grid, 1, target, part)
+        return Batch(x_t, logsnr, condition, extent(size), grid, 1, target, None, part)
     factor = config.supersample[int(torch.randint(len(config.supersample), (), generator=generator))]
     if seen and seen.kind == "area":  # the state is a view as well, from the place of no shift
         views = look(to_float(pixels), seen, config.views, generator)
-        return Batch(x_t, logsnr, condition, extent(size), frame_grid(size), factor, views, part)
+        return Batch(x_t, logsnr, condition, extent(size), frame_grid(size), factor, views, None, part)
     affordable = (height.stop - height.start) * (width.stop - width.start) * config.queries / factor**2
     inside = whole_pixels(size[0], samples[0], height), whole_pixels(size[1], samples[1], width)
     rows, columns = target_pixels(inside, affordable, generator)
     grid = frame_grid(size).part(rows, columns)
-    return Batch(x_t, logsnr, condition, extent(size), grid, factor, to_float(pixels[:, :, rows, columns]), part)
+    clean = state[:, :, height, width] if model.latents else None
+    target = to_float(pixels[:, :, rows, columns])
+    return Batch(x_t, logsnr, condition, extent(size), grid, factor, target, clean, part)
 
 
 def means(pixels: UInt8[Tensor, "b c h w"], size: Size) -> Float[Tensor, "b c y x"]:
@@ -270,11 +279,12 @@ class Trainer:
         Raises:
             InputError: The data are not what the preset or `start` can use.
         """
-        preset = fitted(preset, pictures)
+        preset = on_latents(fitted(preset, pictures), pictures)
         self.config = preset.train
         self.model = replace(
             preset.model,
             channels=pictures.channels,
+            latents=pictures.latent_shape[0],
             classes=len(pictures.labels),
             attributes=len(pictures.attributes),
             numbers=len(pictures.numbers),
@@ -340,6 +350,7 @@ class Trainer:
         seen = self.images_seen + (self.start.card.images_seen if self.start is not None else 0)
         if self.start is not None and self.lessons is not None:
             return replace(self.start.card, images_seen=seen)
+        latents = self.pictures.latents
         return Card(
             data=self.pictures.name,
             density=self.config.densities[0],
@@ -351,6 +362,10 @@ class Trainer:
             numbers=self.pictures.numbers,
             number_ranges=self.pictures.number_ranges,
             observe=self.config.observe or "",
+            autoencoder=latents.autoencoder if latents else "",
+            latent_factor=latents.factor if latents else 1,
+            latent_mean=latents.mean if latents else (),
+            latent_std=latents.std if latents else (),
             images_seen=seen,
             schedule_s=self.schedule.s,
             schedule_shift=self.schedule.shift,
@@ -417,7 +432,7 @@ class Trainer:
         device = self.accelerator.device
         torch.manual_seed(stream(self.config.seed, number, 1))  # the coordinates' jitter, dropout
         with self.accelerator.autocast():
-            prediction = self.forward(
+            said = self.forward(
                 batch.x_t.to(device),
                 batch.logsnr.to(device),
                 batch.condition.to(device),
@@ -427,13 +442,17 @@ class Trainer:
                 part=batch.part,
             )
         conditions = len(batch.condition) // len(batch.x_t)
-        prediction, logsnr = prediction.float(), batch.logsnr.repeat(conditions).to(device)
+        field, state = said if isinstance(said, tuple) else (said, None)
+        prediction, logsnr = field.float(), batch.logsnr.repeat(conditions).to(device)
         target = batch.target.to(device)
         if isinstance(target, Views):
             target = torch.cat([target.correct(part) for part in prediction.detach().split(len(batch.x_t))])
         else:
             target = target.repeat(conditions, 1, 1, 1)
         error = loss(self.model.prediction, prediction, target, logsnr, self.config.max_weight)
+        if state is not None and batch.state is not None:
+            clean = batch.state.to(device).repeat(conditions, 1, 1, 1)
+            error = error + loss(self.model.prediction, state.float(), clean, logsnr, self.config.max_weight)
         self.accelerator.backward(error / self.config.accumulate)
         return error.detach()
 
@@ -476,6 +495,7 @@ class Trainer:
                     "model": to_dict(self.model),
                     "data": self.pictures.name,
                     "names": self._names(),
+                    "autoencoder": self._autoencoder,
                 }
                 with replacing(partial / "run.json") as file:
                     file.write(json.dumps(facts, indent=2).encode())
@@ -518,6 +538,11 @@ class Trainer:
                 f"{checkpoint} was trained with observe {before or 'off'} and not {self.config.observe or 'off'}; "
                 "resume it as it was."
             )
+        if (before := facts.get("autoencoder", "")) != self._autoencoder:
+            raise InputError(
+                f"{checkpoint} was trained with {before or 'no autoencoder'} and not with "
+                f"{self._autoencoder or 'none'}; resume it as it was (--vae)."
+            )
         if facts["images_per_step"] != self.images_per_step:
             raise InputError(
                 f"{checkpoint} was made with {facts['images_per_step']} images per step and this run has "
@@ -533,6 +558,11 @@ class Trainer:
         self.average.n_averaged.fill_(facts["step"])
         _load_optimisers(self.optimisers, parts["optimiser"])
         self.step, self.seconds = facts["step"], facts["seconds"]
+
+    @property
+    def _autoencoder(self) -> str:
+        """Whose latents the states are, if they are any's."""
+        return self.pictures.latents.autoencoder if self.pictures.latents else ""
 
     def _names(self) -> list[list[str]]:
         """Every class, attribute and number, in their order: each has weights of its own."""

@@ -80,6 +80,7 @@ def t_scrape(
     if min(points, batch) < 1:
         raise InputError(f"points is {points} and batch {batch}; both must be at least 1.")
     check_denoises(model)
+    model.need_pixels("a t-scrape")
     images, known = _pixels(model, pictures, density)
     schedule = Schedule(s=model.card.schedule_s)
     generator = torch.Generator().manual_seed(seed)
