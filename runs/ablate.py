@@ -15,6 +15,7 @@ from pathlib import Path
 
 VARIANTS: dict[str, list[str]] = {
     "default": [],
+    "detail-28": ["--detail-density", "28"],
     "no-density-16-24": ["--densities", "20", "--density-weights", "1"],
     "shift-0": ["--schedule-shift", "0"],
     "shift--2": ["--schedule-shift", "-2"],
@@ -62,7 +63,7 @@ VARIANTS: dict[str, list[str]] = {
 }
 # a smaller network and batch than the preset's: more steps in the same minutes
 BASE = ["--model.width", "96", "--model.heads", "4", "--model.encoder-blocks", "3", "--model.decoder-blocks", "3",
-        "--batch", "32", "--lr", "5e-3", "--max-weight", "10"]  # fmt: skip
+        "--batch", "32", "--lr", "5e-3", "--max-weight", "10", "--detail-density", "0"]  # fmt: skip
 COLUMNS = ("right_class", "frechet", "recall", "variance", "psnr", "edge")
 
 

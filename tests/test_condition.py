@@ -147,7 +147,7 @@ def test_the_decoder_runs_once_per_condition():
         def __call__(self, x_t, t, label=None):
             raise AssertionError("one call for all")
 
-        def under_each(self, x_t, t, labels):
+        def under_each(self, x_t, t, labels, size=None):
             self.count = len(labels)
             return [x_t for _ in labels]
 

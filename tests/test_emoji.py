@@ -123,7 +123,7 @@ def test_pictures_are_bytes_of_the_truth_and_have_it_at_any_size(tmp_path):
     first, second = names(False, 2)
     build(tmp_path / first), build(tmp_path / second, LEAF)
     (group,) = load("emoji", tmp_path).groups
-    assert torch.equal(group.images[0], read(tmp_path / first, 32))
+    assert torch.equal(group.images[0], read(tmp_path / first, first, 32))
     for index, name in enumerate((first, second)):
         assert torch.equal(group.images[index], to_bytes(group.truth(index, (32, 32))))
         assert torch.equal(group.truth(index, (50, 40)), raster(tmp_path / name, (50, 40)))
@@ -180,7 +180,7 @@ def test_a_corrupt_file_is_named_skipped_and_counted(tmp_path, damage):
     found = load("emoji", tmp_path)
     assert len(found) == 1 and len(found.skipped) == 1
     assert bad.name in found.skipped[0] and "cannot be drawn as SVG" in found.skipped[0]
-    assert torch.equal(found.groups[0].images[0], read(good, 32))
+    assert torch.equal(found.groups[0].images[0], read(good, good.name, 32))
     assert "1 unreadable files skipped" in str(found)
 
 

@@ -408,7 +408,7 @@ def test_densities_that_the_patch_does_not_divide_are_refused(tmp_path):
 
 
 def test_large_pictures_are_floats_a_few_at_a_time(monkeypatch):
-    pixels, _ = train.batch_at(PHOTOS, 0, 6, 0)
+    pixels, _ = batch_at(PHOTOS, 0, 6, 0)
     whole = train.means(pixels, (8, 14))
     assert torch.equal(whole, resize(to_float(pixels), (8, 14)))
     made = []

@@ -231,10 +231,12 @@ def _is_pickle(path: Path) -> bool:
     """True for what pickle and torch.save write."""
     try:
         with open(path, "rb") as file:
-            start = file.read(2)
+            start = file.read(8)
     except OSError:
         return False
-    return start == b"PK" or start[:1] == b"\x80"
+    # a .safetensors file begins with the length of its header in eight bytes, of which the last are zero
+    protocol = len(start) > 2 and start[0] == 0x80 and 2 <= start[1] <= 5 and not start.endswith(b"\0\0")
+    return start[:2] == b"PK" or protocol
 
 
 def checksum(tensors: Mapping[str, Tensor], facts: Mapping[str, str] | None = None) -> str:

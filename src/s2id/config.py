@@ -168,10 +168,6 @@ class Card:
     """Name of the data set."""
     density: int = 20
     """Samples along the long side of the state that sampling composes on."""
-    detail_density: int = 0
-    """Samples along the long side of the state that sampling ends on; 0 is `density`."""
-    detail_time: float = 0.0
-    """t from which on the state has `detail_density`."""
     labels: tuple[str, ...] = ()
     """Name of each class, by index."""
     images_seen: int = 0
@@ -200,6 +196,10 @@ class Card:
     """Mean of each channel of the autoencoder's latents: a state is `(latents - mean) / std`."""
     latent_std: tuple[float, ...] = ()
     """Standard deviation of each."""
+    detail_density: int = 0
+    """Samples along the long side of the state that sampling ends on; 0 is `density`."""
+    detail_time: float = 0.0
+    """t from which on the state has `detail_density`."""
 
 
 @dataclass(frozen=True)

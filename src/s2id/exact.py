@@ -102,8 +102,16 @@ class EmpiricalDenoiser:
         """The expected clean state."""
         return self.under_each(x_t, t, [label])[0]
 
-    def under_each(self, x_t: Images, t: Scalars, labels: Sequence[Asked | None]) -> list[Images]:
+    def under_each(
+        self, x_t: Images, t: Scalars, labels: Sequence[Asked | None], size: Size | None = None
+    ) -> list[Float[Tensor, "b c y x"]]:
         """The expected clean state under each of several conditions.
+
+        Args:
+            x_t: States.
+            t: Their times.
+            labels: Conditions.
+            size: Of the expected states; `None` is the states' own.
 
         Raises:
             InputError: No picture has a label.
@@ -115,7 +123,8 @@ class EmpiricalDenoiser:
         distance = torch.cdist(x_ve.flatten(1), pictures.flatten(1), compute_mode=exact)
         likelihood = -per_sample(logsnr.exp() / 2, distance) * distance.square()
         weights = [self._prior(label, likelihood).add(likelihood).softmax(1) for label in labels]
-        return [(w @ pictures.flatten(1)).reshape(x_t.shape) for w in weights]
+        shown = pictures if size is None else resize(self.images, size).to(x_t)
+        return [(w @ shown.flatten(1)).unflatten(1, shown.shape[1:]) for w in weights]
 
     def _prior(self, label: Asked | None, like: Float[Tensor, "b n"]) -> Float[Tensor, "b n"]:
         """0 for the pictures that each class allows, -inf for the others; nothing else is known of them."""
