@@ -63,7 +63,7 @@ VARIANTS: dict[str, list[str]] = {
 }
 # a smaller network and batch than the preset's: more steps in the same minutes
 BASE = ["--model.width", "96", "--model.heads", "4", "--model.encoder-blocks", "3", "--model.decoder-blocks", "3",
-        "--batch", "32", "--lr", "5e-3", "--max-weight", "10", "--detail-density", "0"]  # fmt: skip
+        "--batch", "32", "--lr", "5e-3", "--max-weight", "10"]  # fmt: skip
 COLUMNS = ("right_class", "frechet", "recall", "variance", "psnr", "edge")
 
 

@@ -10,8 +10,6 @@ _PICTURES = TrainConfig(densities=(32,), density_weights=(1.0,), long_side=128)
 
 _WIDE = ModelConfig(width=128, heads=4, encoder_blocks=4, decoder_blocks=4)
 _LONG = TrainConfig(images=800_000, batch=64, max_weight=5.0)
-# composed on 20 samples a side, ended on the data's own 28
-_DETAILED = replace(_LONG, detail_density=28)
 
 _PUBLISHED = ModelConfig(
     width=128,
@@ -54,8 +52,8 @@ _PUBLISHED_TRAINING = TrainConfig(
 )
 
 PRESETS: dict[str, Preset] = {
-    "mnist": Preset("mnist", _WIDE, _DETAILED),
-    "fashion-mnist": Preset("fashion-mnist", _WIDE, _DETAILED),
+    "mnist": Preset("mnist", _WIDE, _LONG),
+    "fashion-mnist": Preset("fashion-mnist", _WIDE, _LONG),
     "glyphs": Preset(
         "glyphs",
         _WIDE,
