@@ -132,25 +132,8 @@ def compose(
         _check_own(model, steps, guidance, eta, bool(weights) or avoid is not None)
         steps, guidance, sampler = len(own), 1.0, "ddim"
     steps, guidance = DEFAULT_STEPS if steps is None else steps, 1.5 if guidance is None else guidance
-    if steps < 1:
-        raise InputError(f"steps is {steps}; it must be at least 1.")
-    if sampler not in SAMPLERS:
-        raise InputError(f"sampler {sampler!r} is unknown; choose {', '.join(SAMPLERS)}.")
-    if eta and sampler != "ddim":
-        raise InputError(f"eta {eta:g} works with the ddim sampler only; leave it 0 with {sampler}.")
-    if not 0 <= eta <= 1:
-        raise InputError(f"eta is {eta:g}; it must lie between 0 and 1.")
-    if restarts < 0:
-        raise InputError(f"restarts is {restarts}; it must be at least 0.")
-    if restarts and eta:
-        raise InputError(f"restarts bring fresh noise of their own; leave eta 0 instead of {eta:g}.")
     aspect = aspect or model.card.size or (1, 1)
-    if min(aspect) < 1:
-        raise InputError(f"aspect {aspect[0]}:{aspect[1]} is empty; both sides must be at least 1.")
-    if density is not None and density < 1:
-        raise InputError(f"density is {density}; it must be at least 1.")
-    if noise not in get_args(Noise):
-        raise InputError(f"noise {noise!r} is unknown; choose {', '.join(get_args(Noise))}.")
+    _check(steps, sampler, eta, restarts, aspect, density, noise)
     size, fine = state_sizes(model, aspect, density)
     wrap = under or (lambda denoiser: denoiser)
     fresh = partial(unit_noise, model, seeds=seeds, noise=noise)
@@ -184,6 +167,30 @@ def compose(
         again = restarted(solve, restarts, lambda i: fresh(size, stream=i + 1)) if restarts else solve
         times = torch.tensor(own, dtype=torch.float64) if own else even_times(steps)
         yield from again(wrap(guided(size)), fresh(size), times, wanted)
+
+
+def _check(
+    steps: int, sampler: str, eta: float, restarts: int, aspect: tuple[int, int], density: int | None, noise: str
+) -> None:
+    """Refuse arguments of `sample` that are out of range."""
+    if steps < 1:
+        raise InputError(f"steps is {steps}; it must be at least 1.")
+    if sampler not in SAMPLERS:
+        raise InputError(f"sampler {sampler!r} is unknown; choose {', '.join(SAMPLERS)}.")
+    if eta and sampler != "ddim":
+        raise InputError(f"eta {eta:g} works with the ddim sampler only; leave it 0 with {sampler}.")
+    if not 0 <= eta <= 1:
+        raise InputError(f"eta is {eta:g}; it must lie between 0 and 1.")
+    if restarts < 0:
+        raise InputError(f"restarts is {restarts}; it must be at least 0.")
+    if restarts and eta:
+        raise InputError(f"restarts bring fresh noise of their own; leave eta 0 instead of {eta:g}.")
+    if min(aspect) < 1:
+        raise InputError(f"aspect {aspect[0]}:{aspect[1]} is empty; both sides must be at least 1.")
+    if density is not None and density < 1:
+        raise InputError(f"density is {density}; it must be at least 1.")
+    if noise not in get_args(Noise):
+        raise InputError(f"noise {noise!r} is unknown; choose {', '.join(get_args(Noise))}.")
 
 
 def _check_own(model: S2ID, steps: int | None, guidance: float | None, eta: float, weighted: bool) -> None:
