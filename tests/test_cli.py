@@ -10,7 +10,7 @@ import torch
 from conftest import TINY
 from PIL import Image
 
-from s2id.checkpoint import S2ID
+from s2id.checkpoint import S2ID, load
 from s2id.cli import main, parse_seeds, parse_size, parse_window
 from s2id.config import Card, InputError, ModelConfig
 from s2id.images import read
@@ -265,3 +265,14 @@ def test_seed_lists_and_ranges_parse():
     assert parse_seeds(None, "0-3,9") == [0, 1, 2, 3, 9]
     with pytest.raises(InputError):
         parse_window("1,2,3")
+
+
+def test_training_begins_with_given_weights(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    tiny = ["--images", "32", "--cpu", "--sample-minutes", "0"]
+    assert main(["train", "tiny", *tiny, "--out", "first"]) == 0
+    assert main(["train", "tiny", *tiny, "--init", "first/model", "--lr", "1e-9", "--out", "second"]) == 0
+    first, second = (load(tmp_path / name / "model") for name in ("first", "second"))
+    torch.testing.assert_close(second.network.state_dict(), first.network.state_dict(), rtol=0, atol=1e-3)
+    assert second.card.images_seen == first.card.images_seen + 32
+    assert main(["train", "digits", "--init", "first/model", "--out", "third"]) == 2

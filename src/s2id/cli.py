@@ -204,8 +204,8 @@ class Train:
     """Folder of a diffusers autoencoder (config.json and .safetensors): compose in its latents, draw pixels."""
     resume: str | None = None
     """"latest", or one of the run's checkpoint folders."""
-    start: str | None = None
-    """Weights to start from instead of random ones: a bundled name, a folder or a .safetensors file."""
+    init: str | None = None
+    """Weights to begin with instead of random ones: a bundled name, a folder or a .safetensors file."""
     dry_run: bool = False
     """Print the resolved run as JSON and stop."""
     train: tyro.conf.OmitArgPrefixes[TrainConfig] = field(default_factory=TrainConfig)
@@ -521,7 +521,7 @@ def _train(preset: Preset, command: Train) -> int:
     if command.vae:
         # the autoencoder is gone when training begins: its latents are enough
         pictures = encoded(pictures, load_autoencoder(command.vae), preset.model.patch)
-    start = load_model(command.start) if command.start else None
+    start = load_model(command.init) if command.init else None
     return drive(Trainer(preset, pictures, command.out, start), command.out, command.resume)
 
 
