@@ -14,9 +14,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from s2id.checkpoint import S2ID
-from s2id.compose import affordable, compose, read_out
+from s2id.compose import affordable, compose, read_out, state_sizes
 from s2id.config import MAX_PIXELS, InputError, Size
-from s2id.coords import check_size, extent, state_size
+from s2id.coords import check_size, extent
 from s2id.field import check_pixels
 from s2id.frames import read_frames
 from s2id.fuse import Frames, Fused, agreeing, fuse
@@ -144,7 +144,7 @@ def _under(
     h, w = frames.shape[2:]
     size = fused.picture.shape[1], fused.picture.shape[2]
     index = label_index(model, label)
-    state = state_size(max(size) if model.config.dense else model.card.density, extent((h, w)), model.config.patch)
+    state, _ = state_sizes(model, (h, w), max(size) if model.config.dense else None)
     seen = _observed(frames, motion, (fused.noise**2 + STRADDLE**2) ** 0.5)
     drawn, batch = [], max(1, affordable(max(state)) // 2)
     for first in range(0, len(seeds), batch):

@@ -369,9 +369,13 @@ def _stored(root: Path, files: list[Path], long_side: int | None, workers: int) 
     """
     kept = store(root, files, long_side, CACHE / "pictures", workers)
     if not kept.groups:
-        lost = f"; {len(kept.skipped)} files could not be read, the first: {kept.skipped[0]}" if kept.skipped else ""
-        raise InputError(f"{root} holds no readable images{lost}; put .png, .jpg or .webp files there.")
+        raise InputError(f"{root} holds no readable images{_unread(kept)}; put .png, .jpg or .webp files there.")
     return kept
+
+
+def _unread(kept: Kept) -> str:
+    """How many files could not be read, for a message that nothing is left; empty if all could."""
+    return f"; {len(kept.skipped)} files could not be read, the first: {kept.skipped[0]}" if kept.skipped else ""
 
 
 def _gathered(name: str, kept: Kept, table: Table, least: int) -> Pictures:
@@ -463,8 +467,9 @@ def _emoji(folder: Path, split: Split, side: int, workers: int) -> Pictures:
     rows = [row for group in kept.groups for row in group.index.tolist()]
     chosen = [i for i, row in enumerate(rows) if emoji.held_out(files[row]) == (split == "test")]
     if not chosen:
-        lost = f"; {len(kept.skipped)} files could not be read, the first: {kept.skipped[0]}" if kept.skipped else ""
-        raise InputError(f"{folder} holds no usable emoji for the {split} split{lost}; put more of Noto's svg/ there.")
+        raise InputError(
+            f"{folder} holds no usable emoji for the {split} split{_unread(kept)}; put more of Noto's svg/ there."
+        )
     paths = [files[rows[i]] for i in chosen]
     known = table.known[torch.tensor([rows[i] for i in chosen])]
     group = Group(

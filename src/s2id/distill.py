@@ -15,10 +15,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from s2id.checkpoint import S2ID, checksum, read_tensors, write_tensors
-from s2id.compose import affordable, compose, read_out, trained_denoiser, unit_noise
+from s2id.compose import affordable, compose, read_out, state_sizes, trained_denoiser, unit_noise
 from s2id.condition import Condition, cat
 from s2id.config import DistillConfig, InputError, Preset, Size, TrainConfig
-from s2id.coords import extent, state_size, view
+from s2id.coords import extent, view
 from s2id.data import Pictures, batch_at
 from s2id.model import state_grid
 from s2id.train import Batch, Trainer, hide, stream, target_pixels
@@ -79,7 +79,7 @@ def draw_trajectories(
 
 
 def _draw(teacher: S2ID, config: DistillConfig, seeds: list[int], asked: Condition) -> dict[str, Tensor]:
-    size = state_size(teacher.card.density, extent(teacher.card.size or (1, 1)), teacher.config.patch)
+    size, _ = state_sizes(teacher, teacher.card.size or (1, 1))
     walk = [step.x_t for step in compose(teacher, asked, seeds, steps=config.steps, guidance=config.guidance)]
     # a teacher may end on finer states: the student calls before, and sees their end in the picture
     coarse = [x_t for x_t in walk if (x_t.shape[2], x_t.shape[3]) == size]

@@ -15,9 +15,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from s2id.checkpoint import S2ID, check_denoises
-from s2id.compose import affordable, compose, read_out
+from s2id.compose import affordable, compose, read_out, state_sizes
 from s2id.config import MAX_PIXELS, InputError, SamplerName, Size
-from s2id.coords import extent, state_size
+from s2id.coords import extent
 from s2id.field import Field, check_pixels
 from s2id.images import area_weights, resize
 from s2id.labels import label_index
@@ -300,9 +300,8 @@ def _mix(model: S2ID, pictures: Images) -> Float[Tensor, "k channels"] | None:
 def _state(model: S2ID, pictures: Images, size: Size) -> Size:
     """Size of the state that a picture is composed on; a dense model's is the answer itself."""
     if model.config.dense:
-        return state_size(max(size), extent(size), model.config.patch)
-    aspect = extent((pictures.shape[2], pictures.shape[3]))
-    return state_size(model.card.density, aspect, model.config.patch)
+        return state_sizes(model, size, max(size))[0]
+    return state_sizes(model, (pictures.shape[2], pictures.shape[3]))[0]
 
 
 def _render(field: Field, size: Size) -> Images:
