@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 import s2id
 from s2id import metrics
+from s2id.config import InputError
 from s2id.data import load
 from s2id.frames import read_frames
 from s2id.fuse import Frames, agreeing, fuse, refine
@@ -69,9 +70,15 @@ def digits(args):
                 "fused": psnr(fuse(frames, shifts, size, draws=1).picture, truth),
             }
             if count > 1:
-                estimated = refine(frames, register(frames)[0])
-                row["fused_estimated"] = psnr(fuse(frames, estimated, size, draws=1).picture, truth)
-                row["motion_error"] = float((estimated - shifts).norm(dim=1)[1:].mean())
+                try:
+                    estimated = refine(frames, register(frames)[0])
+                except InputError:  # a frame is refused: the first one is all that is left
+                    row["refused"] = 1.0
+                    row["fused_estimated"] = psnr(fuse(frames[:1], shifts[:1], size, draws=1).picture, truth)
+                else:
+                    row["refused"] = 0.0
+                    row["fused_estimated"] = psnr(fuse(frames, estimated, size, draws=1).picture, truth)
+                    row["motion_error"] = float((estimated - shifts).norm(dim=1)[1:].mean())
                 if model:
                     found = s2id.depixelate(frames, size, model=model, motion=shifts, seeds=range(args.seeds))
                     row["prior"] = psnr(found.picture, truth)

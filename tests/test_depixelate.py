@@ -84,6 +84,17 @@ def test_larger_motion_is_found():
     assert torch.allclose(register(frames)[0][1], torch.tensor([-5.0, 8.0]), atol=0.05)
 
 
+@pytest.mark.parametrize("shift", [(-1.0, 1.0), (0.9, -0.9)])
+def test_motion_of_a_thin_stroke_in_tiny_frames_is_found(shift):
+    y, x = torch.meshgrid(torch.arange(28.0) - 14, torch.arange(28.0) - 14, indexing="ij")
+    along, across = 0.8 * y + 0.6 * x, 0.6 * y - 0.8 * x
+    stroke = torch.where((along.abs() < 8) & (across.abs() < 1), 1.0, -1.0)[None, None]
+    shifts = torch.tensor([(0.0, 0.0), shift])  # across the stroke, so that the two share little where they stand
+    lens = Frames((7, 7), shifts, (28, 28))
+    frames = lens(F.pad(stroke, (lens.margin[1],) * 2 + (lens.margin[0],) * 2, value=-1.0))[0].movedim(0, 1)
+    assert (register(frames)[0] - shifts).abs().max() < 0.1
+
+
 def test_fusion_beats_one_frame_and_shift_and_add(sixteen):
     frames, shifts, truth = sixteen
     fused = fuse(frames, shifts, HIGH)

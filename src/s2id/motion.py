@@ -47,6 +47,9 @@ def register(frames: Float[Tensor, "f c h w"]) -> tuple[Float[Tensor, "f 2"], Fl
         phases = (cv2.phaseCorrelate(grey[0].copy(), one.copy(), *how) for how in ((), (window,)))
         starts = {(0.0, 0.0), last, *((phase[0][0], phase[0][1]) for phase in phases)}
         found = max(_align(grey[0], one, start) for start in starts)
+        if found[0] < _LEAST_LIKENESS:  # small frames of thin strokes share little but at about the right place
+            around = [(factor * float(x), factor * float(y)) for y in (-1, 0, 1) for x in (-1, 0, 1)]
+            found = max(found, *(_align(grey[0], one, start) for start in around))
         if found[0] < _LEAST_LIKENESS or abs(found[2]) > h / 2 or abs(found[1]) > w / 2:
             raise InputError(
                 f"frame {i} does not show half of what frame 0 shows (likeness {found[0]:.2f}); leave it out, or "
