@@ -114,6 +114,7 @@ def test_thin_and_tiny_pictures_work(weights, tmp_path, capsys, size):
         (["--seeds", "1", "--seed", "2"], "use one of them"),
         (["--steps", "0"], "steps is 0"),
         (["--eta", "1"], "eta 1 works with the ddim sampler only"),
+        (["--guidance-interval", "0.7", "0.2"], "guidance_interval is 0.7 to 0.2; give two times"),
         (["--sampler", "ddim", "--eta", "2"], "eta is 2; it must lie between 0 and 1"),
         (["--device", "cuda:99"], "device 'cuda:99' is not to be had"),
     ],

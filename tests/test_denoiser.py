@@ -138,6 +138,19 @@ def test_guidance_goes_on_beyond_the_condition_in_a_straight_line(clouds):
     assert torch.allclose(guide(clouds, 2.5, label), none + 2.5 * (plain - none))
 
 
+def test_guidance_works_in_its_interval_only_and_calls_no_more_than_it_needs(clouds):
+    x_t = torch.randn(3, 1, 3, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    t, label = torch.tensor([0.1, 0.4, 0.9], dtype=torch.float64), torch.tensor([0, 1, 0])
+    part = Guided(clouds, 3.0, interval=(0.2, 0.6))(x_t, t, label)
+    whole, plain = Guided(clouds, 3.0)(x_t, t, label), Guided(clouds, 1.0)(x_t, t, label)
+    assert (whole - plain).abs().amax((1, 2, 3)).min() > 0.01
+    assert torch.equal(part[1], whole[1]) and torch.equal(part[[0, 2]], plain[[0, 2]])
+    network = Oracle(torch.zeros(3, 1, 3, 3))
+    outside = torch.full((3,), 0.9)
+    Guided(TrainedDenoiser(network, Schedule()), 3.0, interval=(0.2, 0.6))(x_t.float(), outside, label)
+    assert network.calls == ["encode", "decode"]
+
+
 def test_guidance_leaves_pictures_without_a_label_as_they_are(clouds):
     mixed, none = guide(clouds, 4.0, torch.tensor([0, NULL])), guide(clouds, 4.0, None)
     assert torch.allclose(mixed[1], none[1]) and not torch.allclose(mixed[0], none[0])

@@ -29,6 +29,7 @@ from s2id.arguments import (
     writable,
 )
 from s2id.config import (
+    ALWAYS,
     DEFAULT_STEPS,
     MAX_PIXELS,
     EvaluateConfig,
@@ -81,6 +82,8 @@ class Sample:
     """Solver steps. Default: 20; a distilled model's own."""
     guidance: float | None = None
     """1 is off; more exaggerates the label. Default: 1.5; a distilled model has its own built in."""
+    guidance_interval: tuple[float, float] = ALWAYS
+    """First and last time of guidance; time runs from 1, noise, to 0."""
     sampler: SamplerName = "dpmpp"
     """The solver."""
     eta: float = 0.0
@@ -151,6 +154,8 @@ class Evaluate:
     """Pictures per size whose strokes and zooms are measured."""
     guidance: float = _PROTOCOL.guidance
     """1 is off; more exaggerates the label."""
+    guidance_interval: tuple[float, float] = _PROTOCOL.guidance_interval
+    """First and last time of guidance; time runs from 1, noise, to 0."""
     steps: int | None = _PROTOCOL.steps
     """Solver steps. Default: 20; a distilled model's own."""
     sampler: SamplerName = _PROTOCOL.sampler
@@ -334,6 +339,7 @@ def _sample(command: Sample) -> int:
                 [seed for _, seed in part],
                 steps=command.steps,
                 guidance=command.guidance,
+                guidance_interval=command.guidance_interval,
                 weights=weights,
                 avoid=avoid,
                 sampler=command.sampler,
@@ -391,6 +397,7 @@ def _evaluate(command: Evaluate) -> int:
         count=command.count,
         detail=command.detail,
         guidance=command.guidance,
+        guidance_interval=command.guidance_interval,
         steps=command.steps,
         sampler=command.sampler,
         eta=command.eta,
@@ -422,6 +429,7 @@ def _evaluate(command: Evaluate) -> int:
         "n": config.count,
         "detail of": config.detail,
         "guidance": config.guidance,
+        "guidance interval": list(config.guidance_interval),
         "steps": config.steps or len(model.card.times) or DEFAULT_STEPS,
         "sampler": config.sampler,
         "eta": config.eta,

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from s2id.checkpoint import S2ID, check_denoises
 from s2id.condition import Asked, Condition, condition_of
-from s2id.config import DEFAULT_STEPS, InputError, Noise, SamplerName, Size
+from s2id.config import ALWAYS, DEFAULT_STEPS, InputError, Noise, SamplerName, Size
 from s2id.coords import extent, state_size
 from s2id.denoiser import Denoiser, TrainedDenoiser
 from s2id.field import Field
@@ -41,6 +41,7 @@ def sample(
     *,
     steps: int | None = None,
     guidance: float | None = None,
+    guidance_interval: tuple[float, float] = ALWAYS,
     weights: Mapping[str, float | int] | None = None,
     avoid: Condition | None = None,
     sampler: SamplerName = "dpmpp",
@@ -60,6 +61,7 @@ def sample(
         steps: Solver steps, 20 if `None`; each is one call of the network (two for "heun"), and one more reads the
             function out. A distilled model has its own.
         guidance: 1 is off, more exaggerates the label; 1.5 if `None`. A distilled model has it built in.
+        guidance_interval: First and last time at which there is guidance, of all kinds; time runs from 1, noise, to 0.
         weights: Guidance of single labels, by the name of an attribute or number, "label" for the class or "text" for
             the tokens; what is not named has `guidance`.
         avoid: What the picture should not be, as strongly as `guidance` says.
@@ -84,6 +86,7 @@ def sample(
         seeds,
         steps=steps,
         guidance=guidance,
+        guidance_interval=guidance_interval,
         weights=weights,
         avoid=avoid,
         sampler=sampler,
@@ -110,6 +113,7 @@ def compose(
     *,
     steps: int | None = None,
     guidance: float | None = None,
+    guidance_interval: tuple[float, float] = ALWAYS,
     weights: Mapping[str, float | int] | None = None,
     avoid: Condition | None = None,
     sampler: SamplerName = "dpmpp",
@@ -129,17 +133,20 @@ def compose(
     if own := model.card.times:
         if under is not None:
             check_denoises(model)
-        _check_own(model, steps, guidance, eta, bool(weights) or avoid is not None)
+        steered = bool(weights) or avoid is not None or guidance_interval != ALWAYS
+        _check_own(model, steps, guidance, eta, steered)
         steps, guidance, sampler = len(own), 1.0, "ddim"
     steps, guidance = DEFAULT_STEPS if steps is None else steps, 1.5 if guidance is None else guidance
     aspect = aspect or model.card.size or (1, 1)
-    _check(steps, sampler, eta, restarts, aspect, density, noise)
+    _check(steps, guidance_interval, sampler, eta, restarts, aspect, density, noise)
     size, fine = state_sizes(model, aspect, density)
     wrap = under or (lambda denoiser: denoiser)
     fresh = partial(unit_noise, model, seeds=seeds, noise=noise)
 
     def guided(size: Size) -> Guided:
-        return Guided(trained_denoiser(model, size, shift), guidance, pushes if wanted or avoid else ())
+        return Guided(
+            trained_denoiser(model, size, shift), guidance, pushes if wanted or avoid else (), guidance_interval
+        )
 
     def solver(size: Size, first: int = 0) -> Sampler:
         # a step's noise is a stream of its own; the first one's is the beginning's
@@ -170,11 +177,21 @@ def compose(
 
 
 def _check(
-    steps: int, sampler: str, eta: float, restarts: int, aspect: tuple[int, int], density: int | None, noise: str
+    steps: int,
+    guidance_interval: tuple[float, float],
+    sampler: str,
+    eta: float,
+    restarts: int,
+    aspect: tuple[int, int],
+    density: int | None,
+    noise: str,
 ) -> None:
     """Refuse arguments of `sample` that are out of range."""
     if steps < 1:
         raise InputError(f"steps is {steps}; it must be at least 1.")
+    first, last = guidance_interval
+    if not 0 <= first <= last <= 1:
+        raise InputError(f"guidance_interval is {first:g} to {last:g}; give two times, from 0 to 1 and rising.")
     if sampler not in SAMPLERS:
         raise InputError(f"sampler {sampler!r} is unknown; choose {', '.join(SAMPLERS)}.")
     if eta and sampler != "ddim":
@@ -193,11 +210,11 @@ def _check(
         raise InputError(f"noise {noise!r} is unknown; choose {', '.join(get_args(Noise))}.")
 
 
-def _check_own(model: S2ID, steps: int | None, guidance: float | None, eta: float, weighted: bool) -> None:
+def _check_own(model: S2ID, steps: int | None, guidance: float | None, eta: float, steered: bool) -> None:
     own = len(model.card.times)
     if steps not in (None, own):
         raise InputError(f"steps is {steps} and this model is distilled for {own} calls; leave steps out.")
-    if guidance not in (None, 1) or weighted or eta:
+    if guidance not in (None, 1) or steered or eta:
         raise InputError("a distilled model has its guidance built in and takes no fresh noise; leave them out.")
 
 

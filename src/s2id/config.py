@@ -19,6 +19,8 @@ Fit = Literal["fit", "fill", "stretch"]
 MAX_PIXELS = 2**27
 """Pictures of more are refused unless told otherwise."""
 
+ALWAYS = (0.0, 1.0)
+"""First and last time of guidance that never stops."""
 DEFAULT_STEPS = 20
 """Solver steps where none are given."""
 
@@ -355,6 +357,8 @@ class EvaluateConfig:
     """Pictures per size whose strokes and zooms are measured."""
     guidance: float = 1.0
     """1 is off; more exaggerates the label."""
+    guidance_interval: tuple[float, float] = ALWAYS
+    """First and last time of it."""
     steps: int | None = None
     """Solver steps; `None` is what `s2id.sample` takes."""
     sampler: SamplerName = "dpmpp"

@@ -62,6 +62,7 @@ class _Drawn:
                 seeds,
                 steps=config.steps,
                 guidance=config.guidance,
+                guidance_interval=config.guidance_interval,
                 sampler=config.sampler,
                 eta=config.eta,
                 aspect=size,

@@ -5,20 +5,22 @@
 with the denoised states under each condition, `none` under nothing (Ho and Salimans 2022, arXiv 2207.12598, eq. 6).
 The sum composes conditions (Liu et al. 2022, arXiv 2206.01714): `away` nothing asks for one more thing, their
 conjunction, or, where the weight is negative, for its absence, their negation; `toward` all that is asked and `away`
-all but one label makes that label weigh more, the others as they do.
+all but one label makes that label weigh more, the others as they do. Early and late in sampling guidance costs variety
+and gains nothing, so it may be bound to an interval of times (Kynkäänniemi et al. 2024, arXiv 2404.07724).
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from s2id.condition import Asked
-from s2id.config import Size
+from s2id.config import ALWAYS, Size
 from s2id.denoiser import Denoiser
-from s2id.shapes import Images, Scalars
+from s2id.shapes import Images, Scalars, per_sample
 
 
 @runtime_checkable
@@ -44,23 +46,35 @@ class Push:
 class Guided:
     """Denoised states moved away from the unconditional ones; the encoder runs once per step."""
 
-    def __init__(self, denoiser: ConditionalDenoiser, guidance: float, pushes: Sequence[Push] = ()) -> None:
+    def __init__(
+        self,
+        denoiser: ConditionalDenoiser,
+        guidance: float,
+        pushes: Sequence[Push] = (),
+        interval: tuple[float, float] = ALWAYS,
+    ) -> None:
         """Wrap a denoiser.
 
         Args:
             denoiser: What to guide.
             guidance: 1 is the condition as it is, 0 ignores it, more exaggerates it.
             pushes: Terms of the sum. The decoder runs once for each condition; the same object is the same condition.
+            interval: First and last time of guidance; outside it the condition is as it is.
         """
         self.denoiser = denoiser
         self.guidance = guidance
         self.pushes = tuple(pushes)
+        self.interval = interval
         self.schedule = denoiser.schedule
 
     def __call__(
         self, x_t: Images, t: Scalars, label: Asked | None = None, size: Size | None = None
     ) -> Float[Tensor, "b c y x"]:
         """The guided clean state, of the noisy state's size or another."""
+        first, last = self.interval
+        inside = (t >= first) & (t <= last)
+        if not inside.any():
+            return self.denoiser.under_each(x_t, t, [label], size)[0]
         plain = self.guidance == 1 or label is None
         asked = [label, *([] if plain else [None]), *(c for push in self.pushes for c in (push.toward, push.away))]
         distinct = {id(condition): condition for condition in asked}
@@ -69,4 +83,4 @@ class Guided:
         guided = denoised[id(label)] if plain else denoised[id(None)].lerp(denoised[id(label)], self.guidance)
         for push in self.pushes:
             guided = guided + push.weight * (denoised[id(push.toward)] - denoised[id(push.away)])
-        return guided
+        return torch.where(per_sample(inside, guided), guided, denoised[id(label)])

@@ -3,7 +3,7 @@
 Axes: `b` batch, `c` colour channels, `h w` pixels, `n` tokens, `d` feature channels, `q` queries.
 """
 
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 Images = Float[Tensor, "b c h w"]
@@ -18,6 +18,6 @@ Labels = Int[Tensor, " b"]
 NULL = -1
 
 
-def per_sample(values: Float[Tensor, " b"], like: Float[Tensor, "b ..."]) -> Float[Tensor, "b ..."]:
-    """`values` with trailing axes of length one, to multiply `like`."""
+def per_sample(values: Shaped[Tensor, " b"], like: Float[Tensor, "b ..."]) -> Shaped[Tensor, "b ..."]:
+    """`values` with trailing axes of length one, to be combined with `like`."""
     return values.reshape(-1, *(1,) * (like.ndim - 1))

@@ -1,0 +1,69 @@
+"""What guidance gains and costs, over all times and in intervals of them: right class, likeness and variety.
+
+    python runs/guidance.py mnist --data data --count 2000 --out docs/results/guidance
+
+Writes table.md and table.json; a row says guidance and its first and last time.
+"""
+
+import argparse
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from s2id.checkpoint import checksum, load
+from s2id.cli import keep_memory
+from s2id.config import ALWAYS, EvaluateConfig
+from s2id.data import load as load_data
+from s2id.evaluate import evaluate
+from s2id.judge import load as load_judge
+
+GUIDANCE = (1.0, 1.25, 1.5, 2.0)
+INTERVALS = (ALWAYS, (0.1, 0.6), (0.3, 0.8))
+COLUMNS = ("right_class", "frechet", "precision", "recall", "coverage", "variance")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("weights", nargs="?", default="mnist")
+    parser.add_argument("--data", type=Path, default=Path("data"))
+    parser.add_argument("--count", type=int, default=2000)
+    parser.add_argument("--guidance", type=float, nargs="*", default=list(GUIDANCE))
+    parser.add_argument("--interval", type=float, nargs=2, action="append", help="first and last time; repeat")
+    parser.add_argument("--out", type=Path, default=Path("out/guidance"))
+    args = parser.parse_args()
+    keep_memory()
+    model, judge = load(args.weights), load_judge("mnist")
+    train, test = (load_data("mnist", args.data, split) for split in ("train", "test"))
+    base = EvaluateConfig(sizes=((28, 28),), count=args.count, detail=1)
+    intervals = [tuple(pair) for pair in args.interval or INTERVALS]
+    rows = []
+    for guidance in args.guidance:
+        for interval in [ALWAYS] if guidance == 1 else intervals:
+            training, drawn = evaluate(
+                model, judge, train, test, replace(base, guidance=guidance, guidance_interval=interval)
+            )
+            values = {name: getattr(drawn.likeness, name) for name in COLUMNS}
+            rows.append({"guidance": guidance, "first": interval[0], "last": interval[1], **values})
+            print(json.dumps(rows[-1]), flush=True)
+    floor = {name: getattr(training.likeness, name) for name in COLUMNS}
+    args.out.mkdir(parents=True, exist_ok=True)
+    facts = {"weights sha256": checksum(model.network.state_dict()), "n": args.count}
+    (args.out / "table.json").write_text(
+        json.dumps({"facts": facts, "training set": floor, "rows": rows}, indent=1) + "\n"
+    )
+    lines = [
+        ", ".join(f"{name} {value}" for name, value in facts.items()),
+        "",
+        "| guidance | at times | " + " | ".join(COLUMNS) + " |",
+        "|---" * (len(COLUMNS) + 2) + "|",
+        "| training set | - | " + " | ".join(f"{floor[c]:.3f}" for c in COLUMNS) + " |",
+    ]
+    for row in rows:
+        times = "-" if row["guidance"] == 1 else f"{row['first']:g} to {row['last']:g}"
+        lines.append(f"| {row['guidance']:g} | {times} | " + " | ".join(f"{row[c]:.3f}" for c in COLUMNS) + " |")
+    (args.out / "table.md").write_text("\n".join(lines) + "\n")
+    print("\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()
