@@ -91,6 +91,8 @@ def test_trajectories_of_another_teacher_are_refused(teacher, pictures, tmp_path
     trajectories(teacher, pictures, tmp_path)
     with pytest.raises(InputError, match="another guidance"):
         trajectories(teacher, pictures, tmp_path, replace(CONFIG, guidance=2.0))
+    with pytest.raises(InputError, match="another guidance_interval"):
+        trajectories(teacher, pictures, tmp_path, replace(CONFIG, guidance_interval=(0.1, 0.6)))
     teacher.network.stem.weight.mul_(2)
     with pytest.raises(InputError, match="another teacher"):
         trajectories(teacher, pictures, tmp_path)

@@ -328,6 +328,8 @@ class DistillConfig:
     """Solver steps of the teacher."""
     guidance: float = 1.0
     """Of the teacher; the student has it built in."""
+    guidance_interval: tuple[float, float] = ALWAYS
+    """First and last time of it."""
     pairs: int = 2000
     """Trajectories, each used many times."""
 

@@ -80,7 +80,15 @@ def draw_trajectories(
 
 def _draw(teacher: S2ID, config: DistillConfig, seeds: list[int], asked: Condition) -> dict[str, Tensor]:
     size, _ = state_sizes(teacher, teacher.card.size or (1, 1))
-    walk = [step.x_t for step in compose(teacher, asked, seeds, steps=config.steps, guidance=config.guidance)]
+    steps = compose(
+        teacher,
+        asked,
+        seeds,
+        steps=config.steps,
+        guidance=config.guidance,
+        guidance_interval=config.guidance_interval,
+    )
+    walk = [step.x_t for step in steps]
     # a teacher may end on finer states: the student calls before, and sees their end in the picture
     coarse = [x_t for x_t in walk if (x_t.shape[2], x_t.shape[3]) == size]
     states = torch.stack([unit_noise(teacher, size, seeds), *coarse], dim=1)
@@ -177,6 +185,7 @@ def _facts(teacher: S2ID, config: DistillConfig, train: TrainConfig) -> dict[str
         "teacher": checksum(teacher.network.state_dict()),
         "steps": str(config.steps),
         "guidance": str(config.guidance),
+        "guidance_interval": str(config.guidance_interval),
     }
     return {**own, "seed": str(train.seed), "drop_label": str(train.drop_label), "drop_each": str(train.drop_each)}
 

@@ -22,6 +22,8 @@ from s2id.config import ALWAYS, Size
 from s2id.denoiser import Denoiser
 from s2id.shapes import Images, Scalars, per_sample
 
+_NEAR = 1e-6  # both ends of an interval are in it, however a solver's times are rounded
+
 
 @runtime_checkable
 class ConditionalDenoiser(Denoiser, Protocol):
@@ -72,7 +74,7 @@ class Guided:
     ) -> Float[Tensor, "b c y x"]:
         """The guided clean state, of the noisy state's size or another."""
         first, last = self.interval
-        inside = (t >= first) & (t <= last)
+        inside = (t > first - _NEAR) & (t < last + _NEAR)
         if not inside.any():
             return self.denoiser.under_each(x_t, t, [label], size)[0]
         plain = self.guidance == 1 or label is None
