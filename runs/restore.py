@@ -92,7 +92,7 @@ def judge(args: argparse.Namespace) -> None:
         found, residual = restored(args, model, task, x, of)
         mean = found.mean(1)
         plain = torch.stack([bicubic(one) for one in resize(x, LOW)]) if task == "super" else torch.where(mask, x, -1.0)
-        spread = found.std(1, correction=1)
+        spread = found.std(1, correction=int(args.seeds > 1))
         values = {
             "psnr of the mean": psnr(mean, x),
             "psnr of answers": psnr(found.flatten(0, 1), x.repeat_interleave(args.seeds, 0)),
