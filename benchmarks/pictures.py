@@ -20,11 +20,12 @@ import numpy as np
 from PIL import Image
 
 from s2id import data
+from s2id.batches import draw
 from s2id.cli import keep_memory
 from s2id.data import Pictures, image_folder
 from s2id.presets import PRESETS
 from s2id.schedule import Schedule
-from s2id.train import Trainer, draw
+from s2id.train import Trainer
 
 ASPECTS = (1.0, 4 / 3, 3 / 2, 16 / 9)
 

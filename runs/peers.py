@@ -28,6 +28,7 @@ from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel
 
 from s2id import metrics
+from s2id.batches import stream
 from s2id.checkpoint import S2ID, fill, load, read_tensors, write_tensors
 from s2id.cli import keep_memory
 from s2id.compose import sample
@@ -38,7 +39,7 @@ from s2id.evaluate import _likeness, _pixels, _shown, _Truth
 from s2id.images import to_float
 from s2id.judge import load as load_judge
 from s2id.presets import PRESETS
-from s2id.train import Trainer, _warm_average, checkpoints, learning_rate, multiplies_bf16, stream
+from s2id.train import Trainer, _warm_average, checkpoints, learning_rate, multiplies_bf16
 
 SIDES = (28, 112, 448)
 NULL_CLASS = 10

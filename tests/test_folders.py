@@ -13,6 +13,7 @@ from PIL import Image
 
 import s2id
 from s2id import data, store
+from s2id.batches import draw, hide, trained_size
 from s2id.cli import main
 from s2id.condition import Condition
 from s2id.config import InputError, TrainConfig
@@ -22,7 +23,7 @@ from s2id.metadata import read_celeba, read_metadata
 from s2id.presets import PRESETS
 from s2id.schedule import Schedule
 from s2id.shapes import NULL
-from s2id.train import Trainer, checkpoints, draw, hide, trained_size
+from s2id.train import Trainer, checkpoints
 
 TABLE = """file_name,smiling,hat,left_handed,age,label,text
 a.png,true,1,-1,20,cat,a cat

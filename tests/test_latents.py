@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 import s2id
+from s2id.batches import draw
 from s2id.camera import depixelate
 from s2id.cli import main
 from s2id.compose import trained_denoiser
@@ -19,7 +20,7 @@ from s2id.images import to_float
 from s2id.latents import encoded, latent_size, load, on_latents
 from s2id.presets import PRESETS
 from s2id.schedule import Schedule, alpha_sigma
-from s2id.train import Trainer, checkpoints, draw
+from s2id.train import Trainer, checkpoints
 from s2id.tscrape import t_scrape
 
 diffusers = pytest.importorskip("diffusers")

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from s2id.batches import draw
 from s2id.checkpoint import load as load_model
 from s2id.cli import main
 from s2id.config import InputError, Pixelation, TrainConfig
@@ -17,7 +18,7 @@ from s2id.observe import Area, Observation
 from s2id.pixelate import Views, enlarged, fitted, look, sights
 from s2id.presets import PRESETS
 from s2id.schedule import Schedule
-from s2id.train import Trainer, checkpoints, draw
+from s2id.train import Trainer, checkpoints
 
 
 def random(*shape, seed=0):

@@ -10,6 +10,7 @@ from PIL import Image
 from torch.nn.functional import avg_pool2d
 
 import s2id
+from s2id.batches import draw
 from s2id.checkpoint import S2ID
 from s2id.cli import main
 from s2id.compose import compose, trained_denoiser
@@ -28,7 +29,7 @@ from s2id.presets import PRESETS
 from s2id.samplers import ddim, last
 from s2id.schedule import Schedule, alpha_sigma, times
 from s2id.shapes import NULL
-from s2id.train import Trainer, checkpoints, draw
+from s2id.train import Trainer, checkpoints
 
 PUBLISHED = PRESETS["reference"].model
 SMALL = replace(PUBLISHED, width=16, heads=2, encoder_blocks=1, decoder_blocks=1, film_width=8)

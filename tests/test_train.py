@@ -16,7 +16,8 @@ import torch
 from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 
-from s2id import train
+from s2id import batches, train
+from s2id.batches import draw, stratified, stream, target_pixels, token_window
 from s2id.checkpoint import load as load_model
 from s2id.config import InputError
 from s2id.coords import frame_grid
@@ -24,18 +25,7 @@ from s2id.data import Group, Pictures, batch_at, load
 from s2id.images import resize, to_float
 from s2id.presets import PRESETS
 from s2id.schedule import Schedule
-from s2id.train import (
-    DivergedError,
-    Trainer,
-    checkpoints,
-    draw,
-    learning_rate,
-    locked,
-    stratified,
-    stream,
-    target_pixels,
-    token_window,
-)
+from s2id.train import DivergedError, Trainer, checkpoints, learning_rate, locked
 
 
 def tiny(folder, **changes):
@@ -409,12 +399,12 @@ def test_densities_that_the_patch_does_not_divide_are_refused(tmp_path):
 
 def test_large_pictures_are_floats_a_few_at_a_time(monkeypatch):
     pixels, _ = batch_at(PHOTOS, 0, 6, 0)
-    whole = train.means(pixels, (8, 14))
+    whole = batches.means(pixels, (8, 14))
     assert torch.equal(whole, resize(to_float(pixels), (8, 14)))
     made = []
-    monkeypatch.setattr(train, "to_float", lambda some: made.append(some.numel()) or to_float(some))
-    monkeypatch.setattr(train, "_FLOATS", 2 * pixels[0].numel())
-    assert torch.allclose(train.means(pixels, (8, 14)), whole, atol=1e-6)
+    monkeypatch.setattr(batches, "to_float", lambda some: made.append(some.numel()) or to_float(some))
+    monkeypatch.setattr(batches, "_FLOATS", 2 * pixels[0].numel())
+    assert torch.allclose(batches.means(pixels, (8, 14)), whole, atol=1e-6)
     assert made == [2 * pixels[0].numel()] * 3
     made.clear()
     config = replace(PRESETS["tiny"].train, densities=(20,), batch=6)

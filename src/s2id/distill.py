@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from s2id.batches import Batch, hide, stream, target_pixels
 from s2id.checkpoint import S2ID, checksum, read_tensors, write_tensors
 from s2id.compose import affordable, compose, read_out, state_sizes, trained_denoiser, unit_noise
 from s2id.condition import Condition, cat
@@ -21,7 +22,7 @@ from s2id.config import DistillConfig, InputError, Preset, Size, TrainConfig
 from s2id.coords import extent, view
 from s2id.data import Pictures, batch_at
 from s2id.model import state_grid
-from s2id.train import Batch, Trainer, hide, stream, target_pixels
+from s2id.train import Trainer
 
 _FORMAT = "s2id-trajectories-1"
 _MORE = ("attributes", "numbers", "tokens")
