@@ -15,7 +15,7 @@ from s2id.data import Group, Pictures, load
 from s2id.denoiser import loss
 from s2id.images import resize, to_float
 from s2id.observe import Area, Observation
-from s2id.pixelate import Views, enlarged, fitted, look, sights
+from s2id.pixelate import Views, enlarged, every_sight, fitted, gaussian, look, sights
 from s2id.presets import PRESETS
 from s2id.schedule import Schedule
 from s2id.train import Trainer, checkpoints
@@ -26,12 +26,13 @@ def random(*shape, seed=0):
 
 
 def everywhere(x, seen):
-    """The pictures from every place there is."""
-    rows, columns = (sights(side, seen.cell)[: 1 if seen.still else None] for side in x.shape[2:])
+    """The pictures from every place there is, through the only lens."""
+    rows, columns = (sights(side, *seen.lenses[0])[: 1 if seen.still else None] for side in x.shape[2:])
     places = torch.cartesian_prod(torch.arange(len(rows)), torch.arange(len(columns))).expand(-1, 2)
     down, across = rows[places[:, 0], None, None], columns[places[:, 1], None, None]
     shape = (-1, len(x), -1, -1, -1)
-    return Views(down @ x @ across.mT, down.expand(shape), across.expand(shape), seen)
+    weight = torch.full((len(down), len(x), 1, 1, 1), seen.cell**2, dtype=x.dtype)
+    return Views(down @ x @ across.mT, down.expand(shape), across.expand(shape), weight, seen)
 
 
 def tiny(folder, observe="area:2", **changes):
@@ -61,6 +62,34 @@ def test_a_view_is_the_observation_of_area_means(size, cell):
             seen[..., whole], means[..., whole], atol=1e-5
         )  # a lattice is known to a millionth of a cell
         assert bool((seen[..., ~whole] == 0).all())
+
+
+def test_a_lens_of_another_scale_has_other_cells_and_a_blurred_one_spreads_them():
+    seen = Pixelation.read("area:4:scale=1:blur=1.5")
+    assert seen.lenses == tuple((cell, blur) for cell in (3, 4, 5) for blur in (0.0, 0.75, 1.5))
+    table = every_sight(12, seen)
+    assert table.shape[:2] == (9, 5)
+    for (cell, blur), rows in zip(seen.lenses, table, strict=True):
+        own = sights(12, cell, blur)
+        assert torch.equal(rows[:cell, : own.shape[1]], own)
+        assert bool((rows[cell:] == 0).all()) and bool((rows[:, own.shape[1] :] == 0).all())
+        total = own.sum(2)
+        assert torch.allclose(total[total > 0], torch.ones_like(total[total > 0])), "a flat picture stays as it is"
+    place = torch.arange(40.0, dtype=torch.float64)
+    spread = gaussian(40, 1.5)[20]
+    std = (spread * (place - 20).square()).sum().sqrt()
+    assert (spread * place).sum() == pytest.approx(20) and std == pytest.approx(1.5, abs=0.01)
+
+
+def test_views_of_all_lenses_are_drawn_and_each_is_what_its_rows_and_columns_say():
+    x, seen = random(500, 1, 8, 12), Pixelation.read("area:4:scale=2:blur=1")
+    views = look(x, seen, 2, torch.Generator().manual_seed(0))
+    assert torch.allclose(views.values, views.rows @ x @ views.columns.mT)
+    assert set(views.weight.flatten().tolist()) == {4.0, 9.0, 16.0, 25.0, 36.0}
+    narrow = views.weight.flatten(1) == 4
+    # cells of two pixels, four along the picture and one more where the first one ends inside
+    assert set((views.rows[narrow].sum(3) > 0).sum(2).flatten().tolist()) <= {4, 5}
+    assert torch.allclose(views.correct(x), x, atol=1e-12)
 
 
 def test_a_still_view_is_the_state():
@@ -102,6 +131,17 @@ def test_a_correction_is_the_whole_error_where_views_show_it(still):
     assert torch.allclose(moved.flatten(1), wanted, atol=1e-10)
 
 
+@pytest.mark.parametrize("observe", ["area:4", "area:4:scale=1:blur=0.5"])
+def test_corrections_lead_to_the_picture_whatever_the_lens(observe):
+    x, seen, generator = random(1, 1, 8, 8), Pixelation.read(observe), torch.Generator().manual_seed(0)
+    f = torch.zeros_like(x)
+    left = []
+    for _ in range(300):
+        f = look(x, seen, 64, generator).correct(f)
+        left.append(float((f - x).norm() / x.norm()))
+    assert left[0] > 0.5 and left[-1] < 0.1
+
+
 def test_random_places_identify_the_posterior_mean_and_one_place_does_not():
     """A Gaussian of 8x8 pixels and its state, the 4x4 view: the mean of x given the state is W s, in closed form.
 
@@ -129,7 +169,7 @@ def test_random_places_identify_the_posterior_mean_and_one_place_does_not():
         assert torch.allclose(solved, mean, atol=1e-6) != still, "and only random places say what lies between"
 
 
-@pytest.mark.parametrize("observe", ["area:2", "area:2:still", "bicubic:2"])
+@pytest.mark.parametrize("observe", ["area:2", "area:2:still", "area:2:blur=0.5", "bicubic:2"])
 def test_resuming_equals_not_stopping_when_observing(tmp_path, observe):
     straight = tiny(tmp_path / "a", observe)
     losses = [p.loss for p in straight.run()]
@@ -222,6 +262,13 @@ def test_the_loss_of_a_correction_is_that_of_what_it_asks_for():
         ("area:x", "is not understood; write area:K"),
         ("area", "is not understood"),
         ("area:4:moving", "is not understood"),
+        ("area:4:", "is not understood"),
+        ("area:4:still:scale=1", "is not understood"),
+        ("area:4:scale=x", "is not understood"),
+        ("area:4:zoom=1", "is not understood"),
+        ("bicubic:4:blur=1", "is not understood"),
+        ("area:4:scale=3", "has cells of 1 pixels; S must be 0 to 2"),
+        ("area:4:blur=nan", "has a blur of nan; B must lie between 0 and 4"),
         ("bicubic:4:still", "is not understood"),
         ("area:-2", "is not understood"),
         ("blur:2", "is not understood"),

@@ -47,25 +47,47 @@ class Pixelation:
     """Pixels of the picture per side of an observed one."""
     still: bool = False
     """Every picture from one place."""
+    scale: int = 0
+    """Cells are up to so many pixels smaller or larger, anew in each view: the camera's distance."""
+    blur: float = 0.0
+    """Most std of the blur, in pixels, before cells take their means: each view has none, half or all of it."""
 
     @classmethod
     def read(cls, text: str) -> "Pixelation":
-        """From "area:K", "area:K:still" or "bicubic:K".
+        """From "area:K", with ":still" or ":scale=S" and ":blur=B" behind it if wanted, or "bicubic:K".
 
         Raises:
             InputError: It is nothing of the kind.
         """
         kind, _, rest = text.partition(":")
-        digits, _, still = rest.partition(":")
-        known = kind == "area" and still in ("", "still") or kind == "bicubic" and not still
-        if not known or rest.endswith(":") or not (digits.isascii() and digits.isdigit()):
+        digits, *more = rest.split(":")
+        still = more == ["still"]
+        try:
+            given = {} if still else dict(word.split("=") for word in more)
+            scale, blur = int(given.pop("scale", 0)), float(given.pop("blur", 0))
+            known = not given and digits.isascii() and digits.isdigit()
+        except ValueError:
+            known = False
+        if not known or kind not in ("area", "bicubic") or kind == "bicubic" and more:
             raise InputError(
-                f"observe {text!r} is not understood; write area:K, area:K:still or bicubic:K with K pixels a side, "
-                "as in area:4."
+                f"observe {text!r} is not understood; write area:K, area:K:still, area:K:scale=S:blur=B or bicubic:K "
+                "with K pixels a side, as in area:4."
             )
-        if int(digits) < 2:
+        cell = int(digits)
+        if cell < 2:
             raise InputError(f"observe {text!r} pixelates nothing; K must be at least 2.")
-        return cls("area" if kind == "area" else "bicubic", int(digits), bool(still))
+        if not 0 <= scale <= cell - 2:
+            raise InputError(f"observe {text!r} has cells of {cell - scale} pixels; S must be 0 to {cell - 2}.")
+        if not 0 <= blur <= cell:
+            raise InputError(f"observe {text!r} has a blur of {blur:g}; B must lie between 0 and {cell}, in pixels.")
+        return cls("area" if kind == "area" else "bicubic", cell, still, scale, blur)
+
+    @property
+    def lenses(self) -> tuple[tuple[int, float], ...]:
+        """Cell and blur of every kind of view."""
+        cells = range(self.cell - self.scale, self.cell + self.scale + 1)
+        blurs = (0.0, self.blur / 2, self.blur) if self.blur else (0.0,)
+        return tuple((cell, blur) for cell in cells for blur in blurs)
 
 
 @dataclass(frozen=True)
@@ -244,8 +266,9 @@ class TrainConfig:
     """Train every image with its label and without it, in one step with one encoder pass, as published."""
     observe: str | None = None
     """See the pictures only as observations: "area:K", means over cells K pixels wide, from places that are drawn anew
-    each time; "area:K:still", all from one place; "bicubic:K", those enlarged again. States are then observations: that
-    sets the densities and the network's patch and lattice."""
+    each time; "area:K:still", all from one place; "area:K:scale=S:blur=B", through cells of K - S to K + S pixels and a
+    blur of up to B pixels; "bicubic:K", enlarged again. States are then observations: that sets the densities and the
+    network's patch and lattice."""
     views: int = 4
     """Places from which each picture is observed per draw with "area:K"; more steady the gradient, and no more."""
     recompute: Recompute = "no"

@@ -5,6 +5,7 @@ so the mean of a prediction over a state's cells is the expected state: sampling
 last. What lies between a state's samples is learned from views elsewhere: only x explains them all.
 """
 
+import math
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -31,6 +32,8 @@ class Views:
     rows: Float[Tensor, "v b 1 y h"]
     """A view is `rows @ x @ columns^T`."""
     columns: Float[Tensor, "v b 1 x w"]
+    weight: Float[Tensor, "v b 1 1 1"]
+    """Of each view in a correction: its cells' pixels."""
     seen: Pixelation
 
     def __call__(self, x: Images) -> Float[Tensor, "v b c y x"]:
@@ -44,51 +47,84 @@ class Views:
     def correct(self, x: Images) -> Images:
         """What a prediction should have been: `x + (M + ridge)^-1 A^T (values - A x)`.
 
-        M is the mean of `A^T A` over all places; both are scaled so that a pattern that shows in full has 1 in M.
-        The squared distance to it has the gradient of `|A x - values|^2`, with all that views show of a picture learned
-        at about one pace: fine patterns hardly show in any of them, and would be learned last. Where `values` are views
-        of x, nothing is corrected.
+        M is the mean of `A^T A` over all places, and over all lenses, of each axis by itself; both are scaled so that a
+        pattern that shows in full has 1 in M. The squared distance to it has the gradient of `|A x - values|^2`, with
+        all that views show of a picture learned at about one pace: fine patterns hardly show in any of them, and would
+        be learned last. Where `values` are views of x, nothing is corrected.
         """
-        asked = self.transpose(self.values - self(x)) * (self.seen.cell**2 / len(self.values))
+        asked = self.transpose(self.weight * (self.values - self(x))) / len(self.values)
         (rows, down), (columns, across) = (visible(side, self.seen) for side in x.shape[2:])
         down, across, share = down.to(x), across.to(x), (rows[:, None] * columns).to(x)
         return x + down @ (down.mT @ asked @ across / (share + _RIDGE)) @ across.mT
 
     def to(self, device: torch.device) -> "Views":
         """The views on a device."""
-        return Views(self.values.to(device), self.rows.to(device), self.columns.to(device), self.seen)
+        values, rows, columns, weight = (
+            part.to(device) for part in (self.values, self.rows, self.columns, self.weight)
+        )
+        return Views(values, rows, columns, weight, self.seen)
 
 
 def look(x: Images, seen: Pixelation, views: int, generator: torch.Generator) -> Views:
-    """Pictures seen from places drawn for each of them.
+    """Pictures seen from places, and through lenses, drawn for each of them.
 
     Places are whole pixels of the pictures apart: cells then hold whole pixels, and a view is exact for any function
     whose means over pixels the pictures are.
     """
+    cells = torch.tensor([cell for cell, _ in seen.lenses])
+    lens = torch.randint(len(cells), (views, len(x)), generator=generator)
+    places = torch.ones_like(lens) if seen.still else cells[lens]
     rows, columns = (
-        sights(side, seen.cell)[torch.randint(1 if seen.still else seen.cell, (views, len(x), 1), generator=generator)]
+        every_sight(side, seen)[lens, (torch.rand(lens.shape, generator=generator) * places).long()][:, :, None]
         for side in x.shape[2:]
     )
-    return Views(rows.to(x) @ x @ columns.mT.to(x), rows.to(x), columns.to(x), seen)
+    weight = cells[lens].square()[..., None, None, None]
+    return Views(rows.to(x) @ x @ columns.mT.to(x), rows.to(x), columns.to(x), weight.to(x), seen)
 
 
 @cache
-def sights(side: int, cell: int) -> Float[Tensor, "cell y side"]:
+def every_sight(side: int, seen: Pixelation) -> Float[Tensor, "lens place y side"]:
+    """`sights` of all lenses; where they have fewer places or cells than others, there are empty ones."""
+    parts = [sights(side, cell, blur) for cell, blur in seen.lenses]
+    places, cells = (max(part.shape[axis] for part in parts) for axis in (0, 1))
+    return torch.stack([F.pad(p, (0, 0, 0, cells - p.shape[1], 0, places - p.shape[0])) for p in parts])
+
+
+@cache
+def sights(side: int, cell: int, blur: float = 0.0) -> Float[Tensor, "cell y side"]:
     """How cells along a side read its pixels, by the place where the first one ends.
 
     A cell that leaves the picture sees its edge go on; one that sees none of it is empty.
+
+    Args:
+        side: Pixels.
+        cell: Pixels of a cell.
+        blur: Std, in pixels, of a Gaussian that pixels are blurred with first.
     """
     first = torch.arange(cell, dtype=torch.float64)[:, None] - cell
     starts = first + cell * torch.arange(-(-side // cell) + 1, dtype=torch.float64)
     rows = torch.stack([box_weights(one + (cell - 1) / 2, float(cell), side) for one in starts])
-    return rows * ((starts > -cell) & (starts < side))[..., None]
+    rows = rows * ((starts > -cell) & (starts < side))[..., None]
+    return rows @ gaussian(side, blur) if blur else rows
+
+
+def gaussian(side: int, std: float) -> Float[Tensor, "side side"]:
+    """A row's pixels blurred; beyond its ends they go on as they are there."""
+    reach = math.ceil(4 * std)
+    steps = torch.arange(-reach, reach + 1)
+    share = torch.exp(-0.5 * (steps.double() / std).square())
+    places = (torch.arange(side)[:, None] + steps).clamp(0, side - 1)
+    return torch.zeros(side, side, dtype=torch.float64).scatter_add(1, places, (share / share.sum()).expand(side, -1))
 
 
 @cache
 def visible(side: int, seen: Pixelation) -> tuple[Float[Tensor, " side"], Float[Tensor, "side side"]]:
-    """How visible patterns along a side are, and the patterns: `A^T A` of one axis, averaged over all places."""
-    rows = sights(side, seen.cell)[: 1 if seen.still else None]
-    share, basis = torch.linalg.eigh((rows.mT @ rows).mean(0) * seen.cell)
+    """How visible patterns along a side are, and the patterns: `A^T A` of one axis, averaged over places and lenses."""
+    shown = torch.zeros(side, side, dtype=torch.float64)
+    for cell, blur in seen.lenses:
+        rows = sights(side, cell, blur)[: 1 if seen.still else None]
+        shown += (rows.mT @ rows).mean(0) * (cell / len(seen.lenses))
+    share, basis = torch.linalg.eigh(shown)
     return share.clamp(min=0), basis
 
 
