@@ -13,6 +13,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from s2id.table import markdown
+
 VARIANTS: dict[str, list[str]] = {
     "default": [],
     "detail-28": ["--detail-density", "28"],
@@ -106,12 +108,12 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", choices=list(VARIANTS), default=list(VARIANTS))
     parser.add_argument("--out", type=Path, default=Path("out/ablate"))
     args = parser.parse_args()
-    lines = ["| variant | images | " + " | ".join(COLUMNS) + " |", "|---" * (len(COLUMNS) + 2) + "|"]
+    rows = []
     for name in args.only:
-        row = measured(name, VARIANTS[name], args)
-        lines.append("| " + " | ".join(f"{v:.3f}" if isinstance(v, float) else str(v) for v in row.values()) + " |")
-        (args.out / "table.md").write_text("\n".join(lines) + "\n")
-        print(lines[-1], flush=True)
+        rows.append(measured(name, VARIANTS[name], args).values())
+        text = markdown(["variant", "images", *COLUMNS], rows)
+        (args.out / "table.md").write_text(text + "\n")
+        print(text.splitlines()[-1], flush=True)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from s2id.config import ALWAYS, EvaluateConfig
 from s2id.data import load as load_data
 from s2id.evaluate import evaluate
 from s2id.judge import load as load_judge
+from s2id.table import markdown
 
 GUIDANCE = (1.0, 1.25, 1.5, 2.0)
 INTERVALS = (ALWAYS, (0.1, 0.6), (0.3, 0.8))
@@ -51,18 +52,11 @@ def main() -> None:
     (args.out / "table.json").write_text(
         json.dumps({"facts": facts, "training set": floor, "rows": rows}, indent=1) + "\n"
     )
-    lines = [
-        ", ".join(f"{name} {value}" for name, value in facts.items()),
-        "",
-        "| guidance | at times | " + " | ".join(COLUMNS) + " |",
-        "|---" * (len(COLUMNS) + 2) + "|",
-        "| training set | - | " + " | ".join(f"{floor[c]:.3f}" for c in COLUMNS) + " |",
-    ]
-    for row in rows:
-        times = "-" if row["guidance"] == 1 else f"{row['first']:g} to {row['last']:g}"
-        lines.append(f"| {row['guidance']:g} | {times} | " + " | ".join(f"{row[c]:.3f}" for c in COLUMNS) + " |")
-    (args.out / "table.md").write_text("\n".join(lines) + "\n")
-    print("\n".join(lines))
+    names = ("guidance", "first", "last", *COLUMNS)
+    cells = [[row.get(name) for name in names] for row in [{"guidance": "training set", **floor}, *rows]]
+    text = ", ".join(f"{name} {value}" for name, value in facts.items()) + "\n\n" + markdown(names, cells)
+    (args.out / "table.md").write_text(text + "\n")
+    print(text)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from s2id.table import markdown
+
 COLUMNS = ("right_class", "frechet", "precision", "recall", "variance")
 VARIANTS = ("observe", "still", "bicubic", "sharp")
 
@@ -67,15 +69,12 @@ def main() -> None:
         for variant in args.only:
             rows.append(measured(variant, cell, args))
             print(json.dumps(rows[-1]), flush=True)
-    lines = ["| " + " | ".join(rows[0]) + " | of bicubic |", "|---" * (len(rows[0]) + 1) + "|"]
-    for row in rows:
-        plain = next((r["frechet"] for r in rows if (r["variant"], r["K"]) == ("bicubic", row["K"])), None)
-        share = f"{100 * row['frechet'] / plain:.0f} %" if plain else "-"
-        values = [f"{v:.3f}" if isinstance(v, float) else str(v) for v in row.values()]
-        lines.append("| " + " | ".join([*values, share]) + " |")
+    plain = {row["K"]: row["frechet"] for row in rows if row["variant"] == "bicubic"}
+    shares = [row["frechet"] / plain[row["K"]] if row["K"] in plain else None for row in rows]
+    text = markdown([*rows[0], "of bicubic"], [[*row.values(), share] for row, share in zip(rows, shares, strict=True)])
     args.out.mkdir(parents=True, exist_ok=True)
-    (args.out / "table.md").write_text("\n".join(lines) + "\n")
-    print("\n".join(lines))
+    (args.out / "table.md").write_text(text + "\n")
+    print(text)
 
 
 if __name__ == "__main__":

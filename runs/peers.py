@@ -39,6 +39,7 @@ from s2id.evaluate import _likeness, _pixels, _shown, _Truth
 from s2id.images import to_float
 from s2id.judge import load as load_judge
 from s2id.presets import PRESETS
+from s2id.table import markdown
 from s2id.train import Trainer, _warm_average, checkpoints, learning_rate, multiplies_bf16
 
 SIDES = (28, 112, 448)
@@ -278,13 +279,8 @@ def judge_rows(bench: Bench, name: str, trained: Trained, count: int, minutes: f
 def table(rows: list[dict], minutes: float) -> str:
     """Markdown."""
     names = ("network", "parameters", "images", "sampler", "steps", "side", "way", "n", *COLUMNS)
-    lines = [f"{minutes:g} minutes of training each, guidance 1", "", "| " + " | ".join(names) + " |"]
-    lines.append("|---" * len(names) + "|")
-    for row in sorted(rows, key=lambda r: (r["side"], r["way"])):
-        cells = [row.get(name) for name in names]
-        shown = ["-" if c is None else f"{c:.3f}" if isinstance(c, float) else str(c) for c in cells]
-        lines.append("| " + " | ".join(shown) + " |")
-    return "\n".join(lines) + "\n"
+    cells = [[row.get(name) for name in names] for row in sorted(rows, key=lambda r: (r["side"], r["way"]))]
+    return f"{minutes:g} minutes of training each, guidance 1\n\n{markdown(names, cells)}\n"
 
 
 def main() -> None:

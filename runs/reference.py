@@ -30,6 +30,7 @@ from s2id.compose import affordable
 from s2id.config import Noise
 from s2id.data import load as load_data
 from s2id.images import resize, tile, to_bytes, to_float, to_pillow
+from s2id.table import markdown
 
 SMALL = (
     "--densities 14 --model.width 64 --model.heads 4 --model.encoder-blocks 2 --model.decoder-blocks 2 "
@@ -145,14 +146,11 @@ class Court:
 
 def written(rows: list[dict[str, object]], folder: Path) -> str:
     """The table as Markdown, beside its JSON."""
-    lines = ["| " + " | ".join(rows[0]) + " |", "|---" * len(rows[0]) + "|"]
-    for row in rows:
-        cells = ("-" if v != v else f"{v:.3f}" if isinstance(v, float) else str(v) for v in row.values())
-        lines.append("| " + " | ".join(cells) + " |")
+    text = markdown(list(rows[0]), [row.values() for row in rows])
     clean = [{k: None if v != v else v for k, v in row.items()} for row in rows]
     (folder / "table.json").write_text(json.dumps(clean, indent=2) + "\n")
-    (folder / "table.md").write_text("\n".join(lines) + "\n")
-    return "\n".join(lines)
+    (folder / "table.md").write_text(text + "\n")
+    return text
 
 
 def sheet(rows: dict[str, Tensor]) -> Image.Image:

@@ -19,6 +19,7 @@ from s2id.config import EvaluateConfig
 from s2id.data import load as load_data
 from s2id.evaluate import evaluate
 from s2id.judge import load as load_judge
+from s2id.table import markdown
 
 CALLS = (2, 3, 4, 6, 8, 12, 21, 51)
 SOLVERS = {
@@ -67,16 +68,11 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     report = {"facts": facts, "training set": floor, "rows": rows}
     (args.out / "table.json").write_text(json.dumps(report, indent=1) + "\n")
-    lines = [
-        ", ".join(f"{name} {value}" for name, value in facts.items()),
-        "",
-        "| solver | calls | " + " | ".join(COLUMNS) + " |",
-        "|---" * (len(COLUMNS) + 2) + "|",
-    ]
-    for row in [{"solver": "training set", "calls": "-", **floor}, *rows]:
-        lines.append(f"| {row['solver']} | {row['calls']} | " + " | ".join(f"{row[c]:.3f}" for c in COLUMNS) + " |")
-    (args.out / "table.md").write_text("\n".join(lines) + "\n")
-    print("\n".join(lines))
+    names = ("solver", "calls", *COLUMNS)
+    cells = [[row.get(name) for name in names] for row in [{"solver": "training set", **floor}, *rows]]
+    text = ", ".join(f"{name} {value}" for name, value in facts.items()) + "\n\n" + markdown(names, cells)
+    (args.out / "table.md").write_text(text + "\n")
+    print(text)
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.5), layout="constrained")
     for axis, column, name in zip(axes, ("frechet", "right_class"), ("Frechet distance", "right class"), strict=True):
         for solver in args.solvers:

@@ -18,7 +18,7 @@ from s2id.evaluate import _balanced, evaluate, frame_part
 from s2id.images import to_float
 from s2id.judge import Judge
 from s2id.shapes import NULL
-from s2id.table import Likeness, Report, Row
+from s2id.table import Likeness, Report, Row, markdown
 
 COUNT = 40
 QUICK = EvaluateConfig(sizes=((16, 16), (8, 8), (12, 20)), count=COUNT, detail=4, steps=2)
@@ -100,6 +100,11 @@ def test_the_report_says_every_fact_and_every_size(rows, tmp_path):
     assert all(row.size in text for row in rows) and "n 40" in text and "Frechet" in text
     report.plot(tmp_path / "curves.png")
     assert (tmp_path / "curves.png").stat().st_size > 10_000
+
+
+def test_a_table_has_three_digits_and_dashes_for_what_is_missing():
+    lines = markdown(["name", "value"], [["a", 0.12345], ["b", None], ["c", float("nan")], ["d", 7]]).splitlines()
+    assert lines == ["| name | value |", "|---|---|", "| a | 0.123 |", "| b | - |", "| c | - |", "| d | 7 |"]
 
 
 def test_what_was_not_measured_is_a_dash():

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -87,15 +87,12 @@ class Report:
         lines = [", ".join(f"{name} {value}" for name, value in self.facts.items()), ""]
         for kind, index in ((Likeness, 0), (Agreement, 1), (Detail, 2)):
             columns = fields(kind)
-            lines += [
-                "| size | " + " | ".join(c.metadata["heading"] for c in columns) + " |",
-                "|---" * (len(columns) + 1) + "|",
+            cells = [
+                (row.size, *(_cell(getattr(_parts(row)[index], c.name), c.metadata["digits"]) for c in columns))
+                for row in self.rows
             ]
-            for row in self.rows:
-                cells = [_cell(getattr(_parts(row)[index], c.name), c.metadata["digits"]) for c in columns]
-                if any(cell != "-" for cell in cells):
-                    lines.append(f"| {row.size} | " + " | ".join(cells) + " |")
-            lines.append("")
+            known = [row for row in cells if any(cell != "-" for cell in row[1:])]
+            lines += [markdown(["size", *(c.metadata["heading"] for c in columns)], known), ""]
         return "\n".join(lines)
 
     def plot(self, path: Path) -> None:
@@ -105,6 +102,16 @@ class Report:
             InputError: matplotlib is not installed.
         """
         _plot(self.rows, path)
+
+
+def markdown(columns: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
+    """A table: fractions with three digits, what is missing as a dash."""
+
+    def shown(value: object) -> str:
+        return "-" if value is None else _cell(value, 3) if isinstance(value, float) else str(value)
+
+    heads, *lines = (f"| {' | '.join(map(shown, row))} |" for row in (columns, *rows))
+    return "\n".join([heads, "|---" * len(columns) + "|", *lines])
 
 
 def _parts(row: Row) -> tuple[Likeness, Agreement, Detail]:
