@@ -25,7 +25,6 @@ from s2id.arguments import writable
 from s2id.cli import keep_memory
 from s2id.data import load
 from s2id.images import resize, to_float
-from s2id.judge import Judge
 
 HELD_BACK = 5000
 
@@ -35,11 +34,9 @@ def seen(x: Tensor, task: str) -> Tensor:
     return resize(x, LOW) if task == "super" else torch.where(hole(), x, 0.0)
 
 
-def network(task: str) -> nn.Module:
-    """A small classifier of what the task shows: the judge's own architecture where that is a picture."""
-    if task == "inpaint":
-        return Judge("mnist", SIZE, 1, 10).to(memory_format=torch.channels_last)
-    widths = (LOW[0] * LOW[1], 256, 256)
+def network(task: str) -> nn.Sequential:
+    """A small classifier of what the task shows."""
+    widths = (LOW[0] * LOW[1], 256, 256) if task == "super" else (SIZE[0] * SIZE[1], 512, 256)
     layers: list[nn.Module] = [nn.Flatten()]
     for a, b in zip(widths[:-1], widths[1:], strict=True):
         layers += [nn.Linear(a, b, bias=False), nn.BatchNorm1d(b), nn.SiLU(), nn.Dropout(0.2)]
