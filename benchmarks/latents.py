@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -29,6 +30,7 @@ from s2id.config import ModelConfig
 from s2id.data import Group, Pictures
 from s2id.latents import encoded, load
 from s2id.presets import PRESETS
+from s2id.table import markdown
 from s2id.train import Trainer
 
 
@@ -121,19 +123,24 @@ def measured(side: int, args: argparse.Namespace) -> list[dict[str, object]]:
 
 def table(rows: list[dict]) -> str:
     """Markdown; ratios are latents' against that row's, within one side."""
-    lines = [
-        "| pictures | states | tokens | parameters | training, images/s | latents' gain | sampling, images/s | gain |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
+    names = (
+        "pictures",
+        "states",
+        "tokens",
+        "parameters",
+        "training, images/s",
+        "latents' gain",
+        "sampling, images/s",
+        "gain",
+    )
+    lines = []
     for row in rows:
         own = next(r for r in rows if r["side"] == row["side"] and r["encode"])
-        gains = [own[what] / row[what] for what in ("train", "sample")]
-        lines.append(
-            f"| {row['side']}x{row['side']} | {row['states']} | {row['tokens']} | {row['parameters']:,} "
-            f"| {row['train']:.2f} | {gains[0]:.1f} | {row['sample']:.2f} | {gains[1]:.1f} |"
-        )
+        ratios = ((f"{row[what]:.2f}", f"{own[what] / row[what]:.1f}") for what in ("train", "sample"))
+        shown = (f"{row['side']}x{row['side']}", row["states"], row["tokens"], f"{row['parameters']:,}")
+        lines.append([*shown, *chain.from_iterable(ratios)])
     encoding = ", ".join(f"{r['side']}x{r['side']} {r['encode']:.0f}" for r in rows if r["encode"])
-    return "\n".join([*lines, "", f"Pictures encoded per second, once before training: {encoding}."])
+    return f"{markdown(names, lines)}\n\nPictures encoded per second, once before training: {encoding}."
 
 
 def main() -> None:

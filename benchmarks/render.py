@@ -1,4 +1,4 @@
-"""Time of composing and of rendering against the output's size, and their fitted exponents.
+"""Time of composing and of rendering against the output's size, their fitted exponents, and of many small pictures.
 
     python benchmarks/render.py [WEIGHTS] [--repeats 5] [--device cpu]
 
@@ -21,6 +21,7 @@ from s2id.cli import keep_memory
 from s2id.images import to_bytes
 
 SIDES = (256, 512, 1024, 2048, 4096)
+BATCH = 64
 
 
 def timed(action: Callable[[], object], repeats: int, cuda: bool) -> float:
@@ -59,6 +60,9 @@ def main() -> None:
     for kind in ("compose_s", "render_s"):
         slope = np.polyfit(pixels, np.log([row[kind] for row in rows]), 1)[0]
         print(json.dumps({f"exponent_{kind}": round(float(slope), 3)}))
+    labels = [i % 10 for i in range(BATCH)]
+    many = timed(lambda: s2id.sample(model, labels, range(BATCH)).render((28, 28)), 1, cuda)
+    print(json.dumps({f"batch of {BATCH} at 28x28, s": round(many, 3)}))
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ import torch
 from s2id.cli import keep_memory
 from s2id.config import ModelConfig, Recompute
 from s2id.model import Network
+from s2id.table import markdown
 
 KINDS = get_args(get_type_hints(ModelConfig)["attention"])
 SIDES = (14, 20, 28, 40, 56, 80, 128)
@@ -95,16 +96,15 @@ def exponent(rows: list[dict], column: str, least: int) -> float:
 
 def table(rows: list[dict]) -> str:
     """Markdown."""
-    lines = ["| attention | tokens | " + " | ".join(COLUMNS) + " |", "|---" * (2 + len(COLUMNS)) + "|"]
+    lines = []
     for kind in dict.fromkeys(row["kind"] for row in rows):
         own = [row for row in rows if row["kind"] == kind]
         for row in own:
-            cells = [f"{row[column]:.3g}" for column in COLUMNS]
-            lines.append(f"| {kind} | {row['side']}^2 | " + " | ".join(cells) + " |")
+            lines.append([kind, f"{row['side']}^2", *(f"{row[column]:.3g}" for column in COLUMNS)])
         for said, least in (("all", 0), (f"from {ASYMPTOTIC}^2", ASYMPTOTIC)):
-            cells = [f"**{exponent(own, column, least):.2f}**" for column in COLUMNS]
-            lines.append(f"| {kind} | exponent, {said} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+            cells = (f"**{exponent(own, column, least):.2f}**" for column in COLUMNS)
+            lines.append([kind, f"exponent, {said}", *cells])
+    return markdown(["attention", "tokens", *COLUMNS], lines)
 
 
 def main() -> None:

@@ -10,13 +10,14 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+from steps import write_tables
+
 from s2id.checkpoint import checksum, load
 from s2id.cli import keep_memory
 from s2id.config import ALWAYS, EvaluateConfig
 from s2id.data import load as load_data
 from s2id.evaluate import evaluate
 from s2id.judge import load as load_judge
-from s2id.table import markdown
 
 GUIDANCE = (1.0, 1.25, 1.5, 2.0)
 INTERVALS = (ALWAYS, (0.1, 0.6), (0.3, 0.8))
@@ -47,16 +48,8 @@ def main() -> None:
             rows.append({"guidance": guidance, "first": interval[0], "last": interval[1], **values})
             print(json.dumps(rows[-1]), flush=True)
     floor = {name: getattr(training.likeness, name) for name in COLUMNS}
-    args.out.mkdir(parents=True, exist_ok=True)
     facts = {"weights sha256": checksum(model.network.state_dict()), "n": args.count}
-    (args.out / "table.json").write_text(
-        json.dumps({"facts": facts, "training set": floor, "rows": rows}, indent=1) + "\n"
-    )
-    names = ("guidance", "first", "last", *COLUMNS)
-    cells = [[row.get(name) for name in names] for row in [{"guidance": "training set", **floor}, *rows]]
-    text = ", ".join(f"{name} {value}" for name, value in facts.items()) + "\n\n" + markdown(names, cells)
-    (args.out / "table.md").write_text(text + "\n")
-    print(text)
+    write_tables(args.out, facts, ("guidance", "first", "last", *COLUMNS), floor, rows)
 
 
 if __name__ == "__main__":

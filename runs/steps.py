@@ -8,6 +8,7 @@ Writes table.md, table.json and curve.png.
 
 import argparse
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,6 +36,17 @@ def steps_for(solver: str, calls: int) -> int:
     """Solver steps that cost so many calls; 0 where none do."""
     per_step = 2 if solver == "heun" else 1
     return (calls - 1) // per_step if (calls - 1) % per_step == 0 else 0
+
+
+def write_tables(folder: Path, facts: dict, names: Sequence[str], floor: dict, rows: list[dict]) -> None:
+    """Write and print the columns named, the training set's row first; JSON has all there is."""
+    folder.mkdir(parents=True, exist_ok=True)
+    report = {"facts": facts, "training set": floor, "rows": rows}
+    (folder / "table.json").write_text(json.dumps(report, indent=1) + "\n")
+    cells = [[row.get(name) for name in names] for row in [{names[0]: "training set", **floor}, *rows]]
+    text = ", ".join(f"{name} {value}" for name, value in facts.items()) + "\n\n" + markdown(names, cells)
+    (folder / "table.md").write_text(text + "\n")
+    print(text)
 
 
 def main() -> None:
@@ -65,14 +77,7 @@ def main() -> None:
             found = {name: getattr(drawn.likeness, name) for name in COLUMNS}
             rows.append({"solver": solver, "calls": calls, "steps": steps, **found})
             print(json.dumps(rows[-1]), flush=True)
-    args.out.mkdir(parents=True, exist_ok=True)
-    report = {"facts": facts, "training set": floor, "rows": rows}
-    (args.out / "table.json").write_text(json.dumps(report, indent=1) + "\n")
-    names = ("solver", "calls", *COLUMNS)
-    cells = [[row.get(name) for name in names] for row in [{"solver": "training set", **floor}, *rows]]
-    text = ", ".join(f"{name} {value}" for name, value in facts.items()) + "\n\n" + markdown(names, cells)
-    (args.out / "table.md").write_text(text + "\n")
-    print(text)
+    write_tables(args.out, facts, ("solver", "calls", *COLUMNS), floor, rows)
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.5), layout="constrained")
     for axis, column, name in zip(axes, ("frechet", "right_class"), ("Frechet distance", "right class"), strict=True):
         for solver in args.solvers:

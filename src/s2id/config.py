@@ -21,6 +21,7 @@ MAX_PIXELS = 2**27
 
 ALWAYS = (0.0, 1.0)
 """First and last time of guidance that never stops."""
+
 DEFAULT_STEPS = 20
 """Solver steps where none are given."""
 
