@@ -4,7 +4,8 @@
 
 Per K, of the same network and number of images: `observe`, views from places drawn anew each time; `still`, all views
 from one place; `bicubic`, one view enlarged; `sharp`, the pictures themselves, which is the ceiling. Each is a run of
-`s2id train mnist` and of `s2id evaluate`; what is finished is not run again, and what is begun goes on.
+`s2id train mnist` and of `s2id evaluate`; what is finished is not run again, and what is begun goes on. Last comes
+observe.png, what they draw.
 """
 
 import argparse
@@ -13,9 +14,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import torch
+
+import s2id
+from s2id.images import tile, write
 from s2id.table import markdown
 
 COLUMNS = ("right_class", "frechet", "precision", "recall", "variance")
+SEEDS, SHOWN, GAP = 4, (56, 56), 10
 VARIANTS = ("observe", "still", "bicubic", "sharp")
 
 
@@ -29,6 +35,13 @@ def options(variant: str, cell: int) -> list[str]:
         "--observe",
         {"observe": f"area:{cell}", "still": f"area:{cell}:still", "bicubic": f"bicubic:{cell}"}[variant],
     ]
+
+
+@torch.inference_mode()
+def sheet(weights: Path) -> torch.Tensor:
+    """A row per digit, a column per seed, guidance 1."""
+    labels, seeds = zip(*[(label, seed) for label in range(10) for seed in range(SEEDS)], strict=True)
+    return tile(s2id.sample(s2id.load(weights), labels, seeds, guidance=1.0).render(SHOWN), SEEDS)
 
 
 def run(*words: str) -> None:
@@ -75,6 +88,10 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     (args.out / "table.md").write_text(text + "\n")
     print(text)
+    # no part of it is chosen: a column of sheets per K and variant, in the table's order
+    sheets = [sheet(args.out / f"{row['variant']}-{row['K']}" / "model") for row in rows]
+    gap = torch.zeros(1, sheets[0].shape[1], GAP)
+    write(args.out / "observe.png", torch.cat([part for one in sheets for part in (one, gap)][:-1], 2))
 
 
 if __name__ == "__main__":
