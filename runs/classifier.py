@@ -1,8 +1,10 @@
 """Train the classifier that judges samples of a data set and put it into the package.
 
     python runs/classifier.py --data data --out src/s2id/judges/mnist.safetensors
+    python runs/classifier.py --name celeba --long-side 32 --mirror --data data --out out/celeba-judge.safetensors
 
 Independent of every generator. Shifts, rotations, scalings and shears as augmentation, moving average of the weights.
+It tells the data's classes apart or, where there are none, says of each attribute whether it is there.
 """
 
 import argparse
@@ -16,7 +18,8 @@ from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from s2id.cli import keep_memory
-from s2id.data import load
+from s2id.condition import Condition
+from s2id.data import Pictures, load
 from s2id.images import to_float
 from s2id.judge import Judge
 from s2id.shapes import NULL
@@ -41,13 +44,28 @@ def augment(x: Tensor, strength: float = 1.0) -> Tensor:
     return F.grid_sample(x, grid, padding_mode="border", align_corners=False)
 
 
-def accuracy(model: nn.Module, images: Tensor, labels: Tensor) -> float:
+def loss_of(logits: Tensor, truth: Condition) -> Tensor:
+    """Cross entropy, of classes or of every known attribute."""
+    if truth.attributes is None:
+        return F.cross_entropy(logits, truth.label, ignore_index=NULL, label_smoothing=0.05)
+    return F.soft_margin_loss(logits, truth.attributes.float(), reduction="none")[truth.attributes != 0].mean()
+
+
+def accuracy(model: nn.Module, images: Tensor, truth: Condition) -> float:
+    """Share of what is known of the pictures that is named right."""
     model.eval()
-    known = labels != NULL
-    images, labels = images[known], labels[known]
     with torch.inference_mode():
-        hits = [model(x).argmax(1) == y for x, y in zip(images.split(500), labels.split(500), strict=True)]
-    return torch.cat(hits).float().mean().item()
+        logits = torch.cat([model(x) for x in images.split(500)])
+    if truth.attributes is None:
+        return (logits.argmax(1) == truth.label)[truth.label != NULL].float().mean().item()
+    return ((logits > 0) == (truth.attributes > 0))[truth.attributes != 0].float().mean().item()
+
+
+def everything(data: Pictures) -> tuple[Tensor, Condition]:
+    """The pictures of a data set of one size, as bytes, and what they are: classes, or else attributes."""
+    (group,) = data.groups
+    known = group.condition(torch.arange(len(group.labels)))
+    return group.images, Condition(known.label) if data.labels else known
 
 
 def main() -> None:
@@ -57,14 +75,20 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("src/s2id/judges/mnist.safetensors"))
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--long-side", type=int, help="of pictures that are shrunk as they are read")
+    parser.add_argument("--mirror", action="store_true", help="half of the pictures left to right")
     args = parser.parse_args()
     keep_memory()
     torch.manual_seed(0)
-    train, test = (load(args.name, args.data, split) for split in ("train", "test"))
-    pictures, truth = train.groups[0], test.groups[0]
-    model = Judge(train.name, train.size, train.channels, len(train.labels)).to(memory_format=torch.channels_last)
+    train, test = (load(args.name, args.data, split, args.long_side) for split in ("train", "test"))
+    (pictures, known), (others, truth) = everything(train), everything(test)
+    attributes = () if train.labels else train.attributes
+    if not train.labels and not attributes:
+        parser.error(f"the pictures of {train.name} have neither classes nor attributes; there is nothing to tell.")
+    model = Judge(train.name, train.size, train.channels, len(train.labels), attributes=attributes)
+    model.to(memory_format=torch.channels_last)
     optimiser = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=0.05)
-    steps = args.epochs * (len(pictures.labels) // args.batch)
+    steps = args.epochs * (len(pictures) // args.batch)
     # over 500 steps, or the last fifth of a short run
     decay = 1 - max(0.002, 5 / steps)
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
@@ -72,19 +96,22 @@ def main() -> None:
     start = time.time()
     for epoch in range(args.epochs):
         model.train()
-        for chosen in torch.randperm(len(pictures.labels)).split(args.batch):
+        for chosen in torch.randperm(len(pictures)).split(args.batch):
             if len(chosen) < args.batch:
                 continue
-            x = augment(to_float(pictures.images[chosen])).to(memory_format=torch.channels_last)
+            x = to_float(pictures[chosen])
+            if args.mirror:
+                x = torch.where((torch.rand(len(x)) < 0.5)[:, None, None, None], x.flip(3), x)
+            x = augment(x).to(memory_format=torch.channels_last)
             with torch.autocast("cpu", torch.bfloat16, enabled=multiplies_bf16(cpu=True)):
                 logits = model(x)
-            loss = F.cross_entropy(logits.float(), pictures.labels[chosen], ignore_index=NULL, label_smoothing=0.05)
+            loss = loss_of(logits.float(), known[chosen])
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
             schedule.step()
             average.update_parameters(model)
-        score = accuracy(average.module, to_float(truth.images), truth.labels)
+        score = accuracy(average.module, to_float(others), truth)
         print(f"epoch {epoch + 1} loss {loss.item():.4f} test {score:.4%} {time.time() - start:.0f} s", flush=True)
     judge = average.module
     judge.accuracy = round(score, 4)

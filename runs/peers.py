@@ -9,8 +9,8 @@
 The others draw other sizes as their users do: `native`, the network on a state of that size; `bicubic`, at 28x28 and
 enlarged. Guidance 1 throughout. All of a row's pictures are judged at 28x28 after area means; `edge` is the width from
 10 to 90 % at the size itself, in training pixels. A row whose pictures would take more than --row-minutes is not drawn:
-its seconds are one call's times the number of calls, and the rest is left out. Everything is kept in --out; started
-again, it goes on at the part it was in. Writes table.md and table.json.
+its seconds are one step's times the number of steps, and the rest is left out. As many training pictures have a row.
+Everything is kept in --out; started again, it goes on at the part it was in. Writes table.md and table.json.
 """
 
 import argparse
@@ -32,15 +32,16 @@ from s2id.batches import stream
 from s2id.checkpoint import S2ID, fill, load, read_tensors, write_tensors
 from s2id.cli import keep_memory
 from s2id.compose import sample
+from s2id.condition import Condition
 from s2id.config import Preset
 from s2id.data import Pictures, batch_at
 from s2id.data import load as load_data
-from s2id.evaluate import _likeness, _pixels, _shown, _Truth
-from s2id.images import to_float
+from s2id.evaluate import Eye, Truth, likeness, shown
+from s2id.images import resize, to_float
 from s2id.judge import load as load_judge
 from s2id.presets import PRESETS
 from s2id.table import markdown
-from s2id.train import Trainer, _warm_average, checkpoints, learning_rate, multiplies_bf16
+from s2id.train import Trainer, checkpoints, learning_rate, multiplies_bf16, warm_average
 
 SIDES = (28, 112, 448)
 NULL_CLASS = 10
@@ -146,7 +147,7 @@ def fit(network: nn.Module, pictures: Pictures, minutes: float) -> int:
     """Train for some minutes, leave the moving average in the network; the number of images drawn."""
     config = replace(PRESETS["mnist"].train, lr=1e-3)
     optimiser = torch.optim.AdamW(network.parameters(), betas=(0.9, 0.99), weight_decay=config.weight_decay, fused=True)
-    average = AveragedModel(network, multi_avg_fn=_warm_average(config.ema))
+    average = AveragedModel(network, multi_avg_fn=warm_average(config.ema))
     fast = multiplies_bf16(cpu=True)
     network.train()
     start, number = time.perf_counter(), 0
@@ -194,21 +195,22 @@ def theirs(network: nn.Module, sampler: str) -> Draw:
     return draw
 
 
-def draw_all(draw: Draw, steps: int, side: int, count: int, minutes: float) -> tuple[Tensor | None, float]:
-    """Pictures in batches, and seconds per picture; no pictures where they would take too long."""
-    batch = max(1, min(50, 50 * 28**2 * 4 // side**2))
-    seconds = []
-    for few in (1, 3):  # a step more is a call more: the rest, setting up, drops out
-        start = time.perf_counter()
-        draw([0] * batch, 0, side, few)
-        seconds.append(time.perf_counter() - start)
-    per_call = max(0.0, (seconds[1] - seconds[0]) / 2)
-    expected = (seconds[0] + (steps - 1) * per_call) / batch
-    if expected * count > 60 * minutes:
-        count = int(60 * minutes / expected)
-        if count < LEAST:
-            return None, expected
-    start, parts = time.perf_counter(), []
+def seconds_per_step(draw: Draw, side: int) -> float:
+    """Of one picture, from two steps of a few: of ours all but the first render and the reading drops out of many."""
+    batch = batch_of(side) // 4 or 1
+    start = time.perf_counter()
+    draw([0] * batch, 0, side, 2)
+    return (time.perf_counter() - start) / (2 * batch)
+
+
+def batch_of(side: int) -> int:
+    """Pictures at once, as memory allows."""
+    return max(1, min(50, 50 * 28**2 * 4 // side**2))
+
+
+def draw_all(draw: Draw, steps: int, side: int, count: int) -> tuple[Tensor, float]:
+    """Pictures in batches, classes in turn, and seconds per picture."""
+    start, batch, parts = time.perf_counter(), batch_of(side), []
     for first in range(0, count, batch):
         labels = [i % 10 for i in range(first, min(first + batch, count))]
         parts.append(draw(labels, first, side, steps))
@@ -226,24 +228,26 @@ class Bench:
     """Judge and truth, and rows by name that are kept as soon as they are made."""
 
     def __init__(self, data: Path, path: Path) -> None:
-        self.judge = load_judge("mnist")
-        images, labels = _pixels(load_data("mnist", data, "test"), self.judge.size)
-        self.truth = _Truth(images, labels, self.judge.features(images))
+        judge = load_judge("mnist")
+        self.eye = Eye(judge, None, judge.size)
+        self.truth = Truth.of(load_data("mnist", data, "test"), self.eye)
         self.path = path
         self.rows: dict[str, dict] = json.loads(path.read_text()) if path.is_file() else {}
 
     def keep(self, name: str, facts: dict, pictures: Tensor | None, seconds: float) -> None:
         """Judge a row's pictures, if any, and write it down."""
-        row = {**facts, "seconds": seconds, "n": 0 if pictures is None else len(pictures)}
+        row = {
+            **facts,
+            "seconds": None if math.isnan(seconds) else seconds,
+            "n": 0 if pictures is None else len(pictures),
+        }
         if pictures is not None:
-            features, edges, pixel = [], [], pictures.shape[-1] / 28
-            for part in pictures.split(100):
-                features.append(self.judge.features(_shown(part)))
+            edges, pixel = [], pictures.shape[-1] / 28
+            small = torch.cat([resize(shown(part), self.eye.size) for part in pictures.split(100)])
             if pixel >= 4:
-                edges = [metrics.edge_width(_shown(part), pixel) for part in pictures[:50].split(10)]
-            small = torch.cat([F.adaptive_avg_pool2d(_shown(part), 28) for part in pictures.split(100)])
-            labels = torch.arange(len(pictures)) % 10
-            found = _likeness(small, torch.cat(features), labels, self.judge, self.truth)
+                edges = [metrics.edge_width(shown(part), pixel) for part in pictures[:50].split(10)]
+            asked = Condition(torch.arange(len(pictures)) % 10)
+            found = likeness(small, self.eye(small), asked, self.truth)
             row |= {c: getattr(found, c) for c in COLUMNS if hasattr(found, c)}
             edge = torch.cat(edges).nanmedian().item() if edges else math.nan
             row["edge"] = None if math.isnan(edge) else edge  # no edge, or none that its pixels could tell
@@ -254,6 +258,15 @@ class Bench:
 
 def judge_rows(bench: Bench, name: str, trained: Trained, count: int, minutes: float, sides: list[int]) -> None:
     """A competitor's rows: each sampler at each size, native and, for networks of one density, enlarged."""
+    per_step: dict[int, float] = {}
+
+    def drawn(draw: Draw, steps: int, side: int) -> tuple[Tensor | None, float]:
+        """The pictures, or none and what one is expected to take; a step is timed once for all samplers."""
+        if side not in per_step:
+            per_step[side] = seconds_per_step(draw, side)
+        expected = steps * per_step[side]
+        return draw_all(draw, steps, side, count) if expected * count <= 60 * minutes else (None, expected)
+
     for sampler, steps in SAMPLERS[name].items():
         base: tuple[Tensor | None, float] | None = None
         ways = [(side, "native") for side in sides]
@@ -266,9 +279,9 @@ def judge_rows(bench: Bench, name: str, trained: Trained, count: int, minutes: f
             facts = {"network": name, "sampler": sampler, "steps": steps, "side": side, "way": way}
             facts |= {"parameters": trained.parameters, "images": trained.images}
             if way == "native" and side != 28:
-                bench.keep(key, facts, *draw_all(trained.draw[sampler], steps, side, count, minutes))
+                bench.keep(key, facts, *drawn(trained.draw[sampler], steps, side))
                 continue
-            base = base or draw_all(trained.draw[sampler], steps, 28, count, minutes)
+            base = base or drawn(trained.draw[sampler], steps, 28)
             if way == "native" or base[0] is None:
                 bench.keep(key, facts, *base)
             else:
@@ -279,7 +292,8 @@ def judge_rows(bench: Bench, name: str, trained: Trained, count: int, minutes: f
 def table(rows: list[dict], minutes: float) -> str:
     """Markdown."""
     names = ("network", "parameters", "images", "sampler", "steps", "side", "way", "n", *COLUMNS)
-    cells = [[row.get(name) for name in names] for row in sorted(rows, key=lambda r: (r["side"], r["way"]))]
+    ordered = sorted(rows, key=lambda row: (row["side"], row["way"], row["network"]))
+    cells = [[row.get(name) for name in names] for row in ordered]
     return f"{minutes:g} minutes of training each, guidance 1\n\n{markdown(names, cells)}\n"
 
 
@@ -300,6 +314,10 @@ def main() -> None:
     pictures = load_data("mnist", args.data)
     args.out.mkdir(parents=True, exist_ok=True)
     bench = Bench(args.data, args.out / "table.json")
+    of_class = [(pictures.groups[0].labels == label).nonzero()[:, 0] for label in range(10)]
+    chosen = torch.stack([of_class[i % 10][i // 10] for i in range(args.count)])
+    facts = {"network": "training set", "side": 28, "way": "native"}
+    bench.keep("training set", facts, to_float(pictures.groups[0].images[chosen]), math.nan)
     # all train before any is judged, so that each has the cores as the others had them
     train = {name: train_ours if name in OURS else train_theirs for name in args.networks}
     trained = {name: train[name](name, pictures, args.minutes, args.runs / name) for name in args.networks}

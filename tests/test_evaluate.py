@@ -11,10 +11,11 @@ from torch.nn import functional as F
 
 from s2id import metrics
 from s2id.checkpoint import S2ID
+from s2id.condition import Condition
 from s2id.config import Card, EvaluateConfig, InputError
 from s2id.coords import extent
 from s2id.data import Group, Pictures
-from s2id.evaluate import _balanced, evaluate, frame_part
+from s2id.evaluate import Seen, Truth, _balanced, evaluate, frame_part
 from s2id.images import to_float
 from s2id.judge import Judge
 from s2id.shapes import NULL
@@ -62,6 +63,60 @@ def test_the_data_is_like_itself(rows):
     assert floor.frechet < 0.2 * rows[1].likeness.frechet
 
 
+def faces(count, seed):
+    """Pictures whose left half is bright where the first of two attributes is there; the second shows nowhere."""
+    there = torch.randint(0, 2, (count, 2), generator=torch.Generator().manual_seed(seed)) * 2 - 1
+    images = noise(count, seed).groups[0].images // 4
+    images[:, :, :, :8] += (96 * (there[:, 0] + 1)).to(torch.uint8)[:, None, None, None] // 2
+    there[::4, 1] = 0  # unknown
+    return Pictures("noise", (Group(images, torch.full((count,), NULL), there),), (), ("bright", "hidden"))
+
+
+class Bright(Judge):
+    """Sees the first attribute in the pictures' mean, and has no eye for the second."""
+
+    def __init__(self):
+        super().__init__("noise", (16, 16), 1, 0, (4, 4, 8, 8, 16), attributes=("bright", "hidden"))
+
+    def attributes_of(self, features):
+        return torch.stack([torch.where(self.means > -0.7, 1, -1), torch.ones(len(self.means), dtype=torch.long)], 1)
+
+    def features(self, images):
+        self.means = images.flatten(1).mean(1)
+        return super().features(images)
+
+
+def test_a_model_of_attributes_is_asked_what_the_test_pictures_are(model):
+    card = Card(data="noise", density=8, size=(16, 16), attributes=("bright", "hidden"))
+    made = S2ID(replace(TINY, classes=0, attributes=2), card).eval().requires_grad_(False)
+    enliven(made)
+    torch.manual_seed(0)
+    train, test = faces(100, 1), faces(100, 2)
+    config = replace(QUICK, sizes=((16, 16),))
+    rows = list(evaluate(made, Bright().eval().requires_grad_(False), train, test, config))
+    assert [row.size for row in rows] == ["training set", "test set", "16x16"]
+    hidden = (test.groups[0].attributes[:, 1] == 1).sum() / 75
+    assert rows[1].attributes == pytest.approx({"bright": 1.0, "hidden": hidden.item()})
+    assert rows[1].likeness.right_attributes == pytest.approx((1 + hidden.item()) / 2)
+    assert math.isnan(rows[1].likeness.right_class) and math.isfinite(rows[0].likeness.variance)
+    # an untrained model does not hear: the same test pictures' wishes, by chance as often met as not
+    assert 0.2 < rows[2].attributes["bright"] < 0.8
+    text = Report({}, tuple(rows)).markdown()
+    assert "| right | training set | test set | 16x16 |" in text and "| bright | 1.000 | 1.000 |" in text
+    assert json.loads(Report({}, tuple(rows)).json())["rows"][1]["attributes"]["bright"] == 1.0
+    others = replace(test, attributes=("bright", "other"))
+    with pytest.raises(InputError, match="knows 2 attributes and noise has 2, or has others"):
+        next(evaluate(made, Bright().eval(), train, others, config))
+
+
+def test_one_number_is_of_the_most_balanced_attributes():
+    there = torch.ones(8, 12, dtype=torch.long)
+    there[:4] = -1
+    there[:, 3] = 1  # always there
+    truth = Truth(torch.zeros(8, 1, 2, 2), Condition(torch.full((8,), NULL), there), Seen(torch.zeros(8, 1)))
+    assert 3 not in truth.balanced and len(truth.balanced) == 10
+
+
 def test_a_size_agrees_with_itself_perfectly(rows):
     same = rows[1].agreement
     assert same.psnr == math.inf and same.psnr_worst == math.inf and same.same_class == 1 and same.same_topology == 1
@@ -107,9 +162,11 @@ def test_a_table_has_three_digits_and_dashes_for_what_is_missing():
     assert lines == ["| name | value |", "|---|---|", "| a | 0.123 |", "| b | - |", "| c | - |", "| d | 7 |"]
 
 
-def test_what_was_not_measured_is_a_dash():
-    text = Report({}, (Row("training set", Likeness(right_class=0.5)),)).markdown()
-    assert "| training set | 0.500 | - |" in text
+def test_what_was_not_measured_is_a_dash_and_a_column_without_numbers_is_left_out():
+    rows = (Row("training set", Likeness(right_class=0.5)), Row("8x8", Likeness(right_class=0.25, frechet=1.0)))
+    lines = Report({}, rows).markdown().splitlines()
+    assert lines[2:6] == ["| size | right class | Frechet |", "|---|---|---|", "| training set | 0.500 | - |",
+                          "| 8x8 | 0.250 | 1.000 |"]  # fmt: skip
 
 
 def refused(model, judge, config=QUICK, test=None):

@@ -33,6 +33,16 @@ def test_a_judge_comes_back_from_its_file(judge, tmp_path):
     assert torch.equal(again(pictures), judge(pictures))
 
 
+def test_a_judge_of_attributes_says_which_are_there_and_keeps_their_names(tmp_path):
+    judge = Judge("faces", (12, 10), 1, 3, WIDTHS, attributes=("smiling", "bald")).eval().requires_grad_(False)
+    pictures = torch.randn(6, 1, 12, 10)
+    logits, features = judge(pictures), judge.features(pictures)
+    assert logits.shape == (6, 5) and torch.equal(judge.classify(features), logits[:, :3].argmax(1))
+    assert torch.equal(judge.attributes_of(features) == 1, logits[:, 3:] > 0)
+    judge.save(tmp_path / "judge.safetensors")
+    assert judges.load(tmp_path / "judge.safetensors").attributes == ("smiling", "bald")
+
+
 def test_an_unknown_or_altered_judge_is_refused(judge, tmp_path):
     with pytest.raises(InputError, match="there is no judge 'nobody'.*--judge"):
         judges.load("nobody")

@@ -378,7 +378,7 @@ class EvaluateConfig:
     )  # fmt: skip
     """Height and width of the pictures, a row of the table each."""
     count: int = 2000
-    """Pictures per size: seeds 0, 1, 2, ..., labels in turn."""
+    """Pictures per size: seeds 0, 1, 2, ..., classes in turn or what the test pictures are."""
     detail: int = 50
     """Pictures per size whose strokes and zooms are measured."""
     guidance: float = 1.0

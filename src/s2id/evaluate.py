@@ -2,6 +2,9 @@
 
 Likeness to the data is judged at the data's size, after area-averaging what was rendered; agreement compares each
 size with the data's own; detail is measured on the rendered pixels themselves, in units of a training pixel.
+
+A model of classes is asked for each in turn. One that hears attributes, numbers or text is asked for what pictures of
+the test set are, each whole: no other mixture of conditions can be like that set.
 """
 
 import ctypes
@@ -9,9 +12,9 @@ import math
 import resource
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -22,6 +25,7 @@ from torch.nn import functional as F
 from s2id import metrics
 from s2id.checkpoint import S2ID
 from s2id.compose import affordable, sample
+from s2id.condition import Condition, cat
 from s2id.config import EvaluateConfig, InputError, Size, Window
 from s2id.coords import extent
 from s2id.data import Pictures
@@ -33,16 +37,17 @@ from s2id.table import Agreement, Detail, Likeness, Row
 
 _ZOOM = (0.25, 0.25, 0.75, 0.75)
 _BATCH_PIXELS = 2**22
+BALANCED = 10
+"""Attributes that are judged in one number."""
 _FEW = 100  # pictures that are given to an extractor at once
 
 
 class _Drawn:
     """The same seeds' pictures at any size: composed once, or anew for every size where the model is dense."""
 
-    def __init__(self, model: S2ID, config: EvaluateConfig) -> None:
+    def __init__(self, model: S2ID, config: EvaluateConfig, test: Condition) -> None:
         self.model, self.config = model, config
-        numbers = torch.arange(config.count)
-        self.labels = numbers % model.config.classes if model.config.classes else numbers.fill_(NULL)
+        self.asked = _asked(model, test, config.count)
         self.compose_seconds = self.render_seconds = 0.0
         self.fields = [] if model.config.dense else list(self._compose(None))
 
@@ -54,11 +59,11 @@ class _Drawn:
         self.compose_seconds = 0.0
         for first in range(0, config.count, batch):
             seeds = range(first, min(first + batch, config.count))
-            labels = [None if label == NULL else label for label in self.labels[first : seeds.stop].tolist()]
+            asked = [one if one.known else None for one in self.asked[first : seeds.stop].split(1)]
             start = time.perf_counter()
             drawn = sample(
                 self.model,
-                labels,
+                asked,
                 seeds,
                 steps=config.steps,
                 guidance=config.guidance,
@@ -93,16 +98,18 @@ class _Drawn:
 
 
 @dataclass(frozen=True)
-class _Seen:
+class Seen:
     """What is seen in pictures."""
 
     features: Float[Tensor, "n d"]
-    classes: Int[Tensor, " n"] | None
-    """As a judge names them, where there is one."""
+    classes: Int[Tensor, " n"] | None = None
+    """As a judge names them, where it knows any."""
+    attributes: Int[Tensor, "n a"] | None = None
+    """Present (1) or absent (-1), likewise."""
 
 
 @dataclass(frozen=True)
-class _Eye:
+class Eye:
     """What looks at pictures: a judge, an extractor of features, or both, and then the features are the extractor's."""
 
     judge: Judge | None
@@ -110,23 +117,43 @@ class _Eye:
     size: Size
     """At which it looks."""
 
-    def __call__(self, pictures: Images) -> _Seen:
+    def __call__(self, pictures: Images) -> Seen:
         """What is seen in pictures of any size."""
-        own = self.judge.features(pictures) if self.judge else None
-        classes = self.judge.classify(own) if self.judge and own is not None else None
+        judge = self.judge
+        seen = Seen(judge.features(pictures)) if judge else None
+        if judge and seen and judge.classes:
+            seen = replace(seen, classes=judge.classify(seen.features))
+        if judge and seen and judge.attributes:
+            seen = replace(seen, attributes=judge.attributes_of(seen.features))
         if self.extractor is not None:
-            own = torch.cat([self.extractor(resize(part, self.size)) for part in pictures.split(_FEW)])
-        assert own is not None  # one of the two is there
-        return _Seen(own, classes)
+            features = torch.cat([self.extractor(resize(part, self.size)) for part in pictures.split(_FEW)])
+            seen = replace(seen, features=features) if seen else Seen(features)
+        assert seen is not None  # one of the two is there
+        return seen
 
 
 @dataclass(frozen=True)
-class _Truth:
+class Truth:
     """The test set, as it is seen."""
 
     images: Images
-    labels: Labels
-    features: Float[Tensor, "n d"]
+    """At the eye's size."""
+    asked: Condition
+    """What each picture is."""
+    seen: Seen
+
+    @classmethod
+    def of(cls, pictures: Pictures, eye: Eye) -> "Truth":
+        """All of some pictures, through an eye."""
+        images, asked = _pixels(pictures, eye.size)
+        return cls(images, asked, eye(images))
+
+    @property
+    def balanced(self) -> list[int]:
+        """The attributes of which there are most nearly as many as not, the nearest first."""
+        if self.asked.attributes is None:
+            return []
+        return self.asked.attributes.float().mean(0).abs().argsort(stable=True)[:BALANCED].tolist()
 
 
 @dataclass(frozen=True)
@@ -163,16 +190,20 @@ def evaluate(
         InputError: Data, judge and model do not belong together, or too few pictures are asked for.
     """
     _check(model, judge, test, config, extractor)
-    eye = _Eye(judge, extractor, judge.size if judge else test.size)
-    truth_images, truth_labels = _pixels(test, eye.size)
-    truth = _Truth(truth_images, truth_labels, eye(truth_images).features)
-    images, labels = _pixels(train, eye.size)
-    chosen = _balanced(labels, config.count)
-    floor = images[chosen]
-    yield Row("training set", likeness=_likeness(floor, eye(floor), labels[chosen], truth))
-    drawn = _Drawn(model, config)
+    eye = Eye(judge, extractor, judge.size if judge else test.size)
+    truth = Truth.of(test, eye)
+    images, asked = _pixels(train, eye.size)
+    chosen = _balanced(asked.label, config.count)
+    floor, seen, asked = images[chosen], eye(images[chosen]), asked[chosen]
+    names = judge.attributes if judge else ()
+    yield Row("training set", likeness(floor, seen, asked, truth), attributes=right_attributes(seen, asked, names))
+    if names:  # a judge may know its training set by heart: what it says of others bounds what it can say of samples
+        right = right_attributes(truth.seen, truth.asked, names)
+        own = Likeness(_same(truth.seen.classes, truth.asked.label), _mean_right(truth.seen, truth.asked, truth))
+        yield Row("test set", own, attributes=right)
+    drawn = _Drawn(model, config, truth.asked)
     base_size = model.card.size or test.size
-    pictures = torch.cat([_shown(part) for part in drawn.at(base_size)])
+    pictures = torch.cat([shown(part) for part in drawn.at(base_size)])
     base = _Base(
         pictures,
         eye(pictures).classes,
@@ -182,6 +213,16 @@ def evaluate(
     )
     for size in config.sizes:
         yield _row(size, drawn, eye, truth, base, config)
+
+
+def _asked(model: S2ID, test: Condition, count: int) -> Condition:
+    """What is asked of the model's pictures, 0, 1, 2, ..."""
+    known = model.config
+    if known.attributes or known.numbers or known.token_width:
+        order = torch.randperm(len(test), generator=torch.Generator().manual_seed(0))
+        return test[order.repeat(-(-count // len(test)))[:count]]
+    numbers = torch.arange(count)
+    return Condition(numbers % known.classes if known.classes else numbers.fill_(NULL))
 
 
 def _check(
@@ -198,13 +239,20 @@ def _check(
             f"the judge of {judge.data!r} knows {judge.classes} classes in {judge.channels} channels and {test.name} "
             f"has {len(test.labels)} in {test.channels}; use the data's own judge (--judge)."
         )
+    if judge and judge.attributes and judge.attributes != test.attributes:
+        raise InputError(
+            f"the judge of {judge.data!r} knows {len(judge.attributes)} attributes and {test.name} has "
+            f"{len(test.attributes)}, or has others; use the data's own judge (--judge)."
+        )
     classes = len(test.labels)
     if config.count < 2 * classes:
         raise InputError(f"count is {config.count}; {classes} classes need at least {2 * classes}.")
-    if model.config.classes != len(test.labels) or model.config.channels != test.channels:
+    known = model.config
+    if (known.classes, known.attributes, known.channels) != (classes, len(test.attributes), test.channels):
         raise InputError(
-            f"the model draws {model.config.classes} classes in {model.config.channels} channels and {test.name} has "
-            f"{len(test.labels)} in {test.channels}; name the data set it was trained on."
+            f"the model draws {known.classes} classes and {known.attributes} attributes in {known.channels} channels "
+            f"and {test.name} has {classes} and {len(test.attributes)} in {test.channels}; name the data set it was "
+            "trained on."
         )
 
 
@@ -218,34 +266,74 @@ def _balanced(labels: Labels, count: int) -> Int[Tensor, " n"]:
     return shuffled[turn.argsort(stable=True)][:count]
 
 
-def _pixels(pictures: Pictures, size: Size) -> tuple[Images, Labels]:
-    """A data set at one size."""
+def _pixels(pictures: Pictures, size: Size) -> tuple[Images, Condition]:
+    """A data set at one size, and what each picture is."""
     images = torch.cat([resize(to_float(group.images), size) for group in pictures.groups])
-    return images, torch.cat([group.labels for group in pictures.groups]).long()
+    return images, cat([group.condition(torch.arange(len(group.labels))) for group in pictures.groups])
 
 
-def _shown(pictures: Images) -> Images:
+def shown(pictures: Images) -> Images:
     """What a file of bytes would show of pictures."""
     metrics.check_images(pictures)
     return to_float(to_bytes(pictures))
 
 
-def _likeness(images: Images, seen: _Seen, labels: Labels, truth: _Truth) -> Likeness:
-    features = seen.features
-    few = min(len(features), len(truth.features))
-    chosen = torch.randperm(len(truth.features), generator=torch.Generator().manual_seed(1))[:few]
-    near = metrics.manifold(truth.features[chosen], features)
+def likeness(images: Images, seen: Seen, asked: Condition, truth: Truth) -> Likeness:
+    """How much a set of pictures is like the test set.
+
+    Args:
+        images: The pictures, at the eye's size.
+        seen: What the eye saw in them, at any size.
+        asked: What they were meant to be.
+        truth: The test set.
+
+    Raises:
+        InputError: The sets are too small or do not vary.
+    """
+    ours, theirs = seen.features, truth.seen.features
+    few = min(len(ours), len(theirs))
+    chosen = torch.randperm(len(theirs), generator=torch.Generator().manual_seed(1))[:few]
+    near = metrics.manifold(theirs[chosen], ours)
+    kinds, true_kinds = _kinds(asked), _kinds(truth.asked)
     return Likeness(
-        right_class=_same(seen.classes, labels),
-        frechet=metrics.frechet_distance(features, truth.features),
-        kernel=1000 * metrics.kernel_distance(features, truth.features),
+        right_class=_same(seen.classes, asked.label),
+        right_attributes=_mean_right(seen, asked, truth),
+        frechet=metrics.frechet_distance(ours, theirs),
+        kernel=1000 * metrics.kernel_distance(ours, theirs),
         precision=near.precision,
         recall=near.recall,
         density=near.density,
         coverage=near.coverage,
-        variance=metrics.variance_ratio(images, labels, truth.images, truth.labels),
-        spread=metrics.feature_spread(features, labels, truth.features, truth.labels),
+        variance=metrics.variance_ratio(images, kinds, truth.images, true_kinds),
+        spread=metrics.feature_spread(ours, kinds, theirs, true_kinds),
     )
+
+
+def _kinds(asked: Condition) -> Labels:
+    """Within what pictures vary: a class, where that is all that is known of them, and all of them otherwise."""
+    return asked.label if asked.attributes is None else torch.full_like(asked.label, NULL)
+
+
+def right_attributes(seen: Seen, asked: Condition, names: Sequence[str]) -> dict[str, float]:
+    """Of each attribute the share of pictures that have it, or lack it, as asked; NaN where it was asked of none.
+
+    Args:
+        seen: What a judge saw.
+        asked: What the pictures were meant to be.
+        names: Of the judge's attributes; none, and there is nothing to say.
+    """
+    if seen.attributes is None or asked.attributes is None:
+        return {}
+    right = (seen.attributes == asked.attributes).float().where(asked.attributes != 0, math.nan)
+    return dict(zip(names, right.nanmean(0).tolist(), strict=True))
+
+
+def _mean_right(seen: Seen, asked: Condition, truth: Truth) -> float:
+    """The mean over the most balanced attributes: a rare one is right in most pictures that were never looked at."""
+    if seen.attributes is None:
+        return math.nan
+    right = list(right_attributes(seen, asked, [str(i) for i in range(seen.attributes.shape[1])]).values())
+    return float(torch.tensor([right[i] for i in truth.balanced]).nanmean())
 
 
 def _same(classes: Int[Tensor, " n"] | None, others: Int[Tensor, " n"] | None) -> float:
@@ -269,7 +357,7 @@ def frame_part(size: Size, frame: tuple[float, float], fit: str) -> tuple[slice,
     return slice(top, top + height), slice(left, left + width)
 
 
-def _row(size: Size, drawn: _Drawn, eye: _Eye, truth: _Truth, base: _Base, config: EvaluateConfig) -> Row:
+def _row(size: Size, drawn: _Drawn, eye: Eye, truth: Truth, base: _Base, config: EvaluateConfig) -> Row:
     rows, columns = frame_part(size, drawn.frame, config.fit)
     small: list[Tensor] = []
     topology: list[Tensor] = []
@@ -278,23 +366,23 @@ def _row(size: Size, drawn: _Drawn, eye: _Eye, truth: _Truth, base: _Base, confi
     done = 0
     _forget_peak()
     for pictures in drawn.at(size):
-        shown = _shown(pictures)
-        framed = shown[..., rows, columns]
+        seen_as = shown(pictures)
+        framed = seen_as[..., rows, columns]
         pixel = max(framed.shape[2:]) / max(base.images.shape[2:])
         small.append(resize(framed, _coarser(framed, eye.size)))
         topology.append(metrics.components_and_holes(_coarse(framed)))
-        aspect.append(metrics.ink_aspect(_coarse(shown)))
-        border.append(metrics.border_ink(_coarse(shown)))
+        aspect.append(metrics.ink_aspect(_coarse(seen_as)))
+        border.append(metrics.border_ink(_coarse(seen_as)))
         if done < config.detail:
             few = slice(0, config.detail - done)
             detail.append({**_strokes(framed[few], pixel), "overshoot": metrics.overshoot(pictures[few])})
-        done += len(shown)
+        done += len(seen_as)
     cost = {"compose_seconds": drawn.compose_seconds, "render_seconds": drawn.render_seconds, "peak_megabytes": _peak()}
     pictures = torch.cat(small)
     seen = eye(pictures)
     return Row(
         f"{size[0]}x{size[1]}",
-        _likeness(resize(pictures, eye.size), seen, drawn.labels, truth),
+        likeness(resize(pictures, eye.size), seen, drawn.asked, truth),
         _agreement(
             pictures,
             seen.classes,
@@ -308,6 +396,7 @@ def _row(size: Size, drawn: _Drawn, eye: _Eye, truth: _Truth, base: _Base, confi
             **{name: _middle(torch.cat([part[name] for part in detail])) for name in detail[0]},
             **cost,
         ),
+        right_attributes(seen, drawn.asked, eye.judge.attributes if eye.judge else ()),
     )
 
 
@@ -360,7 +449,7 @@ def _zoom(drawn: _Drawn, size: Size, base: _Base) -> float:
     done = 0
     for pictures in drawn.at(size, _ZOOM):
         rows, columns = frame_part(size, drawn.frame, drawn.config.fit)
-        zoomed = _shown(pictures)[..., rows, columns]
+        zoomed = shown(pictures)[..., rows, columns]
         common = _coarser(zoomed, (part.shape[2], part.shape[3]))
         values.append(metrics.psnr(resize(zoomed, common), resize(part[done : done + len(zoomed)], common)))
         done += len(zoomed)

@@ -1,4 +1,4 @@
-"""Classifiers that judge samples: the class of a picture, and features to compare sets of pictures in.
+"""Classifiers that judge samples: class and attributes of a picture, and features to compare sets of pictures in.
 
 A judge is trained apart from every generator (runs/classifier.py), sees pictures at its data's own size only, and is
 named by its checksum in every table.
@@ -37,6 +37,7 @@ class Judge(nn.Module):
         classes: int,
         widths: tuple[int, ...] = (48, 48, 96, 96, 128),
         accuracy: float = 0.0,
+        attributes: tuple[str, ...] = (),
     ) -> None:
         """Set up an untrained judge.
 
@@ -44,22 +45,23 @@ class Judge(nn.Module):
             data: Name of the data set.
             size: Height and width at which pictures are judged.
             channels: Colour channels.
-            classes: Labels.
+            classes: Labels; 0 for pictures that have attributes alone.
             widths: Channels of each convolution; the last is the number of features.
-            accuracy: Share of the test set it names right.
+            accuracy: Share of the test set it names right; of attributes, where there are no classes.
+            attributes: Names of those it tells to be there or not.
         """
         super().__init__()
         self.data, self.size, self.channels, self.classes = data, size, channels, classes
-        self.widths, self.accuracy = widths, accuracy
+        self.widths, self.accuracy, self.attributes = widths, accuracy, attributes
         self.convs = nn.ModuleList(
             nn.Conv2d(a, b, 3, stride=stride, padding=1, bias=False)
             for a, b, stride in zip((channels, *widths[:-1]), widths, _STRIDES, strict=True)
         )
         self.norms = nn.ModuleList(nn.BatchNorm2d(b) for b in widths)
-        self.out = nn.Linear(widths[-1], classes)
+        self.out = nn.Linear(widths[-1], classes + len(attributes))
 
-    def forward(self, x: Images) -> Float[Tensor, "b classes"]:
-        """Logits of pictures at the judge's own size."""
+    def forward(self, x: Images) -> Float[Tensor, "b k"]:
+        """Logits of pictures at the judge's own size: of the classes, then of every attribute for itself."""
         return self.out(self.encode(x))
 
     def encode(self, x: Images) -> Float[Tensor, "b d"]:
@@ -85,7 +87,12 @@ class Judge(nn.Module):
     @torch.inference_mode()
     def classify(self, features: Float[Tensor, "b d"]) -> Int[Tensor, " b"]:
         """The likeliest class of each picture, from its features."""
-        return self.out(features).argmax(1)
+        return self.out(features)[:, : self.classes].argmax(1)
+
+    @torch.inference_mode()
+    def attributes_of(self, features: Float[Tensor, "b d"]) -> Int[Tensor, "b a"]:
+        """Of each attribute of each picture, from its features: 1 present, -1 absent."""
+        return torch.where(self.out(features)[:, self.classes :] > 0, 1, -1)
 
     @property
     def sha256(self) -> str:
@@ -100,7 +107,7 @@ class Judge(nn.Module):
         """
         facts = {
             "data": self.data, "size": self.size, "channels": self.channels, "classes": self.classes,
-            "widths": self.widths, "accuracy": self.accuracy,
+            "widths": self.widths, "accuracy": self.accuracy, "attributes": self.attributes,
         }  # fmt: skip
         write_tensors(path, self.state_dict(), {"format": _FORMAT, "judge": json.dumps(facts)})
 
@@ -135,6 +142,7 @@ def load(source: str | Path) -> Judge:
         said["classes"],
         tuple(said["widths"]),
         said["accuracy"],
+        tuple(said.get("attributes", ())),
     )
     fill(judge, tensors, path)
     return judge.eval().requires_grad_(False)

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ class Likeness:
     """How much a set of pictures is like the test set, at the data's size."""
 
     right_class: float = _column("right class")
+    right_attributes: float = _column("right attributes")
     frechet: float = _column("Frechet")
     kernel: float = _column("kernel x 1000", 2)
     precision: float = _column("precision")
@@ -65,6 +66,8 @@ class Row:
     likeness: Likeness = field(default_factory=Likeness)
     agreement: Agreement = field(default_factory=Agreement)
     detail: Detail = field(default_factory=Detail)
+    attributes: Mapping[str, float] = field(default_factory=dict)
+    """Of each attribute, the share of pictures that are as asked."""
 
 
 @dataclass(frozen=True)
@@ -79,20 +82,27 @@ class Report:
         rows = [
             {"size": row.size, **{k: v for part in _parts(row) for k, v in asdict(part).items()}} for row in self.rows
         ]
-        clean = [{k: _plain(v) for k, v in row.items()} for row in rows]
+        clean: list[dict[str, Any]] = [{k: _plain(v) for k, v in row.items()} for row in rows]
+        for plain, row in zip(clean, self.rows, strict=True):
+            if row.attributes:
+                plain["attributes"] = {name: _plain(value) for name, value in row.attributes.items()}
         return json.dumps({"facts": self.facts, "rows": clean}, indent=2, allow_nan=False)
 
     def markdown(self) -> str:
-        """Three tables under the facts: likeness, agreement, detail."""
+        """Three tables under the facts: likeness, agreement, detail; a fourth of attributes, where any were judged."""
         lines = [", ".join(f"{name} {value}" for name, value in self.facts.items()), ""]
         for kind, index in ((Likeness, 0), (Agreement, 1), (Detail, 2)):
-            columns = fields(kind)
+            parts = [(row.size, _parts(row)[index]) for row in self.rows]
+            # a column that nobody measured is not shown, nor is such a row
+            columns = [c for c in fields(kind) if not all(math.isnan(getattr(part, c.name)) for _, part in parts)]
             cells = [
-                (row.size, *(_cell(getattr(_parts(row)[index], c.name), c.metadata["digits"]) for c in columns))
-                for row in self.rows
+                (size, *(_cell(getattr(part, c.name), c.metadata["digits"]) for c in columns)) for size, part in parts
             ]
             known = [row for row in cells if any(cell != "-" for cell in row[1:])]
             lines += [markdown(["size", *(c.metadata["heading"] for c in columns)], known), ""]
+        if judged := [row for row in self.rows if row.attributes]:
+            each = [(name, *(row.attributes[name] for row in judged)) for name in judged[0].attributes]
+            lines += [markdown(["right", *(row.size for row in judged)], each), ""]
         return "\n".join(lines)
 
     def plot(self, path: Path) -> None:

@@ -127,7 +127,7 @@ class Trainer:
             network.load_state_dict(start.network.state_dict())
         network.recompute(self.config.recompute)
         self.average = AveragedModel(
-            network, device=self.accelerator.device, multi_avg_fn=_warm_average(self.config.ema)
+            network, device=self.accelerator.device, multi_avg_fn=warm_average(self.config.ema)
         )
         self.network, *self.optimisers = self.accelerator.prepare(network, *_optimisers(network, self.config))
         self.forward: nn.Module = torch.compile(self.network) if self.config.compile else self.network  # type: ignore[assignment]
@@ -481,7 +481,7 @@ def _load_optimisers(optimisers: list[Any], tensors: dict[str, Tensor]) -> None:
         optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
 
 
-def _warm_average(decay: float) -> Callable[..., None]:
+def warm_average(decay: float) -> Callable[..., None]:
     """A moving average whose decay rises to `decay`: (1 + n) / (10 + n) after n steps."""
 
     @torch.no_grad()
