@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import os
 import subprocess
 import sys
 
@@ -277,3 +278,14 @@ def test_training_begins_with_given_weights(tmp_path, monkeypatch):
     torch.testing.assert_close(second.network.state_dict(), first.network.state_dict(), rtol=0, atol=1e-3)
     assert second.card.images_seen == first.card.images_seen + 32
     assert main(["train", "digits", "--init", "first/model", "--out", "third"]) == 2
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes of another kind")
+@pytest.mark.parametrize("words", [["--help"], ["train", "mnist", "--help"], ["info", "mnist"]])
+def test_a_reader_who_has_enough_is_no_error(words):
+    """As in `s2id --help | head -1`: the pipe is closed before anything is written to it."""
+    reads, writes = os.pipe()
+    os.close(reads)
+    done = subprocess.run([sys.executable, "-m", "s2id", *words], stdout=writes, stderr=subprocess.PIPE, timeout=120)
+    os.close(writes)
+    assert (done.returncode, done.stderr) == (141, b"")

@@ -5,6 +5,7 @@ torch is imported inside the commands, so that help is there at once.
 
 import ctypes
 import json
+import os
 import sys
 import time
 import zlib
@@ -232,37 +233,50 @@ Command = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; the exit code is 0, 1 where training diverged, 2 for bad input, 130 where it was stopped."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    keep_memory()
+    """Run one command.
+
+    The exit code is 0, 1 where training diverged, 2 for bad input, 130 where it was stopped, and 141 where whoever read
+    its output had enough (`| head`).
+    """
     try:
-        if words[:1] == ["train"] and words[1:2] and not words[1].startswith("-"):
-            return _train_preset(words[1], words[2:])
-        command: Sample | Render | Upscale | Restore | Depixelate | Evaluate | TScrape | Info | Distill | Train
-        command = tyro.cli(
-            Command,
-            args=words,
-            prog="s2id",
-            description="Trains on small images, draws at any size.",
-        )
-        match command:
-            case Sample():
-                return _sample(command)
-            case Render():
-                return _render(command)
-            case Upscale() | Restore() | Depixelate() | Distill():
-                return command.run()
-            case Evaluate():
-                return _evaluate(command)
-            case TScrape():
-                return _t_scrape(command)
-            case Info():
-                return _info(command)
-            case Train():
-                raise InputError(f"train needs a preset; choose {', '.join(PRESETS)}.")
+        try:
+            return _run(list(sys.argv[1:] if arguments is None else arguments))
+        finally:
+            sys.stdout.flush()
     except InputError as error:
         print(f"s2id: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes once more as it ends
+        return 141
+
+
+def _run(words: list[str]) -> int:
+    keep_memory()
+    if words[:1] == ["train"] and words[1:2] and not words[1].startswith("-"):
+        return _train_preset(words[1], words[2:])
+    command: Sample | Render | Upscale | Restore | Depixelate | Evaluate | TScrape | Info | Distill | Train
+    command = tyro.cli(
+        Command,
+        args=words,
+        prog="s2id",
+        description="Trains on small images, draws at any size.",
+    )
+    match command:
+        case Sample():
+            return _sample(command)
+        case Render():
+            return _render(command)
+        case Upscale() | Restore() | Depixelate() | Distill():
+            return command.run()
+        case Evaluate():
+            return _evaluate(command)
+        case TScrape():
+            return _t_scrape(command)
+        case Info():
+            return _info(command)
+        case Train():
+            raise InputError(f"train needs a preset; choose {', '.join(PRESETS)}.")
 
 
 def parse_numbers(text: str) -> dict[str, float]:
