@@ -7,12 +7,13 @@
     python runs/truth.py pictures out/emoji/model --data data
 
 and the same with glyphs. `reconstruct`: a true picture at the training size goes in, one call of the trunk, a field
-comes out; its renders are held against the truth at each size, beside enlargements by Pillow. `judge`: Frechet distance
-of samples to test pictures in a classifier's features, after area-averaging each render to the training size; agreement
-of the sizes with one another; how near samples come to training pictures; and of 64x64 patches at the last size's own
-density, in first- and second-order scattering coefficients with Haar wavelets (`scattering`) of the channels' mean.
-Those are fixed, need no training at a density no classifier knows, and see what enlargement gets wrong: width,
-straightness and texture of edges. All pictures are of the test split, classes in turn, where no row says training.
+comes out; its renders are held against the truth at each size, as they are and made consistent with what went in, as
+`s2id upscale` does, beside enlargements by Pillow. `judge`: Frechet distance of samples to test pictures in a
+classifier's features, after area-averaging each render to the training size; agreement of the sizes with one another;
+how near samples come to training pictures; and of 64x64 patches at the last size's own density, in first- and
+second-order scattering coefficients with Haar wavelets (`scattering`) of the channels' mean. Those are fixed, need no
+training at a density no classifier knows, and see what enlargement gets wrong: width, straightness and texture of
+edges. All pictures are of the test split, classes in turn, where no row says training.
 """
 
 import argparse
@@ -33,6 +34,7 @@ from s2id.data import Group, load
 from s2id.field import Field
 from s2id.images import resize, tile, to_bytes, to_float, write
 from s2id.judge import load as load_judge
+from s2id.restoration import consistent
 from s2id.shapes import NULL
 
 TIMES = (2, 4, 8, 16)
@@ -93,11 +95,9 @@ def methods(picture: Tensor, field: Field, side: int) -> Iterator[tuple[str, Ten
     """Enlargements of one picture, by name, clipped to the range."""
     for name, how in FILTERS.items():
         yield name, enlarge(picture, side, how).clamp(-1, 1)
-    ours = field.render((side, side))
-    yield "field", ours.clamp(-1, 1)
-    # what the field leaves of the given picture unexplained, given back by the best of the enlargements
-    left = enlarge(picture - field.render(picture.shape[2:]), side, Image.Resampling.BICUBIC)
-    yield "field + residual", (ours + left).clamp(-1, 1)
+    ours = field.render((side, side)).clamp(-1, 1)
+    yield "field", ours
+    yield "upscale", consistent(ours, picture)
 
 
 def reconstruct(args: argparse.Namespace) -> None:

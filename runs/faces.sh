@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# CelebA at a long side of 32 pixels, small enough for a processor: a generator that hears 40 attributes, a judge of them that is
+# trained apart, and the table. The judge's own share on the test set is what the generator's can be. Stopped, it goes on.
+#   runs/faces.sh DATA_FOLDER [MINUTES]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+data=${1:-data} minutes=${2:-40} bin=.venv/bin out=out/faces
+if [ ! -d $out/model ]; then
+  resume=$(compgen -G "$out/checkpoints/[0-9]*" > /dev/null && echo "--resume latest" || true)
+  $bin/s2id train celeba --data "$data" --long-side 32 --densities 20 24 16 --density-weights 0.6 0.2 0.2 --max-weight 5 \
+    --model.width 128 --model.heads 4 --model.encoder-blocks 3 --model.decoder-blocks 3 --model.head-width 32 \
+    --minutes "$minutes" --sample-minutes 15 --out $out $resume
+fi
+$bin/python runs/classifier.py --name celeba --long-side 32 --mirror --epochs 10 --data "$data" --out $out-judge.safetensors
+for guidance in 1 1.5; do
+  $bin/s2id evaluate $out/model --data "$data" --judge $out-judge.safetensors --count 1000 --detail 20 --guidance $guidance \
+    --size 32x26 --size 64x52 --size 256x208 --out "$out-judged-$guidance"
+done
