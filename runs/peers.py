@@ -100,8 +100,9 @@ def dit() -> nn.Module:
     )
 
 
-def train_ours(name: str, pictures: Pictures, minutes: float, folder: Path) -> Trained:
-    """The package's own loop."""
+def train_ours(name: str, pictures: Pictures, minutes: float, folder: Path, batch: int) -> Trained:
+    """The package's own loop, with its preset's own batch."""
+    del batch
     if not (folder / "model").is_dir():
         preset = PRESETS["mnist" if name == "s2id" else "reference"]
         config = replace(preset.train, minutes=minutes, sample_minutes=0.0, checkpoint_minutes=1.0)
@@ -128,13 +129,13 @@ def ours(model: S2ID, sampler: str) -> Draw:
     return draw
 
 
-def train_theirs(name: str, pictures: Pictures, minutes: float, folder: Path) -> Trained:
+def train_theirs(name: str, pictures: Pictures, minutes: float, folder: Path, batch: int) -> Trained:
     """Epsilon-prediction on diffusers' cosine schedule; AdamW, moving average and learning rate's course as ours."""
     torch.manual_seed(0)
     network = {"unet": unet, "dit": dit}[name]()
     path = folder / "model.safetensors"
     if not path.is_file():
-        seen = fit(network, pictures, minutes)
+        seen = fit(network, pictures, minutes, batch)
         write_tensors(path, network.state_dict(), {"format": "peer", "images": str(seen)})
     tensors, facts = read_tensors(path, "peer")
     fill(network, tensors, path)
@@ -143,7 +144,7 @@ def train_theirs(name: str, pictures: Pictures, minutes: float, folder: Path) ->
     return Trained(parameters, int(facts["images"]), {s: theirs(network, s) for s in SAMPLERS[name]})
 
 
-def fit(network: nn.Module, pictures: Pictures, minutes: float) -> int:
+def fit(network: nn.Module, pictures: Pictures, minutes: float, batch: int) -> int:
     """Train for some minutes, leave the moving average in the network; the number of images drawn."""
     config = replace(PRESETS["mnist"].train, lr=1e-3)
     optimiser = torch.optim.AdamW(network.parameters(), betas=(0.9, 0.99), weight_decay=config.weight_decay, fused=True)
@@ -155,7 +156,7 @@ def fit(network: nn.Module, pictures: Pictures, minutes: float) -> int:
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(config, done)
         generator = torch.Generator().manual_seed(stream(0, number))
-        pixels, known = batch_at(pictures, number, config.batch, 0)
+        pixels, known = batch_at(pictures, number, batch, 0)
         x, eps = to_float(pixels), torch.randn(pixels.shape, generator=generator)
         t = torch.randint(NOISE.config.num_train_timesteps, (len(x),), generator=generator)
         label = known.label
@@ -171,7 +172,7 @@ def fit(network: nn.Module, pictures: Pictures, minutes: float) -> int:
         average.update_parameters(network)
         number += 1
     network.load_state_dict(average.module.state_dict())
-    return number * config.batch
+    return number * batch
 
 
 def theirs(network: nn.Module, sampler: str) -> Draw:
@@ -303,6 +304,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--row-minutes", type=float, default=5.0)
     parser.add_argument("--count", type=int, default=1000)
+    parser.add_argument("--batch", type=int, default=64, help="of unet and dit; few steps want a small one")
     parser.add_argument("--networks", nargs="*", choices=list(SAMPLERS), default=list(SAMPLERS))
     parser.add_argument("--sides", type=int, nargs="*", default=list(SIDES))
     parser.add_argument("--runs", type=Path, default=Path("out/peers"), help="weights and checkpoints")
@@ -320,7 +322,7 @@ def main() -> None:
     bench.keep("training set", facts, to_float(pictures.groups[0].images[chosen]), math.nan)
     # all train before any is judged, so that each has the cores as the others had them
     train = {name: train_ours if name in OURS else train_theirs for name in args.networks}
-    trained = {name: train[name](name, pictures, args.minutes, args.runs / name) for name in args.networks}
+    trained = {name: train[name](name, pictures, args.minutes, args.runs / name, args.batch) for name in args.networks}
     for name in args.networks:
         judge_rows(bench, name, trained[name], args.count, args.row_minutes, args.sides)
     (args.out / "table.md").write_text(table(list(bench.rows.values()), args.minutes))
