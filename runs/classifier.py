@@ -1,7 +1,7 @@
 """Train the classifier that judges samples of a data set and put it into the package.
 
     python runs/classifier.py --data data --out src/s2id/judges/mnist.safetensors
-    python runs/classifier.py --name celeba --long-side 32 --mirror --data data --out out/celeba-judge.safetensors
+    python runs/classifier.py --name celeba --long-side 32 --mirror --strength 0.4 --data data --out judge.safetensors
 
 Independent of every generator. Shifts, rotations, scalings and shears as augmentation, moving average of the weights.
 It tells the data's classes apart or, where there are none, says of each attribute whether it is there.
@@ -76,6 +76,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--long-side", type=int, help="of pictures that are shrunk as they are read")
+    parser.add_argument("--strength", type=float, default=1.0, help="of the augmentation, but for mirroring")
     parser.add_argument("--mirror", action="store_true", help="half of the pictures left to right")
     args = parser.parse_args()
     keep_memory()
@@ -102,7 +103,7 @@ def main() -> None:
             x = to_float(pictures[chosen])
             if args.mirror:
                 x = torch.where((torch.rand(len(x)) < 0.5)[:, None, None, None], x.flip(3), x)
-            x = augment(x).to(memory_format=torch.channels_last)
+            x = augment(x, args.strength).to(memory_format=torch.channels_last)
             with torch.autocast("cpu", torch.bfloat16, enabled=multiplies_bf16(cpu=True)):
                 logits = model(x)
             loss = loss_of(logits.float(), known[chosen])
