@@ -258,7 +258,7 @@ def judge(args: argparse.Namespace) -> None:
 
 
 def pictures(args: argparse.Namespace) -> None:
-    """Rows of pictures: what went in, bicubic, ours, truth; then a quarter of each side at full density."""
+    """Rows of pictures: what went in, bicubic, upscale, truth; then a quarter of each side at full density."""
     model = s2id.load(args.weights)
     test = split(model, args.data, "test")
     side, rows = (args.sides or [TIMES[-1] * max(test.images.shape[2:])])[-1], []
@@ -267,7 +267,7 @@ def pictures(args: argparse.Namespace) -> None:
         row = [
             enlarge(picture, side, FILTERS["nearest"]),
             enlarge(picture, side, FILTERS["bicubic"]),
-            field.render((side, side)),
+            consistent(field.render((side, side)), picture),
             truth(test, index, side),
         ]
         # the part nearest to half ink
