@@ -1,8 +1,8 @@
 """The command line: what it writes, and one clear sentence with exit code 2 for bad input."""
 
 import json
-import pickle
 import os
+import pickle
 import subprocess
 import sys
 
