@@ -64,7 +64,7 @@ def accuracy(model: nn.Module, images: Tensor, truth: Condition) -> float:
 def everything(data: Pictures) -> tuple[Tensor, Condition]:
     """The pictures of a data set of one size, as bytes, and what they are: classes, or else attributes."""
     (group,) = data.groups
-    known = group.condition(torch.arange(len(group.labels)))
+    known = group.condition()
     return group.images, Condition(known.label) if data.labels else known
 
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # CelebA at a long side of 32 pixels, small enough for a processor: a generator that hears 40 attributes, a judge of them that is
-# trained apart, and the table. The judge's own share on the test set is what the generator's can be. Stopped, it goes on.
+# trained apart, and the table, where the judge's own share on the test set is what a perfect generator's would be. Stopped, it goes on.
 #   runs/faces.sh DATA_FOLDER [MINUTES]
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -19,6 +19,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -36,7 +37,7 @@ from s2id.condition import Condition
 from s2id.config import Preset
 from s2id.data import Pictures, batch_at
 from s2id.data import load as load_data
-from s2id.evaluate import Eye, Truth, likeness, shown
+from s2id.evaluate import Eye, Truth, in_turn, likeness, shown
 from s2id.images import resize, to_float
 from s2id.judge import load as load_judge
 from s2id.presets import PRESETS
@@ -100,9 +101,8 @@ def dit() -> nn.Module:
     )
 
 
-def train_ours(name: str, pictures: Pictures, minutes: float, folder: Path, batch: int) -> Trained:
+def train_ours(name: str, pictures: Pictures, minutes: float, folder: Path) -> Trained:
     """The package's own loop, with its preset's own batch."""
-    del batch
     if not (folder / "model").is_dir():
         preset = PRESETS["mnist" if name == "s2id" else "reference"]
         config = replace(preset.train, minutes=minutes, sample_minutes=0.0, checkpoint_minutes=1.0)
@@ -129,7 +129,7 @@ def ours(model: S2ID, sampler: str) -> Draw:
     return draw
 
 
-def train_theirs(name: str, pictures: Pictures, minutes: float, folder: Path, batch: int) -> Trained:
+def train_theirs(batch: int, name: str, pictures: Pictures, minutes: float, folder: Path) -> Trained:
     """Epsilon-prediction on diffusers' cosine schedule; AdamW, moving average and learning rate's course as ours."""
     torch.manual_seed(0)
     network = {"unet": unet, "dit": dit}[name]()
@@ -235,20 +235,15 @@ class Bench:
         self.path = path
         self.rows: dict[str, dict] = json.loads(path.read_text()) if path.is_file() else {}
 
-    def keep(self, name: str, facts: dict, pictures: Tensor | None, seconds: float) -> None:
+    def keep(self, name: str, facts: dict, pictures: Tensor | None, labels: Tensor, seconds: float | None) -> None:
         """Judge a row's pictures, if any, and write it down."""
-        row = {
-            **facts,
-            "seconds": None if math.isnan(seconds) else seconds,
-            "n": 0 if pictures is None else len(pictures),
-        }
+        row = {**facts, "seconds": seconds, "n": 0 if pictures is None else len(pictures)}
         if pictures is not None:
             edges, pixel = [], pictures.shape[-1] / 28
             small = torch.cat([resize(shown(part), self.eye.size) for part in pictures.split(100)])
             if pixel >= 4:
                 edges = [metrics.edge_width(shown(part), pixel) for part in pictures[:50].split(10)]
-            asked = Condition(torch.arange(len(pictures)) % 10)
-            found = likeness(small, self.eye(small), asked, self.truth)
+            found = likeness(small, self.eye(small), Condition(labels.long()), self.truth)
             row |= {c: getattr(found, c) for c in COLUMNS if hasattr(found, c)}
             edge = torch.cat(edges).nanmedian().item() if edges else math.nan
             row["edge"] = None if math.isnan(edge) else edge  # no edge, or none that its pixels could tell
@@ -259,6 +254,7 @@ class Bench:
 
 def judge_rows(bench: Bench, name: str, trained: Trained, count: int, minutes: float, sides: list[int]) -> None:
     """A competitor's rows: each sampler at each size, native and, for networks of one density, enlarged."""
+    labels = torch.arange(count) % 10
     per_step: dict[int, float] = {}
 
     def drawn(draw: Draw, steps: int, side: int) -> tuple[Tensor | None, float]:
@@ -280,14 +276,15 @@ def judge_rows(bench: Bench, name: str, trained: Trained, count: int, minutes: f
             facts = {"network": name, "sampler": sampler, "steps": steps, "side": side, "way": way}
             facts |= {"parameters": trained.parameters, "images": trained.images}
             if way == "native" and side != 28:
-                bench.keep(key, facts, *drawn(trained.draw[sampler], steps, side))
+                pictures, seconds = drawn(trained.draw[sampler], steps, side)
+                bench.keep(key, facts, pictures, labels, seconds)
                 continue
             base = base or drawn(trained.draw[sampler], steps, 28)
             if way == "native" or base[0] is None:
-                bench.keep(key, facts, *base)
+                bench.keep(key, facts, base[0], labels, base[1])
             else:
                 large, seconds = enlarged(base[0], side)
-                bench.keep(key, facts, large, base[1] + seconds)
+                bench.keep(key, facts, large, labels, base[1] + seconds)
 
 
 def table(rows: list[dict], minutes: float) -> str:
@@ -316,13 +313,15 @@ def main() -> None:
     pictures = load_data("mnist", args.data)
     args.out.mkdir(parents=True, exist_ok=True)
     bench = Bench(args.data, args.out / "table.json")
-    of_class = [(pictures.groups[0].labels == label).nonzero()[:, 0] for label in range(10)]
-    chosen = torch.stack([of_class[i % 10][i // 10] for i in range(args.count)])
-    facts = {"network": "training set", "side": 28, "way": "native"}
-    bench.keep("training set", facts, to_float(pictures.groups[0].images[chosen]), math.nan)
+    if "training set" not in bench.rows:
+        (group,) = pictures.groups
+        chosen = in_turn(group.labels, args.count)
+        facts = {"network": "training set", "side": 28, "way": "native"}
+        bench.keep("training set", facts, to_float(group.images[chosen]), group.labels[chosen], None)
     # all train before any is judged, so that each has the cores as the others had them
-    train = {name: train_ours if name in OURS else train_theirs for name in args.networks}
-    trained = {name: train[name](name, pictures, args.minutes, args.runs / name, args.batch) for name in args.networks}
+    theirs_by = partial(train_theirs, args.batch)
+    train = {name: train_ours if name in OURS else theirs_by for name in args.networks}
+    trained = {name: train[name](name, pictures, args.minutes, args.runs / name) for name in args.networks}
     for name in args.networks:
         judge_rows(bench, name, trained[name], args.count, args.row_minutes, args.sides)
     (args.out / "table.md").write_text(table(list(bench.rows.values()), args.minutes))

@@ -15,7 +15,7 @@ from s2id.condition import Condition
 from s2id.config import Card, EvaluateConfig, InputError
 from s2id.coords import extent
 from s2id.data import Group, Pictures
-from s2id.evaluate import Seen, Truth, _balanced, evaluate, frame_part
+from s2id.evaluate import Seen, Truth, evaluate, frame_part, in_turn
 from s2id.images import to_float
 from s2id.judge import Judge
 from s2id.shapes import NULL
@@ -214,7 +214,7 @@ def test_a_dense_model_is_composed_anew_at_every_size(judge):
 
 def test_the_floors_pictures_are_of_all_classes_in_turn():
     labels = torch.randint(0, 5, (200,), generator=torch.Generator().manual_seed(0))
-    chosen = _balanced(labels, 40)
+    chosen = in_turn(labels, 40)
     assert len(chosen.unique()) == 40 and torch.bincount(labels[chosen]).tolist() == [8] * 5
 
 
@@ -252,7 +252,7 @@ def mean_of_blocks(images):
 def test_sets_are_compared_in_features_that_the_caller_brings(model, judge, rows):
     config = replace(QUICK, sizes=((8, 8),))
     brought = list(evaluate(model, judge, noise(100, 1), noise(100, 2), config, mean_of_blocks))
-    chosen = noise(100, 1).groups[0].images[_balanced(noise(100, 1).groups[0].labels, COUNT)]
+    chosen = noise(100, 1).groups[0].images[in_turn(noise(100, 1).groups[0].labels, COUNT)]
     ours, theirs = (mean_of_blocks(to_float(images)) for images in (chosen, noise(100, 2).groups[0].images))
     assert brought[0].likeness.frechet == pytest.approx(metrics.frechet_distance(ours, theirs), rel=1e-6)
     plain = next(row for row in rows if row.size == "8x8").likeness

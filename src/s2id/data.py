@@ -60,9 +60,10 @@ class Group:
     latents: Float16[Tensor, "n k y x"] | None = None
     """What an autoencoder made of the pictures, as `latents.encoded` scaled it."""
 
-    def condition(self, chosen: Int[Tensor, " b"]) -> Condition:
-        """What is known of some pictures."""
-        return Condition(self.labels.long(), self.attributes, self.numbers, self.tokens)[chosen]
+    def condition(self, chosen: Int[Tensor, " b"] | None = None) -> Condition:
+        """What is known of some pictures, or of all."""
+        known = Condition(self.labels.long(), self.attributes, self.numbers, self.tokens)
+        return known if chosen is None else known[chosen]
 
 
 @dataclass(frozen=True)

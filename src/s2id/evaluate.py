@@ -12,9 +12,9 @@ import math
 import resource
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -37,9 +37,8 @@ from s2id.table import Agreement, Detail, Likeness, Row
 
 _ZOOM = (0.25, 0.25, 0.75, 0.75)
 _BATCH_PIXELS = 2**22
-BALANCED = 10
-"""Attributes that are judged in one number."""
 _FEW = 100  # pictures that are given to an extractor at once
+_BALANCED = 10  # attributes that are judged in one number
 
 
 class _Drawn:
@@ -120,16 +119,21 @@ class Eye:
     def __call__(self, pictures: Images) -> Seen:
         """What is seen in pictures of any size."""
         judge = self.judge
-        seen = Seen(judge.features(pictures)) if judge else None
-        if judge and seen and judge.classes:
-            seen = replace(seen, classes=judge.classify(seen.features))
-        if judge and seen and judge.attributes:
-            seen = replace(seen, attributes=judge.attributes_of(seen.features))
+        features = own = judge.features(pictures) if judge else None
         if self.extractor is not None:
             features = torch.cat([self.extractor(resize(part, self.size)) for part in pictures.split(_FEW)])
-            seen = replace(seen, features=features) if seen else Seen(features)
-        assert seen is not None  # one of the two is there
-        return seen
+        assert features is not None  # one of the two is there
+        if judge is None or own is None:
+            return Seen(features)
+        return Seen(
+            features,
+            judge.classify(own) if judge.classes else None,
+            judge.attributes_of(own) if judge.attributes else None,
+        )
+
+    def named(self, right: Float[Tensor, " a"]) -> dict[str, float]:
+        """Shares of attributes by name; none where no judge knows any."""
+        return dict(zip(self.judge.attributes if self.judge else (), right.tolist(), strict=True))
 
 
 @dataclass(frozen=True)
@@ -153,7 +157,7 @@ class Truth:
         """The attributes of which there are most nearly as many as not, the nearest first."""
         if self.asked.attributes is None:
             return []
-        return self.asked.attributes.float().mean(0).abs().argsort(stable=True)[:BALANCED].tolist()
+        return self.asked.attributes.float().mean(0).abs().argsort(stable=True)[:_BALANCED].tolist()
 
 
 @dataclass(frozen=True)
@@ -193,14 +197,16 @@ def evaluate(
     eye = Eye(judge, extractor, judge.size if judge else test.size)
     truth = Truth.of(test, eye)
     images, asked = _pixels(train, eye.size)
-    chosen = _balanced(asked.label, config.count)
-    floor, seen, asked = images[chosen], eye(images[chosen]), asked[chosen]
-    names = judge.attributes if judge else ()
-    yield Row("training set", likeness(floor, seen, asked, truth), attributes=right_attributes(seen, asked, names))
-    if names:  # a judge may know its training set by heart: what it says of others bounds what it can say of samples
-        right = right_attributes(truth.seen, truth.asked, names)
-        own = Likeness(_same(truth.seen.classes, truth.asked.label), _mean_right(truth.seen, truth.asked, truth))
-        yield Row("test set", own, attributes=right)
+    chosen = in_turn(asked.label, config.count)
+    floor, asked = images[chosen], asked[chosen]
+    seen = eye(floor)
+    yield Row("training set", likeness(floor, seen, asked, truth), attributes=eye.named(_right(seen, asked)))
+    if judge and judge.attributes:  # it may know its training set by heart: what it says of others is the yardstick
+        seen, asked = truth.seen, truth.asked
+        own = Likeness(
+            right_class=_same(seen.classes, asked.label), right_attributes=_right_on_balance(seen, asked, truth)
+        )
+        yield Row("test set", own, attributes=eye.named(_right(seen, asked)))
     drawn = _Drawn(model, config, truth.asked)
     base_size = model.card.size or test.size
     pictures = torch.cat([shown(part) for part in drawn.at(base_size)])
@@ -256,7 +262,7 @@ def _check(
         )
 
 
-def _balanced(labels: Labels, count: int) -> Int[Tensor, " n"]:
+def in_turn(labels: Labels, count: int) -> Int[Tensor, " n"]:
     """Indices of `count` random pictures, as many of each class as are drawn: classes in turn."""
     shuffled = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
     turn = torch.empty_like(labels)
@@ -269,7 +275,7 @@ def _balanced(labels: Labels, count: int) -> Int[Tensor, " n"]:
 def _pixels(pictures: Pictures, size: Size) -> tuple[Images, Condition]:
     """A data set at one size, and what each picture is."""
     images = torch.cat([resize(to_float(group.images), size) for group in pictures.groups])
-    return images, cat([group.condition(torch.arange(len(group.labels))) for group in pictures.groups])
+    return images, cat([group.condition() for group in pictures.groups])
 
 
 def shown(pictures: Images) -> Images:
@@ -297,7 +303,7 @@ def likeness(images: Images, seen: Seen, asked: Condition, truth: Truth) -> Like
     kinds, true_kinds = _kinds(asked), _kinds(truth.asked)
     return Likeness(
         right_class=_same(seen.classes, asked.label),
-        right_attributes=_mean_right(seen, asked, truth),
+        right_attributes=_right_on_balance(seen, asked, truth),
         frechet=metrics.frechet_distance(ours, theirs),
         kernel=1000 * metrics.kernel_distance(ours, theirs),
         precision=near.precision,
@@ -311,29 +317,21 @@ def likeness(images: Images, seen: Seen, asked: Condition, truth: Truth) -> Like
 
 def _kinds(asked: Condition) -> Labels:
     """Within what pictures vary: a class, where that is all that is known of them, and all of them otherwise."""
-    return asked.label if asked.attributes is None else torch.full_like(asked.label, NULL)
+    more = (asked.attributes, asked.numbers, asked.tokens)
+    return asked.label if all(part is None for part in more) else torch.full_like(asked.label, NULL)
 
 
-def right_attributes(seen: Seen, asked: Condition, names: Sequence[str]) -> dict[str, float]:
-    """Of each attribute the share of pictures that have it, or lack it, as asked; NaN where it was asked of none.
-
-    Args:
-        seen: What a judge saw.
-        asked: What the pictures were meant to be.
-        names: Of the judge's attributes; none, and there is nothing to say.
-    """
+def _right(seen: Seen, asked: Condition) -> Float[Tensor, " a"]:
+    """Of each attribute the share of pictures that have it, or lack it, as asked; NaN where it was asked of none."""
     if seen.attributes is None or asked.attributes is None:
-        return {}
-    right = (seen.attributes == asked.attributes).float().where(asked.attributes != 0, math.nan)
-    return dict(zip(names, right.nanmean(0).tolist(), strict=True))
+        return torch.empty(0)
+    return (seen.attributes == asked.attributes).float().where(asked.attributes != 0, math.nan).nanmean(0)
 
 
-def _mean_right(seen: Seen, asked: Condition, truth: Truth) -> float:
+def _right_on_balance(seen: Seen, asked: Condition, truth: Truth) -> float:
     """The mean over the most balanced attributes: a rare one is right in most pictures that were never looked at."""
-    if seen.attributes is None:
-        return math.nan
-    right = list(right_attributes(seen, asked, [str(i) for i in range(seen.attributes.shape[1])]).values())
-    return float(torch.tensor([right[i] for i in truth.balanced]).nanmean())
+    right = _right(seen, asked)
+    return right[truth.balanced].nanmean().item() if len(right) else math.nan
 
 
 def _same(classes: Int[Tensor, " n"] | None, others: Int[Tensor, " n"] | None) -> float:
@@ -396,7 +394,7 @@ def _row(size: Size, drawn: _Drawn, eye: Eye, truth: Truth, base: _Base, config:
             **{name: _middle(torch.cat([part[name] for part in detail])) for name in detail[0]},
             **cost,
         ),
-        right_attributes(seen, drawn.asked, eye.judge.attributes if eye.judge else ()),
+        eye.named(_right(seen, drawn.asked)),
     )
 
 

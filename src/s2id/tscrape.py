@@ -115,7 +115,7 @@ def _pixels(model: S2ID, pictures: Pictures, density: int | None) -> tuple[Image
         if density % model.config.patch:
             raise InputError(f"density {density} is no multiple of the patch {model.config.patch}; choose one that is.")
         images = resize(images, state_size(density, extent(size), model.config.patch))
-    known = group.condition(torch.arange(len(images)))
+    known = group.condition()
     label = known.label if model.config.classes else torch.full_like(known.label, NULL)
     attributes = known.attributes if pictures.attributes == model.card.attributes else None
     numbers = known.numbers if pictures.numbers == model.card.numbers else None
