@@ -9,6 +9,7 @@ import argparse
 import json
 import statistics
 import time
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -29,12 +30,16 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=20)
     args = parser.parse_args()
     keep_memory()
+    kinds: dict[str, Callable[..., Tensor]] = {
+        "fused_ms": F.scaled_dot_product_attention,
+        "written_out_ms": written_out,
+    }
     for dtype in (torch.float32, torch.bfloat16):
         for tokens in (49, 100, 196, 784):
             shape = (args.batch, args.heads, tokens, args.width)
             inputs = [torch.randn(shape, dtype=dtype, requires_grad=True) for _ in range(3)]
             row: dict[str, object] = {"dtype": str(dtype).removeprefix("torch."), "tokens": tokens}
-            for name, attend in (("fused_ms", F.scaled_dot_product_attention), ("written_out_ms", written_out)):
+            for name, attend in kinds.items():
                 seconds = []
                 for _ in range(args.repeats):
                     start = time.perf_counter()

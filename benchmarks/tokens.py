@@ -63,7 +63,11 @@ def measured(kind: str, side: int, args: argparse.Namespace) -> dict[str, object
     cuda = args.device.startswith("cuda")
     torch.manual_seed(0)
     config = ModelConfig(
-        width=args.width, heads=args.heads, encoder_blocks=args.blocks, decoder_blocks=args.blocks, attention=kind
+        width=args.width,
+        heads=args.heads,
+        encoder_blocks=args.blocks,
+        decoder_blocks=args.blocks,
+        attention=kind,  # type: ignore[arg-type]
     )
     network = Network(config).to(args.device)
     for parameter in network.parameters():
@@ -91,7 +95,8 @@ def measured(kind: str, side: int, args: argparse.Namespace) -> dict[str, object
 def exponent(rows: list[dict], column: str, least: int) -> float:
     """Slope of log column against log tokens, from a side on."""
     points = [(row["tokens"], row[column]) for row in rows if row["side"] >= least and row[column] > 0]
-    return float(np.polyfit(*np.log(points).T, 1)[0]) if len(points) > 1 else math.nan
+    tokens, values = np.log(np.array(points).reshape(-1, 2)).T
+    return float(np.polyfit(tokens, values, 1)[0]) if len(points) > 1 else math.nan
 
 
 def table(rows: list[dict]) -> str:

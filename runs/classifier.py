@@ -87,7 +87,7 @@ def main() -> None:
     if not train.labels and not attributes:
         parser.error(f"the pictures of {train.name} have neither classes nor attributes; there is nothing to tell.")
     model = Judge(train.name, train.size, train.channels, len(train.labels), attributes=attributes)
-    model.to(memory_format=torch.channels_last)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=0.05)
     steps = args.epochs * (len(pictures) // args.batch)
     # over 500 steps, or the last fifth of a short run
@@ -115,8 +115,9 @@ def main() -> None:
         score = accuracy(average.module, to_float(others), truth)
         print(f"epoch {epoch + 1} loss {loss.item():.4f} test {score:.4%} {time.time() - start:.0f} s", flush=True)
     judge = average.module
+    assert isinstance(judge, Judge)
     judge.accuracy = round(score, 4)
-    judge.to(memory_format=torch.contiguous_format).save(args.out)
+    judge.to(memory_format=torch.contiguous_format).save(args.out)  # type: ignore[call-overload]
     print(f"{args.out}: test accuracy {score:.4%}, {args.out.stat().st_size / 1e6:.2f} MB, sha256 {judge.sha256}")
 
 

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from s2id.arguments import writable
 from s2id.cli import keep_memory
+from s2id.condition import Asked
 from s2id.data import load
 from s2id.images import resize, to_float
 from s2id.observe import Area, Observation
@@ -42,7 +43,7 @@ class Kernels:
         self.points, self.labels = resize(pictures, STATE).flatten(1), labels
         self.energy = self.points.square().sum(1) / 2
 
-    def __call__(self, x_t: Tensor, t: Tensor, label: Tensor | None = None) -> Tensor:
+    def __call__(self, x_t: Tensor, t: Tensor, label: Asked | None = None) -> Tensor:
         alpha, sigma = (a.to(x_t)[:, None] for a in self.schedule(t))
         x, total = x_t.flatten(1), alpha**2 * WIDTH**2 + sigma**2
         centre = ((alpha * (x @ self.points.T) - alpha**2 * self.energy) / total).softmax(1) @ self.points

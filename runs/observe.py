@@ -13,6 +13,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -77,7 +78,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", choices=VARIANTS, default=list(VARIANTS))
     parser.add_argument("--out", type=Path, default=Path("out/observe"))
     args = parser.parse_args()
-    rows = []
+    rows: list[dict[str, Any]] = []
     for cell in args.cells:
         for variant in args.only:
             rows.append(measured(variant, cell, args))

@@ -10,12 +10,13 @@ import torch
 from PIL import Image, ImageDraw
 
 import s2id
+from s2id.config import Size, Window
 from s2id.images import tile, to_bytes, to_pillow
 
 INK, GAP = 80, 12
 
 
-def strip(field: s2id.Field, looks: list[tuple[str, tuple[int, int], tuple[float, ...] | None]]) -> Image.Image:
+def strip(field: s2id.Field, looks: list[tuple[str, Size, Window | None]]) -> Image.Image:
     """Pictures of one field side by side, each rendered at its own size and shown 448 pixels high, with a caption."""
     height = 448
     tiles = []

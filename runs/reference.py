@@ -5,7 +5,8 @@
 
 Without --full, the published network is made smaller by `SMALL` alone, for two CPU cores. All pictures, the data's too,
 are judged as their area means at the training density, enlarged again to the judge's size where it is larger. Trained
-weights, drawn pictures and rows are kept in --out: what is there is not made again.
+weights, drawn pictures and rows are kept in --out: what is there is not made again. --gallery shows the same few seeds
+of both at sizes up to 1024x1024 and 9:16, where a dense state's steps take minutes each.
 """
 
 import argparse
@@ -27,7 +28,7 @@ from s2id import judge, metrics
 from s2id.checkpoint import S2ID, load
 from s2id.cli import keep_memory
 from s2id.compose import affordable
-from s2id.config import Noise
+from s2id.config import Noise, Size
 from s2id.data import load as load_data
 from s2id.images import resize, tile, to_bytes, to_float, to_pillow
 from s2id.table import markdown
@@ -45,9 +46,10 @@ HALF = (
 """Ours on the same state, with as many and as wide blocks; it is given half as many pictures."""
 
 TIMES = (1, 2, 4)
+GALLERY = ((28, 28), (56, 56), (112, 112), (448, 448), (1024, 1024), (1024, 576))
 EVERY = 5  # of the test pictures, one is looked at
 AGREEMENT = "PSNR with 1x"
-SHOWN, SHOWN_SIDE = 8, 96
+SHOWN, SHOWN_SIDE, GALLERY_SIDE = 8, 96, 192
 
 
 class Setting(NamedTuple):
@@ -80,14 +82,14 @@ def trained(args: argparse.Namespace, preset: str, folder: Path, words: list[str
     return load(folder / "model", torch.device(args.device))
 
 
-def drawn(model: S2ID, setting: Setting, side: int, args: argparse.Namespace) -> Tensor:
+def drawn(model: S2ID, setting: Setting, size: Size, count: int, args: argparse.Namespace) -> Tensor:
     """Pictures of seeds 0, 1, 2, ..., labels in turn, as they are kept in a file."""
     how = f"{args.sampler}-{args.steps}-{args.guidance:g}"
-    file = args.out / f"{setting.name}-{side}-{how}.safetensors"
-    have = load_file(file)["pictures"] if file.is_file() else torch.empty(0, 1, side, side)
-    batch = affordable(side)
-    while len(have) < args.count:
-        seeds = range(len(have), min(len(have) + batch, args.count))
+    file = args.out / f"{setting.name}-{size[0]}x{size[1]}-{how}.safetensors"
+    have = load_file(file)["pictures"] if file.is_file() else torch.empty(0, 1, *size)
+    batch = affordable(max(size))
+    while len(have) < count:
+        seeds = range(len(have), min(len(have) + batch, count))
         field = s2id.sample(
             model,
             [seed % 10 for seed in seeds],
@@ -95,14 +97,15 @@ def drawn(model: S2ID, setting: Setting, side: int, args: argparse.Namespace) ->
             steps=args.steps,
             guidance=args.guidance,
             sampler=args.sampler,
-            density=side if model.config.dense else None,
+            density=max(size) if model.config.dense else None,
+            aspect=size if model.config.dense else None,
             noise=setting.noise,
             shift=setting.shift,
         )
-        have = torch.cat([have, field.render((side, side)).cpu()])
+        have = torch.cat([have, field.render(size).cpu()])
         save_file({"pictures": have}, file)
-        print(f"{setting.name} at {side}: {len(have)} pictures", flush=True)
-    return have[: args.count]
+        print(f"{setting.name} at {size[0]}x{size[1]}: {len(have)} pictures", flush=True)
+    return have[:count]
 
 
 class Court:
@@ -165,6 +168,25 @@ def sheet(rows: dict[str, Tensor]) -> Image.Image:
     return page
 
 
+def gallery(models: dict[str, S2ID], density: int, args: argparse.Namespace) -> Image.Image:
+    """A row per seed and system, a column per size, all as high; pixels as they are where they are large."""
+    sizes = [(density, density), *(size for size in GALLERY if max(size) > density)]
+    settings = [setting for setting in SETTINGS if setting.name in ("ours", "published")]
+    step, rows = GALLERY_SIDE + 4, len(settings) * args.gallery
+    page = Image.new("L", (len(sizes) * step, rows * step + 24), 255)
+    draw = ImageDraw.Draw(page)
+    for column, size in enumerate(sizes):
+        draw.text((column * step + 4, rows * step + 4), f"{size[0]} x {size[1]}", fill=60, font_size=14)
+        for i, setting in enumerate(settings):
+            pictures = drawn(models[setting.model], setting, size, args.gallery, args)
+            for seed, picture in enumerate(pictures):
+                look = to_pillow(to_bytes(picture))
+                how = Image.Resampling.NEAREST if size[0] < GALLERY_SIDE else Image.Resampling.LANCZOS
+                look = look.resize((round(GALLERY_SIDE * size[1] / size[0]), GALLERY_SIDE), how)
+                page.paste(look, (column * step, (seed * len(settings) + i) * step))
+    return page
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("data"))
@@ -177,6 +199,7 @@ def main() -> None:
     parser.add_argument("--guidance", type=float, default=1.0)
     names = [setting.name for setting in SETTINGS]
     parser.add_argument("--settings", nargs="*", choices=names, default=names[:4])
+    parser.add_argument("--gallery", type=int, default=0, help="seeds to show at large sizes and 9:16")
     parser.add_argument("--device", default="cpu")
     args = parser.parse_args()
     keep_memory()
@@ -194,7 +217,7 @@ def main() -> None:
     for setting in (s for s in SETTINGS if s.name in args.settings):
         base = None
         for k in TIMES:
-            pictures = drawn(models[setting.model], setting, k * density, args)
+            pictures = drawn(models[setting.model], setting, (k * density, k * density), args.count, args)
             labels = torch.arange(len(pictures)) % 10
             agreement = math.nan if base is None else metrics.psnr(court.coarse(pictures), base).median().item()
             base = pictures if base is None else base
@@ -205,6 +228,8 @@ def main() -> None:
             sheet(shown).save(args.out / "sheet.png", optimize=True)
             written(rows, args.out)
     print(written(rows, args.out))
+    if args.gallery:
+        gallery(models, density, args).save(args.out / "gallery.png", optimize=True)
 
 
 if __name__ == "__main__":

@@ -171,10 +171,10 @@ def figure(args: argparse.Namespace) -> None:
     columns = len(sheets[0][0])
     picture = Image.new("L", (columns * pitch - gap, len(sheets) * (len(truth) * pitch + head)), 255)
     draw, top = ImageDraw.Draw(picture), 0
-    for names, shown in sheets:
+    for names, looks in sheets:
         for i, name in enumerate(names):
             draw.text((i * pitch + 2, top + 5), name, fill=80, font_size=13)
-        for i, one in enumerate(shown):
+        for i, one in enumerate(looks):
             part = to_pillow(to_bytes(one)).resize((zoom * SIZE[1], zoom * SIZE[0]), Image.Resampling.NEAREST)
             picture.paste(part, (i % columns * pitch, top + head + i // columns * pitch))
         top += head + len(truth) * pitch

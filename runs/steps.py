@@ -11,6 +11,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 
@@ -23,7 +24,7 @@ from s2id.judge import load as load_judge
 from s2id.table import markdown
 
 CALLS = (2, 3, 4, 6, 8, 12, 21, 51)
-SOLVERS = {
+SOLVERS: dict[str, dict[str, Any]] = {
     "dpmpp": {"sampler": "dpmpp"},
     "ddim": {"sampler": "ddim"},
     "ddim eta 1": {"sampler": "ddim", "eta": 1.0},

@@ -30,7 +30,7 @@ import s2id
 from s2id.cli import keep_memory
 from s2id.compose import read_out
 from s2id.coords import state_size
-from s2id.data import Group, load
+from s2id.data import Group, Split, load
 from s2id.field import Field
 from s2id.images import resize, tile, to_bytes, to_float, write
 from s2id.judge import load as load_judge
@@ -46,9 +46,12 @@ FILTERS = {
 PATCH, PATCHES = 64, 4
 
 
-def split(model: s2id.S2ID, folder: Path, name: str) -> Group:
+def split(model: s2id.S2ID, folder: Path, name: Split) -> Group:
     """The test or training pictures of the data that a model was trained on."""
-    (group,) = load(model.card.data, folder, name, long_side=max(model.card.size)).groups
+    size = model.card.size
+    if size is None:
+        raise SystemExit(f"{model.card.data} has pictures of many sizes, so none whose truth would be at others")
+    (group,) = load(model.card.data, folder, name, long_side=max(size)).groups
     if group.truth is None:
         raise SystemExit(f"{model.card.data} has no truth beyond its pixels")
     return group
@@ -74,20 +77,21 @@ def looks(group: Group, indices: list[int]) -> Tensor:
 
 def truth(group: Group, index: int, side: int) -> Tensor:
     """What the picture shows, (1, c, side, side) in [-1, 1]."""
+    assert group.truth is not None  # `split` saw to it
     return group.truth(index, (side, side))[None]
 
 
 def enlarge(picture: Tensor, side: int, how: Image.Resampling) -> Tensor:
     """One picture enlarged by Pillow, in floats: nothing is rounded."""
     planes = [Image.fromarray(plane.numpy()).resize((side, side), how) for plane in picture[0]]
-    return torch.from_numpy(np.stack(planes))[None]
+    return torch.from_numpy(np.stack([np.asarray(plane) for plane in planes]))[None]
 
 
 def reconstructed(model: s2id.S2ID, group: Group, index: int, args: argparse.Namespace) -> Field:
     """The field of a picture: one call of the network, told that nothing is noise."""
     picture, asked = looks(group, [index]), group.condition(torch.tensor([index]))
-    density = args.density or max(picture.shape[2:])
-    state = resize(picture, state_size(density, picture.shape[2:], model.config.patch))
+    height, width = picture.shape[2:]
+    state = resize(picture, state_size(args.density or max(height, width), (height, width), model.config.patch))
     return read_out(model, state, asked.unknown() if args.unlabelled else asked)
 
 
@@ -184,7 +188,7 @@ def judge(args: argparse.Namespace) -> None:
     judged = load_judge(args.judge)
     model = s2id.load(args.weights)
     test, train = split(model, args.data, "test"), split(model, args.data, "train")
-    size = tuple(test.images.shape[2:])
+    size = (test.images.shape[2], test.images.shape[3])
     sides = args.sides or [times * max(size) for times in TIMES]
     shared = classes(test, train)
     chosen = draw(test, shared, args.count, args.seed)

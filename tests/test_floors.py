@@ -72,6 +72,10 @@ def test_an_import_up_or_sideways_is_found_wherever_it_hides():
     assert upward("cli", "from s2id import __version__, sample\nfrom s2id import train") == []
 
 
+def test_annotations_reach_a_users_type_checker():
+    assert (PACKAGE / "py.typed").is_file()  # PEP 561: without it they are ignored
+
+
 def test_the_ground_floor_needs_no_torch():
     # the command line's help is made of it, and has to be there at once
     for module in ("config", "presets", "__init__"):

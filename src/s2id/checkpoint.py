@@ -126,7 +126,7 @@ def bundled() -> list[str]:
     return sorted(p.parent.name for p in BUNDLED.glob(f"*/{MODEL_FILE}"))
 
 
-def load(source: str | Path, device: str = "cpu") -> S2ID:
+def load(source: str | Path, device: str | torch.device = "cpu") -> S2ID:
     """A model, ready to sample from.
 
     Args:
