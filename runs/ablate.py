@@ -15,6 +15,7 @@ from pathlib import Path
 
 from s2id.table import markdown
 
+SMALL_TOKENS = ["--densities", "20", "--density-weights", "1", "--model.patch", "1", "--model.lattice", "2"]
 VARIANTS: dict[str, list[str]] = {
     "default": [],
     "detail-28": ["--detail-density", "28"],
@@ -22,8 +23,9 @@ VARIANTS: dict[str, list[str]] = {
     "shift-0": ["--schedule-shift", "0"],
     "shift--2": ["--schedule-shift", "-2"],
     "attention-axial": ["--model.attention", "axial"],
-    "attention-window": ["--model.attention", "window"],
     "attention-linear": ["--model.attention", "linear"],
+    # on the 100 tokens of the others "window" is "full": here are 400
+    **{f"400-{kind}": ["--model.attention", kind, *SMALL_TOKENS] for kind in ("full", "window", "axial", "linear")},
     "tokens-half": ["--token-share", "0.5"],
     "tokens-quarter": ["--token-share", "0.25"],
     "coordinates-composition": ["--model.coordinates", "composition"],

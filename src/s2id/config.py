@@ -121,9 +121,9 @@ class ModelConfig:
     """Measures of a picture, such as an age, a token each."""
     token_width: int = 0
     """Channels of a text encoder's tokens; 0 knows no text."""
-    attention: Literal["full", "axial", "window", "linear"] = "full"
+    attention: Literal["full", "axial", "window", "linear"] = "window"
     """Every token with every token; rows and columns apart; what is near, and means of what is far; or every token with
-    every token without softmax. "window" has the weights of "full", and is it on small grids."""
+    every token without softmax. "window" has the weights of "full", and is it on grids of up to 14 x 14 tokens."""
     patch: int = 2
     """State samples per token side."""
     lattice: int = 3

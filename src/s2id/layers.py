@@ -150,40 +150,39 @@ class AxialAttention(nn.Module):
         return rearrange(row, "(b h) 1 w d -> b h w d", h=h) + rearrange(column, "(b w) h 1 d -> b h w d", w=w)
 
 
-class WindowAttention(nn.Module):
+class WindowAttention(FullAttention):
     """Self-attention of every token with the tokens around its window and with means over the whole grid.
 
     A window's queries share the keys up to `halo` tokens beyond it (Vaswani et al. 2021, arXiv 2103.12731),
     pushed inside at the grid's edges so that none is padding (Hassani et al. 2022, arXiv 2204.07143). What is far is
     heard as the means of `regions` x `regions` equal parts of the grid, beside the near keys in one softmax (Yang et
-    al. 2021, arXiv 2107.00641). The weights are full attention's, and where one window's keys are the whole grid, this
-    is full attention.
+    al. 2021, arXiv 2107.00641). Where one window's keys are the whole grid, up to `window + 2 * halo` tokens a side,
+    this is full attention.
     """
 
     def __init__(
         self, width: int, heads: int, bias: bool = False, window: int = 8, halo: int = 3, regions: int = 6
     ) -> None:
-        super().__init__()
-        self.heads, self.window, self.halo, self.regions = heads, window, halo, regions
-        self.qkv = nn.Linear(width, 3 * width, bias=bias)
-        self.out = nn.Linear(width, width, bias=bias)
+        super().__init__(width, heads, bias)
+        self.window, self.halo, self.regions = window, halo, regions
 
     def forward(self, x: Tokens) -> Tokens:
         """Attend."""
         _, h, w, d = x.shape
-        q, kv = self.qkv(x).split((d, 2 * d), -1)
         (height, rows), (width, columns) = self._windows(h), self._windows(w)
         n, o = len(rows), len(columns)
+        if n * o == 1:
+            return super().forward(x)
+        q, kv = self.qkv(x).split((d, 2 * d), -1)
         # the last windows' queries may be padding: what they hear is cut off again
         q = F.pad(q, (0, 0, 0, o * width - w, 0, n * height - h))
         q = rearrange(q, "b (n i) (o j) (m d) -> (b n o) m (i j) d", n=n, o=o, m=self.heads)
         near = kv.index_select(1, rows.flatten().to(kv.device)).index_select(2, columns.flatten().to(kv.device))
         pattern = "b (n i) (o j) (two m d) -> two (b n o) m (i j) d"
         k, v = rearrange(near, pattern, n=n, o=o, two=2, m=self.heads)
-        if n * o > 1:
-            far = rearrange(self._means(kv), "b i j (two m d) -> two b 1 m (i j) d", two=2, m=self.heads)
-            far_k, far_v = far.expand(-1, -1, n * o, -1, -1, -1).flatten(1, 2)
-            k, v = torch.cat([k, far_k], 2), torch.cat([v, far_v], 2)
+        far = rearrange(self._means(kv), "b i j (two m d) -> two b 1 m (i j) d", two=2, m=self.heads)
+        far_k, far_v = far.expand(-1, -1, n * o, -1, -1, -1).flatten(1, 2)
+        k, v = torch.cat([k, far_k], 2), torch.cat([v, far_v], 2)
         pattern = "(b n o) m (i j) d -> b (n i) (o j) (m d)"
         return self.out(rearrange(attend(q, k, v), pattern, n=n, o=o, i=height)[:, :h, :w])
 
