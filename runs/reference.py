@@ -49,26 +49,27 @@ TIMES = (1, 2, 4)
 GALLERY = ((28, 28), (56, 56), (112, 112), (448, 448), (1024, 1024), (1024, 576))
 EVERY = 5  # of the test pictures, one is looked at
 AGREEMENT = "PSNR with 1x"
-SHOWN, SHOWN_SIDE, GALLERY_SIDE = 8, 96, 192
+SHOWN, SHOWN_SIDE, GALLERY_SIDE, MARGIN = 8, 96, 192, 150
 
 
 class Setting(NamedTuple):
     """How a model is sampled."""
 
     name: str
+    title: str
     noise: Noise
     shift: bool
     model: Literal["reference", "bundled", "half"] = "reference"
 
 
 SETTINGS = (
-    Setting("ours", "nested", True, "bundled"),
-    Setting("half", "nested", True, "half"),
-    Setting("published", "white", False),
-    Setting("shift", "nested", True),
+    Setting("ours", "ours, bundled", "nested", True, "bundled"),
+    Setting("half", "ours, small", "nested", True, "half"),
+    Setting("published", "published", "white", False),
+    Setting("shift", "published, shifted", "nested", True),
     # at each size by itself nested noise is white: these two differ from the two above in agreement alone
-    Setting("nested", "nested", False),
-    Setting("white-shift", "white", True),
+    Setting("nested", "published, nested noise", "nested", False),
+    Setting("white-shift", "published, shifted, white noise", "white", True),
 )
 
 
@@ -159,12 +160,12 @@ def written(rows: list[dict[str, object]], folder: Path) -> str:
 def sheet(rows: dict[str, Tensor]) -> Image.Image:
     """A row per set, with its name: its first pictures, all as large, their pixels as they are."""
     high = SHOWN_SIDE + 4
-    page = Image.new("L", (130 + SHOWN * high, len(rows) * high), 255)
+    page = Image.new("L", (MARGIN + SHOWN * high, len(rows) * high), 255)
     draw = ImageDraw.Draw(page)
     for i, (name, pictures) in enumerate(rows.items()):
         line = tile(resize(pictures[:SHOWN], (SHOWN_SIDE, SHOWN_SIDE)), SHOWN, gap=4)
-        page.paste(to_pillow(to_bytes(line)), (130, i * high))
-        draw.text((6, i * high + SHOWN_SIDE // 2 - 8), name, fill=60, font_size=14)
+        page.paste(to_pillow(to_bytes(line)), (MARGIN, i * high))
+        draw.text((6, i * high + SHOWN_SIDE // 2 - 16), name, fill=60, font_size=14)
     return page
 
 
@@ -173,17 +174,19 @@ def gallery(models: dict[str, S2ID], density: int, args: argparse.Namespace) -> 
     sizes = [(density, density), *(size for size in GALLERY if max(size) > density)]
     settings = [setting for setting in SETTINGS if setting.name in ("ours", "published")]
     step, rows = GALLERY_SIDE + 4, len(settings) * args.gallery
-    page = Image.new("L", (len(sizes) * step, rows * step + 24), 255)
+    page = Image.new("L", (MARGIN + len(sizes) * step, rows * step + 24), 255)
     draw = ImageDraw.Draw(page)
     for column, size in enumerate(sizes):
-        draw.text((column * step + 4, rows * step + 4), f"{size[0]} x {size[1]}", fill=60, font_size=14)
+        draw.text((MARGIN + column * step + 4, rows * step + 4), f"{size[0]} x {size[1]}", fill=60, font_size=14)
         for i, setting in enumerate(settings):
             pictures = drawn(models[setting.model], setting, size, args.gallery, args)
             for seed, picture in enumerate(pictures):
                 look = to_pillow(to_bytes(picture))
                 how = Image.Resampling.NEAREST if size[0] < GALLERY_SIDE else Image.Resampling.LANCZOS
                 look = look.resize((round(GALLERY_SIDE * size[1] / size[0]), GALLERY_SIDE), how)
-                page.paste(look, (column * step, (seed * len(settings) + i) * step))
+                row = seed * len(settings) + i
+                page.paste(look, (MARGIN + column * step, row * step))
+                draw.text((6, row * step + GALLERY_SIDE // 2 - 8), setting.title, fill=60, font_size=14)
     return page
 
 
@@ -222,9 +225,9 @@ def main() -> None:
             agreement = math.nan if base is None else metrics.psnr(court.coarse(pictures), base).median().item()
             base = pictures if base is None else base
             size = f"{k * density}x{k * density}"
-            rows.append({"pictures": setting.name, "size": size, **court.row(pictures, labels), AGREEMENT: agreement})
+            rows.append({"pictures": setting.title, "size": size, **court.row(pictures, labels), AGREEMENT: agreement})
             print(json.dumps(rows[-1]), flush=True)
-            shown[f"{setting.name} {size}"] = pictures
+            shown[f"{setting.title}\n{size}"] = pictures
             sheet(shown).save(args.out / "sheet.png", optimize=True)
             written(rows, args.out)
     print(written(rows, args.out))

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw
 from torch import Tensor
 
 import s2id
@@ -32,7 +32,7 @@ from s2id.compose import read_out
 from s2id.coords import state_size
 from s2id.data import Group, Split, load
 from s2id.field import Field
-from s2id.images import resize, tile, to_bytes, to_float, write
+from s2id.images import resize, tile, to_bytes, to_float, to_pillow
 from s2id.judge import load as load_judge
 from s2id.restoration import consistent
 from s2id.shapes import NULL
@@ -44,6 +44,7 @@ FILTERS = {
     "lanczos": Image.Resampling.LANCZOS,
 }
 PATCH, PATCHES = 64, 4
+LOOKS, HEAD = ("seen", "bicubic", "upscale", "truth"), 22
 
 
 def split(model: s2id.S2ID, folder: Path, name: Split) -> Group:
@@ -280,7 +281,13 @@ def pictures(args: argparse.Namespace) -> None:
         rows += [resize(look, (part, part)) for look in row]
         rows += [look[..., y * part : (y + 1) * part, x * part : (x + 1) * part] for look in row]
     args.out.mkdir(parents=True, exist_ok=True)
-    write(args.out / "reconstruct.png", tile(torch.cat(rows), 8, gap=4))
+    sheet = to_pillow(to_bytes(tile(torch.cat(rows), 2 * len(LOOKS), gap=4)))
+    page = Image.new(sheet.mode, (sheet.width, sheet.height + HEAD), "white")
+    page.paste(sheet, (0, HEAD))
+    for i, name in enumerate((*LOOKS, *(f"{name}, a part" for name in LOOKS))):
+        place = (i * (sheet.width + 4) // (2 * len(LOOKS)) + 2, 4)
+        ImageDraw.Draw(page).text(place, name, fill="black", font_size=HEAD * 5 // 8)
+    page.save(args.out / "reconstruct.png", optimize=True)
     print(args.out / "reconstruct.png")
 
 
