@@ -5,12 +5,16 @@ import os
 import pickle
 import subprocess
 import sys
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 from conftest import TINY
 from PIL import Image
 
+from s2id import cli
+from s2id.arguments import data_set
 from s2id.checkpoint import S2ID, load
 from s2id.cli import main, parse_seeds, parse_size, parse_window
 from s2id.config import Card, InputError, ModelConfig
@@ -114,6 +118,7 @@ def test_thin_and_tiny_pictures_work(weights, tmp_path, capsys, size):
         (["--seeds", "9-3"], "seeds '9-3' is no list or range"),
         (["--seeds", "1", "--seed", "2"], "use one of them"),
         (["--steps", "0"], "steps is 0"),
+        (["--guidance", "nan"], "guidance is nan; it must be a number"),
         (["--eta", "1"], "eta 1 works with the ddim sampler only"),
         (["--guidance-interval", "0.7", "0.2"], "guidance_interval is 0.7 to 0.2; give two times"),
         (["--sampler", "ddim", "--eta", "2"], "eta is 2; it must lie between 0 and 1"),
@@ -216,6 +221,30 @@ def test_evaluate_without_a_judge_or_data_is_refused(digits_model, weights, caps
     assert "there is no judge 'digits'" in refused(capsys, "evaluate", digits_model)
     assert "too small to judge" in refused(capsys, "evaluate", digits_model, "--size", "1x9")
     assert "no size to judge" in refused(capsys, "evaluate", digits_model, "--quick", "--size", "900x900")
+
+
+def test_a_models_data_are_read_by_what_read_them(tmp_path):
+    """A folder may have the name of a data set, and a set of the Hub any name."""
+    assert data_set(Card("mnist"), "w", None) == ("mnist", None)
+    assert data_set(Card("mnist", kind="folder"), "w", tmp_path) == ("folder", tmp_path)
+    assert data_set(Card("someone/pictures", kind="hub"), "w", None) == ("hub", Path("someone/pictures"))
+    with pytest.raises(InputError, match="w does not say what data"):
+        data_set(Card(), "w", None)
+
+
+def test_a_label_is_refused_where_there_are_no_classes(tmp_path, capsys):
+    S2ID(replace(TINY, classes=0), Card("noise", 8)).eval().save(tmp_path / "faces.safetensors")
+    words = ["sample", tmp_path / "faces.safetensors", "--size", "8x8", "--steps", 1, "--out", tmp_path / "out"]
+    assert "it has no classes" in refused(capsys, *words, "--label", "7")
+    assert run(capsys, *words)[0] == 0
+
+
+def test_an_interrupt_is_no_traceback(monkeypatch, capsys):
+    def stopped(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_run", stopped)
+    assert main(["sample"]) == 130 and "s2id: stopped" in capsys.readouterr().err
 
 
 def test_t_scrape_writes_its_curve(digits_model, tmp_path, capsys):

@@ -1,6 +1,7 @@
 """Data sets are what their files say, and files that are not say so in one sentence."""
 
 import gzip
+import http.client
 import io
 import struct
 import urllib.error
@@ -66,8 +67,9 @@ def test_missing_idx_files_are_named(tmp_path):
         lambda raw: b"no gzip at all",
         lambda raw: gzip.compress(gzip.decompress(raw)[:-5]),
         lambda raw: gzip.compress(b""),
+        lambda raw: raw[:20] + bytes(20 * [255]) + raw[40:],
     ],
-    ids=["zero bytes", "truncated", "not gzip", "wrong size", "empty inside"],
+    ids=["zero bytes", "truncated", "not gzip", "wrong size", "empty inside", "some bytes are others"],
 )
 def test_damaged_idx_files_are_named(mnist_folder, damage):
     file = mnist_folder / "train-images-idx3-ubyte.gz"
@@ -91,9 +93,13 @@ def test_a_download_with_the_wrong_checksum_is_refused_and_not_kept(tmp_path):
     assert not target.exists()
 
 
-def test_without_network_the_files_to_bring_are_named(tmp_path):
+@pytest.mark.parametrize(
+    "error",
+    [urllib.error.URLError("no route"), TimeoutError(), ConnectionResetError(), http.client.RemoteDisconnected()],
+)
+def test_without_network_the_files_to_bring_are_named(tmp_path, error):
     def unreachable(*_, **__):
-        raise urllib.error.URLError("no route")
+        raise error
 
     with pytest.raises(InputError, match="put the four files .*t10k-labels.* --data"):
         data._download("mnist", "train-images-idx3-ubyte.gz", tmp_path / "x.gz", open_url=unreachable)
@@ -116,7 +122,7 @@ def test_a_corrupt_image_is_named_skipped_and_counted(tmp_path):
     pictures = image_folder(tmp_path)
     assert len(pictures) == 1
     assert len(pictures.skipped) == 1 and "bad.png" in pictures.skipped[0]
-    assert "1 unreadable files skipped" in str(pictures)
+    assert "1 left out" in str(pictures)
 
 
 @pytest.mark.parametrize("name", ["", "missing"])

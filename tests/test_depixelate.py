@@ -212,10 +212,22 @@ def test_frames_are_read_from_folders_arrays_and_gifs(tmp_path):
     (tmp_path / "pictures" / "notes.txt").write_text("not a frame")
     np.savez(tmp_path / "a.npz", bytes_[:, 0].numpy())
     np.save(tmp_path / "b.npy", frames[:, 0].numpy())
+    np.save(tmp_path / "d.npy", frames[:, 0].numpy().astype(">f4"))
     write_gif(tmp_path / "c.gif", list(frames))
-    for name in ("pictures", "a.npz", "b.npy", "c.gif"):
+    for name in ("pictures", "a.npz", "b.npy", "c.gif", "d.npy"):
         assert torch.allclose(read_frames(tmp_path / name), frames, atol=0.006), name
     assert len(read_frames(tmp_path / "pictures", 2)) == 2
+
+
+def test_arrays_with_other_bytes_in_them_are_told(tmp_path):
+    np.savez_compressed(tmp_path / "a.npz", textured().numpy())
+    raw = bytearray((tmp_path / "a.npz").read_bytes())
+    for place in range(60, len(raw) - 120, 40):
+        damaged = bytearray(raw)
+        damaged[place] ^= 255
+        (tmp_path / "b.npz").write_bytes(damaged)
+        with pytest.raises(InputError):
+            read_frames(tmp_path / "b.npz")
 
 
 def test_a_video_is_read(tmp_path):

@@ -174,7 +174,7 @@ def test_a_student_neither_restores_nor_teaches(teacher):
     with pytest.raises(InputError, match="draws and does nothing else"):
         next(t_scrape(teacher, load("digits")))
     with pytest.raises(InputError, match="distilled already"):
-        check_teacher(teacher)
+        check_teacher(teacher, load("digits"))
 
 
 @pytest.mark.parametrize("times", [(1.0,), (0.9, 0.5), (1.0, 0.0), (1.0, 0.5, 0.5), (1.0, 0.3)])

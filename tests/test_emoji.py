@@ -181,7 +181,7 @@ def test_a_corrupt_file_is_named_skipped_and_counted(tmp_path, damage):
     assert len(found) == 1 and len(found.skipped) == 1
     assert bad.name in found.skipped[0] and "cannot be drawn as SVG" in found.skipped[0]
     assert torch.equal(found.groups[0].images[0], read(good, good.name, 32))
-    assert "1 unreadable files skipped" in str(found)
+    assert "1 left out" in str(found)
 
 
 @pytest.mark.parametrize("folder", ["", "missing"])

@@ -14,8 +14,8 @@ from s2id.checkpoint import S2ID
 from s2id.condition import Condition
 from s2id.config import Card, EvaluateConfig, InputError
 from s2id.coords import extent
-from s2id.data import Group, Pictures
-from s2id.evaluate import Seen, Truth, evaluate, frame_part, in_turn
+from s2id.data import Group, Pictures, rescaled
+from s2id.evaluate import Eye, Seen, Truth, evaluate, frame_part, in_turn, likeness
 from s2id.images import to_float
 from s2id.judge import Judge
 from s2id.shapes import NULL
@@ -107,14 +107,40 @@ def test_a_model_of_attributes_is_asked_what_the_test_pictures_are(model):
     others = replace(test, attributes=("bright", "other"))
     with pytest.raises(InputError, match="knows 2 attributes and noise has 2, or has others"):
         next(evaluate(made, Bright().eval(), train, others, config))
+    made.card = replace(card, attributes=("bright", "other"))
+    with pytest.raises(InputError, match="noise knows other things than the model"):
+        next(evaluate(made, Bright().eval(), train, test, config))
+
+
+def test_unknown_classes_are_neither_right_nor_wrong(model, judge):
+    """As for the half of a set that has some."""
+    full = noise(100, 2)
+    labels = full.groups[0].labels.clone()
+    labels[:50] = NULL
+    half = Pictures("noise", (replace(full.groups[0], labels=labels),), full.labels)
+    eye = Eye(judge, None, judge.size)
+    whole, some = Truth.of(full, eye), Truth.of(half, eye)
+    named = likeness(whole.images[50:], eye(whole.images[50:]), whole.asked[50:], whole)
+    assert likeness(some.images, some.seen, some.asked, some).right_class == pytest.approx(named.right_class)
+
+
+def test_numbers_are_heard_in_the_models_own_scale():
+    heard = torch.tensor([[-1.0], [0.0], [1.0], [torch.nan]])
+    group = replace(noise(4, 0).groups[0], numbers=heard)
+    ages = Pictures("noise", (group,), (), numbers=("age",), number_ranges=((10.0, 30.0),))
+    again = rescaled(ages, ((10.0, 50.0),))
+    assert again.number_ranges == ((10.0, 50.0),)
+    assert torch.equal(again.groups[0].numbers.nan_to_num(9), torch.tensor([[-1.0], [-0.5], [0.0], [9.0]]))
 
 
 def test_one_number_is_of_the_most_balanced_attributes():
     there = torch.ones(8, 12, dtype=torch.long)
     there[:4] = -1
     there[:, 3] = 1  # always there
+    there[:, 4] = 0  # never known
+    there[1:, 5] = 0  # known of one picture
     truth = Truth(torch.zeros(8, 1, 2, 2), Condition(torch.full((8,), NULL), there), Seen(torch.zeros(8, 1)))
-    assert 3 not in truth.balanced and len(truth.balanced) == 10
+    assert truth.balanced[:9] == [0, 1, 2, *range(6, 12)] and len(truth.balanced) == 10
 
 
 def test_a_size_agrees_with_itself_perfectly(rows):

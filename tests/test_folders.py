@@ -119,6 +119,12 @@ def test_malformed_json_lines_are_told_where_and_why(tmp_path, line, sentence):
         read_metadata(tmp_path / "metadata.jsonl")
 
 
+def test_a_line_of_json_ends_at_a_line_feed_only(tmp_path):
+    row = json.dumps({"file_name": "a.png", "text": "one\u2028and the same"}, ensure_ascii=False)
+    (tmp_path / "metadata.jsonl").write_text(f"{row}\r\n", encoding="utf-8", newline="")
+    assert read_metadata(tmp_path / "metadata.jsonl").texts == ("one\u2028and the same",)
+
+
 def test_bytes_that_are_no_text_are_told(tmp_path):
     (tmp_path / "metadata.csv").write_bytes(b"file_name,text\na.png,\xff\xfe\n")
     with pytest.raises(InputError, match="cannot be read .* save it as UTF-8"):
@@ -144,11 +150,12 @@ def celeba(tmp_path):
 
 
 def test_celeba_is_read_as_published(celeba):
-    for root in (celeba, celeba.parent):
+    for root in (celeba, celeba.parent):  # the second time, both splits come from what was kept
         train, test = load("celeba", root, "train", 11), load("celeba", root, "test", 11)
         assert len(train) == 18 and len(test) == 2 and train.size == (11, 9)
         assert train.attributes == ("Smiling", "Eyeglasses") and train.labels == ()
         assert known_of(train).attributes[:3].tolist() == [[1, -1], [-1, -1], [1, -1]]
+    assert len(list((data.CACHE / "pictures").rglob("*.npy"))) == 2
     (celeba / "list_eval_partition.txt").write_text("".join(f"{i:06}.jpg {min(i // 8, 2)}\n" for i in range(1, 21)))
     assert len(load("celeba", celeba)) == 7 and len(load("celeba", celeba, "test")) == 5
     (celeba / "list_eval_partition.txt").write_text("000001.jpg 0\n")

@@ -173,7 +173,7 @@ def test_a_corrupt_font_is_named_skipped_and_counted(tmp_path, damage):
     found = load("glyphs", tmp_path)
     assert len(found) == 62 and len(found.skipped) == 1
     assert bad.name in found.skipped[0] and good.name not in found.skipped[0]
-    assert "1 unreadable files skipped" in str(found)
+    assert "1 left out" in str(found)
 
 
 def test_a_font_without_some_characters_is_named_with_them(tmp_path):

@@ -71,6 +71,13 @@ def test_columns_are_what_their_kinds_say(folder):
     assert "row 3 of" in pictures.skipped[0] and "columns id, url of" in pictures.skipped[1]
 
 
+def test_pictures_alone_are_a_set(tmp_path):
+    bare = datasets.Features({name: FEATURES[name] for name in ("id", "image")})
+    made(features=bare).save_to_disk(tmp_path)
+    pictures = load("hub", tmp_path)
+    assert len(pictures) == 3 and pictures.labels == () and pictures.kind == "hub"
+
+
 def test_a_stream_is_read_once(folder, monkeypatch):
     first = load("hub", folder)
     monkeypatch.setitem(sys.modules, "datasets", None)

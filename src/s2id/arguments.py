@@ -95,7 +95,7 @@ def writable(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / ".s2id-probe"
         probe.touch()
-        probe.unlink()
+        probe.unlink(missing_ok=True)  # another process may try the same folder
     except OSError as error:
         raise InputError(f"{folder} cannot be written ({error.strerror}); choose another folder with --out.") from error
 
@@ -106,22 +106,45 @@ def name_files(written: Sequence[Path]) -> None:
     print("wrote", *shown, sep="\n  ")
 
 
-def data_name(name: str, weights: str) -> str:
-    """The data set that a card names; what is none of the known ones was a folder.
+def data_set(card: Card, weights: str, folder: Path | None) -> tuple[str, Path | None]:
+    """What reads the data that a model was trained on, and where they are: what `data.load` takes.
+
+    Args:
+        card: The model's.
+        weights: What the user called it, for the message.
+        folder: Where the user says they are; `None` is wherever they are looked for.
 
     Raises:
-        InputError: It names none.
+        InputError: The card names none.
     """
     from s2id.data import NAMES
 
-    if not name:
+    if not card.data:
         raise InputError(f"{weights} does not say what data it was trained on; its card needs the name of a data set.")
-    return name if name in NAMES else "folder"
+    if card.kind == "hub":
+        return card.kind, folder or Path(card.data)
+    return card.kind or (card.data if card.data in NAMES else "folder"), folder
 
 
 def long_side(card: Card) -> int | None:
     """What the data's pictures were shrunk to, if they were."""
     return max(card.size) if card.size else None
+
+
+def checkpoints_of(folder: Path, resume: str | None) -> list[Path]:
+    """A run's checkpoints: some where it is to go on, and none where it begins.
+
+    Raises:
+        InputError: It is the other way round.
+    """
+    from s2id.train import checkpoints
+
+    found = checkpoints(folder)
+    if resume == "latest" and not found:
+        raise InputError(f"{folder} has no checkpoint to resume; start without --resume.")
+    if found and not resume:
+        raise InputError(f"{folder} already holds a run; go on with --resume latest, or choose another --out.")
+    return found
 
 
 def drive(trainer: "Trainer", folder: Path, resume: str | None) -> int:
@@ -138,19 +161,15 @@ def drive(trainer: "Trainer", folder: Path, resume: str | None) -> int:
     import signal
 
     from s2id.follow import follow
-    from s2id.train import DivergedError, checkpoints, locked
+    from s2id.train import DivergedError, locked
 
     main_process = trainer.accelerator.is_main_process
     say = partial(print, flush=True) if main_process else (lambda *_, **__: None)
     with locked(folder) if main_process else nullcontext():
-        found = checkpoints(folder)
+        found = checkpoints_of(folder, resume)
         if resume:
-            if resume == "latest" and not found:
-                raise InputError(f"{folder} has no checkpoint to resume; start without --resume.")
             trainer.resume(found[-1] if resume == "latest" else Path(resume))
             say(f"resumed after {trainer.images_seen:,} images")
-        elif found:
-            raise InputError(f"{folder} already holds a run; go on with --resume latest, or choose another --out.")
         say(trainer.pictures)
         for lost in trainer.pictures.skipped[:_SAID]:
             say(f"skipped: {lost}")

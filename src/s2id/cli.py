@@ -18,7 +18,7 @@ from typing import Annotated, Literal
 import tyro
 
 from s2id.arguments import (
-    data_name,
+    data_set,
     device,
     drive,
     long_side,
@@ -246,6 +246,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"s2id: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("s2id: stopped", file=sys.stderr)
+        return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes once more as it ends
         return 141
@@ -427,14 +430,16 @@ def _evaluate(command: Evaluate) -> int:
     from s2id.evaluate import evaluate
     from s2id.judge import bundled, inception
     from s2id.judge import load as load_judge
-    from s2id.table import Report
+    from s2id.table import Report, blank_figure
 
     model = load(command.weights, device(command.device))
-    name = data_name(model.card.data, command.weights)
+    name, folder = data_set(model.card, command.weights, command.data)
     extractor = inception() if command.features == "inception" else None
     judge = load_judge(command.judge or name) if command.judge or not extractor or name in bundled() else None
-    train, test = (load_data(name, command.data, split, long_side(model.card)) for split in ("train", "test"))
+    least = model.config.patch  # what training left out is left out
+    train, test = (load_data(name, folder, split, long_side(model.card), least=least) for split in ("train", "test"))
     writable(command.out)
+    blank_figure(1.0, 1.0)  # without matplotlib no hour is spent on what cannot be drawn
     facts = {
         "weights": command.weights,
         "weights sha256": checksum(model.network.state_dict()),
@@ -454,6 +459,10 @@ def _evaluate(command: Evaluate) -> int:
     }
     if judge:
         facts |= {"judge sha256": judge.sha256, "judge right on the test set": judge.accuracy}
+    if len(train) < config.count:
+        facts["n of the training set's row"] = len(train)
+    if name == "folder":
+        facts["test set"] = "a folder has none: these are the pictures that the model trained on"
     report = Report(facts, ())
     written = [command.out / f"table.{ending}" for ending in ("md", "json")]
     for row in tqdm(evaluate(model, judge, train, test, config, extractor), total=len(config.sizes) + 1, unit="size"):
@@ -471,12 +480,14 @@ def _t_scrape(command: TScrape) -> int:
 
     from s2id.checkpoint import checksum, load
     from s2id.data import load as load_data
+    from s2id.table import blank_figure
     from s2id.tscrape import Curve, t_scrape
 
     model = load(command.weights, device(command.device))
-    name = data_name(model.card.data, command.weights)
-    pictures = load_data(name, command.data, "test", long_side(model.card))
+    name, folder = data_set(model.card, command.weights, command.data)
+    pictures = load_data(name, folder, "test", long_side(model.card), least=model.config.patch)
     writable(command.out)
+    blank_figure(1.0, 1.0)
     walk = t_scrape(model, pictures, points=command.points, batch=command.batch, density=command.density)
     curve = Curve(tuple(tqdm(walk, total=command.points, unit="t")))
     facts = {
@@ -548,7 +559,7 @@ def _train(preset: Preset, command: Train) -> int:
 
 
 def _labels(text: str, names: Sequence[str], classes: int) -> list[str | None]:
-    if text == "none" or not classes:
+    if text == "none" or (text == "all" and not classes):
         return [None]
     if text == "all":
         return list(names) if names else [str(i) for i in range(classes)]

@@ -4,6 +4,7 @@ The seed alone decides the picture: noise is a field keyed by it, and no later c
 reaches the composition. A dense model's composition is the picture: it composes anew for every size.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import get_args
@@ -138,7 +139,7 @@ def compose(
         steps, guidance, sampler = len(own), 1.0, "ddim"
     steps, guidance = DEFAULT_STEPS if steps is None else steps, 1.5 if guidance is None else guidance
     aspect = aspect or model.card.size or (1, 1)
-    _check(steps, guidance_interval, sampler, eta, restarts, aspect, density, noise)
+    _check(steps, guidance, guidance_interval, sampler, eta, restarts, aspect, density, noise)
     size, fine = state_sizes(model, aspect, density)
     wrap = under or (lambda denoiser: denoiser)
     fresh = partial(unit_noise, model, seeds=seeds, noise=noise)
@@ -178,6 +179,7 @@ def compose(
 
 def _check(
     steps: int,
+    guidance: float,
     guidance_interval: tuple[float, float],
     sampler: str,
     eta: float,
@@ -189,6 +191,8 @@ def _check(
     """Refuse arguments of `sample` that are out of range."""
     if steps < 1:
         raise InputError(f"steps is {steps}; it must be at least 1.")
+    if not math.isfinite(guidance):
+        raise InputError(f"guidance is {guidance:g}; it must be a number.")
     first, last = guidance_interval
     if not 0 <= first <= last <= 1:
         raise InputError(f"guidance_interval is {first:g} to {last:g}; give two times, from 0 to 1 and rising.")

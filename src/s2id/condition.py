@@ -6,12 +6,15 @@ the unconditional model, and any subset may be asked for.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from s2id.shapes import NULL, Labels
+
+_Value = TypeVar("_Value", float, Tensor)
 
 
 @dataclass(frozen=True)
@@ -85,9 +88,9 @@ def condition_of(asked: Asked | None, count: int, device: torch.device | None = 
     return asked if isinstance(asked, Condition) else Condition(asked)
 
 
-def scaled(value: float | int, low: float, high: float) -> float:
-    """A number as networks hear it: the data's least is -1, its most 1."""
-    return 2 * (value - low) / (high - low) - 1 if high > low else 0.0
+def scaled(value: _Value, low: float, high: float) -> _Value:
+    """A number as networks hear it: the data's least is -1, its most 1, NaN unknown; 0 where all are the same."""
+    return 2 * (value - low) / (high - low) - 1 if high > low else 0 * value
 
 
 def cat(conditions: Sequence[Condition]) -> Condition:

@@ -225,6 +225,8 @@ class Card:
     """Samples along the long side of the state that sampling ends on; 0 is `density`."""
     detail_time: float = 0.0
     """t from which on the state has `detail_density`."""
+    kind: str = ""
+    """What reads the data set, "folder" or "hub"; empty where its name says so."""
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,13 @@ of SVGs, and the 8x8 digits of scikit-learn need no file.
 
 import gzip
 import hashlib
-import shutil
+import http.client
 import struct
 import unicodedata
-import urllib.error
 import urllib.request
+import zlib
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -25,7 +25,7 @@ from PIL import Image
 from torch import Tensor
 
 from s2id import emoji, glyphs
-from s2id.condition import Condition
+from s2id.condition import Condition, scaled
 from s2id.config import InputError, Size
 from s2id.hub import pictures_of
 from s2id.images import replacing
@@ -93,9 +93,11 @@ class Pictures:
     number_ranges: tuple[tuple[float, float], ...] = ()
     """Least and most of each number."""
     skipped: tuple[str, ...] = ()
-    """Files that could not be read, and why."""
+    """What was left out, files that cannot be read and all else, and why."""
     latents: Latents | None = None
     """What the groups' latents are, if they have any."""
+    kind: str = ""
+    """What read them, "folder" or "hub", whose pictures have a name of their own; empty where `name` says it."""
 
     @property
     def token_width(self) -> int:
@@ -134,7 +136,7 @@ class Pictures:
         kind = {1: "grey", 2: "grey + alpha", 3: "RGB", 4: "RGBA"}[self.channels]
         counted = {"classes": self.labels, "attributes": self.attributes, "numbers": self.numbers}
         known = ", ".join(f"{len(names)} {what}" for what, names in counted.items() if names or what == "classes")
-        lost = f", {len(self.skipped)} unreadable files skipped" if self.skipped else ""
+        lost = f", {len(self.skipped)} left out" if self.skipped else ""
         return f"{self.name}: {len(self)} {kind} images ({sizes}{more}), {known}{lost}"
 
 
@@ -224,7 +226,7 @@ def load(
         pictures = _gathered(folder.as_posix(), kept, table, least)
         unused = ", ".join(kept.facts["left"])
         said = (f"columns {unused} of {folder.as_posix()}, which are nothing that is learned.",) if unused else ()
-        return replace(pictures, skipped=(*pictures.skipped, *said))
+        return replace(pictures, skipped=(*pictures.skipped, *said), kind="hub")
     return image_folder(folder, long_side, least=least, workers=workers)
 
 
@@ -253,7 +255,7 @@ def image_folder(folder: Path, long_side: int | None = None, *, least: int = 1, 
         raise InputError(f"{folder} has {' and '.join(METADATA)}, which may contradict each other; keep one of them.")
     table, missing = _described(described[0], folder, files) if described else (_subfolders(folder, files), ())
     pictures = _gathered(folder.name, _stored(folder, files, long_side, workers), table, least)
-    return replace(pictures, skipped=(*pictures.skipped, *missing))
+    return replace(pictures, skipped=(*pictures.skipped, *missing), kind="folder")
 
 
 def _described(path: Path, folder: Path, files: list[Path]) -> tuple[Table, tuple[str, ...]]:
@@ -302,6 +304,24 @@ def with_tokens(pictures: Pictures, encode: Callable[[str], Float[Tensor, "t d"]
     return replace(pictures, groups=tuple(groups))
 
 
+def rescaled(pictures: Pictures, ranges: Sequence[tuple[float, float]]) -> Pictures:
+    """The pictures with their numbers scaled as those of another set, whose model hears them so.
+
+    Args:
+        pictures: With as many numbers.
+        ranges: Least and most of each in the other set.
+    """
+
+    def heard(numbers: Float[Tensor, "n k"] | None) -> Float[Tensor, "n k"] | None:
+        if numbers is None:
+            return None
+        columns = zip(numbers.T, pictures.number_ranges, ranges, strict=True)
+        return torch.stack([scaled(low + (own + 1) / 2 * (high - low), *to) for own, (low, high), to in columns], 1)
+
+    groups = tuple(replace(group, numbers=heard(group.numbers)) for group in pictures.groups)
+    return replace(pictures, groups=groups, number_ranges=tuple(ranges))
+
+
 def _celeba(folder: Path, split: Split, long_side: int | None, least: int, workers: int) -> Pictures:
     """CelebA as it is published: img_align_celeba/ and list_attr_celeba.txt."""
     roots = (folder, folder / "celeba", folder / "CelebA")
@@ -327,7 +347,7 @@ def _celeba(folder: Path, split: Split, long_side: int | None, least: int, worke
     if not files:
         raise InputError(f"{root} holds no picture of CelebA's {split} split; bring more of img_align_celeba/.")
     known = _rows(table, [rows[file.name] for file in files])
-    return _gathered("celeba", _stored(root, files, long_side, workers), known, least)
+    return _gathered("celeba", _stored(root, files, long_side, workers, split), known, least)
 
 
 def _pictures_below(folder: Path) -> list[Path]:
@@ -362,13 +382,13 @@ def _rows(table: Table, order: list[int]) -> Table:
     return replace(table, files=files, known=known, texts=texts)
 
 
-def _stored(root: Path, files: list[Path], long_side: int | None, workers: int) -> Kept:
-    """The files' pictures by size.
+def _stored(root: Path, files: list[Path], long_side: int | None, workers: int, part: str = "") -> Kept:
+    """The files' pictures by size; `part` names them where a folder is read in several.
 
     Raises:
         InputError: None is readable.
     """
-    kept = store(root, files, long_side, CACHE / "pictures", workers)
+    kept = store(root, files, long_side, CACHE / "pictures", workers, part=part)
     if not kept.groups:
         raise InputError(f"{root} holds no readable images{_unread(kept)}; put .png, .jpg or .webp files there.")
     return kept
@@ -513,20 +533,21 @@ def _names(name: str) -> str:
 def _download(name: str, file: str, target: Path, open_url: Callable[..., object] = urllib.request.urlopen) -> Path:
     published = _PUBLISHED[name]
     try:
-        with open_url(published.source + file, timeout=30) as answer, replacing(target) as out:  # type: ignore[attr-defined]
-            shutil.copyfileobj(answer, out)
-    except (urllib.error.URLError, TimeoutError) as error:
+        with open_url(published.source + file, timeout=30) as answer:  # type: ignore[attr-defined]
+            body = answer.read()
+    except (OSError, http.client.HTTPException) as error:
         raise InputError(
             f"{file} of {name} is not here and cannot be downloaded; put the four files "
             f"{_names(name)} into a folder and name it with --data."
         ) from error
-    found = hashlib.sha256(target.read_bytes()).hexdigest()
+    found = hashlib.sha256(body).hexdigest()
     if found != published.sha256[file]:
-        target.unlink()
         raise InputError(
             f"the download of {file} is not the published one (sha256 {found[:12]}..., expected "
             f"{published.sha256[file][:12]}...); fetch it another way and use --data."
         )
+    with replacing(target) as out:
+        out.write(body)
     return target
 
 
@@ -540,5 +561,5 @@ def _idx(path: Path, dimensions: int) -> np.ndarray:
         if kind != bytes([8, dimensions]) or body.size != int(np.prod(shape)) or not body.size:
             raise ValueError("its header and length do not agree")
         return body.reshape(shape).copy()
-    except (OSError, EOFError, ValueError, struct.error) as error:
+    except (OSError, EOFError, ValueError, struct.error, zlib.error) as error:
         raise InputError(f"{path} is no complete idx file ({error or 'it ends early'}); fetch it again.") from error

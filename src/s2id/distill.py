@@ -168,12 +168,16 @@ def student(
     return Trainer(preset, pictures, folder, start, lessons(teacher, drawn, config, train))
 
 
-def check_teacher(teacher: S2ID) -> None:
-    """Refuse what cannot teach.
+def check_teacher(teacher: S2ID, pictures: Pictures) -> None:
+    """Refuse what cannot teach, before hours are spent on it.
 
     Raises:
-        InputError: The model is distilled already, or its pictures have nothing between their pixels.
+        InputError: The model is distilled already, its pictures have nothing between their pixels, or the data are not
+            the model's.
     """
+    card = teacher.card
+    if (card.labels, card.attributes, card.numbers) != (pictures.labels, pictures.attributes, pictures.numbers):
+        raise InputError(f"{pictures.name} knows other things than the model; name the data set it was trained on.")
     teacher.need_pixels("distilling")
     if teacher.card.times:
         raise InputError("this model is distilled already; distil the one that it learned from.")

@@ -26,9 +26,9 @@ from s2id import metrics
 from s2id.checkpoint import S2ID
 from s2id.compose import affordable, sample
 from s2id.condition import Condition, cat
-from s2id.config import EvaluateConfig, InputError, Size, Window
+from s2id.config import EvaluateConfig, InputError, ModelConfig, Size, Window
 from s2id.coords import extent
-from s2id.data import Pictures
+from s2id.data import Pictures, rescaled
 from s2id.field import Field
 from s2id.images import resize, to_bytes, to_float
 from s2id.judge import Extractor, Judge
@@ -157,7 +157,9 @@ class Truth:
         """The attributes of which there are most nearly as many as not, the nearest first."""
         if self.asked.attributes is None:
             return []
-        return self.asked.attributes.float().mean(0).abs().argsort(stable=True)[:_BALANCED].tolist()
+        has = self.asked.attributes.float()
+        share = has.sum(0) / (has != 0).sum(0).clamp(min=1)  # of those it is known of; never known is 0 of none
+        return share.abs().where((has != 0).any(0), 1.0).argsort(stable=True)[:_BALANCED].tolist()
 
 
 @dataclass(frozen=True)
@@ -185,7 +187,7 @@ def evaluate(
         model: What to judge.
         judge: Classifier of the same data; `None`, where there is an extractor, names no classes.
         train: Training pictures; as many of them as are drawn give the floor.
-        test: Pictures that all are compared with.
+        test: Pictures that all are compared with. Numbers of both are heard in the scale of the model's own data.
         config: Sizes, number of pictures and how to draw them.
         extractor: What gives the features that sets are compared in, of pictures at the size where they are judged;
             `None` takes the judge's own.
@@ -194,10 +196,13 @@ def evaluate(
         InputError: Data, judge and model do not belong together, or too few pictures are asked for.
     """
     _check(model, judge, test, config, extractor)
+    train, test = (rescaled(pictures, model.card.number_ranges) for pictures in (train, test))
     eye = Eye(judge, extractor, judge.size if judge else test.size)
     truth = Truth.of(test, eye)
     images, asked = _pixels(train, eye.size)
-    chosen = in_turn(asked.label, config.count)
+    shuffled = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
+    # as many as are drawn, and as they are drawn: classes in turn, or as they come
+    chosen = in_turn(asked.label, config.count) if _by_class(model.config) else shuffled[: config.count]
     floor, asked = images[chosen], asked[chosen]
     seen = eye(floor)
     yield Row("training set", likeness(floor, seen, asked, truth), attributes=eye.named(_right(seen, asked)))
@@ -223,12 +228,16 @@ def evaluate(
 
 def _asked(model: S2ID, test: Condition, count: int) -> Condition:
     """What is asked of the model's pictures, 0, 1, 2, ..."""
-    known = model.config
-    if known.attributes or known.numbers or known.token_width:
+    if not _by_class(model.config):
         order = torch.randperm(len(test), generator=torch.Generator().manual_seed(0))
         return test[order.repeat(-(-count // len(test)))[:count]]
-    numbers = torch.arange(count)
-    return Condition(numbers % known.classes if known.classes else numbers.fill_(NULL))
+    numbers, classes = torch.arange(count), model.config.classes
+    return Condition(numbers % classes if classes else numbers.fill_(NULL))
+
+
+def _by_class(known: ModelConfig) -> bool:
+    """Whether a class is all that a model can be asked for."""
+    return not (known.attributes or known.numbers or known.token_width)
 
 
 def _check(
@@ -260,6 +269,9 @@ def _check(
             f"and {test.name} has {classes} and {len(test.attributes)} in {test.channels}; name the data set it was "
             "trained on."
         )
+    card = model.card
+    if ((card.labels or test.labels), card.attributes, card.numbers) != (test.labels, test.attributes, test.numbers):
+        raise InputError(f"{test.name} knows other things than the model; name the data set it was trained on.")
 
 
 def in_turn(labels: Labels, count: int) -> Int[Tensor, " n"]:
@@ -335,8 +347,10 @@ def _right_on_balance(seen: Seen, asked: Condition, truth: Truth) -> float:
 
 
 def _same(classes: Int[Tensor, " n"] | None, others: Int[Tensor, " n"] | None) -> float:
-    """Share of pictures of the same class; NaN where nobody names them."""
-    return math.nan if classes is None or others is None else (classes == others).float().mean().item()
+    """Share of pictures of the same class, of those that others name; NaN where there are none."""
+    if classes is None or others is None:
+        return math.nan
+    return (classes == others)[others != NULL].float().mean().item()
 
 
 def frame_part(size: Size, frame: tuple[float, float], fit: str) -> tuple[slice, slice]:

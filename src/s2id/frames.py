@@ -2,6 +2,7 @@
 
 import os
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -78,12 +79,13 @@ def _array(path: Path) -> Float[Tensor, "f c h w"]:
         with open(path, "rb") as file:
             held = np.load(file, allow_pickle=False)
             arrays = [held] if isinstance(held, np.ndarray) else [held[name] for name in held.files]
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"{path} cannot be read as arrays ({error}); replace it.") from error
     arrays = [one for one in arrays if one.ndim == 3 or (one.ndim == 4 and one.shape[-1] in (1, 3))]
     if len(arrays) != 1 or not arrays[0].size:
         raise InputError(f"{path} holds {len(arrays)} arrays of frames; save one, f x h x w or f x h x w x 3.")
-    frames = torch.from_numpy(np.ascontiguousarray(arrays[0] if arrays[0].ndim == 4 else arrays[0][..., None]))
+    array = arrays[0] if arrays[0].ndim == 4 else arrays[0][..., None]
+    frames = torch.from_numpy(np.ascontiguousarray(array, array.dtype.newbyteorder("=")))
     frames = frames.movedim(-1, 1)
     if frames.dtype == torch.uint8:
         return _stack(list(frames), path)

@@ -58,10 +58,9 @@ def pictures_of(name: str, split: str, long_side: int | None, cache: Path, worke
     listing = [(str(file), (s := file.stat()).st_size, s.st_mtime_ns) for file in files]
     key = ["hub", name, split, long_side, listing]
     kept = keep(f"{name}-{split}", key, lambda: _streamed(name, split), long_side, cache, workers)
-    count = len(next(iter(kept.columns.values()), []))
-    lines = list(range(count))
+    lines = list(range(kept.count))
     columns = [Column(what, name, values, lines) for what, values in kept.columns.items() if any(values)]
-    known = table(("",) * count, columns, tuple(kept.facts["classes"]))
+    known = table(("",) * kept.count, columns, tuple(kept.facts["classes"]))
     return kept, known
 
 

@@ -46,7 +46,7 @@ def ask(
         index = position(name, card.numbers, "number")
         assert values is not None
         low, high = card.number_ranges[index]
-        values[0, index] = scaled(value, low, high)
+        values[0, index] = scaled(float(value), low, high)
     if tokens is not None and tokens.shape[1] != config.token_width:
         raise InputError(
             f"the text's tokens have {tokens.shape[1]} channels and this model takes "
@@ -135,8 +135,9 @@ def label_index(model: S2ID, label: int | str | None) -> int:
     if label is None:
         return NULL
     names, classes = model.card.labels, model.config.classes
-    if isinstance(label, str) and label in names:
-        return names.index(label)
+    plain = [_plain(name) for name in names]
+    if isinstance(label, str) and (label in names or _plain(label) in plain):
+        return names.index(label) if label in names else plain.index(_plain(label))
     if (isinstance(label, int) or label.isdecimal()) and 0 <= int(label) < classes:
         return int(label)
     known = ", ".join(names) if names else f"0 to {classes - 1}" if classes else "none: it has no classes"

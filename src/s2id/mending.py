@@ -11,7 +11,7 @@ from pathlib import Path
 import tyro
 
 from s2id.arguments import device, name_files, parse_seeds, parse_size, suffix, writable
-from s2id.config import SamplerName
+from s2id.config import InputError, SamplerName
 
 
 @dataclass(frozen=True)
@@ -144,6 +144,8 @@ class Depixelate:
     def run(self) -> int:
         """Fuse, say what was found, and write."""
         size, seeds = parse_size(self.size), parse_seeds(None, self.seeds)
+        if self.label is not None and self.weights is None:
+            raise InputError(f"label {self.label!r} says something to a model only; name one with --weights.")
         from s2id.camera import depixelate
         from s2id.checkpoint import load
         from s2id.frames import read_frames, write_gif

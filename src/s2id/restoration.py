@@ -4,7 +4,6 @@
 end by giving back what the answer leaves of the observation unexplained, spread smoothly over the cells that saw it.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -120,8 +119,6 @@ def restore(
     check(model, picture, size, mask, noise)
     if not seeds:
         raise InputError("there is no seed; give at least one.")
-    if not math.isfinite(guidance):
-        raise InputError(f"guidance is {guidance:g}; it must be a number.")
     index = label_index(model, label)
     batch = max(1, affordable(max(_state(model, picture[None], size))) // 2)  # a derivative keeps what it passed
     drawn = [

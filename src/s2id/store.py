@@ -30,7 +30,7 @@ from torch import Tensor
 from s2id.config import InputError, Size
 from s2id.images import decode, replacing
 
-_FORMAT = "s2id-pictures-2"
+_FORMAT = "s2id-pictures-3"
 _ALONE = 64
 """Pictures read before other processes are worth their start."""
 _CHUNK = 8
@@ -71,6 +71,8 @@ class Kept:
     columns: dict[str, list[str]]
     """The entries' fields."""
     facts: dict[str, Any]
+    count: int
+    """Of the entries, those left out too."""
 
 
 def picture(source: Path | BytesIO, name: str, long_side: int | None) -> UInt8[Tensor, "c h w"]:
@@ -89,6 +91,7 @@ def store(
     cache: Path,
     workers: int = 0,
     read: Reader = picture,
+    part: str = "",
 ) -> Kept:
     """The pictures of files by size, and why some are left out.
 
@@ -99,13 +102,15 @@ def store(
         cache: Folder of the memory-mapped files.
         workers: Processes that read; 0 reads in this one.
         read: What a file shows.
+        part: Which of the folder's files these are, where several parts of it are kept beside each other.
 
     Raises:
         InputError: The cache cannot be written.
     """
     listing = [(str(f.relative_to(root)), (s := f.stat()).st_size, s.st_mtime_ns) for f in files]
     entries = (Entry(str(file), file) for file in files)
-    return keep(str(root.resolve()), [long_side, listing], lambda: (entries, {}), long_side, cache, workers, read)
+    name = f"{root.resolve()}-{part}" if part else str(root.resolve())
+    return keep(name, [long_side, listing], lambda: (entries, {}), long_side, cache, workers, read)
 
 
 def keep(
@@ -145,8 +150,9 @@ def keep(
                 _build(_read(iter(found), long_side, workers, read), said, pixels, facts)
                 for old in {*place.glob("*.npy"), *place.glob("*.json")} - {pixels, facts}:
                     old.unlink()
-        said = json.loads(facts.read_text())
-        flat = _mapped(pixels)
+            # still locked: a process with another key removes these files
+            said = json.loads(facts.read_text())
+            flat = _mapped(pixels)
     except InputError:
         raise
     except (OSError, ValueError) as error:
@@ -156,7 +162,7 @@ def keep(
         Stored(part.view(group["shape"]), torch.tensor(group["index"]))
         for part, group in zip(parts, said["groups"], strict=True)
     ]
-    return Kept(tuple(groups), tuple(said["skipped"]), said["columns"], said["facts"])
+    return Kept(tuple(groups), tuple(said["skipped"]), said["columns"], said["facts"], said["count"])
 
 
 def _mapped(pixels: Path) -> UInt8[Tensor, " n"]:
@@ -175,8 +181,10 @@ def _build(
     shapes: list[tuple[int, int, int, int]] = []  # index, channels, height, width
     skipped: list[str] = []
     columns: dict[str, list[str]] = {}
+    count = 0
     with tempfile.TemporaryFile(dir=pixels.parent) as spool:
         for index, (entry, image) in enumerate(found):
+            count += 1
             for name, value in entry.fields.items():
                 columns.setdefault(name, []).append(value)
             if isinstance(image, str):
@@ -186,7 +194,7 @@ def _build(
             shapes.append((index, *image.shape))
         groups = _gather(spool, shapes, pixels)
     with replacing(target) as out:
-        said = {"groups": groups, "skipped": skipped, "columns": columns, "facts": facts}
+        said = {"groups": groups, "skipped": skipped, "columns": columns, "facts": facts, "count": count}
         out.write(json.dumps(said).encode())
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import tyro
 
-from s2id.arguments import data_name, drive, long_side, writable
+from s2id.arguments import checkpoints_of, data_set, drive, long_side, writable
 from s2id.config import DistillConfig, TrainConfig
 
 _TRAINING = TrainConfig(
@@ -44,10 +44,11 @@ class Distill:
         from s2id.distill import check_teacher, draw_trajectories, load_trajectories, student
 
         teacher = load(self.weights)
-        check_teacher(teacher)
-        name = data_name(teacher.card.data, self.weights)
-        pictures = load_data(name, self.data, long_side=long_side(teacher.card))
+        name, place = data_set(teacher.card, self.weights, self.data)
+        pictures = load_data(name, place, long_side=long_side(teacher.card), least=teacher.config.patch)
+        check_teacher(teacher, pictures)
         writable(self.out)
+        checkpoints_of(self.out, self.resume)
         folder = self.out / "trajectories"
         with tqdm(total=self.distill.pairs, unit="trajectory") as bar:
             for count in draw_trajectories(teacher, pictures, self.distill, self.train, folder):

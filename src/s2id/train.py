@@ -178,6 +178,7 @@ class Trainer:
             density=self.config.densities[0],
             detail_density=self.config.detail_density,
             detail_time=self.config.detail_time if self.config.detail_density else 0.0,
+            kind=self.pictures.kind,
             size=self.pictures.size,
             labels=self.pictures.labels,
             attributes=self.pictures.attributes,

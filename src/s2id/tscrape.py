@@ -14,7 +14,7 @@ from s2id.checkpoint import S2ID, check_denoises
 from s2id.condition import Condition
 from s2id.config import InputError
 from s2id.coords import extent, state_size
-from s2id.data import Pictures
+from s2id.data import Pictures, rescaled
 from s2id.denoiser import convert
 from s2id.images import resize, to_float
 from s2id.schedule import Schedule, alpha_sigma
@@ -108,6 +108,8 @@ def _pixels(model: S2ID, pictures: Pictures, density: int | None) -> tuple[Image
             f"{pictures.name} has {pictures.channels} channels and the model draws {model.config.channels}; "
             "name the data set it was trained on."
         )
+    if pictures.numbers == model.card.numbers:
+        pictures = rescaled(pictures, model.card.number_ranges)
     group = max(pictures.groups, key=lambda group: len(group.labels))
     images = to_float(group.images)
     size = (images.shape[2], images.shape[3])
