@@ -13,7 +13,7 @@ import s2id
 from s2id.config import Size, Window
 from s2id.images import tile, to_bytes, to_pillow
 
-INK, GAP = 80, 12
+INK, GAP, CAPTION = 40, 12, 48  # a page shows the strip at a third of its width
 
 
 def strip(field: s2id.Field, looks: list[tuple[str, Size, Window | None]]) -> Image.Image:
@@ -31,11 +31,11 @@ def strip(field: s2id.Field, looks: list[tuple[str, Size, Window | None]]) -> Im
                 ),
             )
         )
-    sheet = Image.new("L", (sum(t.width + GAP for _, t in tiles) - GAP, height + 34), 255)
+    sheet = Image.new("L", (sum(t.width + GAP for _, t in tiles) - GAP, height + CAPTION + 20), 255)
     draw, left = ImageDraw.Draw(sheet), 0
     for caption, picture in tiles:
         sheet.paste(picture, (left, 0))
-        draw.text((left + 4, height + 8), caption, fill=INK, font_size=18)
+        draw.text((left + 4, height + 6), caption, fill=INK, font_size=CAPTION)
         left += picture.width + GAP
     return sheet
 
@@ -57,8 +57,8 @@ def main() -> None:
             ("61 x 37", (61, 37), None),
             ("1024 x 1024", (1024, 1024), None),
             ("1024 x 576", (1024, 576), None),
-            ("a quarter", (512, 512), (0.25, 0.625, 0.5, 0.875)),
-            ("zoom 64x", (512, 512), zoom),
+            ("its top right", (512, 512), (0.25, 0.625, 0.5, 0.875)),
+            ("zoom 64x, an edge", (512, 512), zoom),
         ],
     ).save(args.out / "one-seed.png", optimize=True)
     for guidance in (1.0, 1.5):

@@ -167,7 +167,7 @@ def _plot(rows: Sequence[Row], path: Path) -> None:
                 axes.axhline(value, ls="--", lw=1, color="grey")
         axes.set_title(heading, fontsize=10)
         axes.tick_params(axis="x", labelrotation=60, labelsize=7)
-        if name == "render_seconds":
+        if name in ("frechet", "render_seconds"):
             axes.set_yscale("log")
         else:
             axes.set_ylim(bottom=0)
