@@ -119,6 +119,7 @@ def test_thin_and_tiny_pictures_work(weights, tmp_path, capsys, size):
         (["--seeds", "1", "--seed", "2"], "use one of them"),
         (["--steps", "0"], "steps is 0"),
         (["--guidance", "nan"], "guidance is nan; it must be a number"),
+        (["--density", "200000"], "density is 200000; it must be at least 1 and at most"),
         (["--eta", "1"], "eta 1 works with the ddim sampler only"),
         (["--guidance-interval", "0.7", "0.2"], "guidance_interval is 0.7 to 0.2; give two times"),
         (["--sampler", "ddim", "--eta", "2"], "eta is 2; it must lie between 0 and 1"),

@@ -2,12 +2,14 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 import s2id
 from s2id.compose import compose, rise, state_sizes
 from s2id.condition import condition_of
+from s2id.coords import extent, trained_size
 from s2id.guidance import Guided
 from s2id.images import resize
 from s2id.noise import finer
@@ -58,6 +60,32 @@ def test_the_last_steps_are_on_finer_states_and_the_field_is_read_there(rising):
     ]  # fmt: skip
     lattice = rising.config.lattice * 12 // rising.config.patch
     assert s2id.sample(rising, seed=0, steps=8).features.values.shape[1:3] == (lattice, lattice)
+
+
+@pytest.mark.parametrize(("size", "state"), [((16, 13), (8, 6)), ((9, 16), (4, 8)), ((8, 7), (8, 6))])
+def test_a_field_has_the_frame_that_pictures_were_trained_in(model, size, state):
+    """Whole patches have another aspect, and a state no more samples than the pictures had."""
+    model.card = replace(model.card, size=size)
+    assert state_sizes(model, size)[0] == trained_size(size, 8, 2) == state
+    field = s2id.sample(model, 3, 0, steps=1)
+    assert field.features.frame == pytest.approx(extent(size))
+    whole = field.render((4 * size[0], 4 * size[1]))
+    assert torch.equal(whole, field.render((4 * size[0], 4 * size[1]), fit="stretch")), "no canvas beside it"
+
+
+def test_between_steps_the_callers_mode_is_the_callers(model):
+    walks = [compose(model, torch.zeros(1, dtype=torch.long), [0], steps=steps) for steps in (1, 3)]
+    for _ in zip(*walks, strict=False):
+        assert not torch.is_inference_mode_enabled()
+    del walks
+    assert not torch.is_inference_mode_enabled()
+
+
+def test_seeds_may_be_any_integers(model):
+    plain = s2id.sample(model, 3, [4, 5], steps=1)
+    assert torch.equal(s2id.sample(model, 3, np.array([4, 5]), steps=1).features.values, plain.features.values)
+    assert s2id.sample(model, 3, np.int64(4), steps=1).facts["seeds"] == "4"
+    assert plain[1].facts["seeds"] == "5" and plain[1].facts["labels"] == "3" and plain.facts["seeds"] == "4 5"
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3])

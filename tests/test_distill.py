@@ -87,6 +87,19 @@ def test_trajectories_are_drawn_once_and_by_themselves(teacher, pictures, tmp_pa
     assert before.states.shape == (60, 5, 1, 8, 8) and before.pictures.shape[2:] == picture_size(teacher) == (16, 16)
 
 
+def test_more_trajectories_fill_the_last_file(teacher, pictures, tmp_path):
+    few = trajectories(teacher, pictures, tmp_path, replace(CONFIG, pairs=60))
+    more = trajectories(teacher, pictures, tmp_path, replace(CONFIG, pairs=70))
+    assert len(more) == 70 and torch.equal(more.states[:50], few.states[:50])
+
+
+def test_a_call_where_the_teachers_states_are_finer_is_refused_at_first(teacher, pictures):
+    teacher.card = replace(teacher.card, detail_density=12, detail_time=0.75)
+    with pytest.raises(InputError, match="finer from t = 0.75 on; give no time below"):
+        check_teacher(teacher, pictures, CONFIG)
+    check_teacher(teacher, pictures, replace(CONFIG, times=(1.0, 0.75)))
+
+
 def test_trajectories_of_another_teacher_are_refused(teacher, pictures, tmp_path):
     trajectories(teacher, pictures, tmp_path)
     with pytest.raises(InputError, match="another guidance"):
@@ -174,7 +187,7 @@ def test_a_student_neither_restores_nor_teaches(teacher):
     with pytest.raises(InputError, match="draws and does nothing else"):
         next(t_scrape(teacher, load("digits")))
     with pytest.raises(InputError, match="distilled already"):
-        check_teacher(teacher, load("digits"))
+        check_teacher(teacher, load("digits"), CONFIG)
 
 
 @pytest.mark.parametrize("times", [(1.0,), (0.9, 0.5), (1.0, 0.0), (1.0, 0.5, 0.5), (1.0, 0.3)])

@@ -13,10 +13,11 @@ from PIL import Image
 
 import s2id
 from s2id import data, store
-from s2id.batches import draw, hide, trained_size
+from s2id.batches import draw, hide
 from s2id.cli import main
 from s2id.condition import Condition
 from s2id.config import InputError, TrainConfig
+from s2id.coords import trained_size
 from s2id.data import Group, Pictures, batch_at, image_folder, load, with_tokens
 from s2id.images import capped
 from s2id.metadata import read_celeba, read_metadata

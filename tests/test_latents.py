@@ -14,10 +14,11 @@ from s2id.camera import depixelate
 from s2id.cli import main
 from s2id.compose import trained_denoiser
 from s2id.config import InputError
+from s2id.coords import trained_size
 from s2id.data import Group, Pictures, chosen_at
 from s2id.denoiser import loss
 from s2id.images import to_float
-from s2id.latents import encoded, latent_size, load, on_latents
+from s2id.latents import encoded, load, on_latents
 from s2id.presets import PRESETS
 from s2id.schedule import Schedule, alpha_sigma
 from s2id.train import Trainer, checkpoints
@@ -99,10 +100,11 @@ def test_states_have_mean_0_and_std_1_per_channel_and_the_card_undoes_it(vae):
 
 
 def test_latents_are_whole_patches_and_no_picture_is_enlarged():
-    assert latent_size((64, 52), 4, 1) == (16, 13) and latent_size((64, 52), 4, 2) == (16, 12)
-    assert latent_size((128, 128), 8, 1) == (16, 16) and latent_size((16, 9), 4, 1) == (4, 2)
+    assert trained_size((64, 52), 16, 1, 4) == (16, 13) and trained_size((64, 52), 16, 2, 4) == (16, 12)
+    assert trained_size((128, 128), 16, 1, 8) == (16, 16) and trained_size((16, 9), 4, 1, 4) == (4, 2)
     for size in ((64, 53), (31, 90), (17, 16)):
-        assert all(4 * side <= pixels for side, pixels in zip(latent_size(size, 4, 2), size, strict=True))
+        found = trained_size(size, max(size) // 4, 2, 4)
+        assert all(4 * side <= pixels for side, pixels in zip(found, size, strict=True))
 
 
 def test_a_batch_has_latents_as_states_and_pixels_as_targets(vae, tmp_path):

@@ -234,7 +234,7 @@ def test_window_attention_is_softmax_over_near_keys_and_means_of_the_whole(size)
     assert torch.allclose(module(x), expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("size", [(1, 1), (5, 3), (10, 10), (13, 8)])
+@pytest.mark.parametrize("size", [(1, 1), (5, 3), (10, 10), (13, 8), (14, 14)])
 def test_window_attention_that_sees_the_whole_grid_is_full_attention(size):
     full, window = alive(FullAttention(8, 2)), WindowAttention(8, 2)
     window.load_state_dict(full.state_dict())

@@ -123,6 +123,12 @@ def test_a_grey_picture_is_coloured():
     assert found.residual < 1e-3
 
 
+def test_a_dense_model_has_no_function_to_enlarge_by():
+    dense = made(head="linear", patch=1, lattice=1, prediction="eps")
+    with pytest.raises(InputError, match="composes each size anew and has no function to enlarge by"):
+        upscale(dense, picture(4, 4), (8, 8))
+
+
 def test_a_dense_model_restores_at_the_answers_size():
     dense = made(head="linear", patch=1, lattice=1, prediction="eps")
     found = restore(dense, picture(4, 4), (8, 8), seeds=[0], steps=2)

@@ -111,12 +111,65 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_checkpoint(tmp_path, 
         next(run)
     good = weights(trainer)
     monkeypatch.setattr(train, "loss", lambda *_: torch.tensor(math.nan, requires_grad=True))
-    with pytest.raises(DivergedError, match="the loss is nan after 80 images; the last good checkpoint is kept"):
+    with pytest.raises(DivergedError, match="the loss is nan and .* after 80 images; the last good checkpoint is kept"):
         next(run)
     assert_same(weights(trainer), good)
     fresh = tiny(tmp_path)
     fresh.resume(checkpoints(tmp_path)[-1])
     assert fresh.images_seen == 64
+
+
+def test_a_gradient_that_is_no_number_is_no_step(tmp_path, monkeypatch):
+    trainer = tiny(tmp_path, checkpoint_images=16)
+    run = trainer.run()
+    next(run)
+    good = weights(trainer)
+    monkeypatch.setattr(train, "loss", lambda _, prediction, *rest: (0 * prediction.sum()).sqrt())
+    with pytest.raises(DivergedError, match="the loss is 0 and its gradient's norm nan after 16 images"):
+        next(run)
+    assert_same(weights(trainer), good)
+    assert [p.name for p in checkpoints(tmp_path)] == ["000000000016"]
+
+
+def test_going_on_from_an_older_checkpoint_gives_up_what_came_after_it(tmp_path):
+    first = tiny(tmp_path, checkpoint_images=32, keep=3)
+    for _ in first.run():
+        pass
+    assert [int(p.name) for p in checkpoints(tmp_path)] == [96, 128, 160]
+    again = tiny(tmp_path, keep=3)
+    again.resume(checkpoints(tmp_path)[0])
+    assert len(checkpoints(tmp_path)) == 3, "nothing is lost before there is something new"
+    next(again.run())
+    again.save()
+    assert [int(p.name) for p in checkpoints(tmp_path)] == [96, 112]
+
+
+def test_a_checkpoint_of_another_optimiser_is_refused(tmp_path):
+    tiny(tmp_path, optimiser="adamw").save()
+    with pytest.raises(InputError, match="trained with adamw; resume it as it was"):
+        tiny(tmp_path).resume(checkpoints(tmp_path)[-1])
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"minutes": 0.0}, "minutes is 0"),
+        ({"queries": 0.0}, "queries is 0"),
+        ({"clip": 0.0}, "clip is 0"),
+        ({"supersample": (2, 0)}, "supersample is"),
+        ({"densities": (0,)}, "densities is"),
+        ({"density_weights": (0.0,)}, "density_weights is"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(changes, said):
+    with pytest.raises(InputError, match=said):
+        replace(PRESETS["tiny"].train, **changes)
+
+
+@pytest.mark.parametrize("changes", [{"heads": 0}, {"patch": 0}, {"condition_tokens": 0}, {"dropout": (1.5, 0.0, 0.0)}])
+def test_networks_that_cannot_be_are_refused(changes):
+    with pytest.raises(InputError, match=f"{next(iter(changes))} is"):
+        replace(PRESETS["tiny"].model, **changes)
 
 
 def test_a_full_disk_leaves_the_previous_checkpoint(tmp_path, monkeypatch):

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from s2id.condition import Condition, cat
 from s2id.config import ModelConfig, Pixelation, Size, TrainConfig
-from s2id.coords import Grid, Part, extent, frame_grid, state_size
+from s2id.coords import Grid, Part, extent, frame_grid, trained_size
 from s2id.data import Pictures, chosen_at
 from s2id.images import resize, to_bytes, to_float
 from s2id.model import state_grid
@@ -110,13 +110,6 @@ def draw_density(config: TrainConfig, generator: torch.Generator) -> tuple[int, 
         return config.detail_density, config.detail_time
     weights = torch.tensor(config.density_weights)
     return config.densities[int(torch.multinomial(weights, 1, generator=generator))], 1.0
-
-
-def trained_size(size: Size, density: int, patch: int) -> Size:
-    """Size of the state of pictures of a size: the density's where they have as many pixels, on neither side more."""
-    fitting = max(patch, min(density, max(size)) // patch * patch)
-    height, width = state_size(fitting, extent(size), patch)
-    return min(height, size[0] // patch * patch), min(width, size[1] // patch * patch)
 
 
 def hide(known: Condition, config: TrainConfig, generator: torch.Generator) -> Condition:

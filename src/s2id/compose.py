@@ -15,13 +15,13 @@ from torch import Tensor
 
 from s2id.checkpoint import S2ID, check_denoises
 from s2id.condition import Asked, Condition, condition_of
-from s2id.config import ALWAYS, DEFAULT_STEPS, InputError, Noise, SamplerName, Size
-from s2id.coords import extent, state_size
+from s2id.config import ALWAYS, DEFAULT_STEPS, MAX_PIXELS, InputError, Noise, SamplerName, Size
+from s2id.coords import extent, state_size, trained_size
 from s2id.denoiser import Denoiser, TrainedDenoiser
 from s2id.field import Field
 from s2id.guidance import Guided, Push
 from s2id.images import resize
-from s2id.labels import describe, forget, pair
+from s2id.labels import Seeds, describe, forget, pair
 from s2id.model import Features, PixelHead
 from s2id.noise import finer, noise_field, white_noise
 from s2id.samplers import SAMPLERS, Sampler, Step, ddim, last, restarted
@@ -38,7 +38,7 @@ def affordable(density: int) -> int:
 def sample(
     model: S2ID,
     label: int | str | Condition | Sequence[int | str | Condition | None] | None = None,
-    seed: int | Sequence[int] = 0,
+    seed: Seeds = 0,
     *,
     steps: int | None = None,
     guidance: float | None = None,
@@ -104,9 +104,11 @@ def sample(
     }
     if any(words := describe(model, asked)):
         facts["asked"] = "; ".join(words)
-    return read_out(model, last(walk), asked, facts, model.card.times[-1] if model.card.times else 0.0)
+    t = model.card.times[-1] if model.card.times else 0.0
+    return read_out(model, last(walk), asked, facts, t, extent(aspect or model.card.size or (1, 1)))
 
 
+@torch.inference_mode()
 def compose(
     model: S2ID,
     asked: Asked,
@@ -165,16 +167,15 @@ def compose(
             late = times[len(early) - 1 :]
             yield from solver(fine, len(early) - 1)(wrap(guided(fine)), risen, late, label)
 
-    with torch.inference_mode():
-        # nothing asked of any picture needs no guidance; where it is of some, guidance leaves the others as they are
-        whole = condition_of(asked, len(seeds)).to(model.device)
-        wanted = whole if whole.known else None
-        pushes = [Push(w - guidance, whole, forget(model, whole, name)) for name, w in (weights or {}).items()]
-        if avoid is not None:
-            pushes.append(Push(-guidance, pair(model, avoid, seeds)[0].to(model.device)))
-        again = restarted(solve, restarts, lambda i: fresh(size, stream=i + 1)) if restarts else solve
-        times = torch.tensor(own, dtype=torch.float64) if own else even_times(steps)
-        yield from again(wrap(guided(size)), fresh(size), times, wanted)
+    # nothing asked of any picture needs no guidance; where it is of some, guidance leaves the others as they are
+    whole = condition_of(asked, len(seeds)).to(model.device)
+    wanted = whole if whole.known else None
+    pushes = [Push(w - guidance, whole, forget(model, whole, name)) for name, w in (weights or {}).items()]
+    if avoid is not None:
+        pushes.append(Push(-guidance, pair(model, avoid, seeds)[0].to(model.device)))
+    again = restarted(solve, restarts, lambda i: fresh(size, stream=i + 1)) if restarts else solve
+    times = torch.tensor(own, dtype=torch.float64) if own else even_times(steps)
+    yield from again(wrap(guided(size)), fresh(size), times, wanted)
 
 
 def _check(
@@ -208,8 +209,8 @@ def _check(
         raise InputError(f"restarts bring fresh noise of their own; leave eta 0 instead of {eta:g}.")
     if min(aspect) < 1:
         raise InputError(f"aspect {aspect[0]}:{aspect[1]} is empty; both sides must be at least 1.")
-    if density is not None and density < 1:
-        raise InputError(f"density is {density}; it must be at least 1.")
+    if density is not None and not 1 <= density <= (most := math.isqrt(MAX_PIXELS)):
+        raise InputError(f"density is {density}; it must be at least 1 and at most {most:,}.")
     if noise not in get_args(Noise):
         raise InputError(f"noise {noise!r} is unknown; choose {', '.join(get_args(Noise))}.")
 
@@ -230,11 +231,14 @@ def state_sizes(model: S2ID, aspect: Size, density: int | None = None) -> tuple[
         aspect: Height and width of the frame, in any unit.
         density: Samples along the long side of the only state; `None` is as the model was trained.
     """
-    card = model.card
-    coarse, fine = (
-        state_size(samples or 1, extent(aspect), model.config.patch)
-        for samples in (density or card.density, card.detail_density)
-    )
+    card, patch = model.card, model.config.patch
+
+    def of(samples: int) -> Size:
+        if aspect == card.size and not density:  # as its pictures were trained
+            return trained_size(aspect, samples, patch, card.latent_factor)
+        return state_size(samples, extent(aspect), patch)
+
+    coarse, fine = of(density or card.density), of(card.detail_density or 1)
     return coarse, fine if card.detail_density and not density else None
 
 
@@ -285,7 +289,14 @@ def _schedule(model: S2ID, size: Size, shift: bool = True) -> Schedule:
 
 
 @torch.inference_mode()
-def read_out(model: S2ID, x: Images, asked: Asked, facts: dict[str, str] | None = None, t: float = 0.0) -> Field:
+def read_out(
+    model: S2ID,
+    x: Images,
+    asked: Asked,
+    facts: dict[str, str] | None = None,
+    t: float = 0.0,
+    frame: tuple[float, float] | None = None,
+) -> Field:
     """The functions that states show.
 
     Args:
@@ -294,10 +305,12 @@ def read_out(model: S2ID, x: Images, asked: Asked, facts: dict[str, str] | None 
         asked: Their classes, or what else was asked of them.
         facts: For the field's file.
         t: Time of the states; 0, where they are samples of the functions, but for a distilled model.
+        frame: Height and width of what the states cover, in composition units; whole patches seldom have its aspect.
+            `None` has square samples.
     """
     size = (x.shape[2], x.shape[3])
     if model.config.dense:
-        return Field(Features(x.movedim(1, -1), extent(size)), PixelHead(model.config.channels), facts)
+        return Field(Features(x.movedim(1, -1), frame or extent(size)), PixelHead(model.config.channels), facts)
     logsnr = _schedule(model, size).logsnr(torch.full((len(x),), t, dtype=torch.float64, device=x.device)).to(x)
-    features = model.network.decode(model.network.encode(x, logsnr), asked.to(x.device))
+    features = model.network.decode(model.network.encode(x, logsnr, frame), asked.to(x.device))
     return Field(features, model.network.head, facts)

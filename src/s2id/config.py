@@ -91,6 +91,14 @@ class Pixelation:
         return tuple((cell, blur) for cell in cells for blur in blurs)
 
 
+def _at_least_1(config: object, *names: str) -> None:
+    """Refuse counts, or any of several, that are below 1."""
+    for name in names:
+        counts = value if isinstance(value := getattr(config, name), tuple) else (value,)
+        if not counts or min(counts) < 1:
+            raise InputError(f"{name} is {value}; it must be at least 1.")
+
+
 @dataclass(frozen=True)
 class ModelConfig:
     """Architecture of the network. No field is an image size."""
@@ -171,6 +179,11 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be built."""
+        _at_least_1(
+            self, "width", "heads", "expansion", "film_width", "condition_tokens", "patch", "lattice", "head_width"
+        )
+        if not all(0 <= share < 1 for share in self.dropout):
+            raise InputError(f"dropout is {self.dropout}; each must be at least 0 and below 1.")
         if self.width % self.heads:
             raise InputError(
                 f"width {self.width} is not a multiple of heads {self.heads}; choose heads that divide it."
@@ -329,9 +342,12 @@ class TrainConfig:
             )
         if self.observe is not None:
             Pixelation.read(self.observe)
-        for name in ("images", "batch", "accumulate", "keep", "views"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+        _at_least_1(self, "images", "batch", "accumulate", "keep", "views", "densities", "supersample")
+        for name in ("queries", "clip", *(["minutes"] if self.minutes is not None else [])):
+            if not getattr(self, name) > 0:
+                raise InputError(f"{name} is {getattr(self, name):g}; it must be above 0.")
+        if min(self.density_weights) < 0 or not sum(self.density_weights) > 0:
+            raise InputError(f"density_weights is {self.density_weights}; give none below 0 and one above.")
         if self.workers < 0:
             raise InputError(f"workers is {self.workers}; it must be at least 0.")
         if not 0 < self.token_share <= 1:
@@ -361,9 +377,7 @@ class DistillConfig:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be taught."""
-        for name in ("steps", "pairs"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+        _at_least_1(self, "steps", "pairs")
         falling = all(s < t for t, s in zip(self.times[:-1], self.times[1:], strict=True))
         if len(self.times) < 2 or self.times[0] != 1 or self.times[-1] <= 0 or not falling:
             raise InputError(f"times is {self.times}; give two or more, from 1 down and above 0.")

@@ -160,6 +160,21 @@ def state_size(density: int, frame: tuple[float, float] = (1.0, 1.0), multiple: 
     return max(1, round(frame[0] * scale)) * multiple, max(1, round(frame[1] * scale)) * multiple
 
 
+def trained_size(size: Size, density: int, patch: int, factor: int = 1) -> Size:
+    """Size of the state of pictures of a size: the density's where they have as many samples, on neither side more.
+
+    Args:
+        size: Height and width of the pictures.
+        density: Samples along the longer side.
+        patch: Samples per token side.
+        factor: Pixels per sample's side where none is to be finer: 1, or an autoencoder's.
+    """
+    most = [side // factor // patch * patch for side in size]
+    fitting = max(patch, min(density, max(size) // factor) // patch * patch)
+    height, width = state_size(fitting, extent(size), patch)
+    return min(height, most[0]), min(width, most[1])
+
+
 def jitter(
     coords: Float[Tensor, "h w 2"], std: tuple[float, float], generator: torch.Generator | None = None
 ) -> Float[Tensor, "h w 2"]:

@@ -69,9 +69,12 @@ def draw_trajectories(
     batch = affordable(teacher.card.density)
     for number, first in enumerate(range(0, config.pairs, batch)):
         path, count = folder / f"{number:06d}.safetensors", min(batch, config.pairs - first)
+        held = 0
         if path.is_file():
-            _check(path, read_tensors(path, _FORMAT)[1], facts)
-        else:
+            tensors, found = read_tensors(path, _FORMAT)
+            _check(path, found, facts)
+            held = len(tensors["label"])
+        if held < count:  # a shorter run's last file is drawn anew
             seeds = [stream(train.seed, first + i, 2) for i in range(count)]
             generator = torch.Generator().manual_seed(stream(train.seed, number, 3))
             asked = hide(batch_at(pictures, number, count, train.seed)[1], train, generator)
@@ -168,14 +171,16 @@ def student(
     return Trainer(preset, pictures, folder, start, lessons(teacher, drawn, config, train))
 
 
-def check_teacher(teacher: S2ID, pictures: Pictures) -> None:
+def check_teacher(teacher: S2ID, pictures: Pictures, config: DistillConfig) -> None:
     """Refuse what cannot teach, before hours are spent on it.
 
     Raises:
-        InputError: The model is distilled already, its pictures have nothing between their pixels, or the data are not
-            the model's.
+        InputError: The model is distilled already, its pictures have nothing between their pixels, the data are not
+            the model's, or a call comes when its states are finer.
     """
     card = teacher.card
+    if card.detail_density and config.times[-1] * config.steps < int(card.detail_time * config.steps):
+        raise InputError(f"the model's states are finer from t = {card.detail_time:g} on; give no time below.")
     if (card.labels, card.attributes, card.numbers) != (pictures.labels, pictures.attributes, pictures.numbers):
         raise InputError(f"{pictures.name} knows other things than the model; name the data set it was trained on.")
     teacher.need_pixels("distilling")

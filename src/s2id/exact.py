@@ -131,7 +131,7 @@ class EmpiricalDenoiser:
         if label is None:
             return torch.zeros_like(like)
         label = label.label if isinstance(label, Condition) else label
-        allowed = (label[:, None] == NULL) | (label[:, None] == self.labels)
+        allowed = (label[:, None] == NULL) | (label[:, None] == self.labels.to(label.device))
         if not (found := allowed.any(1)).all():
             raise InputError(f"label {int(label[~found][0])} is on none of the pictures; choose one that they have.")
         return torch.zeros_like(like).masked_fill(~allowed, -torch.inf)

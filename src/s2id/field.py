@@ -22,6 +22,14 @@ from s2id.model import Features, FieldHead, PixelHead
 
 _TILE_SAMPLES = 2**17
 _FORMAT = "s2id-field-1"
+_JOINED = {"seeds": " ", "labels": " ", "asked": "; "}
+"""Facts that have a part for each picture, and what is between them."""
+
+
+def _some(name: str, text: str, which: slice) -> str:
+    """Of a fact, what it says of some of the pictures."""
+    between = _JOINED.get(name)
+    return between.join(text.split(between)[which]) if between else text
 
 
 def check_pixels(size: Size, most: int) -> None:
@@ -58,8 +66,10 @@ class Field:
 
     def __getitem__(self, index: int | slice) -> "Field":
         """One of the functions, or some."""
-        some = index if isinstance(index, slice) else [range(len(self))[index]]
-        return Field(Features(self.features.values[some], self.features.frame), self.head, self.facts)
+        if not isinstance(index, slice):
+            index = slice(first := range(len(self))[index], first + 1)
+        facts = {name: _some(name, text, index) for name, text in self.facts.items()}
+        return Field(Features(self.features.values[index], self.features.frame), self.head, facts)
 
     def __iter__(self) -> Iterator["Field"]:
         """The functions one by one."""

@@ -32,7 +32,7 @@ def follow(trainer: Trainer, run: Iterator[Progress], folder: Path) -> Iterator[
         for progress in run:
             metrics.write(json.dumps(to_dict(progress)) + "\n")
             metrics.flush()
-            left = time.strftime("%H:%M:%S", time.gmtime(max(0.0, progress.seconds_left)))
+            left = tqdm.format_interval(max(0.0, progress.seconds_left))
             bar.set_postfix_str(
                 f"{left} left, loss {progress.loss:.4f}, lr {progress.lr:.1e}, "
                 f"{progress.images_per_second:.0f} images/s",
@@ -54,7 +54,8 @@ def _metrics(folder: Path, images_seen: int) -> Path:
     path = folder / "metrics.jsonl"
     if path.is_file():
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-        kept = [line for line in lines if json.loads(line)["images_seen"] <= images_seen]
+        whole = (line for line in lines if line.endswith("}\n"))  # the last one of a run that was killed may be cut off
+        kept = [line for line in whole if json.loads(line)["images_seen"] <= images_seen]
         path.write_text("".join(kept), encoding="utf-8")
     return path
 

@@ -1,7 +1,9 @@
 """What is asked of a picture, from the names that a model's card knows."""
 
-from collections.abc import Mapping, Sequence
+import operator
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
+from typing import SupportsIndex
 
 import torch
 from jaxtyping import Float
@@ -13,6 +15,9 @@ from s2id.config import InputError
 from s2id.shapes import NULL
 
 _KINDS = ("label", "text")
+
+Seeds = SupportsIndex | Iterable[SupportsIndex]
+"""One integer or several, numpy's too."""
 
 
 def ask(
@@ -147,7 +152,7 @@ def label_index(model: S2ID, label: int | str | None) -> int:
 def pair(
     model: S2ID,
     label: int | str | Condition | Sequence[int | str | Condition | None] | None,
-    seed: int | Sequence[int],
+    seed: Seeds,
 ) -> tuple[Condition, list[int]]:
     """As many conditions as seeds; one goes with all.
 
@@ -159,7 +164,8 @@ def pair(
     if not labels:
         raise InputError("there is no label; give at least one, or None for no condition.")
     asked = (one if isinstance(one, Condition) else ask(model, one) for one in labels)
-    whole, seeds = cat(list(asked)), [seed] if isinstance(seed, int) else list(seed)
+    whole = cat(list(asked))
+    seeds = [operator.index(one) for one in (seed if isinstance(seed, Iterable) else [seed])]
     if len(whole) == 1:
         whole = whole[torch.zeros(len(seeds), dtype=torch.long)]
     if len(seeds) == 1:

@@ -15,8 +15,8 @@ from jaxtyping import Float, Float16, Float64
 from torch import Tensor, nn
 
 from s2id.checkpoint import checksum
-from s2id.config import InputError, Preset, Size
-from s2id.coords import extent, state_size
+from s2id.config import InputError, Preset
+from s2id.coords import trained_size
 from s2id.data import Group, Latents, Pictures
 from s2id.images import resize, to_float
 from s2id.shapes import Images
@@ -117,12 +117,6 @@ def encoded(pictures: Pictures, autoencoder: Autoencoder, patch: int) -> Picture
     return replace(pictures, groups=tuple(groups), latents=facts)
 
 
-def latent_size(size: Size, factor: int, patch: int) -> Size:
-    """Size of the latents of pictures of a size: whole patches, on neither side more than the pixels give."""
-    height, width = state_size(max(size) // factor // patch * patch, extent(size), patch)
-    return min(height, size[0] // factor // patch * patch), min(width, size[1] // factor // patch * patch)
-
-
 def _moments(raw: Sequence[Float16[Tensor, "_ k _ _"]]) -> tuple[Float64[Tensor, " k"], Float64[Tensor, " k"]]:
     """Mean and standard deviation of each channel over all pictures; of one that never varies, all but nothing."""
     count, (total, square) = 0, torch.zeros(2, raw[0].shape[1], dtype=torch.float64)
@@ -137,7 +131,7 @@ def _moments(raw: Sequence[Float16[Tensor, "_ k _ _"]]) -> tuple[Float64[Tensor,
 def _latents(group: Group, autoencoder: Autoencoder, patch: int) -> Float16[Tensor, "n k y x"]:
     """What the autoencoder says of a group's pictures."""
     size, factor = (group.images.shape[2], group.images.shape[3]), autoencoder.factor
-    height, width = latent_size(size, factor, patch)
+    height, width = trained_size(size, max(size) // factor, patch, factor)
     batch = max(1, _BATCH_PIXELS // (size[0] * size[1]))
     parts = [
         autoencoder.encode(resize(to_float(images), (height * factor, width * factor))).half()

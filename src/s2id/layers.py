@@ -188,10 +188,10 @@ class WindowAttention(FullAttention):
 
     def _windows(self, count: int) -> tuple[int, Int[Tensor, "n k"]]:
         """Tokens along one axis of each window, alike within one token, and the indices of each one's keys."""
+        if count <= self.window + 2 * self.halo:
+            return count, torch.arange(count)[None]
         side = -(-count // -(-count // self.window))
         reach = side + 2 * self.halo
-        if reach >= count:
-            return count, torch.arange(count)[None]
         first = (torch.arange(0, count, side) - self.halo).clamp(0, count - reach)
         return side, first[:, None] + torch.arange(reach)
 

@@ -100,7 +100,7 @@ class Observation:
                 )
             if not mask.any():
                 raise InputError("the mask leaves nothing to see; mark at least one pixel as seen.")
-            values, coords = values[..., mask.flatten(), :], coords[mask.flatten()]
+            values, coords = values[..., mask.flatten(), :], coords[mask.flatten().to(coords.device)]
         return cls(values, coords + coords.new_tensor(shift), coords.new_tensor(grid.cell), noise, mix)
 
     @classmethod

@@ -71,11 +71,14 @@ def upscale(
     check(model, picture, size)
     if picture.shape[0] != model.config.channels:
         raise InputError(f"the picture is grey and this model draws {model.config.channels} channels; use restore.")
+    if model.config.dense:
+        raise InputError("a dense model composes each size anew and has no function to enlarge by; use restore.")
     labels, seen = torch.tensor([label_index(model, label)]), picture[None].to(model.device)
     frame = _state(model, seen, size)
     fine = all(have >= want for have, want in zip(seen.shape[2:], frame, strict=True))
     state = resize(seen, frame) if fine else F.interpolate(seen, frame, mode="bicubic").clamp(-1, 1)
-    return consistent(_render(read_out(model, state, labels), size), seen)[0]
+    field = read_out(model, state, labels, frame=extent((seen.shape[2], seen.shape[3])))
+    return consistent(_render(field, size), seen)[0]
 
 
 def restore(
@@ -175,7 +178,7 @@ def answers(
         density=max(size) if model.config.dense else None,
         under=partial(Posterior, observation=observation, frame=extent(state), iterations=3, bound=1.0),
     )
-    fields = read_out(model, last(walk), labels)
+    fields = read_out(model, last(walk), labels, frame=extent((pictures.shape[2], pictures.shape[3])))
     found = consistent(_render(fields, size), pictures, mask, noise, mix)
     left = _unexplained(found, pictures, mask, mix)
     return Restored(found, fields, _rms(left, mask))

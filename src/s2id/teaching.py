@@ -46,7 +46,7 @@ class Distill:
         teacher = load(self.weights)
         name, place = data_set(teacher.card, self.weights, self.data)
         pictures = load_data(name, place, long_side=long_side(teacher.card), least=teacher.config.patch)
-        check_teacher(teacher, pictures)
+        check_teacher(teacher, pictures, self.distill)
         writable(self.out)
         checkpoints_of(self.out, self.resume)
         folder = self.out / "trajectories"

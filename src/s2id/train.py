@@ -118,9 +118,10 @@ class Trainer:
             self._check_start(start)
         self.start, self.lessons = start, lessons
         precision = self.config.precision
+        cpu = self.config.cpu or torch.backends.mps.is_available()  # coordinates need digits that MPS has not
         if precision == "auto":
-            precision = "bf16" if multiplies_bf16(self.config.cpu) else "no"
-        self.accelerator = Accelerator(cpu=self.config.cpu, mixed_precision=precision)
+            precision = "bf16" if multiplies_bf16(cpu) else "no"
+        self.accelerator = Accelerator(cpu=cpu, mixed_precision=precision)
         torch.manual_seed(self.config.seed)
         network = Network(self.model)
         if start is not None:
@@ -232,18 +233,19 @@ class Trainer:
             with nullcontext() if last else self.accelerator.no_sync(self.network):
                 losses.append(self._forward_backward(micro))
         mean = self.accelerator.reduce(torch.stack(losses).mean(), "mean").item()
-        if not math.isfinite(mean):
+        norm = float(self.accelerator.clip_grad_norm_(self.network.parameters(), self.config.clip))
+        # a finite loss may have a gradient that is not: no step is taken on either, so no checkpoint holds them
+        if not (math.isfinite(mean) and math.isfinite(norm)):
             raise DivergedError(
-                f"the loss is {mean} after {self.images_seen} images; the last good checkpoint is kept: "
-                "resume it with a lower lr, or look at the data."
+                f"the loss is {mean:g} and its gradient's norm {norm:g} after {self.images_seen} images; the last good "
+                "checkpoint is kept: resume it with a lower lr, or look at the data."
             )
-        norm = self.accelerator.clip_grad_norm_(self.network.parameters(), self.config.clip)
         for optimiser in self.optimisers:
             optimiser.step()
             optimiser.zero_grad()
         self.average.update_parameters(self.accelerator.unwrap_model(self.network))
         self.step += 1
-        return Progress(self.step, self.images_seen, mean, lr, float(norm), 0.0, 0.0, 0.0)
+        return Progress(self.step, self.images_seen, mean, lr, norm, 0.0, 0.0, 0.0)
 
     def _forward_backward(self, micro: int) -> Tensor:
         processes = self.accelerator.num_processes
@@ -295,7 +297,8 @@ class Trainer:
         """The processes' mean: they must decide alike what depends on time."""
         if self.accelerator.num_processes == 1:
             return seconds
-        return float(self.accelerator.reduce(torch.tensor(seconds, device=self.accelerator.device), "mean").item())
+        own = torch.tensor(seconds, dtype=torch.float64, device=self.accelerator.device)
+        return float(self.accelerator.reduce(own, "mean").item())
 
     def save(self) -> None:
         """Write a checkpoint, whole or not at all, and drop the oldest. Every process calls it.
@@ -326,7 +329,10 @@ class Trainer:
                 os.replace(partial, final)
             finally:
                 shutil.rmtree(partial, ignore_errors=True)
-            for old in checkpoints(self.folder)[: -self.config.keep]:
+            found = checkpoints(self.folder)
+            now = found.index(final) + 1
+            # those beyond this one are of a run that was given up for it
+            for old in (*found[: max(0, now - self.config.keep)], *found[now:]):
                 shutil.rmtree(old)
         self.accelerator.wait_for_everyone()
 
@@ -361,6 +367,8 @@ class Trainer:
                 f"{checkpoint} was trained with observe {before or 'off'} and not {self.config.observe or 'off'}; "
                 "resume it as it was."
             )
+        if (before := facts["train"].get("optimiser")) != self.config.optimiser:
+            raise InputError(f"{checkpoint} was trained with {before}; resume it as it was (--optimiser {before}).")
         if (before := facts.get("autoencoder", "")) != self._autoencoder:
             raise InputError(
                 f"{checkpoint} was trained with {before or 'no autoencoder'} and not with "

@@ -114,7 +114,7 @@ def _pixels(model: S2ID, pictures: Pictures, density: int | None) -> tuple[Image
     images = to_float(group.images)
     size = (images.shape[2], images.shape[3])
     if density is not None:
-        if density % model.config.patch:
+        if density < 1 or density % model.config.patch:
             raise InputError(f"density {density} is no multiple of the patch {model.config.patch}; choose one that is.")
         images = resize(images, state_size(density, extent(size), model.config.patch))
     known = group.condition()
