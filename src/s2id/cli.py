@@ -213,11 +213,12 @@ class Train:
     init: str | None = None
     """Weights to begin with instead of random ones: a bundled name, a folder or a .safetensors file."""
     dry_run: bool = False
-    """Print the resolved run as JSON and stop."""
+    """Print the settings as JSON and stop; what the data decide is not filled in."""
     train: tyro.conf.OmitArgPrefixes[TrainConfig] = field(default_factory=TrainConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
 
 
+_TRAIN = f"Train a model: `s2id train PRESET`, with --help for what it sets. Presets: {', '.join(PRESETS)}."
 Command = (
     Annotated[Sample, tyro.conf.subcommand("sample")]
     | Annotated[Render, tyro.conf.subcommand("render")]
@@ -228,7 +229,7 @@ Command = (
     | Annotated[TScrape, tyro.conf.subcommand("t-scrape")]
     | Annotated[Info, tyro.conf.subcommand("info")]
     | Annotated[Distill, tyro.conf.subcommand("distill")]
-    | Annotated[Train, tyro.conf.subcommand("train")]
+    | Annotated[Train, tyro.conf.subcommand("train", description=_TRAIN)]
 )
 
 
@@ -447,10 +448,10 @@ def _evaluate(command: Evaluate) -> int:
         "data": name,
         "n": config.count,
         "detail of": config.detail,
-        "guidance": config.guidance,
+        "guidance": "built in" if model.card.times else config.guidance,
         "guidance interval": list(config.guidance_interval),
         "steps": config.steps or len(model.card.times) or DEFAULT_STEPS,
-        "sampler": config.sampler,
+        "sampler": "its own calls" if model.card.times else config.sampler,
         "eta": config.eta,
         "noise": config.noise,
         "shift": config.shift,
