@@ -1,4 +1,4 @@
-"""The training loop: a generator of progress, on one process or many, resumable to the bit.
+"""The training loop: a generator of progress, on one process or many, resumable; on a CPU to the bit.
 
 Everything random in a step is drawn from the seed and its batches' numbers (`batches`), so a checkpoint at a step's
 boundary needs no loader or generator state. Metrics, pictures and bars belong to the caller.
@@ -47,7 +47,7 @@ class Progress:
     step: int
     images_seen: int
     loss: float
-    """Mean over this process's images of the step."""
+    """Mean over the step's images, of all processes."""
     lr: float
     gradient_norm: float
     images_per_second: float
@@ -347,7 +347,7 @@ class Trainer:
             )
 
     def resume(self, checkpoint: Path) -> None:
-        """Go on from a checkpoint, to the bit as if there had been no interruption.
+        """Go on from a checkpoint, on a CPU to the bit as if there had been no interruption.
 
         Raises:
             InputError: The checkpoint is damaged or of another run.
