@@ -6,7 +6,7 @@
 Without --full, the published network is made smaller by `SMALL` alone, for two CPU cores. All pictures, the data's too,
 are judged as their area means at the training density, enlarged again to the judge's size where it is larger. Trained
 weights, drawn pictures and rows are kept in --out: what is there is not made again. --gallery shows the same few seeds
-of both at sizes up to 1024x1024 and 9:16, where a dense state's steps take minutes each.
+of both at sizes up to 1024x1024 and 9:16; a dense state's steps take minutes each there, so --most bounds its sides.
 """
 
 import argparse
@@ -46,7 +46,7 @@ HALF = (
 """Ours on the same state, with as many and as wide blocks; it is given half as many pictures."""
 
 TIMES = (1, 2, 4)
-GALLERY = ((28, 28), (56, 56), (112, 112), (448, 448), (1024, 1024), (1024, 576))
+GALLERY = ((28, 28), (56, 56), (112, 112), (448, 252), (448, 448), (1024, 1024))
 EVERY = 5  # of the test pictures, one is looked at
 AGREEMENT = "PSNR with 1x"
 SHOWN, SHOWN_SIDE, GALLERY_SIDE, MARGIN = 8, 96, 192, 150
@@ -179,6 +179,8 @@ def gallery(models: dict[str, S2ID], density: int, args: argparse.Namespace) -> 
     for column, size in enumerate(sizes):
         draw.text((MARGIN + column * step + 4, rows * step + 4), f"{size[0]} x {size[1]}", fill=60, font_size=14)
         for i, setting in enumerate(settings):
+            if models[setting.model].config.dense and max(size) > args.most:
+                continue
             pictures = drawn(models[setting.model], setting, size, args.gallery, args)
             for seed, picture in enumerate(pictures):
                 look = to_pillow(to_bytes(picture))
@@ -186,7 +188,8 @@ def gallery(models: dict[str, S2ID], density: int, args: argparse.Namespace) -> 
                 look = look.resize((round(GALLERY_SIDE * size[1] / size[0]), GALLERY_SIDE), how)
                 row = seed * len(settings) + i
                 page.paste(look, (MARGIN + column * step, row * step))
-                draw.text((6, row * step + GALLERY_SIDE // 2 - 8), setting.title, fill=60, font_size=14)
+                if not column:
+                    draw.text((6, row * step + GALLERY_SIDE // 2 - 8), setting.title, fill=60, font_size=14)
     return page
 
 
@@ -203,6 +206,7 @@ def main() -> None:
     names = [setting.name for setting in SETTINGS]
     parser.add_argument("--settings", nargs="*", choices=names, default=names[:4])
     parser.add_argument("--gallery", type=int, default=0, help="seeds to show at large sizes and 9:16")
+    parser.add_argument("--most", type=int, default=1024, help="longest side that a dense model is shown at")
     parser.add_argument("--device", default="cpu")
     args = parser.parse_args()
     keep_memory()
