@@ -209,7 +209,8 @@ def _check(
         raise InputError(f"restarts bring fresh noise of their own; leave eta 0 instead of {eta:g}.")
     if min(aspect) < 1:
         raise InputError(f"aspect {aspect[0]}:{aspect[1]} is empty; both sides must be at least 1.")
-    if density is not None and not 1 <= density <= (most := math.isqrt(MAX_PIXELS)):
+    most = math.isqrt(MAX_PIXELS)
+    if density is not None and not 1 <= density <= most:
         raise InputError(f"density is {density}; it must be at least 1 and at most {most:,}.")
     if noise not in get_args(Noise):
         raise InputError(f"noise {noise!r} is unknown; choose {', '.join(get_args(Noise))}.")
