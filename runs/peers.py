@@ -12,7 +12,7 @@ enlarged. Guidance 1 throughout. All of a row's pictures are judged at 28x28 aft
 its seconds are one step's times the number of steps, and the rest is left out. As many training pictures have a row.
 The others' minutes are the processor's (bind OMP_NUM_THREADS to 1: it adds threads up), so that what else the machine
 does costs them nothing; ours are the clock's. Everything is kept in --out; started again, it goes on at the part it was
-in. Writes table.md and table.json.
+in. Writes table.md, table.json and sheet.png.
 """
 
 import argparse
@@ -26,6 +26,7 @@ from pathlib import Path
 
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler, DiTTransformer2DModel, DPMSolverMultistepScheduler, UNet2DModel
+from PIL import Image, ImageDraw
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel
@@ -40,7 +41,7 @@ from s2id.config import Preset
 from s2id.data import Pictures, batch_at
 from s2id.data import load as load_data
 from s2id.evaluate import Eye, Truth, in_turn, likeness, shown
-from s2id.images import resize, to_float
+from s2id.images import resize, tile, to_bytes, to_float, to_pillow
 from s2id.judge import load as load_judge
 from s2id.presets import PRESETS
 from s2id.table import markdown
@@ -297,6 +298,19 @@ def table(rows: list[dict], minutes: float) -> str:
     return f"{minutes:g} minutes of training each, guidance 1\n\n{markdown(names, cells)}\n"
 
 
+def sheet(trained: dict[str, Trained]) -> Image.Image:
+    """Two rows of 28x28 per network and sampler, as drawn for the table, with its name."""
+    rows = [(name, sampler) for name in trained for sampler in SAMPLERS[name]]
+    margin, high = 90, 2 * 58
+    page = Image.new("L", (margin + 10 * 58, len(rows) * (high + 6)), 255)
+    for i, (name, sampler) in enumerate(rows):
+        drawn = trained[name].draw[sampler](list(range(10)) * 2, 0, 28, SAMPLERS[name][sampler])
+        line = to_pillow(to_bytes(tile(drawn, 10, gap=1))).resize((10 * 58, high), Image.Resampling.NEAREST)
+        page.paste(line, (margin, i * (high + 6)))
+        ImageDraw.Draw(page).text((4, i * (high + 6) + high // 2 - 14), f"{name}\n{sampler}", fill=40, font_size=14)
+    return page
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("data"))
@@ -326,6 +340,7 @@ def main() -> None:
     trained = {name: train[name](name, pictures, args.minutes, args.runs / name) for name in args.networks}
     for name in args.networks:
         judge_rows(bench, name, trained[name], args.count, args.row_minutes, args.sides)
+    sheet(trained).save(args.out / "sheet.png", optimize=True)
     (args.out / "table.md").write_text(table(list(bench.rows.values()), args.minutes))
     print((args.out / "table.md").read_text())
 
