@@ -15,4 +15,5 @@ common="--data $data --long-side 64 --minutes $minutes --sample-minutes 0"
 for states in pixels latents; do
   $bin/python runs/truth.py judge "$out/$states/model" --data "$data" --judge "$out/judge.safetensors" \
     --count 300 --sides 128 256 --detail 150 --out "$out/$states-judged"
+  $bin/s2id sample "$out/$states/model" --label none --seeds 0-11 --size 64x64 --guidance 1 --steps 12 --grid --out "$out/$states-drawn"
 done
