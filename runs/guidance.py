@@ -48,7 +48,7 @@ def main() -> None:
             rows.append({"guidance": guidance, "first": interval[0], "last": interval[1], **values})
             print(json.dumps(rows[-1]), flush=True)
     floor = {name: getattr(training.likeness, name) for name in COLUMNS}
-    facts = {"weights sha256": checksum(model.network.state_dict()), "n": args.count}
+    facts = {"weights sha256": checksum(model.tensors()), "n": args.count}
     write_tables(args.out, facts, ("guidance", "first", "last", *COLUMNS), floor, rows)
 
 

@@ -64,7 +64,7 @@ def main() -> None:
     model, judge = load(args.weights), load_judge("mnist")
     train, test = (load_data("mnist", args.data, split) for split in ("train", "test"))
     base = EvaluateConfig(sizes=((28, 28),), count=args.count, detail=1, guidance=args.guidance)
-    facts = {"weights sha256": checksum(model.network.state_dict()), "n": args.count, "guidance": args.guidance}
+    facts = {"weights sha256": checksum(model.tensors()), "n": args.count, "guidance": args.guidance}
     rows = []
     floor: dict[str, float] = {}
     for solver in args.solvers:

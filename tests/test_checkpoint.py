@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from conftest import enliven
 from huggingface_hub import hub_mixin
 from huggingface_hub.errors import LocalEntryNotFoundError
 from safetensors.torch import save_file
@@ -58,6 +59,55 @@ def test_a_folder_for_the_hub_comes_back_to_the_bit(model, tmp_path, monkeypatch
     said = json.loads((tmp_path / "folder" / "config.json").read_text())
     assert said["config"] == json.loads(json.dumps(to_dict(model.config)))
     assert said["card"] == json.loads(json.dumps(to_dict(model.card)))
+
+
+@pytest.fixture
+def weaker(model):
+    """A smaller model of the same data."""
+    made = S2ID(replace(model.config, width=8, heads=1), model.card).eval().requires_grad_(False)
+    enliven(made, seed=3)
+    return made
+
+
+def test_a_guide_is_kept_in_the_same_file(model, weaker, tmp_path, monkeypatch):
+    monkeypatch.setattr(hub_mixin, "_load_dataclass", lambda kind, data: None)
+    guided = model.guided_by(weaker, 1.75)
+    assert same(guided, model) and guided.card == replace(model.card, autoguidance=1.75) and model.guide is None
+    guided.save_pretrained(tmp_path / "folder")
+    for again in (S2ID.from_pretrained(tmp_path / "folder"), load(tmp_path / "folder")):
+        assert same(again, model) and again.card == guided.card and again.guide.config == weaker.config
+        assert all(torch.equal(v, weights(weaker)[k]) for k, v in again.guide.state_dict().items())
+        assert not again.guide.training and not any(p.requires_grad for p in again.parameters())
+    said = json.loads((tmp_path / "folder" / "config.json").read_text())
+    assert said["guide"]["width"] == 8 and said["card"]["autoguidance"] == 1.75
+    assert checksum(guided.tensors()) != checksum(model.tensors())
+
+
+@pytest.mark.parametrize(
+    ("config", "card", "weight", "message"),
+    [
+        ({"classes": 7}, {}, 2.0, "the guide has classes 7 and the model 10"),
+        ({}, {"density": 12}, 2.0, "the guide has density 12 and the model 8"),
+        ({}, {"labels": tuple("abcdefghij")}, 2.0, "the guide has names of labels"),
+        ({}, {"schedule_shift": -1.0}, 2.0, "the guide has schedule_shift -1.0"),
+        ({"patch": 4}, {}, 2.0, "the guide's patch is 4 and the model's 2"),
+        ({}, {"times": (1.0, 0.5)}, 2.0, "a distilled model draws and does nothing else"),
+        ({}, {}, float("nan"), "autoguidance is nan"),
+    ],
+)
+def test_a_guide_that_draws_something_else_is_refused(model, config, card, weight, message):
+    other = S2ID(replace(model.config, **config), replace(model.card, **card))
+    with pytest.raises(InputError, match=message):
+        model.guided_by(other, weight)
+
+
+def test_a_file_whose_guide_is_not_whole_is_refused(model, weaker, tmp_path):
+    guided = model.guided_by(weaker, 2.0)
+    tensors = {k: v for k, v in guided.tensors().items() if k != "guide.stem.weight"}
+    facts = {name: json.dumps(values) for name, values in guided.facts().items()}
+    write_tensors(tmp_path / "part.safetensors", tensors, {"format": "s2id-model-1", **facts})
+    with pytest.raises(InputError, match=r"does not fit its config: stem\.weight"):
+        load(tmp_path / "part.safetensors")
 
 
 def test_a_file_on_the_hub_comes_back_to_the_bit(model, path, monkeypatch):

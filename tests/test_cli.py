@@ -311,6 +311,31 @@ def test_training_begins_with_given_weights(tmp_path, monkeypatch):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="pipes of another kind")
+def test_a_guide_is_given_to_a_model(weights, tmp_path, capsys):
+    model = load(weights)
+    S2ID(replace(model.config, width=8), model.card).save(tmp_path / "weaker.safetensors")
+    words = ("guide", weights, tmp_path / "weaker.safetensors", "--autoguidance", 1.5, "--out", tmp_path / "both")
+    code, said, _ = run(capsys, *words)
+    assert code == 0 and str(tmp_path / "both" / "model.safetensors") in said
+    _, said, _ = run(capsys, "info", tmp_path / "both")
+    facts = json.loads(said)
+    assert facts["guide"]["width"] == 8 and facts["card"]["autoguidance"] == 1.5
+    assert facts["parameters"] > facts["parameters of the guide"] > 0
+    looks = []
+    for weight in (None, 1, 1.5):
+        out = tmp_path / f"at-{weight}"
+        told = () if weight is None else ("--autoguidance", weight)
+        code, _, _ = run(capsys, "sample", tmp_path / "both", "--label", 3, "--steps", 2, *told, "--out", out)
+        assert code == 0
+        looks.append((out / "label3-seed0-8x8.png").read_bytes())
+    assert looks[0] == looks[2] != looks[1]
+    assert "no guide" in refused(capsys, "sample", weights, "--label", 3, "--autoguidance", 2, "--out", tmp_path)
+    other = S2ID(replace(model.config, classes=3), replace(model.card, labels=tuple("abc")))
+    other.save(tmp_path / "other.safetensors")
+    assert "classes 3" in refused(capsys, "guide", weights, tmp_path / "other.safetensors", "--out", tmp_path / "no")
+    assert not (tmp_path / "no").exists()
+
+
 @pytest.mark.parametrize("words", [["--help"], ["train", "mnist", "--help"], ["info", "mnist"]])
 def test_a_reader_who_has_enough_is_no_error(words):
     """As in `s2id --help | head -1`: the pipe is closed before anything is written to it."""

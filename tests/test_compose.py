@@ -1,14 +1,18 @@
 """Sampling may end on a finer state than it began on, and shows the same picture there."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from conftest import enliven
 
 import s2id
-from s2id.compose import compose, rise, state_sizes
+from s2id.checkpoint import S2ID
+from s2id.compose import compose, rise, state_sizes, trained_denoiser, unit_noise
 from s2id.condition import condition_of
+from s2id.config import InputError
 from s2id.coords import extent, trained_size
 from s2id.guidance import Guided
 from s2id.images import resize
@@ -60,6 +64,26 @@ def test_the_last_steps_are_on_finer_states_and_the_field_is_read_there(rising):
     ]  # fmt: skip
     lattice = rising.config.lattice * 12 // rising.config.patch
     assert s2id.sample(rising, seed=0, steps=8).features.values.shape[1:3] == (lattice, lattice)
+
+
+def test_a_model_is_guided_by_its_guide_unless_told_otherwise(model):
+    weaker = S2ID(replace(model.config, width=8, heads=1), model.card)
+    enliven(weaker, seed=3)
+    guided = model.guided_by(weaker, 3.0)
+    how = {"label": 3, "seed": [0, 1], "steps": 3}
+    plain, own, less = (s2id.sample(guided, **how, autoguidance=weight).features.values for weight in (1.0, None, 2.0))
+    assert torch.equal(plain, s2id.sample(model, **how).features.values)
+    assert torch.equal(own, s2id.sample(guided, **how, autoguidance=3.0).features.values)
+    assert min((a - b).abs().max() for a, b in ((plain, own), (own, less), (plain, less))) > 1e-3
+    # one step of ddim ends on the first call's answer, which is the formula's
+    x_t, t = unit_noise(model, (8, 8), [0, 1]), torch.ones(2, dtype=torch.float64)
+    (step,) = compose(guided, torch.tensor([3, 3]), [0, 1], steps=1, guidance=1.0, autoguidance=2.0, sampler="ddim")
+    better, worse = (trained_denoiser(one, (8, 8))(x_t, t, torch.tensor([3, 3])) for one in (model, weaker))
+    torch.testing.assert_close(step.denoised, 2 * better - worse)
+    with pytest.raises(InputError, match="this model has no guide"):
+        s2id.sample(model, **how, autoguidance=2.0)
+    with pytest.raises(InputError, match="autoguidance is inf"):
+        s2id.sample(guided, **how, autoguidance=math.inf)
 
 
 @pytest.mark.parametrize(("size", "state"), [((16, 13), (8, 6)), ((9, 16), (4, 8)), ((8, 7), (8, 6))])

@@ -5,7 +5,7 @@ import torch
 
 from s2id.denoiser import Denoiser, TrainedDenoiser, convert, loss, loss_weight
 from s2id.exact import EmpiricalDenoiser, GaussianDenoiser
-from s2id.guidance import ConditionalDenoiser, Guided
+from s2id.guidance import AutoGuided, ConditionalDenoiser, Guided
 from s2id.schedule import Schedule, alpha_sigma
 from s2id.shapes import NULL, per_sample
 
@@ -156,12 +156,35 @@ def test_guidance_leaves_pictures_without_a_label_as_they_are(clouds):
     assert torch.allclose(mixed[1], none[1]) and not torch.allclose(mixed[0], none[0])
 
 
+def test_autoguidance_goes_on_beyond_the_better_model_under_every_condition(clouds):
+    weaker = EmpiricalDenoiser(0.5 * clouds.images, Schedule(), clouds.labels)
+    x_t = torch.randn(2, 1, 3, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    t, label = torch.full((2,), 0.6, dtype=torch.float64), torch.tensor([0, 1])
+    for asked in (label, None):
+        own, other = clouds(x_t, t, asked), weaker(x_t, t, asked)
+        assert torch.allclose(AutoGuided(clouds, weaker, 2.5)(x_t, t, asked), other + 2.5 * (own - other))
+        assert torch.allclose(AutoGuided(clouds, weaker, 1.0)(x_t, t, asked), own)
+        assert (own - other).abs().max() > 0.01
+    both = Guided(AutoGuided(clouds, weaker, 2.0), 3.0)(x_t, t, label)
+    moved, none = (2 * clouds(x_t, t, asked) - weaker(x_t, t, asked) for asked in (label, None))
+    assert torch.allclose(both, none + 3.0 * (moved - none)), "guidance by a label is of what autoguidance left"
+
+
+def test_autoguidance_is_exact_where_errors_are_the_same_only_larger():
+    """A weaker model with twice the error of the better one: weight 2 is the truth."""
+    truth = torch.randn(2, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    error = torch.randn(2, 1, 4, 4, generator=torch.Generator().manual_seed(1))
+    own, weaker = (TrainedDenoiser(Oracle(truth + k * error), Schedule()) for k in (1, 2))
+    denoised = AutoGuided(own, weaker, 2.0)(torch.zeros_like(truth), torch.full((2,), 0.5))
+    torch.testing.assert_close(denoised, truth)
+
+
 def test_all_denoisers_keep_the_contract(clouds, network):
     trained = TrainedDenoiser(network(), Schedule())
     gaussian = GaussianDenoiser(torch.ones(1, 1), Schedule())
-    for denoiser in (trained, clouds, gaussian, Guided(clouds, 2.0)):
+    for denoiser in (trained, clouds, gaussian, Guided(clouds, 2.0), AutoGuided(clouds, clouds, 2.0)):
         assert isinstance(denoiser, Denoiser)
-    for denoiser in (trained, clouds):
+    for denoiser in (trained, clouds, AutoGuided(clouds, clouds, 2.0)):
         assert isinstance(denoiser, ConditionalDenoiser)
 
 

@@ -4,8 +4,10 @@ from dataclasses import replace
 
 import pytest
 import torch
+from conftest import enliven
 
 import s2id
+from s2id.checkpoint import S2ID
 from s2id.cli import main
 from s2id.compose import read_out, trained_denoiser, unit_noise
 from s2id.config import Card, DistillConfig, InputError, TrainConfig
@@ -106,9 +108,24 @@ def test_trajectories_of_another_teacher_are_refused(teacher, pictures, tmp_path
         trajectories(teacher, pictures, tmp_path, replace(CONFIG, guidance=2.0))
     with pytest.raises(InputError, match="another guidance_interval"):
         trajectories(teacher, pictures, tmp_path, replace(CONFIG, guidance_interval=(0.1, 0.6)))
+    guided = teacher.guided_by(teacher, 2.0)
+    with pytest.raises(InputError, match="another (teacher|autoguidance)"):
+        trajectories(guided, pictures, tmp_path)
     teacher.network.stem.weight.mul_(2)
     with pytest.raises(InputError, match="another teacher"):
         trajectories(teacher, pictures, tmp_path)
+
+
+def test_a_student_learns_what_its_teacher_does_with_a_guide_and_needs_none(teacher, pictures, tmp_path):
+    weaker = S2ID(replace(teacher.config, width=8, heads=1), teacher.card)
+    enliven(weaker, seed=3)
+    guided = teacher.guided_by(weaker, 2.0)
+    plain = trajectories(guided, pictures, tmp_path / "plain", replace(CONFIG, autoguidance=1.0))
+    moved = trajectories(guided, pictures, tmp_path / "moved")
+    assert torch.equal(plain.states, trajectories(teacher, pictures, tmp_path / "teacher").states)
+    assert (moved.states[:, -1] - plain.states[:, -1]).abs().max() > 1e-3
+    made = student(guided, pictures, moved, CONFIG, TRAIN, tmp_path).result()
+    assert made.guide is None and made.card == replace(teacher.card, times=CONFIG.times)
 
 
 def test_a_student_begins_as_its_teacher_in_few_calls(teacher, pictures, tmp_path):

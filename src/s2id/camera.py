@@ -151,7 +151,17 @@ def _under(
         some = seeds[first : first + batch]
         labels = torch.full((len(some),), index)
         under = partial(Posterior, observation=seen, frame=extent(state))
-        walk = compose(model, labels, some, steps=steps, guidance=1.0, aspect=state, density=max(state), under=under)
+        walk = compose(
+            model,
+            labels,
+            some,
+            steps=steps,
+            guidance=1.0,
+            autoguidance=1.0,
+            aspect=state,
+            density=max(state),
+            under=under,
+        )
         drawn.append(read_out(model, last(walk), labels).render(size, fit="stretch").cpu())
     answers = torch.cat(drawn)
     mean = answers.mean(0)

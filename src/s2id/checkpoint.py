@@ -1,11 +1,14 @@
-"""Weights and files: a model is a network and its card, in one .safetensors file or a Hub folder. No pickle is read.
+"""Weights and files: a model is a network, its card and perhaps a guide, in one .safetensors file or a Hub folder.
 
-The file's header holds config, card and a checksum; `config.json` beside it says the same to people and to the Hub.
+The file's header holds configs, card and a checksum; `config.json` beside it says the same to people and to the Hub.
+No pickle is read.
 """
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -25,17 +28,59 @@ from s2id.schedule import Schedule
 BUNDLED = Path(__file__).parent / "weights"
 MODEL_FILE = "model.safetensors"
 _MODEL_FORMAT = "s2id-model-1"
+_GUIDE = "guide."
 _PICKLES = {".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".bin"}
 
 
 class S2ID(nn.Module, PyTorchModelHubMixin, library_name="s2id", tags=["diffusion", "arbitrary-resolution"]):
-    """A network and the facts that sampling from it needs."""
+    """A network and the facts that sampling from it needs; perhaps a weaker network, to be guided by."""
 
-    def __init__(self, config: ModelConfig, card: Card) -> None:
+    def __init__(self, config: ModelConfig, card: Card, guide: ModelConfig | None = None) -> None:
         super().__init__()
         self.config = config
         self.card = card
         self.network = Network(config)
+        self.guide = Network(guide) if guide else None
+
+    def guided_by(self, weaker: "S2ID", autoguidance: float) -> "S2ID":
+        """The model with another one's network as its guide.
+
+        Args:
+            weaker: A model of the same data and states, smaller or less trained.
+            autoguidance: Weight of autoguidance where sampling is not told another; 1 is off.
+
+        Raises:
+            InputError: The two do not draw the same things on the same states, or the weight is no number.
+        """
+        if not math.isfinite(autoguidance):
+            raise InputError(f"autoguidance is {autoguidance:g}; it must be a number.")
+        mine, theirs = _alike(self), _alike(weaker)
+        if wrong := [name for name in mine if mine[name] != theirs[name]]:
+            raise InputError(
+                f"the guide has {wrong[0]} {theirs[wrong[0]]} and the model {mine[wrong[0]]}; train the guide as "
+                "the model, only smaller or shorter."
+            )
+        if self.config.patch % weaker.config.patch:
+            raise InputError(
+                f"the guide's patch is {weaker.config.patch} and the model's {self.config.patch}; it must divide it."
+            )
+        for one in (self, weaker):
+            check_denoises(one)
+        both = S2ID(self.config, replace(self.card, autoguidance=autoguidance), weaker.config).to(self.device)
+        both.network.load_state_dict(self.network.state_dict())
+        assert both.guide is not None  # it was asked for
+        both.guide.load_state_dict(weaker.network.state_dict())
+        return both.eval().requires_grad_(False)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All weights: the network's by name, the guide's with a prefix."""
+        guides = self.guide.state_dict() if self.guide else {}
+        return {**self.network.state_dict(), **{_GUIDE + name: tensor for name, tensor in guides.items()}}
+
+    def facts(self) -> dict[str, Any]:
+        """Configs and card as plain values, for JSON."""
+        guide = {"guide": to_dict(self.guide.config)} if self.guide else {}
+        return {"config": to_dict(self.config), "card": to_dict(self.card), **guide}
 
     @property
     def schedule(self) -> Schedule:
@@ -66,14 +111,17 @@ class S2ID(nn.Module, PyTorchModelHubMixin, library_name="s2id", tags=["diffusio
             path: The file; an old one is replaced when the new one is complete.
             dtype: Of the numbers in the file; loading makes them float32 again.
         """
-        facts = {"config": json.dumps(to_dict(self.config)), "card": json.dumps(to_dict(self.card))}
-        tensors = {k: v.detach().to(dtype) for k, v in self.network.state_dict().items()}
+        facts = {name: json.dumps(values) for name, values in self.facts().items()}
+        tensors = {k: v.detach().to(dtype) for k, v in self.tensors().items()}
         write_tensors(Path(path), tensors, {"format": _MODEL_FORMAT, **facts})
 
+    def write(self, folder: Path, dtype: torch.dtype = torch.float32) -> None:
+        """Write model.safetensors and config.json into a folder; `dtype` as for `save`."""
+        self.save(folder / MODEL_FILE, dtype)
+        (folder / "config.json").write_text(json.dumps(self.facts(), indent=2) + "\n")
+
     def _save_pretrained(self, save_directory: Path) -> None:
-        self.save(save_directory / MODEL_FILE)
-        text = json.dumps({"config": to_dict(self.config), "card": to_dict(self.card)}, indent=2) + "\n"
-        (save_directory / "config.json").write_text(text)
+        self.write(save_directory)
 
     @classmethod
     def _from_pretrained(
@@ -106,8 +154,12 @@ class S2ID(nn.Module, PyTorchModelHubMixin, library_name="s2id", tags=["diffusio
         model = cls(
             from_dict(ModelConfig, json.loads(facts["config"]), f"the config in {path}"),
             from_dict(Card, json.loads(facts["card"]), f"the card in {path}"),
+            from_dict(ModelConfig, json.loads(facts["guide"]), f"the guide in {path}") if "guide" in facts else None,
         )
-        fill(model.network, tensors, path)
+        guides = {name.removeprefix(_GUIDE): t for name, t in tensors.items() if name.startswith(_GUIDE)}
+        fill(model.network, {name: t for name, t in tensors.items() if not name.startswith(_GUIDE)}, path)
+        if model.guide:
+            fill(model.guide, guides, path)
         return model.eval().requires_grad_(False)
 
 
@@ -119,6 +171,21 @@ def check_denoises(model: S2ID) -> None:
     """
     if model.card.times:
         raise InputError("a distilled model draws and does nothing else; use the one that it was distilled from.")
+
+
+def _alike(model: S2ID) -> dict[str, object]:
+    """What a model and its guide must have in common: what they draw, and the states they draw it on."""
+    config, card = model.config, model.card
+    of_config = ("channels", "latents", "classes", "attributes", "numbers", "token_width")
+    of_card = (
+        "labels", "attributes", "numbers", "number_ranges", "density", "detail_density", "detail_time", "size",
+        "schedule_s", "schedule_shift", "autoencoder",
+    )  # fmt: skip
+    names = {
+        f"names of {name}" if name in ("labels", "attributes", "numbers") else name: getattr(card, name)
+        for name in of_card
+    }
+    return {**{name: getattr(config, name) for name in of_config}, **names}
 
 
 def bundled() -> list[str]:

@@ -46,7 +46,7 @@ from s2id.config import (
 )
 from s2id.mending import Depixelate, Restore, Upscale
 from s2id.presets import PRESETS
-from s2id.teaching import Distill
+from s2id.teaching import Distill, Guide
 
 _PROTOCOL = EvaluateConfig()
 
@@ -85,6 +85,8 @@ class Sample:
     """1 is off; more exaggerates the label. Default: 1.5; a distilled model has its own built in."""
     guidance_interval: tuple[float, float] = ALWAYS
     """First and last time of guidance; time runs from 1, noise, to 0."""
+    autoguidance: float | None = None
+    """How far to move away from what the model's guide would draw; 1 is off. Default: the model's own."""
     sampler: SamplerName = "dpmpp"
     """The solver."""
     eta: float = 0.0
@@ -157,6 +159,8 @@ class Evaluate:
     """1 is off; more exaggerates the label."""
     guidance_interval: tuple[float, float] = _PROTOCOL.guidance_interval
     """First and last time of guidance; time runs from 1, noise, to 0."""
+    autoguidance: float | None = _PROTOCOL.autoguidance
+    """How far to move away from what the model's guide would draw; 1 is off. Default: the model's own."""
     steps: int | None = _PROTOCOL.steps
     """Solver steps. Default: 20; a distilled model's own."""
     sampler: SamplerName = _PROTOCOL.sampler
@@ -229,6 +233,7 @@ Command = (
     | Annotated[TScrape, tyro.conf.subcommand("t-scrape")]
     | Annotated[Info, tyro.conf.subcommand("info")]
     | Annotated[Distill, tyro.conf.subcommand("distill")]
+    | Annotated[Guide, tyro.conf.subcommand("guide")]
     | Annotated[Train, tyro.conf.subcommand("train", description=_TRAIN)]
 )
 
@@ -259,7 +264,7 @@ def _run(words: list[str]) -> int:
     keep_memory()
     if words[:1] == ["train"] and words[1:2] and not words[1].startswith("-"):
         return _train_preset(words[1], words[2:])
-    command: Sample | Render | Upscale | Restore | Depixelate | Evaluate | TScrape | Info | Distill | Train
+    command: Sample | Render | Upscale | Restore | Depixelate | Evaluate | TScrape | Info | Distill | Guide | Train
     command = tyro.cli(
         Command,
         args=words,
@@ -271,7 +276,7 @@ def _run(words: list[str]) -> int:
             return _sample(command)
         case Render():
             return _render(command)
-        case Upscale() | Restore() | Depixelate() | Distill():
+        case Upscale() | Restore() | Depixelate() | Distill() | Guide():
             return command.run()
         case Evaluate():
             return _evaluate(command)
@@ -358,6 +363,7 @@ def _sample(command: Sample) -> int:
                 steps=command.steps,
                 guidance=command.guidance,
                 guidance_interval=command.guidance_interval,
+                autoguidance=command.autoguidance,
                 weights=weights,
                 avoid=avoid,
                 sampler=command.sampler,
@@ -416,6 +422,7 @@ def _evaluate(command: Evaluate) -> int:
         detail=command.detail,
         guidance=command.guidance,
         guidance_interval=command.guidance_interval,
+        autoguidance=command.autoguidance,
         steps=command.steps,
         sampler=command.sampler,
         eta=command.eta,
@@ -427,6 +434,7 @@ def _evaluate(command: Evaluate) -> int:
     from tqdm import tqdm
 
     from s2id.checkpoint import checksum, load
+    from s2id.compose import autoguidance_of
     from s2id.data import load as load_data
     from s2id.evaluate import evaluate
     from s2id.judge import bundled, inception
@@ -443,13 +451,14 @@ def _evaluate(command: Evaluate) -> int:
     blank_figure(1.0, 1.0)  # without matplotlib no hour is spent on what cannot be drawn
     facts = {
         "weights": command.weights,
-        "weights sha256": checksum(model.network.state_dict()),
+        "weights sha256": checksum(model.tensors()),
         "images seen": model.card.images_seen,
         "data": name,
         "n": config.count,
         "detail of": config.detail,
         "guidance": "built in" if model.card.times else config.guidance,
         "guidance interval": list(config.guidance_interval),
+        "autoguidance": autoguidance_of(model, config.autoguidance),
         "steps": config.steps or len(model.card.times) or DEFAULT_STEPS,
         "sampler": "its own calls" if model.card.times else config.sampler,
         "eta": config.eta,
@@ -493,7 +502,7 @@ def _t_scrape(command: TScrape) -> int:
     curve = Curve(tuple(tqdm(walk, total=command.points, unit="t")))
     facts = {
         "weights": command.weights,
-        "weights sha256": checksum(model.network.state_dict()),
+        "weights sha256": checksum(model.tensors()),
         "data": name,
         "density": command.density or max(pictures.size),
         "loss": curve.loss,
@@ -512,13 +521,13 @@ def _info(command: Info) -> int:
     from s2id.checkpoint import checksum, load
 
     model = load(command.weights)
-    state = model.network.state_dict()
+    guide = {"parameters of the guide": sum(p.numel() for p in model.guide.parameters())} if model.guide else {}
     facts = {
         "weights": command.weights,
         "parameters": sum(p.numel() for p in model.network.parameters()),
-        "sha256": checksum(state),
-        "card": to_dict(model.card),
-        "config": to_dict(model.config),
+        **guide,
+        "sha256": checksum(model.tensors()),
+        **model.facts(),
     }
     print(json.dumps(facts, indent=2))
     return 0

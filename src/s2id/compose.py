@@ -19,10 +19,10 @@ from s2id.config import ALWAYS, DEFAULT_STEPS, MAX_PIXELS, InputError, Noise, Sa
 from s2id.coords import extent, state_size, trained_size
 from s2id.denoiser import Denoiser, TrainedDenoiser
 from s2id.field import Field
-from s2id.guidance import Guided, Push
+from s2id.guidance import AutoGuided, Guided, Push
 from s2id.images import resize
 from s2id.labels import Seeds, describe, forget, pair
-from s2id.model import Features, PixelHead
+from s2id.model import Features, Network, PixelHead
 from s2id.noise import finer, noise_field, white_noise
 from s2id.samplers import SAMPLERS, Sampler, Step, ddim, last, restarted
 from s2id.schedule import Schedule
@@ -43,6 +43,7 @@ def sample(
     steps: int | None = None,
     guidance: float | None = None,
     guidance_interval: tuple[float, float] = ALWAYS,
+    autoguidance: float | None = None,
     weights: Mapping[str, float | int] | None = None,
     avoid: Condition | None = None,
     sampler: SamplerName = "dpmpp",
@@ -62,7 +63,9 @@ def sample(
         steps: Solver steps, 20 if `None`; each is one call of the network (two for "heun"), and one more reads the
             function out. A distilled model has its own.
         guidance: 1 is off, more exaggerates the label; 1.5 if `None`. A distilled model has it built in.
-        guidance_interval: First and last time at which there is guidance, of all kinds; time runs from 1, noise, to 0.
+        guidance_interval: First and last time at which conditions guide; time runs from 1, noise, to 0.
+        autoguidance: 1 is off, more moves further away from what the model's guide, a weaker model, would draw; `None`
+            is the model's own. Without a guide there is none.
         weights: Guidance of single labels, by the name of an attribute or number, "label" for the class or "text" for
             the tokens; what is not named has `guidance`.
         avoid: What the picture should not be, as strongly as `guidance` says.
@@ -88,6 +91,7 @@ def sample(
         steps=steps,
         guidance=guidance,
         guidance_interval=guidance_interval,
+        autoguidance=autoguidance,
         weights=weights,
         avoid=avoid,
         sampler=sampler,
@@ -117,6 +121,7 @@ def compose(
     steps: int | None = None,
     guidance: float | None = None,
     guidance_interval: tuple[float, float] = ALWAYS,
+    autoguidance: float | None = None,
     weights: Mapping[str, float | int] | None = None,
     avoid: Condition | None = None,
     sampler: SamplerName = "dpmpp",
@@ -139,6 +144,7 @@ def compose(
         steered = bool(weights) or avoid is not None or guidance_interval != ALWAYS
         _check_own(model, steps, guidance, eta, steered)
         steps, guidance, sampler = len(own), 1.0, "ddim"
+    strength = autoguidance_of(model, autoguidance)
     steps, guidance = DEFAULT_STEPS if steps is None else steps, 1.5 if guidance is None else guidance
     aspect = aspect or model.card.size or (1, 1)
     _check(steps, guidance, guidance_interval, sampler, eta, restarts, aspect, density, noise)
@@ -147,9 +153,8 @@ def compose(
     fresh = partial(unit_noise, model, seeds=seeds, noise=noise)
 
     def guided(size: Size) -> Guided:
-        return Guided(
-            trained_denoiser(model, size, shift), guidance, pushes if wanted or avoid else (), guidance_interval
-        )
+        denoiser = guided_denoiser(model, size, shift, strength)
+        return Guided(denoiser, guidance, pushes if wanted or avoid else (), guidance_interval)
 
     def solver(size: Size, first: int = 0) -> Sampler:
         # a step's noise is a stream of its own; the first one's is the beginning's
@@ -275,13 +280,42 @@ def unit_noise(model: S2ID, size: Size, seeds: Sequence[int], noise: Noise = "ne
     return torch.stack([one(size, model.config.state_channels, seed, stream) for seed in seeds]).to(model.device)
 
 
+def autoguidance_of(model: S2ID, wanted: float | None) -> float:
+    """The weight of a model's guide, where one may have been asked for.
+
+    Raises:
+        InputError: One was, of a model without a guide, or it is no number.
+    """
+    if wanted is None:
+        return model.card.autoguidance if model.guide else 1.0
+    if not math.isfinite(wanted):
+        raise InputError(f"autoguidance is {wanted:g}; it must be a number.")
+    if wanted != 1 and model.guide is None:
+        raise InputError(f"autoguidance is {wanted:g} and this model has no guide; `s2id guide` gives it one.")
+    return wanted
+
+
+def guided_denoiser(
+    model: S2ID, size: Size, shift: bool = True, autoguidance: float = 1.0
+) -> TrainedDenoiser | AutoGuided:
+    """The model as a denoiser of states of a size, moved away from its guide; `shift` as for `sample`."""
+    own = trained_denoiser(model, size, shift)
+    if autoguidance == 1 or model.guide is None:
+        return own
+    return AutoGuided(own, _denoiser(model, model.guide, size, shift), autoguidance)
+
+
 def trained_denoiser(model: S2ID, size: Size, shift: bool = True) -> TrainedDenoiser:
-    """The model as a denoiser of states of a size; `shift` as for `sample`."""
-    config, schedule = model.config, _schedule(model, size, shift)
+    """The model by itself as a denoiser of states of a size; `shift` as for `sample`."""
+    return _denoiser(model, model.network, size, shift)
+
+
+def _denoiser(model: S2ID, network: Network, size: Size, shift: bool) -> TrainedDenoiser:
+    config, schedule = network.config, _schedule(model, size, shift)
     heard = schedule if config.hears == "logsnr" else model.schedule
     # at t = 1 an eps-prediction's error is magnified by 1 / alpha, a thousandfold; clean states are in [-1, 1]
     bound = 1.0 if config.prediction == "eps" else None
-    return TrainedDenoiser(model.network, schedule, config.prediction, heard, bound)
+    return TrainedDenoiser(network, schedule, config.prediction, heard, bound)
 
 
 def _schedule(model: S2ID, size: Size, shift: bool = True) -> Schedule:

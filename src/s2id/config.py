@@ -240,6 +240,8 @@ class Card:
     """t from which on the state has `detail_density`."""
     kind: str = ""
     """What reads the data set, "folder" or "hub"; empty where its name says so."""
+    autoguidance: float = 1.0
+    """Weight of the guide's autoguidance in sampling, where there is a guide; 1 is off."""
 
 
 @dataclass(frozen=True)
@@ -372,6 +374,8 @@ class DistillConfig:
     """Of the teacher; the student has it built in."""
     guidance_interval: tuple[float, float] = ALWAYS
     """First and last time of it."""
+    autoguidance: float | None = None
+    """Of the teacher by its guide; `None` is the teacher's own."""
     pairs: int = 2000
     """Trajectories, each used many times."""
 
@@ -401,6 +405,8 @@ class EvaluateConfig:
     """1 is off; more exaggerates the label."""
     guidance_interval: tuple[float, float] = ALWAYS
     """First and last time of it."""
+    autoguidance: float | None = None
+    """Weight of the model's guide; `None` is the model's own, 1 is off."""
     steps: int | None = None
     """Solver steps; `None` is what `s2id.sample` takes."""
     sampler: SamplerName = "dpmpp"

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from s2id.batches import Batch, hide, stream, target_pixels
 from s2id.checkpoint import S2ID, checksum, read_tensors, write_tensors
-from s2id.compose import affordable, compose, read_out, state_sizes, trained_denoiser, unit_noise
+from s2id.compose import affordable, autoguidance_of, compose, read_out, state_sizes, trained_denoiser, unit_noise
 from s2id.condition import Condition, cat
 from s2id.config import DistillConfig, InputError, Preset, Size, TrainConfig
 from s2id.coords import extent, view
@@ -91,6 +91,7 @@ def _draw(teacher: S2ID, config: DistillConfig, seeds: list[int], asked: Conditi
         steps=config.steps,
         guidance=config.guidance,
         guidance_interval=config.guidance_interval,
+        autoguidance=config.autoguidance,
     )
     walk = [step.x_t for step in steps]
     # a teacher may end on finer states: the student calls before, and sees their end in the picture
@@ -163,7 +164,8 @@ def student(
     Raises:
         InputError: The data are not the teacher's.
     """
-    start = S2ID(teacher.config, replace(teacher.card, times=config.times, detail_density=0, detail_time=0.0))
+    card = replace(teacher.card, times=config.times, detail_density=0, detail_time=0.0, autoguidance=1.0)
+    start = S2ID(teacher.config, card)
     start.network.load_state_dict(teacher.network.state_dict())
     # every call's error counts alike: x is asked for at every time
     train = replace(train, densities=(teacher.card.density,), density_weights=(1.0,), max_weight=1.0)
@@ -192,10 +194,11 @@ def check_teacher(teacher: S2ID, pictures: Pictures, config: DistillConfig) -> N
 
 def _facts(teacher: S2ID, config: DistillConfig, train: TrainConfig) -> dict[str, str]:
     own = {
-        "teacher": checksum(teacher.network.state_dict()),
+        "teacher": checksum(teacher.tensors()),
         "steps": str(config.steps),
         "guidance": str(config.guidance),
         "guidance_interval": str(config.guidance_interval),
+        "autoguidance": str(autoguidance_of(teacher, config.autoguidance)),
     }
     return {**own, "seed": str(train.seed), "drop_label": str(train.drop_label), "drop_each": str(train.drop_each)}
 

@@ -67,6 +67,7 @@ class _Drawn:
                 steps=config.steps,
                 guidance=config.guidance,
                 guidance_interval=config.guidance_interval,
+                autoguidance=config.autoguidance,
                 sampler=config.sampler,
                 eta=config.eta,
                 aspect=size,

@@ -7,6 +7,13 @@ The sum composes conditions (Liu et al. 2022, arXiv 2206.01714): `away` nothing 
 conjunction, or, where the weight is negative, for its absence, their negation; `toward` all that is asked and `away`
 all but one label makes that label weigh more, the others as they do. Early and late in sampling guidance costs variety
 and gains nothing, so it may be bound to an interval of times (Kynkäänniemi et al. 2024, arXiv 2404.07724).
+
+Autoguidance moves along another difference, that between two models under the same condition:
+
+    denoised = weaker + autoguidance * (own - weaker)
+
+with a weaker model, smaller or less trained, which makes the same errors but larger ones (Karras et al. 2024, arXiv
+2406.02507). It asks for nothing more strongly, so it costs no variety.
 """
 
 from collections.abc import Sequence
@@ -34,6 +41,34 @@ class ConditionalDenoiser(Denoiser, Protocol):
     ) -> list[Float[Tensor, "b c y x"]]:
         """The expected clean state, of a size, under each condition."""
         ...
+
+
+class AutoGuided:
+    """Denoised states moved away from a weaker model's, under each condition."""
+
+    def __init__(self, denoiser: ConditionalDenoiser, weaker: ConditionalDenoiser, autoguidance: float) -> None:
+        """Wrap a denoiser.
+
+        Args:
+            denoiser: What to guide.
+            weaker: What makes its errors, only larger; of the same states.
+            autoguidance: 1 is `denoiser` as it is, 0 is `weaker`, more goes on in a straight line.
+        """
+        self.denoiser = denoiser
+        self.weaker = weaker
+        self.autoguidance = autoguidance
+        self.schedule = denoiser.schedule
+
+    def __call__(self, x_t: Images, t: Scalars, label: Asked | None = None) -> Images:
+        """The guided clean state."""
+        return self.under_each(x_t, t, [label])[0]
+
+    def under_each(
+        self, x_t: Images, t: Scalars, labels: Sequence[Asked | None], size: Size | None = None
+    ) -> list[Float[Tensor, "b c y x"]]:
+        """The guided clean state, of the noisy state's size or another, under each of several conditions."""
+        pairs = (one.under_each(x_t, t, labels, size) for one in (self.weaker, self.denoiser))
+        return [weaker.lerp(own, self.autoguidance) for weaker, own in zip(*pairs, strict=True)]
 
 
 @dataclass(frozen=True)

@@ -171,6 +171,7 @@ def answers(
         seeds,
         steps=steps,
         guidance=guidance,
+        autoguidance=1.0,
         sampler=sampler,
         eta=eta,
         restarts=restarts,

@@ -1,11 +1,11 @@
-"""The command that teaches a model to draw in few calls. torch is imported inside it, so that help is there at once."""
+"""The commands that make a model of models. torch is imported inside them, so that help is there at once."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import tyro
 
-from s2id.arguments import checkpoints_of, data_set, drive, long_side, writable
+from s2id.arguments import checkpoints_of, data_set, drive, long_side, name_files, writable
 from s2id.config import DistillConfig, TrainConfig
 
 _TRAINING = TrainConfig(
@@ -18,6 +18,30 @@ _TRAINING = TrainConfig(
     queries=8.0,
     sample_minutes=0.0,
 )
+
+
+@dataclass(frozen=True)
+class Guide:
+    """Give a model a weaker one as its guide: what it draws moves away from what the weaker one would draw."""
+
+    weights: tyro.conf.Positional[str]
+    """The model: a bundled model's name, a .safetensors file, a folder that holds one, or a Hub repository."""
+    weaker: tyro.conf.Positional[str]
+    """The guide, likewise: trained as the model, but smaller or shorter."""
+    out: Path
+    """Folder for the model with its guide, which all commands take as weights."""
+    autoguidance: float = 2.0
+    """How far to move away where sampling is not told another weight; 1 is not at all."""
+
+    def run(self) -> int:
+        """Join the two."""
+        from s2id.checkpoint import load
+
+        both = load(self.weights).guided_by(load(self.weaker), self.autoguidance)
+        writable(self.out)
+        both.write(self.out)
+        name_files([self.out / name for name in ("model.safetensors", "config.json")])
+        return 0
 
 
 @dataclass(frozen=True)
