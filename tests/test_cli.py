@@ -13,6 +13,7 @@ import torch
 from conftest import TINY
 from PIL import Image
 
+import s2id
 from s2id import cli
 from s2id.arguments import data_set
 from s2id.checkpoint import S2ID, load
@@ -311,6 +312,10 @@ def test_training_begins_with_given_weights(tmp_path, monkeypatch):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="pipes of another kind")
+def test_the_program_says_its_version(capsys):
+    assert run(capsys, "--version")[:2] == (0, f"s2id {s2id.__version__}\n")
+
+
 def test_a_guide_is_given_to_a_model(weights, tmp_path, capsys):
     model = load(weights)
     S2ID(replace(model.config, width=8), model.card).save(tmp_path / "weaker.safetensors")

@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -262,6 +263,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(words: list[str]) -> int:
     keep_memory()
+    if words == ["--version"]:
+        print(f"s2id {version('s2id')}")
+        return 0
     if words[:1] == ["train"] and words[1:2] and not words[1].startswith("-"):
         return _train_preset(words[1], words[2:])
     command: Sample | Render | Upscale | Restore | Depixelate | Evaluate | TScrape | Info | Distill | Guide | Train
@@ -269,7 +273,7 @@ def _run(words: list[str]) -> int:
         Command,
         args=words,
         prog="s2id",
-        description="Trains on small images, draws at any size.",
+        description="Trains on small images, draws at any size. `s2id --version` says which this is.",
     )
     match command:
         case Sample():
