@@ -6,10 +6,10 @@
     python runs/truth.py judge out/emoji/model --data data --judge out/emoji-judge.safetensors
     python runs/truth.py pictures out/emoji/model --data data
 
-and the same with glyphs. `reconstruct`: a true picture at the training size goes in, one call of the trunk, a field
+and the same with glyphs. `reconstruct`: a true picture at the training size (`--seen`: another) goes in, one call of the trunk, a field
 comes out; its renders are held against the truth at each size, as they are and made consistent with what went in, as
 `s2id upscale` does, beside enlargements by Pillow. `judge`: Frechet distance of samples to test pictures in a
-classifier's features, after area-averaging each render to the training size; agreement of the sizes with one another;
+classifier's features, after area-averaging each render to that size; agreement of the sizes with one another;
 how near samples come to training pictures; and of 64x64 patches at the last size's own density, in first- and
 second-order scattering coefficients with Haar wavelets (`scattering`) of the channels' mean. Those are fixed, need no
 training at a density no classifier knows, and see what enlargement gets wrong: width, straightness and texture of
@@ -47,12 +47,12 @@ PATCH, PATCHES = 64, 4
 LOOKS, HEAD = ("seen", "bicubic", "upscale", "truth"), 22
 
 
-def split(model: s2id.S2ID, folder: Path, name: Split) -> Group:
-    """The test or training pictures of the data that a model was trained on."""
+def split(model: s2id.S2ID, args: argparse.Namespace, name: Split) -> Group:
+    """The test or training pictures of the data that a model was trained on, at the size that is seen of them."""
     size = model.card.size
     if size is None:
         raise SystemExit(f"{model.card.data} has pictures of many sizes, so none whose truth would be at others")
-    (group,) = load(model.card.data, folder, name, long_side=max(size)).groups
+    (group,) = load(model.card.data, args.data, name, long_side=args.seen or max(size)).groups
     if group.truth is None:
         raise SystemExit(f"{model.card.data} has no truth beyond its pixels")
     return group
@@ -109,7 +109,7 @@ def reconstruct(args: argparse.Namespace) -> None:
     from s2id import metrics
 
     model = s2id.load(args.weights)
-    test = split(model, args.data, "test")
+    test = split(model, args, "test")
     size = max(test.images.shape[2:])
     sides = args.sides or [times * size for times in TIMES]
     values: dict[int, dict[str, list[list[float]]]] = {side: {} for side in sides}
@@ -121,7 +121,7 @@ def reconstruct(args: argparse.Namespace) -> None:
             for name, ours in [*methods(picture, field, side), ("truth", true)]:
                 found = metrics.psnr(ours, true), metrics.ssim(ours, true), metrics.edge_width(ours, side / size)
                 values[side].setdefault(name, []).append([one.item() for one in found])
-    print(f"{len(chosen)} pictures, {len({*chosen})} different; means, edges in training pixels")
+    print(f"{len(chosen)} pictures, {len({*chosen})} different; means, edges in pixels of what was seen")
     print(f"{'side':>5} {'method':<17} {'PSNR':>6} {'SSIM':>6} {'edge':>6}")
     table = []
     for side, by_name in values.items():
@@ -133,7 +133,7 @@ def reconstruct(args: argparse.Namespace) -> None:
                           "ssim": round(mean[1], 5), "edge": round(mean[2], 4)})  # fmt: skip
     facts = {
         "weights": str(args.weights), "images_seen": model.card.images_seen, "seed": args.seed, "count": len(chosen),
-        "different": len({*chosen}), "labelled": not args.unlabelled, "density": args.density or size, "rows": table,
+        "different": len({*chosen}), "labelled": not args.unlabelled, "density": args.density or size, "seen": size, "rows": table,
     }  # fmt: skip
     args.out.mkdir(parents=True, exist_ok=True)
     (args.out / "reconstruct.json").write_text(json.dumps(facts, indent=2) + "\n")
@@ -188,7 +188,7 @@ def judge(args: argparse.Namespace) -> None:
 
     judged = load_judge(args.judge)
     model = s2id.load(args.weights)
-    test, train = split(model, args.data, "test"), split(model, args.data, "train")
+    test, train = split(model, args, "test"), split(model, args, "train")
     size = (test.images.shape[2], test.images.shape[3])
     sides = args.sides or [times * max(size) for times in TIMES]
     shared = classes(test, train)
@@ -255,7 +255,7 @@ def judge(args: argparse.Namespace) -> None:
     facts = {
         "weights": str(args.weights), "images_seen": model.card.images_seen, "judge": judged.sha256,
         "judge_accuracy": judged.accuracy, "count": args.count, "detail": args.detail, "guidance": args.guidance,
-        "copy_db": args.copy,
+        "copy_db": args.copy, "seen": max(size),
         "rows": rows,
     }  # fmt: skip
     args.out.mkdir(parents=True, exist_ok=True)
@@ -265,7 +265,7 @@ def judge(args: argparse.Namespace) -> None:
 def pictures(args: argparse.Namespace) -> None:
     """Rows of pictures: what went in, bicubic, upscale, truth; then a quarter of each side at full density."""
     model = s2id.load(args.weights)
-    test = split(model, args.data, "test")
+    test = split(model, args, "test")
     side, rows = (args.sides or [TIMES[-1] * max(test.images.shape[2:])])[-1], []
     for index in draw(test, classes(test), args.count, args.seed):
         picture, field = looks(test, [index]), reconstructed(model, test, index, args)
@@ -302,7 +302,8 @@ def main() -> None:
         command.add_argument("--out", type=Path, default=Path("out/truth"))
         command.add_argument("--seed", type=int, default=0)
         command.add_argument("--count", type=int, default=count, help="pictures; of samples 256 at least")
-        command.add_argument("--sides", type=int, nargs="+", help="2, 4, 8, 16 times the training size if not given")
+        command.add_argument("--sides", type=int, nargs="+", help="2, 4, 8, 16 times the size seen if not given")
+        command.add_argument("--seen", type=int, help="size of the pictures given and judged; of training if not given")
         if run is judge:
             command.add_argument("--judge", type=Path, default=Path("out/judge.safetensors"))
             command.add_argument("--guidance", type=float, default=1.0)
