@@ -100,6 +100,11 @@ class Pictures:
     """What read them, "folder" or "hub", whose pictures have a name of their own; empty where `name` says it."""
 
     @property
+    def names(self) -> tuple[tuple[str, ...], ...]:
+        """Of labels, attributes and numbers."""
+        return self.labels, self.attributes, self.numbers
+
+    @property
     def token_width(self) -> int:
         """Channels of a text's tokens; 0 without."""
         tokens = self.groups[0].tokens

@@ -183,7 +183,7 @@ def check_teacher(teacher: S2ID, pictures: Pictures, config: DistillConfig) -> N
     card = teacher.card
     if card.detail_density and config.times[-1] * config.steps < int(card.detail_time * config.steps):
         raise InputError(f"the model's states are finer from t = {card.detail_time:g} on; give no time below.")
-    if (card.labels, card.attributes, card.numbers) != (pictures.labels, pictures.attributes, pictures.numbers):
+    if not card.knows(pictures.names):
         raise InputError(f"{pictures.name} knows other things than the model; name the data set it was trained on.")
     teacher.need_pixels("distilling")
     if teacher.card.times:

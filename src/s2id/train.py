@@ -337,8 +337,7 @@ class Trainer:
         self.accelerator.wait_for_everyone()
 
     def _check_start(self, start: S2ID) -> None:
-        known = [list(names) for names in (start.card.labels, start.card.attributes, start.card.numbers)]
-        if known != self._names():
+        if not start.card.knows(self.pictures.names):
             raise InputError(f"the model to begin with knows other things than {self.pictures.name}; use its own data.")
         if start.config != self.model:
             raise InputError(
@@ -397,7 +396,7 @@ class Trainer:
 
     def _names(self) -> list[list[str]]:
         """Every class, attribute and number, in their order: each has weights of its own."""
-        return [list(names) for names in (self.pictures.labels, self.pictures.attributes, self.pictures.numbers)]
+        return [list(names) for names in self.pictures.names]
 
     def _state(self) -> dict[str, Tensor]:
         network = self.accelerator.unwrap_model(self.network)
