@@ -6,11 +6,11 @@
     python runs/truth.py judge out/emoji/model --data data --judge out/emoji-judge.safetensors
     python runs/truth.py pictures out/emoji/model --data data
 
-and the same with glyphs. `reconstruct`: a true picture at the training size (`--seen`: another) goes in, one call of the trunk, a field
-comes out; its renders are held against the truth at each size, as they are and made consistent with what went in, as
-`s2id upscale` does, beside enlargements by Pillow. `judge`: Frechet distance of samples to test pictures in a
-classifier's features, after area-averaging each render to that size; agreement of the sizes with one another;
-how near samples come to training pictures; and of 64x64 patches at the last size's own density, in first- and
+and the same with glyphs. `reconstruct`: a true picture at the training size (`--seen`: another) goes in, one call of
+the trunk, a field comes out; its renders are held against the truth at each size, as they are and made consistent with
+what went in, as `s2id upscale` does, beside enlargements by Pillow. `judge`: Frechet distance of samples to test
+pictures in a classifier's features, after area-averaging each render to that size; agreement of the sizes with one
+another; how near samples come to training pictures; and of 64x64 patches at the last size's own density, in first- and
 second-order scattering coefficients with Haar wavelets (`scattering`) of the channels' mean. Those are fixed, need no
 training at a density no classifier knows, and see what enlargement gets wrong: width, straightness and texture of
 edges. All pictures are of the test split, classes in turn, where no row says training.
@@ -133,7 +133,8 @@ def reconstruct(args: argparse.Namespace) -> None:
                           "ssim": round(mean[1], 5), "edge": round(mean[2], 4)})  # fmt: skip
     facts = {
         "weights": str(args.weights), "images_seen": model.card.images_seen, "seed": args.seed, "count": len(chosen),
-        "different": len({*chosen}), "labelled": not args.unlabelled, "density": args.density or size, "seen": size, "rows": table,
+        "different": len({*chosen}), "labelled": not args.unlabelled, "density": args.density or size, "seen": size,
+        "rows": table,
     }  # fmt: skip
     args.out.mkdir(parents=True, exist_ok=True)
     (args.out / "reconstruct.json").write_text(json.dumps(facts, indent=2) + "\n")
