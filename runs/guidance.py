@@ -1,19 +1,22 @@
-"""What guidance gains and costs, over all times and in intervals of them: right class, likeness and variety.
+"""What guidance gains and costs, at all times and in intervals of them, with a guide and without: class, likeness, variety.
 
-    python runs/guidance.py mnist --data data --count 2000 --out docs/results/guidance
+    python runs/guidance.py mnist --data data --count 2000 --autoguidance 1 --out docs/results/guidance
+    python runs/guidance.py mnist --data data --count 2000 --guidance 1 --autoguidance 1 1.5 2 3 --out out/autoguidance
 
-Writes table.md and table.json; a row says guidance and its first and last time.
+Writes table.md and table.json; a row says autoguidance, guidance and its first and last time.
 """
 
 import argparse
 import json
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 from steps import write_tables
 
 from s2id.checkpoint import checksum, load
 from s2id.cli import keep_memory
+from s2id.compose import autoguidance_of
 from s2id.config import ALWAYS, EvaluateConfig
 from s2id.data import load as load_data
 from s2id.evaluate import evaluate
@@ -30,6 +33,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("data"))
     parser.add_argument("--count", type=int, default=2000)
     parser.add_argument("--guidance", type=float, nargs="*", default=list(GUIDANCE))
+    parser.add_argument("--autoguidance", type=float, nargs="*", default=[None], help="the model's own if not given")
     parser.add_argument("--interval", type=float, nargs=2, action="append", help="first and last time; repeat")
     parser.add_argument("--out", type=Path, default=Path("out/guidance"))
     args = parser.parse_args()
@@ -39,17 +43,19 @@ def main() -> None:
     base = EvaluateConfig(sizes=((28, 28),), count=args.count, detail=1)
     intervals = [tuple(pair) for pair in args.interval or INTERVALS]
     rows = []
-    for guidance in args.guidance:
-        for interval in [ALWAYS] if guidance == 1 else intervals:
-            training, drawn = evaluate(
-                model, judge, train, test, replace(base, guidance=guidance, guidance_interval=interval)
-            )
-            values = {name: getattr(drawn.likeness, name) for name in COLUMNS}
-            rows.append({"guidance": guidance, "first": interval[0], "last": interval[1], **values})
-            print(json.dumps(rows[-1]), flush=True)
+    every = product(args.autoguidance, args.guidance, intervals)
+    # without guidance there is no interval of it
+    wanted = dict.fromkeys((own, guidance, ALWAYS if guidance == 1 else times) for own, guidance, times in every)
+    for own, guidance, interval in wanted:
+        config = replace(base, guidance=guidance, guidance_interval=interval, autoguidance=own)
+        training, drawn = evaluate(model, judge, train, test, config)
+        values = {name: getattr(drawn.likeness, name) for name in COLUMNS}
+        strength = autoguidance_of(model, own)
+        rows.append({"auto": strength, "guidance": guidance, "first": interval[0], "last": interval[1], **values})
+        print(json.dumps(rows[-1]), flush=True)
     floor = {name: getattr(training.likeness, name) for name in COLUMNS}
     facts = {"weights sha256": checksum(model.tensors()), "n": args.count}
-    write_tables(args.out, facts, ("guidance", "first", "last", *COLUMNS), floor, rows)
+    write_tables(args.out, facts, ("auto", "guidance", "first", "last", *COLUMNS), floor, rows)
 
 
 if __name__ == "__main__":
