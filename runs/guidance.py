@@ -1,4 +1,4 @@
-"""What guidance gains and costs, at all times and in intervals of them, with a guide and without: class, likeness, variety.
+"""What guidance gains and costs, at all times and in intervals of them, with a guide and without: class, likeness.
 
     python runs/guidance.py mnist --data data --count 2000 --autoguidance 1 --out docs/results/guidance
     python runs/guidance.py mnist --data data --count 2000 --guidance 1 --autoguidance 1 1.5 2 3 --out out/autoguidance
