@@ -17,6 +17,7 @@ import matplotlib.pyplot as plt
 
 from s2id.checkpoint import checksum, load
 from s2id.cli import keep_memory
+from s2id.compose import autoguidance_of
 from s2id.config import EvaluateConfig
 from s2id.data import load as load_data
 from s2id.evaluate import evaluate
@@ -56,6 +57,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("data"))
     parser.add_argument("--count", type=int, default=2000)
     parser.add_argument("--guidance", type=float, default=1.0)
+    parser.add_argument("--autoguidance", type=float, help="the model's own if not given; its calls are not counted")
     parser.add_argument("--calls", type=int, nargs="*", default=list(CALLS))
     parser.add_argument("--solvers", nargs="*", choices=list(SOLVERS), default=list(SOLVERS))
     parser.add_argument("--out", type=Path, default=Path("out/steps"))
@@ -63,8 +65,12 @@ def main() -> None:
     keep_memory()
     model, judge = load(args.weights), load_judge("mnist")
     train, test = (load_data("mnist", args.data, split) for split in ("train", "test"))
-    base = EvaluateConfig(sizes=((28, 28),), count=args.count, detail=1, guidance=args.guidance)
+    base = EvaluateConfig(
+        sizes=((28, 28),), count=args.count, detail=1, guidance=args.guidance, autoguidance=args.autoguidance
+    )
+    strength = autoguidance_of(model, args.autoguidance)
     facts = {"weights sha256": checksum(model.tensors()), "n": args.count, "guidance": args.guidance}
+    facts["autoguidance"] = strength
     rows = []
     floor: dict[str, float] = {}
     for solver in args.solvers:
