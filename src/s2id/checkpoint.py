@@ -156,10 +156,7 @@ class S2ID(nn.Module, PyTorchModelHubMixin, library_name="s2id", tags=["diffusio
             from_dict(Card, json.loads(facts["card"]), f"the card in {path}"),
             from_dict(ModelConfig, json.loads(facts["guide"]), f"the guide in {path}") if "guide" in facts else None,
         )
-        guides = {name.removeprefix(_GUIDE): t for name, t in tensors.items() if name.startswith(_GUIDE)}
-        fill(model.network, {name: t for name, t in tensors.items() if not name.startswith(_GUIDE)}, path)
-        if model.guide:
-            fill(model.guide, guides, path)
+        fill(model, {k if k.startswith(_GUIDE) else f"network.{k}": v for k, v in tensors.items()}, path)
         return model.eval().requires_grad_(False)
 
 
