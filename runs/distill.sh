@@ -4,7 +4,7 @@
 #   runs/distill.sh DATA_FOLDER [TEACHER] [MINUTES] [PAIRS]
 set -euo pipefail
 cd "$(dirname "$0")/.."
-data=${1:-data} teacher=${2:-mnist} minutes=${3:-35} pairs=${4:-4000} bin=.venv/bin out=out/distilled
+data=${1:-data} teacher=${2:-mnist} minutes=${3:-30} pairs=${4:-3000} bin=.venv/bin out=out/distilled
 resume=$(compgen -G "$out/checkpoints/[0-9]*" > /dev/null && echo "--resume latest" || true)
 $bin/s2id distill "$teacher" --data "$data" --out $out --minutes "$minutes" --pairs "$pairs" \
   --guidance 1.5 --guidance-interval 0.1 0.6 $resume
@@ -21,8 +21,8 @@ tags: [diffusion, arbitrary-resolution]
 # S2ID, MNIST, in two calls
 
 Draws what `mnist` draws, in two calls of the network instead of twenty-one. Distilled from it with `runs/distill.sh`: nothing but
-its trajectories was seen, and the labels of MNIST's training set. Guidance 1.5 at times from 0.1 to 0.6 is built in. Weights are
-stored in half precision.
+its trajectories was seen, and the labels of MNIST's training set. Guidance 1.5 at times from 0.1 to 0.6 is built in, and the
+teacher's autoguidance. Weights are stored in half precision.
 
 Use: `s2id.sample(s2id.load("mnist-fast"), label=7, seed=0).image(size=(1024, 1024))`.
 
