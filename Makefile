@@ -10,7 +10,7 @@ demo: $(VENV)/.core  ## draw digits at several sizes from the bundled weights
 	$(BIN)/s2id sample mnist --label all --seeds 0-9 --size 28x28 --grid --out demo
 	$(BIN)/s2id sample mnist --label 7 --seed 0 --fields --out demo \
 	  --size 28x28 --size 61x37 --size 1024x1024 --size 1024x576
-	$(BIN)/s2id render demo/label7-seed0.safetensors --size 512x512 --window 0.529296875,0.6142578125,0.544921875,0.6298828125
+	$(BIN)/s2id render demo/label7-seed0.safetensors --size 512x512 --window 0.51953125,0.6318359375,0.53515625,0.6474609375
 	@echo "the pictures:"; ls demo/*.png
 
 test: $(VENV)/.dev  ## all fast tests

@@ -48,7 +48,7 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     model = s2id.load(args.weights)
     field = s2id.sample(model, 7, seed=0)
-    zoom = (542 / 1024, 629 / 1024, 558 / 1024, 645 / 1024)  # at the edge of a stroke
+    zoom = (532 / 1024, 647 / 1024, 548 / 1024, 663 / 1024)  # at the edge of a stroke
     strip(
         field,
         [
