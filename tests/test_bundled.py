@@ -52,10 +52,11 @@ def test_a_seed_does_not_depend_on_its_batch(fields):
     assert torch.allclose(alone.render((28, 28)), fields.render((28, 28))[2:3], atol=1e-3)
 
 
-def test_pictures_are_digits_on_black(fields):
-    pictures = fields.render((28, 28))
+def test_pictures_are_digits_on_black():
+    # at guidance 1: more of it makes strokes bolder than the data's, and they come nearer to the border
+    pictures = s2id.sample(s2id.load("mnist"), [0, 3, 7, 8], [0, 1, 2, 3], guidance=1.0).render((28, 28))
     assert pictures.amax((1, 2, 3)).min() > 0.8
-    assert pictures[:, :, :2].max() < -0.8 and pictures[:, :, :, :2].max() < -0.8
+    assert pictures[:, :, :2].max() < -0.9 and pictures[:, :, :, :2].max() < -0.9
 
 
 @pytest.mark.slow

@@ -311,7 +311,6 @@ def test_training_begins_with_given_weights(tmp_path, monkeypatch):
     assert main(["train", "digits", "--init", "first/model", "--out", "third"]) == 2
 
 
-@pytest.mark.skipif(os.name != "posix", reason="pipes of another kind")
 def test_the_program_says_its_version(capsys):
     assert run(capsys, "--version")[:2] == (0, f"s2id {s2id.__version__}\n")
 
@@ -341,6 +340,7 @@ def test_a_guide_is_given_to_a_model(weights, tmp_path, capsys):
     assert not (tmp_path / "no").exists()
 
 
+@pytest.mark.skipif(os.name != "posix", reason="pipes of another kind")
 @pytest.mark.parametrize("words", [["--help"], ["train", "mnist", "--help"], ["info", "mnist"]])
 def test_a_reader_who_has_enough_is_no_error(words):
     """As in `s2id --help | head -1`: the pipe is closed before anything is written to it."""
