@@ -244,11 +244,8 @@ class Card:
     """Weight of the guide's autoguidance in sampling, where there is a guide; 1 is off."""
 
     def knows(self, names: tuple[tuple[str, ...], ...]) -> bool:
-        """Whether data with such names of labels, attributes and numbers are what the model was trained on.
-
-        A model that does not name its classes takes any names of them.
-        """
-        return (self.labels or names[0], self.attributes, self.numbers) == names
+        """Whether data with such names of labels, attributes and numbers are what the model was trained on."""
+        return (self.labels, self.attributes, self.numbers) == names
 
 
 @dataclass(frozen=True)
