@@ -91,6 +91,8 @@ def test_a_guide_is_kept_in_the_same_file(model, weaker, tmp_path, monkeypatch):
         ({}, {"labels": tuple("abcdefghij")}, 2.0, "the guide has names of labels"),
         ({}, {"schedule_shift": -1.0}, 2.0, "the guide has schedule_shift -1.0"),
         ({"patch": 4}, {}, 2.0, "the guide's patch is 4 and the model's 2"),
+        ({"lattice": 4}, {}, 2.0, "the guide's lattice is 4 in a patch of 2 and the model's 2 in one of 2"),
+        ({"prediction": "v", "lattice": 2}, {}, 2.0, "the guide has prediction v and the model x"),
         ({}, {"times": (1.0, 0.5)}, 2.0, "a distilled model draws and does nothing else"),
         ({}, {}, float("nan"), "autoguidance is nan"),
     ],

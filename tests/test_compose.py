@@ -10,10 +10,10 @@ from conftest import enliven
 
 import s2id
 from s2id.checkpoint import S2ID
-from s2id.compose import compose, rise, state_sizes, trained_denoiser, unit_noise
+from s2id.compose import compose, read_out, rise, state_sizes, trained_denoiser, unit_noise
 from s2id.condition import condition_of
 from s2id.config import InputError
-from s2id.coords import extent, trained_size
+from s2id.coords import extent, frame_grid, trained_size
 from s2id.guidance import Guided
 from s2id.images import resize
 from s2id.noise import finer
@@ -71,9 +71,9 @@ def test_a_model_is_guided_by_its_guide_unless_told_otherwise(model):
     enliven(weaker, seed=3)
     guided = model.guided_by(weaker, 3.0)
     how = {"label": 3, "seed": [0, 1], "steps": 3}
-    plain, own, less = (s2id.sample(guided, **how, autoguidance=weight).features.values for weight in (1.0, None, 2.0))
-    assert torch.equal(plain, s2id.sample(model, **how).features.values)
-    assert torch.equal(own, s2id.sample(guided, **how, autoguidance=3.0).features.values)
+    plain, own, less = (s2id.sample(guided, **how, autoguidance=w).render((16, 16)) for w in (1.0, None, 2.0))
+    assert torch.equal(plain, s2id.sample(model, **how).render((16, 16)))
+    assert torch.equal(own, s2id.sample(guided, **how, autoguidance=3.0).render((16, 16)))
     assert min((a - b).abs().max() for a, b in ((plain, own), (own, less), (plain, less))) > 1e-3
     # one step of ddim ends on the first call's answer, which is the formula's
     x_t, t = unit_noise(model, (8, 8), [0, 1]), torch.ones(2, dtype=torch.float64)
@@ -84,6 +84,20 @@ def test_a_model_is_guided_by_its_guide_unless_told_otherwise(model):
         s2id.sample(model, **how, autoguidance=2.0)
     with pytest.raises(InputError, match="autoguidance is inf"):
         s2id.sample(guided, **how, autoguidance=math.inf)
+
+
+def test_the_function_is_read_out_with_the_guide(model, tmp_path):
+    weaker = S2ID(replace(model.config, width=8, heads=1, head_width=16), model.card)
+    enliven(weaker, seed=3)
+    guided, labels = model.guided_by(weaker, 3.0), torch.tensor([3, 4])
+    state = last(compose(guided, labels, [0, 1], steps=2, autoguidance=2.0))
+    field, grid = s2id.sample(guided, [3, 4], [0, 1], steps=2, autoguidance=2.0), frame_grid((24, 24))
+    better, worse = (read_out(one, state, labels) for one in (model, weaker))
+    better, worse = (one.head(one.features, grid) for one in (better, worse))
+    assert (better - worse).abs().max() > 1e-2
+    torch.testing.assert_close(field.head(field.features, grid), 2 * better - worse, rtol=1e-4, atol=1e-5)
+    field.save(tmp_path / "field.safetensors")
+    assert torch.equal(s2id.Field.load(tmp_path / "field.safetensors").render((24, 24)), field.render((24, 24)))
 
 
 @pytest.mark.parametrize(("size", "state"), [((16, 13), (8, 6)), ((9, 16), (4, 8)), ((8, 7), (8, 6))])

@@ -105,6 +105,14 @@ def test_an_answer_depends_on_its_seed_alone(model):
     assert not alone.std.any()
 
 
+def test_a_guide_is_left_out(model):
+    weaker = S2ID(model.config, model.card)
+    enliven(weaker, seed=3)
+    how = {"size": (16, 16), "seeds": [4], "steps": 2}
+    by_itself, guided = (restore(one, picture(8, 8), **how) for one in (model, model.guided_by(weaker, 2.0)))
+    assert torch.equal(by_itself.pictures, guided.pictures)
+
+
 def test_restarts_draw_another_answer_of_the_same_seed(model):
     once, again = (restore(model, picture(4, 4), (8, 8), seeds=[0, 3], steps=2, restarts=n) for n in (0, 1))
     assert (again.residual < 1e-3).all() and (again.pictures - once.pictures).abs().max() > 1e-3

@@ -157,7 +157,6 @@ def _under(
             some,
             steps=steps,
             guidance=1.0,
-            autoguidance=1.0,
             aspect=state,
             density=max(state),
             under=under,

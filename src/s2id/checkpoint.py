@@ -64,6 +64,11 @@ class S2ID(nn.Module, PyTorchModelHubMixin, library_name="s2id", tags=["diffusio
             raise InputError(
                 f"the guide's patch is {weaker.config.patch} and the model's {self.config.patch}; it must divide it."
             )
+        if self.config.patch * weaker.config.lattice != weaker.config.patch * self.config.lattice:
+            raise InputError(
+                f"the guide's lattice is {weaker.config.lattice} in a patch of {weaker.config.patch} and the model's "
+                f"{self.config.lattice} in one of {self.config.patch}; both must be as dense."
+            )
         for one in (self, weaker):
             check_denoises(one)
         both = S2ID(self.config, replace(self.card, autoguidance=autoguidance), weaker.config).to(self.device)
@@ -173,7 +178,7 @@ def check_denoises(model: S2ID) -> None:
 def _alike(model: S2ID) -> dict[str, object]:
     """What a model and its guide must have in common: what they draw, and the states they draw it on."""
     config, card = model.config, model.card
-    of_config = ("channels", "latents", "classes", "attributes", "numbers", "token_width")
+    of_config = ("channels", "latents", "classes", "attributes", "numbers", "token_width", "prediction", "head")
     of_card = (
         "labels", "attributes", "numbers", "number_ranges", "density", "detail_density", "detail_time", "size",
         "schedule_s", "schedule_shift", "autoencoder",

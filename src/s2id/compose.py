@@ -6,6 +6,7 @@ reaches the composition. A dense model's composition is the picture: it composes
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import get_args
 
@@ -22,7 +23,7 @@ from s2id.field import Field
 from s2id.guidance import AutoGuided, Guided, Push
 from s2id.images import resize
 from s2id.labels import Seeds, describe, forget, pair
-from s2id.model import Features, Network, PixelHead
+from s2id.model import Features, FieldHead, Network, PixelHead
 from s2id.noise import finer, noise_field, white_noise
 from s2id.samplers import SAMPLERS, Sampler, Step, ddim, last, restarted
 from s2id.schedule import Schedule
@@ -109,7 +110,8 @@ def sample(
     if any(words := describe(model, asked)):
         facts["asked"] = "; ".join(words)
     t = model.card.times[-1] if model.card.times else 0.0
-    return read_out(model, last(walk), asked, facts, t, extent(aspect or model.card.size or (1, 1)))
+    frame = extent(aspect or model.card.size or (1, 1))
+    return read_out(model, last(walk), asked, facts, t, frame, autoguidance_of(model, autoguidance))
 
 
 @torch.inference_mode()
@@ -136,7 +138,8 @@ def compose(
     """The steps of `sample`, for callers that draw progress or previews. Arguments as there, already paired.
 
     `restarts` is how often the answer is made noisy again and solved anew. `under` wraps the guided denoiser, as
-    `Posterior` does; `None` leaves it as it is.
+    `Posterior` does; `None` leaves it as it is. Under observations a model's guide is left out: the derivative of what
+    autoguidance makes is no covariance.
     """
     if own := model.card.times:
         if under is not None:
@@ -144,7 +147,7 @@ def compose(
         steered = bool(weights) or avoid is not None or guidance_interval != ALWAYS
         _check_own(model, steps, guidance, eta, steered)
         steps, guidance, sampler = len(own), 1.0, "ddim"
-    strength = autoguidance_of(model, autoguidance)
+    strength = autoguidance_of(model, autoguidance if under is None else 1.0)
     steps, guidance = DEFAULT_STEPS if steps is None else steps, 1.5 if guidance is None else guidance
     aspect = aspect or model.card.size or (1, 1)
     _check(steps, guidance, guidance_interval, sampler, eta, restarts, aspect, density, noise)
@@ -331,8 +334,9 @@ def read_out(
     facts: dict[str, str] | None = None,
     t: float = 0.0,
     frame: tuple[float, float] | None = None,
+    autoguidance: float = 1.0,
 ) -> Field:
-    """The functions that states show.
+    """The functions that states show: the last call of the denoiser, on states without noise.
 
     Args:
         model: What composed them.
@@ -342,10 +346,19 @@ def read_out(
         t: Time of the states; 0, where they are samples of the functions, but for a distilled model.
         frame: Height and width of what the states cover, in composition units; whole patches seldom have its aspect.
             `None` has square samples.
+        autoguidance: As for `sample`: here it sharpens, for a weaker model reads more softly; 1 is off.
     """
     size = (x.shape[2], x.shape[3])
     if model.config.dense:
         return Field(Features(x.movedim(1, -1), frame or extent(size)), PixelHead(model.config.channels), facts)
     logsnr = _schedule(model, size).logsnr(torch.full((len(x),), t, dtype=torch.float64, device=x.device)).to(x)
-    features = model.network.decode(model.network.encode(x, logsnr, frame), asked.to(x.device))
-    return Field(features, model.network.head, facts)
+
+    def read(network: Network) -> Features:
+        return network.decode(network.encode(x, logsnr, frame), asked.to(x.device))
+
+    own, head = read(model.network), model.network.head
+    if autoguidance == 1 or model.guide is None:
+        return Field(own, head, facts)
+    weaker = read(model.guide)
+    both = replace(own, values=torch.cat([weaker.values, own.values], dim=-1))
+    return Field(both, FieldHead.lerp(model.guide.head, head, autoguidance), facts)

@@ -171,7 +171,6 @@ def answers(
         seeds,
         steps=steps,
         guidance=guidance,
-        autoguidance=1.0,
         sampler=sampler,
         eta=eta,
         restarts=restarts,
