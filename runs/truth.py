@@ -198,7 +198,7 @@ def judge(args: argparse.Namespace) -> None:
     fields = [
         field
         for part, seeds in zip(asked.split(50), torch.arange(args.count).split(50), strict=True)
-        for field in s2id.sample(model, list(part.split(1)), seeds.tolist(), guidance=args.guidance)
+        for field in s2id.sample(model, list(part.split(1)), seeds.tolist(), guidance=args.guidance, steps=args.steps)
     ]
     of_training = draw(train, shared, args.count, args.seed)
     # as many of every class, as of the samples
@@ -308,6 +308,7 @@ def main() -> None:
         if run is judge:
             command.add_argument("--judge", type=Path, default=Path("out/judge.safetensors"))
             command.add_argument("--guidance", type=float, default=1.0)
+            command.add_argument("--steps", type=int, help="solver steps, 20 if not given")
             command.add_argument(
                 "--detail", type=int, default=1000, help="pictures whose patches are compared, at most"
             )
