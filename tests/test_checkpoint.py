@@ -83,6 +83,25 @@ def test_a_guide_is_kept_in_the_same_file(model, weaker, tmp_path, monkeypatch):
     assert checksum(guided.tensors()) != checksum(model.tensors())
 
 
+def test_sampling_may_be_told_to_end_on_finer_states(model):
+    finer = model.guided_by(model, 1.5).ending_on(12, 0.5)
+    assert (finer.card.detail_density, finer.card.detail_time, model.card.detail_density) == (12, 0.5, 0)
+    for density, time, message in (
+        (13, 0.5, "density to end on is 13; it must be a multiple of the patch 2"),
+        (8, 0.5, "density to end on is 8; .* more than the model's 8"),
+        (12, 1.0, "is 1; it must lie between 0 and 1"),
+        (12, float("nan"), "is nan; it must lie between 0 and 1"),
+    ):
+        with pytest.raises(InputError, match=message):
+            model.ending_on(density, time)
+    for other, message in (
+        (S2ID(replace(model.config, prediction="eps"), model.card), "draws no functions"),
+        (S2ID(model.config, replace(model.card, times=(1.0, 0.5))), "distilled"),
+    ):
+        with pytest.raises(InputError, match=message):
+            other.ending_on(12, 0.5)
+
+
 @pytest.mark.parametrize(
     ("config", "card", "weight", "message"),
     [

@@ -319,11 +319,13 @@ def test_a_guide_is_given_to_a_model(weights, tmp_path, capsys):
     model = load(weights)
     S2ID(replace(model.config, width=8), model.card).save(tmp_path / "weaker.safetensors")
     words = ("guide", weights, tmp_path / "weaker.safetensors", "--autoguidance", 1.5, "--out", tmp_path / "both")
+    words = (*words, "--detail-density", 12, "--detail-time", 0.5)
     code, said, _ = run(capsys, *words)
     assert code == 0 and str(tmp_path / "both" / "model.safetensors") in said
     _, said, _ = run(capsys, "info", tmp_path / "both")
     facts = json.loads(said)
     assert facts["guide"]["width"] == 8 and facts["card"]["autoguidance"] == 1.5
+    assert (facts["card"]["detail_density"], facts["card"]["detail_time"]) == (12, 0.5)
     assert facts["parameters"] > facts["parameters of the guide"] > 0
     looks = []
     for weight in (None, 1, 1.5):

@@ -77,6 +77,29 @@ class S2ID(nn.Module, PyTorchModelHubMixin, library_name="s2id", tags=["diffusio
         both.guide.load_state_dict(weaker.network.state_dict())
         return both.eval().requires_grad_(False)
 
+    def ending_on(self, density: int, time: float) -> "S2ID":
+        """The model, whose sampling ends on finer states; as training with `detail_density` makes one.
+
+        Args:
+            density: Samples along the long side of those states; a density that training saw.
+            time: t from which on states are so fine, above 0 and below 1.
+
+        Raises:
+            InputError: The states cannot be so, or are no finer.
+        """
+        check_denoises(self)
+        if self.config.dense:
+            raise InputError("this model draws no functions, so it has no finer states to end on; leave detail out.")
+        if density % self.config.patch or density <= self.card.density:
+            raise InputError(
+                f"the density to end on is {density}; it must be a multiple of the patch {self.config.patch} and more "
+                f"than the model's {self.card.density}."
+            )
+        if not 0 < time < 1:
+            raise InputError(f"the time to end on finer states from is {time:g}; it must lie between 0 and 1.")
+        self.card = replace(self.card, detail_density=density, detail_time=time)
+        return self
+
     def tensors(self) -> dict[str, Tensor]:
         """All weights: the network's by name, the guide's with a prefix."""
         guides = self.guide.state_dict() if self.guide else {}
@@ -180,8 +203,8 @@ def _alike(model: S2ID) -> dict[str, object]:
     config, card = model.config, model.card
     of_config = ("channels", "latents", "classes", "attributes", "numbers", "token_width", "prediction", "head")
     of_card = (
-        "labels", "attributes", "numbers", "number_ranges", "density", "detail_density", "detail_time", "size",
-        "schedule_s", "schedule_shift", "autoencoder",
+        "labels", "attributes", "numbers", "number_ranges", "density", "size", "schedule_s", "schedule_shift",
+        "autoencoder",
     )  # fmt: skip
     names = {
         f"names of {name}" if name in ("labels", "attributes", "numbers") else name: getattr(card, name)

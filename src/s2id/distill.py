@@ -97,7 +97,8 @@ def _draw(teacher: S2ID, config: DistillConfig, seeds: list[int], asked: Conditi
     # a teacher may end on finer states: the student calls before, and sees their end in the picture
     coarse = [x_t for x_t in walk if (x_t.shape[2], x_t.shape[3]) == size]
     states = torch.stack([unit_noise(teacher, size, seeds), *coarse], dim=1)
-    picture = read_out(teacher, walk[-1], asked).render(picture_size(teacher), fit="stretch")
+    field = read_out(teacher, walk[-1], asked, autoguidance=autoguidance_of(teacher, config.autoguidance))
+    picture = field.render(picture_size(teacher), fit="stretch")
     more = {name: part for name in _MORE if (part := getattr(asked, name)) is not None}
     return {"states": states.half(), "pictures": picture.half(), "label": asked.label, **more}
 

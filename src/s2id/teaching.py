@@ -32,12 +32,18 @@ class Guide:
     """Folder for the model with its guide, which all commands take as weights."""
     autoguidance: float = 2.0
     """How far to move away where sampling is not told another weight; 1 is not at all."""
+    detail_density: int = 0
+    """End sampling on a state of so many samples, a density that training saw; 0 ends as the model does."""
+    detail_time: float = 0.25
+    """t from which on the state is so fine."""
 
     def run(self) -> int:
         """Join the two."""
         from s2id.checkpoint import load
 
         both = load(self.weights).guided_by(load(self.weaker), self.autoguidance)
+        if self.detail_density:
+            both = both.ending_on(self.detail_density, self.detail_time)
         writable(self.out)
         both.write(self.out)
         name_files([self.out / name for name in ("model.safetensors", "config.json")])
