@@ -1,6 +1,6 @@
 """What guidance gains and costs, at all times and in intervals of them, with a guide and without: class, likeness.
 
-    python runs/guidance.py mnist --data data --count 2000 --autoguidance 1 --out docs/results/guidance
+    python runs/guidance.py mnist --data data --count 2000 --autoguidance 1 --density 20 --out docs/results/guidance
     python runs/guidance.py mnist --data data --count 2000 --guidance 1 --autoguidance 1 1.5 2 3 --out out/autoguidance
 
 Writes table.md and table.json; a row says autoguidance, guidance and its first and last time.
@@ -34,13 +34,14 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=2000)
     parser.add_argument("--guidance", type=float, nargs="*", default=list(GUIDANCE))
     parser.add_argument("--autoguidance", type=float, nargs="*", default=[None], help="the model's own if not given")
+    parser.add_argument("--density", type=int, help="of the only state; the model's own if not given")
     parser.add_argument("--interval", type=float, nargs=2, action="append", help="first and last time; repeat")
     parser.add_argument("--out", type=Path, default=Path("out/guidance"))
     args = parser.parse_args()
     keep_memory()
     model, judge = load(args.weights), load_judge("mnist")
     train, test = (load_data("mnist", args.data, split) for split in ("train", "test"))
-    base = EvaluateConfig(sizes=((28, 28),), count=args.count, detail=1)
+    base = EvaluateConfig(sizes=((28, 28),), count=args.count, detail=1, density=args.density)
     intervals = [tuple(pair) for pair in args.interval or INTERVALS]
     rows = []
     every = product(args.autoguidance, args.guidance, intervals)

@@ -58,6 +58,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=2000)
     parser.add_argument("--guidance", type=float, default=1.0)
     parser.add_argument("--autoguidance", type=float, help="the model's own if not given; its calls are not counted")
+    parser.add_argument("--density", type=int, help="of the only state; the model's own if not given")
     parser.add_argument("--calls", type=int, nargs="*", default=list(CALLS))
     parser.add_argument("--solvers", nargs="*", choices=list(SOLVERS), default=list(SOLVERS))
     parser.add_argument("--out", type=Path, default=Path("out/steps"))
@@ -66,7 +67,12 @@ def main() -> None:
     model, judge = load(args.weights), load_judge("mnist")
     train, test = (load_data("mnist", args.data, split) for split in ("train", "test"))
     base = EvaluateConfig(
-        sizes=((28, 28),), count=args.count, detail=1, guidance=args.guidance, autoguidance=args.autoguidance
+        sizes=((28, 28),),
+        count=args.count,
+        detail=1,
+        guidance=args.guidance,
+        autoguidance=args.autoguidance,
+        density=args.density,
     )
     strength = autoguidance_of(model, args.autoguidance)
     facts = {"weights sha256": checksum(model.tensors()), "n": args.count, "guidance": args.guidance}

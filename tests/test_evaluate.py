@@ -236,6 +236,20 @@ def test_a_dense_model_is_composed_anew_at_every_size(judge):
     assert rows[1].agreement.psnr == math.inf and math.isnan(rows[1].agreement.zoom_psnr)
     assert all(row.detail.compose_seconds > 0 and math.isfinite(row.likeness.frechet) for row in rows[1:])
     assert rows[3].agreement.psnr < math.inf
+    assert "density is 8 and this model composes each size" in refused(dense, judge, replace(config, density=8))
+
+
+def test_states_may_be_of_one_density_only(model, judge):
+    """Finer states at the end are then left out too."""
+    finer = S2ID(model.config, replace(model.card, detail_density=12, detail_time=0.5))
+    finer.load_state_dict(model.state_dict())
+    config = replace(QUICK, sizes=((16, 16),), steps=2)
+
+    def frechet(one: S2ID, density: int | None = None) -> float:
+        rows = evaluate(one.eval(), judge, noise(100, 1), noise(100, 2), replace(config, density=density))
+        return list(rows)[1].likeness.frechet
+
+    assert frechet(finer, 8) == frechet(model) != frechet(finer) != frechet(finer, 12)
 
 
 def test_the_floors_pictures_are_of_all_classes_in_turn():

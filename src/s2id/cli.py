@@ -168,6 +168,8 @@ class Evaluate:
     """The solver."""
     eta: float = _PROTOCOL.eta
     """Fresh noise per step with ddim, 0 to 1."""
+    density: int | None = _PROTOCOL.density
+    """Samples along the long side of the only state to compose on. Default: as trained."""
     noise: Noise = _PROTOCOL.noise
     """Where a dense model composes: "nested" shows a seed's one picture at all sizes, "white" is unrelated."""
     shift: bool = _PROTOCOL.shift
@@ -430,6 +432,7 @@ def _evaluate(command: Evaluate) -> int:
         steps=command.steps,
         sampler=command.sampler,
         eta=command.eta,
+        density=command.density,
         noise=command.noise,
         shift=command.shift,
         fit=command.fit,
@@ -466,6 +469,8 @@ def _evaluate(command: Evaluate) -> int:
         "steps": config.steps or len(model.card.times) or DEFAULT_STEPS,
         "sampler": "its own calls" if model.card.times else config.sampler,
         "eta": config.eta,
+        "density": config.density or model.card.density,
+        "detail density": 0 if config.density else model.card.detail_density,
         "noise": config.noise,
         "shift": config.shift,
         "fit": config.fit,

@@ -417,6 +417,8 @@ class EvaluateConfig:
     """The solver."""
     eta: float = 0.0
     """Fresh noise per step with ddim, 0 to 1."""
+    density: int | None = None
+    """Samples along the long side of the only state; `None` is as trained."""
     noise: Noise = "nested"
     """How a seed's noise at one density relates to that at another."""
     shift: bool = True

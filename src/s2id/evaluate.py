@@ -53,7 +53,7 @@ class _Drawn:
     def _compose(self, size: Size | None) -> Iterator[Field]:
         """All seeds' fields, in batches; `size` is the state's, or the trained densities and aspect."""
         config = self.config
-        density = max(size) if size else None
+        density = max(size) if size else config.density
         batch = affordable(density or self.model.card.density)
         self.compose_seconds = 0.0
         for first in range(0, config.count, batch):
@@ -260,6 +260,8 @@ def _check(
             f"the judge of {judge.data!r} knows {len(judge.attributes)} attributes and {test.name} has "
             f"{len(test.attributes)}, or has others; use the data's own judge (--judge)."
         )
+    if config.density and model.config.dense:
+        raise InputError(f"density is {config.density} and this model composes each size on its own; leave it out.")
     classes = len(test.labels)
     if config.count < 2 * classes:
         raise InputError(f"count is {config.count}; {classes} classes need at least {2 * classes}.")
