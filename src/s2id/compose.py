@@ -30,6 +30,9 @@ from s2id.schedule import Schedule
 from s2id.schedule import times as even_times
 from s2id.shapes import Images, per_sample
 
+_READING = 0.5
+"""Share of autoguidance in the last call: all of it draws edges sharper than the data's (runs/LOG.md, 2026-11-26)."""
+
 
 def affordable(density: int) -> int:
     """Fields to compose at once: fewer where states are dense."""
@@ -346,7 +349,8 @@ def read_out(
         t: Time of the states; 0, where they are samples of the functions, but for a distilled model.
         frame: Height and width of what the states cover, in composition units; whole patches seldom have its aspect.
             `None` has square samples.
-        autoguidance: As for `sample`: here it sharpens, for a weaker model reads more softly; 1 is off.
+        autoguidance: As for `sample`, 1 is off. A weaker model reads more softly, so to move away from it sharpens; this
+            call goes half as far as the others.
     """
     size = (x.shape[2], x.shape[3])
     if model.config.dense:
@@ -359,6 +363,7 @@ def read_out(
     own, head = read(model.network), model.network.head
     if autoguidance == 1 or model.guide is None:
         return Field(own, head, facts)
+    assert isinstance(head, FieldHead) and isinstance(model.guide.head, FieldHead)  # alike, and not dense
     weaker = read(model.guide)
     both = replace(own, values=torch.cat([weaker.values, own.values], dim=-1))
-    return Field(both, FieldHead.lerp(model.guide.head, head, autoguidance), facts)
+    return Field(both, FieldHead.lerp(model.guide.head, head, 1 + _READING * (autoguidance - 1)), facts)

@@ -13,7 +13,8 @@ Autoguidance moves along another difference, that between two models under the s
     denoised = weaker + autoguidance * (own - weaker)
 
 with a weaker model, smaller or less trained, which makes the same errors but larger ones (Karras et al. 2024, arXiv
-2406.02507). It asks for nothing more strongly, so it costs no variety.
+2406.02507). It asks for nothing more strongly, so it costs no variety. The last call, which reads the function out, is
+moved alike, but half as far (`compose.read_out`).
 """
 
 from collections.abc import Sequence
