@@ -26,6 +26,7 @@ VARIANTS: dict[str, list[str]] = {
     "attention-linear": ["--model.attention", "linear"],
     # on the 100 tokens of the others "window" is "full": here are 400
     **{f"400-{kind}": ["--model.attention", kind, *SMALL_TOKENS] for kind in ("full", "window", "axial", "linear")},
+    "400-tokens-quarter": ["--token-share", "0.25", *SMALL_TOKENS],
     "tokens-half": ["--token-share", "0.5"],
     "tokens-quarter": ["--token-share", "0.25"],
     "coordinates-composition": ["--model.coordinates", "composition"],
