@@ -105,11 +105,12 @@ def test_an_answer_depends_on_its_seed_alone(model):
     assert not alone.std.any()
 
 
-def test_a_guide_is_left_out(model):
+def test_a_guide_and_finer_states_are_left_out(model):
     weaker = S2ID(model.config, model.card)
     enliven(weaker, seed=3)
     how = {"size": (16, 16), "seeds": [4], "steps": 2}
-    by_itself, guided = (restore(one, picture(8, 8), **how) for one in (model, model.guided_by(weaker, 2.0)))
+    more = model.guided_by(weaker, 2.0).ending_on(12, 0.75)
+    by_itself, guided = (restore(one, picture(8, 8), **how) for one in (model, more))
     assert torch.equal(by_itself.pictures, guided.pictures)
 
 

@@ -141,8 +141,8 @@ def compose(
     """The steps of `sample`, for callers that draw progress or previews. Arguments as there, already paired.
 
     `restarts` is how often the answer is made noisy again and solved anew. `under` wraps the guided denoiser, as
-    `Posterior` does; `None` leaves it as it is. Under observations a model's guide is left out: the derivative of what
-    autoguidance makes is no covariance.
+    `Posterior` does; `None` leaves it as it is. Under observations a model's guide is left out, for the derivative of
+    what autoguidance makes is no covariance, and so are finer states: what was seen is told to the samples of one.
     """
     if own := model.card.times:
         if under is not None:
@@ -155,7 +155,7 @@ def compose(
     aspect = aspect or model.card.size or (1, 1)
     _check(steps, guidance, guidance_interval, sampler, eta, restarts, aspect, density, noise)
     size, fine = state_sizes(model, aspect, density)
-    wrap = under or (lambda denoiser: denoiser)
+    fine = fine if under is None else None
     fresh = partial(unit_noise, model, seeds=seeds, noise=noise)
 
     def guided(size: Size) -> Guided:
@@ -176,7 +176,7 @@ def compose(
         if fine is not None and len(early) < len(times):
             risen = rise(guided(size), guided(fine), x_t, early[-1].item(), label, fresh(fine))
             late = times[len(early) - 1 :]
-            yield from solver(fine, len(early) - 1)(wrap(guided(fine)), risen, late, label)
+            yield from solver(fine, len(early) - 1)(guided(fine), risen, late, label)
 
     # nothing asked of any picture needs no guidance; where it is of some, guidance leaves the others as they are
     whole = condition_of(asked, len(seeds)).to(model.device)
@@ -186,7 +186,8 @@ def compose(
         pushes.append(Push(-guidance, pair(model, avoid, seeds)[0].to(model.device)))
     again = restarted(solve, restarts, lambda i: fresh(size, stream=i + 1)) if restarts else solve
     times = torch.tensor(own, dtype=torch.float64) if own else even_times(steps)
-    yield from again(wrap(guided(size)), fresh(size), times, wanted)
+    denoiser = guided(size)
+    yield from again(under(denoiser) if under else denoiser, fresh(size), times, wanted)
 
 
 def _check(
