@@ -8,7 +8,7 @@ data=${1:-data} teacher=${2:-mnist} minutes=${3:-30} pairs=${4:-3000} bin=.venv/
 resume=$(compgen -G "$out/checkpoints/[0-9]*" > /dev/null && echo "--resume latest" || true)
 $bin/s2id distill "$teacher" --data "$data" --out $out --minutes "$minutes" --pairs "$pairs" \
   --guidance 1.5 --guidance-interval 0.1 0.6 $resume
-for weights in "$teacher" $out/model; do  # the teacher's 50 calls: 49 steps and the reading
+for weights in "$teacher" $out/model; do  # the teacher's 51 calls: 49 steps, the finer state's beginning, the reading
   steps=$([ "$weights" = "$teacher" ] && echo "--steps 49" || true)
   $bin/s2id evaluate "$weights" --data "$data" --count 2000 --size 28x28 --size 112x112 $steps --out "$out/judged-$(basename "$weights")"
 done
@@ -20,7 +20,7 @@ tags: [diffusion, arbitrary-resolution]
 ---
 # S2ID, MNIST, in two calls
 
-Draws what `mnist` draws, in two calls of the network instead of twenty-one. Distilled from it with `runs/distill.sh`: nothing but
+Draws what `mnist` draws, in two calls of the network instead of twenty-two with a guide. Distilled from it with `runs/distill.sh`: nothing but
 its trajectories was seen, and the labels of MNIST's training set. Guidance 1.5 at times from 0.1 to 0.6 is built in, and the
 teacher's autoguidance. Weights are stored in half precision.
 

@@ -55,7 +55,7 @@ def main() -> None:
         rows.append({"auto": strength, "guidance": guidance, "first": interval[0], "last": interval[1], **values})
         print(json.dumps(rows[-1]), flush=True)
     floor = {name: getattr(training.likeness, name) for name in COLUMNS}
-    facts = {"weights sha256": checksum(model.tensors()), "n": args.count}
+    facts = {"weights sha256": checksum(model.tensors()), "n": args.count, "density": args.density or "as trained"}
     write_tables(args.out, facts, ("auto", "guidance", "first", "last", *COLUMNS), floor, rows)
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from s2id.checkpoint import load
 from s2id.cli import keep_memory
-from s2id.compose import compose, read_out
+from s2id.compose import autoguidance_of, compose, read_out
 from s2id.coords import frame_grid
 from s2id.images import resize
 from s2id.metrics import psnr
@@ -38,7 +38,7 @@ def main() -> None:
     model = load(args.weights)
     labels = torch.arange(args.count) % max(1, model.config.classes)
     state = last(compose(model, labels, range(args.count), guidance=1.0))
-    fields = read_out(model, state, labels)
+    fields = read_out(model, state, labels, autoguidance=autoguidance_of(model, None))
     base = fields.render((28, 28))
     print("| what | PSNR, median | worst | largest difference |\n|---|---|---|---|")
     for side in SIDES:
@@ -46,7 +46,7 @@ def main() -> None:
         say(f"{side} averaged, against 28", large, base)
     with torch.inference_mode():
         for samples in SAMPLES:
-            fine = model.network.head(fields.features.on_canvas(), frame_grid((28, 28)), samples, 1.0)
+            fine = fields.head(fields.features.on_canvas(), frame_grid((28, 28)), samples, 1.0)
             say(f"28 with {samples} samples a side, against {SIDES[-1]} averaged", fine, large)
     grid = (state.shape[2], state.shape[3])
     for factor in (1, 50):

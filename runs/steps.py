@@ -3,6 +3,7 @@
     python runs/steps.py mnist --data data --count 2000 --out docs/results/steps
 
 The last call, which reads the field out at t = 0, counts: n steps of ddim or dpmpp cost n + 1 calls, of heun 2 n + 1.
+Where a finer state begins there is one more, which is not counted, nor are the calls of a guide.
 Writes table.md, table.json and curve.png.
 """
 
@@ -76,7 +77,7 @@ def main() -> None:
     )
     strength = autoguidance_of(model, args.autoguidance)
     facts = {"weights sha256": checksum(model.tensors()), "n": args.count, "guidance": args.guidance}
-    facts["autoguidance"] = strength
+    facts |= {"autoguidance": strength, "density": args.density or "as trained"}
     rows = []
     floor: dict[str, float] = {}
     for solver in args.solvers:

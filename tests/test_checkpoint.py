@@ -84,11 +84,15 @@ def test_a_guide_is_kept_in_the_same_file(model, weaker, tmp_path, monkeypatch):
 
 
 def test_sampling_may_be_told_to_end_on_finer_states(model):
-    finer = model.guided_by(model, 1.5).ending_on(12, 0.5)
-    assert (finer.card.detail_density, finer.card.detail_time, model.card.detail_density) == (12, 0.5, 0)
+    model.card = replace(model.card, size=(16, 16))
+    guided = model.guided_by(model, 1.5)
+    finer = guided.ending_on(12, 0.5)
+    assert (finer.card.detail_density, finer.card.detail_time, guided.card.detail_density) == (12, 0.5, 0)
+    assert checksum(finer.tensors()) == checksum(guided.tensors()) and not finer.training
     for density, time, message in (
         (13, 0.5, "density to end on is 13; it must be a multiple of the patch 2"),
         (8, 0.5, "density to end on is 8; .* more than the model's 8"),
+        (20, 0.5, "density to end on is 20; .* no more than its pictures' pixels"),
         (12, 1.0, "is 1; it must lie between 0 and 1"),
         (12, float("nan"), "is nan; it must lie between 0 and 1"),
     ):
@@ -96,6 +100,7 @@ def test_sampling_may_be_told_to_end_on_finer_states(model):
             model.ending_on(density, time)
     for other, message in (
         (S2ID(replace(model.config, prediction="eps"), model.card), "draws no functions"),
+        (S2ID(replace(model.config, latents=4), model.card), "composes an autoencoder's latents"),
         (S2ID(model.config, replace(model.card, times=(1.0, 0.5))), "distilled"),
     ):
         with pytest.raises(InputError, match=message):

@@ -217,6 +217,8 @@ def test_evaluate_writes_its_table_and_curves(digits_model, tmp_path, capsys):
     assert [row["size"] for row in table["rows"]] == ["training set", "8x8", "16x12"]
     assert table["facts"]["n"] == 40 and len(table["facts"]["judge sha256"]) == 64
     assert (tmp_path / "out" / "table.md").read_text().strip() in said and picture_size(tmp_path / "out" / "curves.png")
+    code, said, _ = run(capsys, *words, "--steps", 1, "--size", "8x8", "--density", 6, "--out", tmp_path / "out")
+    assert code == 0 and "density 6, detail density 0" in said
 
 
 def test_evaluate_without_a_judge_or_data_is_refused(digits_model, weights, capsys):

@@ -101,6 +101,20 @@ def test_the_function_is_read_out_with_the_guide(model, tmp_path):
     assert torch.equal(s2id.Field.load(tmp_path / "field.safetensors").render((24, 24)), field.render((24, 24)))
 
 
+def test_a_guide_goes_along_to_finer_states_and_moves_no_random_numbers(rising):
+    """The bundled digits are drawn so; the guide's tokens may be smaller."""
+    weaker = S2ID(replace(rising.config, patch=1, lattice=1), replace(rising.card, detail_density=0, detail_time=0.0))
+    enliven(weaker, seed=3)
+    guided = rising.guided_by(weaker, 2.0)
+    label, how = torch.tensor([3]), {"steps": 8, "guidance": 1.0}
+    with_both, alone = (last(compose(guided, label, [0], **how, autoguidance=w)) for w in (2.0, 1.0))
+    assert with_both.shape[-1] == 12 and (with_both - alone).abs().max() > 1e-3
+    before = torch.random.get_rng_state()
+    field = s2id.sample(guided, 3, 0, **how)
+    assert torch.equal(before, torch.random.get_rng_state())
+    assert torch.equal(field.features.values, read_out(guided, with_both, label, autoguidance=2.0).features.values)
+
+
 @pytest.mark.parametrize(("size", "state"), [((16, 13), (8, 6)), ((9, 16), (4, 8)), ((8, 7), (8, 6))])
 def test_a_field_has_the_frame_that_pictures_were_trained_in(model, size, state):
     """Whole patches have another aspect, and a state no more samples than the pictures had."""

@@ -111,6 +111,10 @@ def test_trajectories_of_another_teacher_are_refused(teacher, pictures, tmp_path
     guided = teacher.guided_by(teacher, 2.0)
     with pytest.raises(InputError, match="another (teacher|autoguidance)"):
         trajectories(guided, pictures, tmp_path)
+    finer = S2ID(teacher.config, replace(teacher.card, detail_density=12, detail_time=0.25))
+    finer.load_state_dict(teacher.state_dict())
+    with pytest.raises(InputError, match="another detail_density"):
+        trajectories(finer, pictures, tmp_path)
     teacher.network.stem.weight.mul_(2)
     with pytest.raises(InputError, match="another teacher"):
         trajectories(teacher, pictures, tmp_path)
@@ -124,6 +128,9 @@ def test_a_student_learns_what_its_teacher_does_with_a_guide_and_needs_none(teac
     moved = trajectories(guided, pictures, tmp_path / "moved")
     assert torch.equal(plain.states, trajectories(teacher, pictures, tmp_path / "teacher").states)
     assert (moved.states[:, -1] - plain.states[:, -1]).abs().max() > 1e-3
+    read, alone = (read_out(guided, moved.states[:, -1], moved.asked, autoguidance=w) for w in (2.0, 1.0))
+    assert torch.allclose(moved.pictures, read.render((16, 16)), atol=5e-3)
+    assert (moved.pictures - alone.render((16, 16))).abs().max() > 2e-2
     made = student(guided, pictures, moved, CONFIG, TRAIN, tmp_path).result()
     assert made.guide is None and made.card == replace(teacher.card, times=CONFIG.times)
 

@@ -216,6 +216,7 @@ def test_every_class_needs_pictures(model):
     "changes, said",
     [
         ({"detail": 0}, "detail is 0"),
+        ({"density": 0}, "density is 0"),
         ({"sizes": ()}, "no size"),
         ({"sizes": ((2, 28),)}, "size 2x28 is too small"),
     ],

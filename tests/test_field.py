@@ -47,13 +47,13 @@ def test_four_windows_tile_the_whole(field):
 def test_tiles_of_any_size_make_the_same_picture(field, monkeypatch, samples, size):
     made = field(2)
     whole = made.render(size)
-    monkeypatch.setattr(module, "_TILE_SAMPLES", samples)
+    monkeypatch.setattr(module, "_TILE_VALUES", 8 * samples)
     assert torch.allclose(made.render(size), whole, atol=1e-5)
 
 
 def test_tiles_are_as_small_as_they_are_said_to_be(field, monkeypatch):
     made, seen = field(2), []
-    monkeypatch.setattr(module, "_TILE_SAMPLES", 5000)
+    monkeypatch.setattr(module, "_TILE_VALUES", 8 * 5000)
 
     def spy(features, grid, bound):
         seen.append(len(features.values) * math.prod(grid.size) * features.supersample(grid.cell) ** 2)
@@ -213,7 +213,7 @@ def test_an_interrupted_write_leaves_the_old_file(field, tmp_path, monkeypatch):
     made, path = field(), tmp_path / "a.png"
     made.write(path, (4, 4))
     before = path.read_bytes()
-    monkeypatch.setattr(module, "_TILE_SAMPLES", 50)
+    monkeypatch.setattr(module, "_TILE_VALUES", 8 * 50)
     calls = []
 
     def breaking(features, grid, bound):

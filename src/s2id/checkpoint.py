@@ -78,7 +78,7 @@ class S2ID(nn.Module, PyTorchModelHubMixin, library_name="s2id", tags=["diffusio
         return both.eval().requires_grad_(False)
 
     def ending_on(self, density: int, time: float) -> "S2ID":
-        """The model, whose sampling ends on finer states; as training with `detail_density` makes one.
+        """A copy whose sampling ends on finer states, as training with `detail_density` makes one.
 
         Args:
             density: Samples along the long side of those states; a density that training saw.
@@ -88,17 +88,21 @@ class S2ID(nn.Module, PyTorchModelHubMixin, library_name="s2id", tags=["diffusio
             InputError: The states cannot be so, or are no finer.
         """
         check_denoises(self)
+        self.need_pixels("ending on finer states")
         if self.config.dense:
             raise InputError("this model draws no functions, so it has no finer states to end on; leave detail out.")
-        if density % self.config.patch or density <= self.card.density:
+        most = max(self.card.size) if self.card.size else density
+        if density % self.config.patch or not self.card.density < density <= most:
             raise InputError(
-                f"the density to end on is {density}; it must be a multiple of the patch {self.config.patch} and more "
-                f"than the model's {self.card.density}."
+                f"the density to end on is {density}; it must be a multiple of the patch {self.config.patch}, more "
+                f"than the model's {self.card.density} and no more than its pictures' pixels."
             )
         if not 0 < time < 1:
             raise InputError(f"the time to end on finer states from is {time:g}; it must lie between 0 and 1.")
-        self.card = replace(self.card, detail_density=density, detail_time=time)
-        return self
+        card = replace(self.card, detail_density=density, detail_time=time)
+        finer = S2ID(self.config, card, self.guide.config if self.guide else None).to(self.device)
+        finer.load_state_dict(self.state_dict())
+        return finer.eval().requires_grad_(False)
 
     def tensors(self) -> dict[str, Tensor]:
         """All weights: the network's by name, the guide's with a prefix."""

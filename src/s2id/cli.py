@@ -93,8 +93,8 @@ class Sample:
     eta: float = 0.0
     """Fresh noise per step with ddim, 0 to 1."""
     density: int | None = None
-    """Compose on a state of so many samples along the long side. Default: the trained density; the size, where the
-    model is dense."""
+    """Compose on one state of so many samples along the long side. Default: as trained, which may end on a finer one;
+    the size, where the model is dense."""
     noise: Noise = "nested"
     """"nested" shows a seed's one picture at all densities; "white" is unrelated at every size."""
     shift: bool = True
@@ -469,7 +469,7 @@ def _evaluate(command: Evaluate) -> int:
         "steps": config.steps or len(model.card.times) or DEFAULT_STEPS,
         "sampler": "its own calls" if model.card.times else config.sampler,
         "eta": config.eta,
-        "density": config.density or model.card.density,
+        "density": "the size" if model.config.dense else config.density or model.card.density,
         "detail density": 0 if config.density else model.card.detail_density,
         "noise": config.noise,
         "shift": config.shift,

@@ -6,7 +6,6 @@ reaches the composition. A dense model's composition is the picture: it composes
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import get_args
 
@@ -65,7 +64,8 @@ def sample(
             seeds, one to one; a single one goes with them all.
         seed: Decides the picture, whatever else is drawn in the same batch.
         steps: Solver steps, 20 if `None`; each is one call of the network (two for "heun"), and one more reads the
-            function out. A distilled model has its own.
+            function out, as one does where a finer state begins. A guide is called as often. A distilled model has its
+            own.
         guidance: 1 is off, more exaggerates the label; 1.5 if `None`. A distilled model has it built in.
         guidance_interval: First and last time at which conditions guide; time runs from 1, noise, to 0.
         autoguidance: 1 is off, more moves further away from what the model's guide, a weaker model, would draw; `None`
@@ -78,7 +78,8 @@ def sample(
         aspect: Height and width, in any unit, of the frame to compose on, to whole patches; `None` is the training
             data's. Another asks the model for compositions it has not seen; to see the same picture in another aspect,
             render it so instead.
-        density: Samples along the long side of the state to compose on; `None` is the trained density.
+        density: Samples along the long side of the only state to compose on; `None` is as the model was trained, which
+            may end on a finer one.
         noise: "nested": block means of a denser state's noise are a coarser one's, so a seed is one picture at all
             densities. "white": unrelated at every size, as published.
         shift: Lower logsnr by 2 ln k on a state k times as dense as trained, where k^2 as many samples show the same
@@ -350,8 +351,8 @@ def read_out(
         t: Time of the states; 0, where they are samples of the functions, but for a distilled model.
         frame: Height and width of what the states cover, in composition units; whole patches seldom have its aspect.
             `None` has square samples.
-        autoguidance: As for `sample`, 1 is off. A weaker model reads more softly, so to move away from it sharpens; this
-            call goes half as far as the others.
+        autoguidance: As for `sample`, 1 is off. A weaker model reads more softly, so to move away from it sharpens;
+            this call goes half as far as the others.
     """
     size = (x.shape[2], x.shape[3])
     if model.config.dense:
@@ -366,5 +367,5 @@ def read_out(
         return Field(own, head, facts)
     assert isinstance(head, FieldHead) and isinstance(model.guide.head, FieldHead)  # alike, and not dense
     weaker = read(model.guide)
-    both = replace(own, values=torch.cat([weaker.values, own.values], dim=-1))
+    both = Features(torch.cat([weaker.values, own.values], dim=-1), own.frame, own.middle)
     return Field(both, FieldHead.lerp(model.guide.head, head, 1 + _READING * (autoguidance - 1)), facts)

@@ -435,6 +435,8 @@ class EvaluateConfig:
             raise InputError("there is no size to judge at; give at least one.")
         if self.detail < 1:
             raise InputError(f"detail is {self.detail}; it must be at least 1.")
+        if self.density is not None and self.density < 1:
+            raise InputError(f"density is {self.density}; it must be at least 1.")
 
     def quick(self) -> "EvaluateConfig":
         """The same in a minute or two: fewer pictures, none beyond 256 pixels.

@@ -24,7 +24,7 @@ from s2id.data import Pictures, batch_at
 from s2id.model import state_grid
 from s2id.train import Trainer
 
-_FORMAT = "s2id-trajectories-1"
+_FORMAT = "s2id-trajectories-2"
 _MORE = ("attributes", "numbers", "tokens")
 _DENSER = 2  # pixels of a picture that is taught per pixel side of the data
 
@@ -196,6 +196,8 @@ def check_teacher(teacher: S2ID, pictures: Pictures, config: DistillConfig) -> N
 def _facts(teacher: S2ID, config: DistillConfig, train: TrainConfig) -> dict[str, str]:
     own = {
         "teacher": checksum(teacher.tensors()),
+        "detail_density": str(teacher.card.detail_density),
+        "detail_time": str(teacher.card.detail_time),
         "steps": str(config.steps),
         "guidance": str(config.guidance),
         "guidance_interval": str(config.guidance_interval),

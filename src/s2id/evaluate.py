@@ -51,7 +51,7 @@ class _Drawn:
         self.fields = [] if model.config.dense else list(self._compose(None))
 
     def _compose(self, size: Size | None) -> Iterator[Field]:
-        """All seeds' fields, in batches; `size` is the state's, or the trained densities and aspect."""
+        """All seeds' fields, in batches; `size` is the state's, or as configured."""
         config = self.config
         density = max(size) if size else config.density
         batch = affordable(density or self.model.card.density)

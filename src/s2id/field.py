@@ -20,7 +20,7 @@ from s2id.coords import Grid, check_size, view
 from s2id.images import to_bytes, to_pillow, write, write_png
 from s2id.model import Features, FieldHead, PixelHead
 
-_TILE_SAMPLES = 2**17
+_TILE_VALUES = 2**22  # of features read at once: what a tile takes in memory
 _FORMAT = "s2id-field-1"
 _JOINED = {"seeds": " ", "labels": " ", "asked": "; "}
 """Facts that have a part for each picture, and what is between them."""
@@ -128,8 +128,8 @@ class Field:
     def strips(self, grid: Grid) -> Iterator[Float[Tensor, "b c rows w"]]:
         """The pictures as strips of rows, from the top, each rendered in tiles of bounded memory."""
         features = self.features.on_canvas()
-        per_pixel = features.supersample(grid.cell) ** 2 * len(self)
-        pixels = max(1, _TILE_SAMPLES // per_pixel)
+        per_pixel = features.supersample(grid.cell) ** 2 * len(self) * features.values.shape[-1]
+        pixels = max(1, _TILE_VALUES // per_pixel)
         height, width = grid.size
         columns = min(width, max(1, math.isqrt(pixels)))
         rows = max(1, pixels // columns)

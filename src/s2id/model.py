@@ -125,17 +125,20 @@ class FieldHead(nn.Module):
         return self.out(F.silu(self.hidden(F.silu(read))))
 
     @classmethod
-    @torch.no_grad()
     def lerp(cls, start: "FieldHead", end: "FieldHead", weight: float) -> "FieldHead":
         """The head that says `start + weight * (end - start)` of both heads' features, side by side.
 
-        Side by side, two heads' layers are a head's, and a sum of what they say is one of its outputs.
+        Two heads that read side by side are one: each hidden layer keeps to its own features, and the output adds.
         """
-        both = cls(start.hidden.in_features + end.hidden.in_features, end.channels).to(end.out.weight)
-        both.hidden.weight.copy_(torch.block_diag(start.hidden.weight, end.hidden.weight))
-        both.hidden.bias.copy_(torch.cat([start.hidden.bias, end.hidden.bias]))
-        both.out.weight.copy_(torch.cat([(1 - weight) * start.out.weight, weight * end.out.weight], dim=1))
-        both.out.bias.copy_(start.out.bias.lerp(end.out.bias, weight))
+        with torch.device("meta"):  # drawing weights, only to replace them, would move the caller's random numbers
+            both = cls(start.hidden.in_features + end.hidden.in_features, end.channels)
+        layers = {
+            "hidden.weight": torch.block_diag(start.hidden.weight, end.hidden.weight),
+            "hidden.bias": torch.cat([start.hidden.bias, end.hidden.bias]),
+            "out.weight": torch.cat([(1 - weight) * start.out.weight, weight * end.out.weight], dim=1),
+            "out.bias": start.out.bias.lerp(end.out.bias, weight),
+        }
+        both.load_state_dict(layers, assign=True)
         return both.requires_grad_(False)
 
 

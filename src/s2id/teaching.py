@@ -33,7 +33,7 @@ class Guide:
     autoguidance: float = 2.0
     """How far to move away where sampling is not told another weight; 1 is not at all."""
     detail_density: int = 0
-    """End sampling on a state of so many samples, a density that training saw; 0 ends as the model does."""
+    """End sampling on a state of so many samples, a density that both trainings saw; 0 ends as the model does."""
     detail_time: float = 0.25
     """t from which on the state is so fine."""
 
