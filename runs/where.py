@@ -2,8 +2,8 @@
 
     python runs/where.py mnist --data data --count 1000 [--times 0 0.2 0.5 1] [--density 20 28]
 
-What is lost at t = 0 is lost in reading the function out of a clean state; what is lost from t on, in composing. A guide
-is left out.
+What is lost at t = 0 is lost in reading the function out of a clean state; what is lost from t on, in composing. A
+guide is left out.
 Frechet distances are to the pictures as they were and to the rest of the test set; the first line is of the pictures
 themselves.
 """
