@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Every table of docs/results on the shipped model: at guidance 1 and 1.5, its loss against t, and what calls and guidance do without its
-# guide and its finer states. About two hours on two cores.
+# Every table of docs/results on the shipped model: at guidance 1 and 1.5, its loss against t, what calls do, and what calls and guidance do
+# without its guide and its finer states. Two to three hours on two cores.
 #   runs/results.sh DATA_FOLDER [WEIGHTS]
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -10,4 +10,5 @@ $bin/s2id evaluate "$weights" --data "$data" --guidance 1.5 --count 1000 --size 
 $bin/s2id evaluate "$weights" --data "$data" --out docs/results/mnist-guidance1
 $bin/python runs/steps.py "$weights" --data "$data" --count 1000 --solvers dpmpp ddim --calls 3 4 5 8 12 21 51 --autoguidance 1 --density 20 --out docs/results/steps
 $bin/python runs/guidance.py "$weights" --data "$data" --guidance 1 1.5 2 --interval 0 1 --interval 0.1 0.6 --autoguidance 1 --density 20 --out docs/results/guidance
+$bin/python runs/steps.py "$weights" --data "$data" --count 1000 --solvers dpmpp --calls 8 21 51 --out docs/results/steps-guided
 $bin/python runs/limit.py

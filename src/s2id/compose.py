@@ -156,7 +156,8 @@ def compose(
     aspect = aspect or model.card.size or (1, 1)
     _check(steps, guidance, guidance_interval, sampler, eta, restarts, aspect, density, noise)
     size, fine = state_sizes(model, aspect, density)
-    fine = fine if under is None else None
+    if under is not None:
+        fine = None
     fresh = partial(unit_noise, model, seeds=seeds, noise=noise)
 
     def guided(size: Size) -> Guided:
