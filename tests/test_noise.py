@@ -50,8 +50,8 @@ def test_noise_of_unrelated_sizes_is_one_field(one, other):
 def test_integrals_of_white_noise_over_bands_covary_by_their_overlap():
     # what the basis functions sum to, exactly: Cov(B(a), B(b)) = min(a, b) for edges in different leaves
     edges = np.unique(np.concatenate([np.linspace(-0.5, 0.5, n + 1) for n in (37, 13, 28)]).round(12))
-    names, values = _schauder(edges)
-    shared = (names[:, None, :, None] == names[None, :, None, :]).astype(float)
+    _, index, values = _schauder(edges)
+    shared = (index[:, None, :, None] == index[None, :, None, :]).astype(float)
     covariance = np.einsum("ai,abij,bj->ab", values, shared, values)
     assert np.abs(covariance - (2 + np.minimum.outer(edges, edges))).max() < 1e-12
 

@@ -7,6 +7,8 @@ the bridge below the last level drawn per coordinate, so that pixels have exactl
 """
 
 import math
+from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -23,6 +25,17 @@ _LEVELS = 15  # leaves of 4 / 2^15: pixels of frames up to 8192 have at most one
 
 _U64 = NDArray[np.uint64]
 _F64 = NDArray[np.float64]
+
+
+class _Basis(NamedTuple):
+    """Functions at some points, of which few are not zero at each."""
+
+    names: _U64
+    """Of all functions that are not zero somewhere."""
+    which: NDArray[np.intp]
+    """Place in `names` of each point's, (points, functions)."""
+    values: _F64
+    """Theirs, (points, functions)."""
 
 
 def noise_field(
@@ -46,12 +59,7 @@ def noise_field(
     Raises:
         InputError: The region leaves the noise's reach.
     """
-    grid = view(size, frame, window, fit="stretch")
-    rows, columns = (
-        _schauder(np.append(points.numpy() - pitch / 2, points.numpy()[-1] + pitch / 2))
-        for points, pitch in ((grid.y, grid.cell[0]), (grid.x, grid.cell[1]))
-    )
-    scale = 1 / math.sqrt(grid.cell[0] * grid.cell[1])
+    rows, columns, scale = _edges(size, frame, window)
     sheets = [_sheet(rows, columns, _hash(np.array([seed % 2**64, stream, c], np.uint64))) for c in range(channels)]
     noise = [np.diff(np.diff(sheet, axis=0), axis=1) * scale for sheet in sheets]
     return torch.from_numpy(np.stack(noise)).float()
@@ -92,8 +100,19 @@ def white_noise(size: Size, channels: int, seed: int, stream: int = 0) -> Float[
     return torch.randn(channels, *size, generator=generator)
 
 
-def _schauder(points: _F64) -> tuple[_U64, _F64]:
-    """Names and values, (points, functions), of the basis functions that are not zero at each point."""
+@lru_cache(maxsize=8)  # a batch of seeds, and each step's noise, are on one grid
+def _edges(size: Size, frame: tuple[float, float], window: Window | None) -> tuple[_Basis, _Basis, float]:
+    """The basis at the edges between a grid's rows and columns of pixels, and one over a pixel's root area."""
+    grid = view(size, frame, window, fit="stretch")
+    rows, columns = (
+        _schauder(np.append(points.numpy() - pitch / 2, points.numpy()[-1] + pitch / 2))
+        for points, pitch in ((grid.y, grid.cell[0]), (grid.x, grid.cell[1]))
+    )
+    return rows, columns, 1 / math.sqrt(grid.cell[0] * grid.cell[1])
+
+
+def _schauder(points: _F64) -> _Basis:
+    """The basis functions that are not zero at each point."""
     u = (points + _REACH) / (2 * _REACH)
     if u.min() < 0 or u.max() >= 1:
         raise InputError(f"noise is asked for at {points.min():g} to {points.max():g}; it exists from -2 to 2.")
@@ -108,20 +127,18 @@ def _schauder(points: _F64) -> tuple[_U64, _F64]:
     # coarse enough that an edge has one name however it was computed, fine enough to tell all edges apart
     names.append(np.round(u * 2**32).astype(np.uint64) + np.uint64(2**60))
     values.append(np.sqrt(rest * (1 - rest)) * 2 ** (-_LEVELS / 2))
-    return np.stack(names, 1), np.stack(values, 1) * math.sqrt(2 * _REACH)
+    named, which = np.unique(np.stack(names, 1), return_inverse=True)
+    return _Basis(named, which.reshape(len(points), -1), np.stack(values, 1) * math.sqrt(2 * _REACH))
 
 
-def _sheet(rows: tuple[_U64, _F64], columns: tuple[_U64, _F64], key: np.uint64) -> _F64:
+def _sheet(rows: _Basis, columns: _Basis, key: np.uint64) -> _F64:
     """The Brownian sheet at every row's and column's point."""
-    (row_names, row_values), (column_names, column_values) = rows, columns
-    row_all, row_index = np.unique(row_names, return_inverse=True)
-    column_all, column_index = np.unique(column_names, return_inverse=True)
-    normals = _normals(_mix(_mix(row_all ^ key)[:, None] ^ column_all[None, :]))
-    below = np.zeros((len(row_values), len(column_all)))
-    for index, values in zip(row_index.T, row_values.T, strict=True):
+    normals = _normals(_mix(_mix(rows.names ^ key)[:, None] ^ columns.names[None, :]))
+    below = np.zeros((len(rows.values), len(columns.names)))
+    for index, values in zip(rows.which.T, rows.values.T, strict=True):
         below += values[:, None] * normals[index]
-    sheet = np.zeros((len(row_values), len(column_values)))
-    for index, values in zip(column_index.T, column_values.T, strict=True):
+    sheet = np.zeros((len(rows.values), len(columns.values)))
+    for index, values in zip(columns.which.T, columns.values.T, strict=True):
         sheet += below[:, index] * values
     return sheet
 
@@ -144,8 +161,8 @@ def _hash(parts: _U64) -> np.uint64:
 
 
 def _normals(bits: _U64) -> _F64:
-    """Standard normals, each from 64 bits (Box and Muller 1958)."""
-    radius = (bits >> np.uint64(32)).astype(np.float64) / 2**32 + 2**-33
-    angle = (bits & np.uint64(2**32 - 1)).astype(np.float64) * (2 * math.pi / 2**32)
-    normals: _F64 = np.sqrt(-2 * np.log(radius)) * np.cos(angle)
+    """Standard normals, each from 64 bits (Box and Muller 1958). By torch: its cosine is four times as fast."""
+    halves = bits >> np.uint64(32), bits & np.uint64(2**32 - 1)
+    radius, angle = (torch.from_numpy(half.astype(np.float64)) / 2**32 for half in halves)
+    normals: _F64 = ((-2 * (radius + 2**-33).log()).sqrt() * (2 * math.pi * angle).cos()).numpy()
     return normals
