@@ -121,7 +121,7 @@ def test_thin_and_tiny_pictures_work(weights, tmp_path, capsys, size):
         (["--steps", "0"], "steps is 0"),
         (["--guidance", "nan"], "guidance is nan; it must be a number"),
         (["--density", "200000"], "density is 200000; it must be at least 1 and at most"),
-        (["--eta", "1"], "eta 1 works with the ddim sampler only"),
+        (["--sampler", "heun", "--eta", "1"], "eta 1 works with the samplers ddim and dpmpp"),
         (["--guidance-interval", "0.7", "0.2"], "guidance_interval is 0.7 to 0.2; give two times"),
         (["--sampler", "ddim", "--eta", "2"], "eta is 2; it must lie between 0 and 1"),
         (["--device", "cuda:99"], "device 'cuda:99' is not to be had"),
@@ -341,6 +341,8 @@ def test_a_guide_is_given_to_a_model(weights, tmp_path, capsys):
     other = S2ID(replace(model.config, classes=3), replace(model.card, labels=tuple("abc")))
     other.save(tmp_path / "other.safetensors")
     assert "classes 3" in refused(capsys, "guide", weights, tmp_path / "other.safetensors", "--out", tmp_path / "no")
+    alone = ("guide", weights, tmp_path / "weaker.safetensors", "--detail-time", 0.5, "--out", tmp_path / "no")
+    assert "--detail-density" in refused(capsys, *alone)
     assert not (tmp_path / "no").exists()
 
 

@@ -10,7 +10,7 @@ from torch.nn.functional import avg_pool2d
 from s2id.denoiser import Denoiser
 from s2id.exact import EmpiricalDenoiser, GaussianDenoiser
 from s2id.noise import noise_field
-from s2id.samplers import SAMPLERS, ddim, dpmpp_2m, last, restarted
+from s2id.samplers import SAMPLERS, STOCHASTIC, ddim, dpmpp_2m, last, restarted
 from s2id.schedule import Schedule, times
 from s2id.shapes import NULL
 
@@ -198,35 +198,48 @@ def pixel(variance, mean=0.0):
     return GaussianDenoiser(torch.tensor([[variance]], dtype=torch.float64), Schedule(), mean)
 
 
-def variance_drawn(eta, steps, denoiser):
-    """Of ddim with fresh noise, exactly: the sum of squares of what each unit of noise comes to."""
+every_eta = pytest.mark.parametrize("name", STOCHASTIC)
+
+
+def variance_drawn(name, eta, steps, denoiser):
+    """With fresh noise, exactly: the sum of squares of what each unit of noise comes to."""
     units = torch.eye(steps + 1, dtype=torch.float64)[:, :, None, None, None]
-    fresh = partial(ddim, eta=eta, noise=lambda i: units[i + 1])
+    fresh = partial(STOCHASTIC[name], eta=eta, noise=lambda i: units[i + 1])
     return last(fresh(denoiser, units[0], times(steps))).square().sum().item()
 
 
+@every_eta
 @pytest.mark.parametrize("variance", [0.05, 1.0, 4.0])
 @pytest.mark.parametrize("eta", [0.5, 1.0])
-def test_fresh_noise_keeps_the_variance(eta, variance):
-    errors = [abs(variance_drawn(eta, steps, pixel(variance)) / variance - 1) for steps in (50, 200)]
-    assert errors[1] < 0.1 and errors[1] < errors[0] / 2 + 1e-3
+def test_fresh_noise_keeps_the_variance(name, eta, variance):
+    errors = [abs(variance_drawn(name, eta, steps, pixel(variance)) / variance - 1) for steps in (50, 200)]
+    # as near as the bound of logsnr lets it, or nearer than before
+    assert errors[1] < 2e-3 or errors[1] < 0.1 and errors[1] < errors[0] / 2 + 1e-3
 
 
-def test_ancestral_steps_forget_the_first_noise():
+def test_with_fresh_noise_too_dpmpp_errs_less_than_ddim():
+    # a pixel that few steps get wrong: an estimate held over a step, and a line through two of them
+    ddims, dpmpps = (abs(variance_drawn(name, 1.0, 50, pixel(0.05)) / 0.05 - 1) for name in STOCHASTIC)
+    assert dpmpps < ddims / 3
+
+
+@every_eta
+def test_ancestral_steps_forget_the_first_noise(name):
     units = torch.eye(2, dtype=torch.float64)[:, :, None, None, None]
-    fresh = partial(ddim, eta=1.0, noise=lambda i: torch.zeros_like(units[0]))
+    fresh = partial(STOCHASTIC[name], eta=1.0, noise=lambda i: torch.zeros_like(units[0]))
     kept = last(fresh(pixel(1.0), units[0], times(100)))[0].abs().item()
-    assert kept < 0.05 < 0.9 < last(ddim(pixel(1.0), units[0], times(100)))[0].item()
+    assert kept < 0.05 < 0.9 < last(STOCHASTIC[name](pixel(1.0), units[0], times(100)))[0].item()
 
 
-def test_without_eta_noise_is_not_drawn_and_with_it_noise_is_needed(gaussian):
+@every_eta
+def test_without_eta_noise_is_not_drawn_and_with_it_noise_is_needed(name, gaussian):
     def never(i):
         raise AssertionError
 
-    x_t = normal(1, 1, 4, 4)
-    assert torch.equal(last(ddim(gaussian, x_t, times(4), noise=never)), last(ddim(gaussian, x_t, times(4))))
+    x_t, sampler = normal(1, 1, 4, 4), STOCHASTIC[name]
+    assert torch.equal(last(sampler(gaussian, x_t, times(4), noise=never)), last(sampler(gaussian, x_t, times(4))))
     with pytest.raises(ValueError, match="needs `noise`"):
-        last(ddim(gaussian, x_t, times(4), eta=0.5))
+        last(sampler(gaussian, x_t, times(4), eta=0.5))
 
 
 def test_restarts_keep_a_right_distribution_and_forget_a_wrong_start():
@@ -287,6 +300,17 @@ def test_dpmpp_agrees_with_diffusers(gaussian):
     scheduler = DPMSolverMultistepScheduler(**THEIRS, algorithm_type="dpmsolver++", lower_order_final=False)
     scheduler.set_timesteps(timesteps=POINTS)
     assert ours_and_theirs(dpmpp_2m, scheduler, gaussian) < 1e-5
+
+
+@pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")  # their numpy calls
+def test_dpmpp_with_fresh_noise_agrees_with_diffusers(gaussian):
+    from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
+
+    scheduler = DPMSolverMultistepScheduler(**THEIRS, algorithm_type="sde-dpmsolver++", lower_order_final=False)
+    scheduler.set_timesteps(timesteps=POINTS)
+    noise = normal(1, 1, 6, 6, seed=5)
+    ours = partial(dpmpp_2m, eta=1.0, noise=lambda i: noise)
+    assert ours_and_theirs(ours, scheduler, gaussian, variance_noise=noise) < 1e-5
 
 
 def sampled_spectrum(sampler, size, steps, shifted=True):

@@ -24,7 +24,7 @@ from s2id.images import resize
 from s2id.labels import Seeds, describe, forget, pair
 from s2id.model import Features, FieldHead, Network, PixelHead
 from s2id.noise import finer, noise_field, white_noise
-from s2id.samplers import SAMPLERS, Sampler, Step, ddim, last, restarted
+from s2id.samplers import SAMPLERS, STOCHASTIC, Sampler, Step, last, restarted
 from s2id.schedule import Schedule
 from s2id.schedule import times as even_times
 from s2id.shapes import Images, per_sample
@@ -166,7 +166,9 @@ def compose(
 
     def solver(size: Size, first: int = 0) -> Sampler:
         # a step's noise is a stream of its own; the first one's is the beginning's
-        return partial(ddim, eta=eta, noise=lambda i: fresh(size, stream=first + i + 1)) if eta else SAMPLERS[sampler]
+        if not eta:
+            return SAMPLERS[sampler]
+        return partial(STOCHASTIC[sampler], eta=eta, noise=lambda i: fresh(size, stream=first + i + 1))
 
     def solve(
         denoiser: Denoiser, x_t: Images, times: Float[Tensor, " n"], label: Asked | None = None
@@ -213,8 +215,8 @@ def _check(
         raise InputError(f"guidance_interval is {first:g} to {last:g}; give two times, from 0 to 1 and rising.")
     if sampler not in SAMPLERS:
         raise InputError(f"sampler {sampler!r} is unknown; choose {', '.join(SAMPLERS)}.")
-    if eta and sampler != "ddim":
-        raise InputError(f"eta {eta:g} works with the ddim sampler only; leave it 0 with {sampler}.")
+    if eta and sampler not in STOCHASTIC:
+        raise InputError(f"eta {eta:g} works with the samplers {' and '.join(STOCHASTIC)}; leave it 0 with {sampler}.")
     if not 0 <= eta <= 1:
         raise InputError(f"eta is {eta:g}; it must lie between 0 and 1.")
     if restarts < 0:

@@ -68,16 +68,9 @@ def ddim(
     Raises:
         ValueError: eta > 0 without noise.
     """
-    if eta and noise is None:
-        raise ValueError("eta > 0 needs `noise`, a function from the step's number to unit noise")
     for i, t, s in _intervals(times):
-        (alpha, sigma), (alpha_s, sigma_s) = _scales(denoiser, t), _scales(denoiser, s)
         denoised = _call(denoiser, x_t, t, label)
-        eps = (x_t - alpha * denoised) / sigma
-        fresh = eta * (sigma_s / sigma) * math.sqrt(1 - (alpha / alpha_s) ** 2)
-        x_t = alpha_s * denoised + math.sqrt(max(0.0, sigma_s**2 - fresh**2)) * eps
-        if noise is not None and fresh:
-            x_t = x_t + fresh * noise(i)
+        x_t = _along(denoised, denoiser, x_t, (i, t, s), eta, noise)
         yield Step(s, x_t, denoised)
 
 
@@ -98,24 +91,51 @@ def heun(denoiser: Denoiser, x_t: Images, times: Float[Tensor, " n"], label: Ask
         yield Step(s, x_t, corrected)
 
 
-def dpmpp_2m(denoiser: Denoiser, x_t: Images, times: Float[Tensor, " n"], label: Asked | None = None) -> Iterator[Step]:
+def dpmpp_2m(
+    denoiser: Denoiser,
+    x_t: Images,
+    times: Float[Tensor, " n"],
+    label: Asked | None = None,
+    *,
+    eta: float = 0.0,
+    noise: Callable[[int], Images] | None = None,
+) -> Iterator[Step]:
     """DPM-Solver++(2M), of second order, one call per step (Lu et al. 2022, arXiv 2211.01095, algorithm 2).
 
-    The step to t = 0 is of first order: it is long in logsnr, and extrapolating over it would magnify errors of the
-    estimates.
+    That is DDIM along a line through the last two estimates, and with fresh noise SDE-DPM-Solver++(2M). The step to
+    t = 0 is of first order: it is long in logsnr, and extrapolating over it would magnify errors of the estimates.
+    Arguments and errors as for `ddim`.
     """
     previous: tuple[Images, float] | None = None
-    for _, t, s in _intervals(times):
-        (_, sigma), (alpha_s, sigma_s) = _scales(denoiser, t), _scales(denoiser, s)
+    for i, t, s in _intervals(times):
         h = _half_logsnr(denoiser, s) - _half_logsnr(denoiser, t)
         denoised = _call(denoiser, x_t, t, label)
         estimate = denoised
         if previous is not None and s > 0:
             estimate = denoised + (denoised - previous[0]) * (h / (2 * previous[1]))
-        x_t = (sigma_s / sigma) * x_t - alpha_s * math.expm1(-h) * estimate
+        x_t = _along(estimate, denoiser, x_t, (i, t, s), eta, noise)
         if h:  # very many steps begin where logsnr is bounded and does not move
             previous = (denoised, h)
         yield Step(s, x_t, denoised)
+
+
+def _along(
+    estimate: Images,
+    denoiser: Denoiser,
+    x_t: Images,
+    step: tuple[int, float, float],
+    eta: float,
+    noise: Callable[[int], Images] | None,
+) -> Images:
+    """The state after a step, of a number and two times, if `estimate` is the clean one: DDIM's."""
+    if eta and noise is None:
+        raise ValueError("eta > 0 needs `noise`, a function from the step's number to unit noise")
+    i, t, s = step
+    (alpha, sigma), (alpha_s, sigma_s) = _scales(denoiser, t), _scales(denoiser, s)
+    eps = (x_t - alpha * estimate) / sigma
+    fresh = eta * (sigma_s / sigma) * math.sqrt(1 - (alpha / alpha_s) ** 2)
+    x_t = alpha_s * estimate + math.sqrt(max(0.0, sigma_s**2 - fresh**2)) * eps
+    return x_t + fresh * noise(i) if noise is not None and fresh else x_t
 
 
 def restarted(
@@ -151,6 +171,8 @@ def restarted(
 
 
 SAMPLERS: dict[str, Sampler] = {"ddim": ddim, "heun": heun, "dpmpp": dpmpp_2m}
+STOCHASTIC = {"ddim": ddim, "dpmpp": dpmpp_2m}
+"""Those that take fresh noise."""
 
 
 def last(steps: Iterator[Step]) -> Images:
