@@ -8,6 +8,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -71,11 +72,9 @@ class S2ID(nn.Module, PyTorchModelHubMixin, library_name="s2id", tags=["diffusio
             )
         for one in (self, weaker):
             check_denoises(one)
-        both = S2ID(self.config, replace(self.card, autoguidance=autoguidance), weaker.config).to(self.device)
-        both.network.load_state_dict(self.network.state_dict())
-        assert both.guide is not None  # it was asked for
-        both.guide.load_state_dict(weaker.network.state_dict())
-        return both.eval().requires_grad_(False)
+        both = self._copy(replace(self.card, autoguidance=autoguidance))
+        both.guide = deepcopy(weaker.network).to(self.device).eval().requires_grad_(False)
+        return both
 
     def ending_on(self, density: int, time: float) -> "S2ID":
         """A copy whose sampling ends on finer states, as training with `detail_density` makes one.
@@ -99,10 +98,13 @@ class S2ID(nn.Module, PyTorchModelHubMixin, library_name="s2id", tags=["diffusio
             )
         if not 0 < time < 1:
             raise InputError(f"the time to end on finer states from is {time:g}; it must lie between 0 and 1.")
-        card = replace(self.card, detail_density=density, detail_time=time)
-        finer = S2ID(self.config, card, self.guide.config if self.guide else None).to(self.device)
-        finer.load_state_dict(self.state_dict())
-        return finer.eval().requires_grad_(False)
+        return self._copy(replace(self.card, detail_density=density, detail_time=time))
+
+    def _copy(self, card: Card) -> "S2ID":
+        """The same weights, of their own, with another card."""
+        copy = deepcopy(self)
+        copy.card = card
+        return copy.eval().requires_grad_(False)
 
     def tensors(self) -> dict[str, Tensor]:
         """All weights: the network's by name, the guide's with a prefix."""

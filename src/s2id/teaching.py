@@ -6,7 +6,7 @@ from pathlib import Path
 import tyro
 
 from s2id.arguments import checkpoints_of, data_set, drive, long_side, name_files, writable
-from s2id.config import DistillConfig, TrainConfig
+from s2id.config import DistillConfig, InputError, TrainConfig
 
 _TRAINING = TrainConfig(
     minutes=20.0,
@@ -34,16 +34,18 @@ class Guide:
     """How far to move away where sampling is not told another weight; 1 is not at all."""
     detail_density: int = 0
     """End sampling on a state of so many samples, a density that both trainings saw; 0 ends as the model does."""
-    detail_time: float = 0.25
-    """t from which on the state is so fine."""
+    detail_time: float | None = None
+    """t from which on the state is so fine; 0.25 if not given."""
 
     def run(self) -> int:
         """Join the two."""
         from s2id.checkpoint import load
 
+        if self.detail_time is not None and not self.detail_density:
+            raise InputError("--detail-time is from when on states are finer; say how fine with --detail-density.")
         both = load(self.weights).guided_by(load(self.weaker), self.autoguidance)
         if self.detail_density:
-            both = both.ending_on(self.detail_density, self.detail_time)
+            both = both.ending_on(self.detail_density, 0.25 if self.detail_time is None else self.detail_time)
         writable(self.out)
         both.write(self.out)
         name_files([self.out / name for name in ("model.safetensors", "config.json")])
