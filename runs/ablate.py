@@ -94,7 +94,7 @@ def measured(name: str, options: list[str], args: argparse.Namespace) -> dict[st
         larger = [] if {"eps", "v"} & set(options) else ["--size", "112x112", "--size", "224x224"]
         sizes = ["--size", "28x28", *larger]
         run(name, "evaluate", str(folder / "model"), *data, *sizes, "--count", str(args.count), "--detail", "50",
-            "--out", str(table.parent))  # fmt: skip
+            "--steps", "20", "--out", str(table.parent))  # fmt: skip
     said = json.loads(table.read_text())
     rows = {row["size"]: row for row in said["rows"]}
     base, large = rows["28x28"], rows.get("224x224", {})

@@ -13,6 +13,6 @@ if [ ! -d $out/model ]; then
 fi
 $bin/python runs/classifier.py --name celeba --long-side 32 --mirror --strength 0.4 --epochs 20 --data "$data" --out $out-judge.safetensors
 for guidance in 1 1.5; do
-  $bin/s2id evaluate $out/model --data "$data" --judge $out-judge.safetensors --count 1000 --detail 20 --guidance $guidance \
+  $bin/s2id evaluate $out/model --data "$data" --judge $out-judge.safetensors --count 1000 --detail 20 --steps 20 --guidance $guidance \
     --size 32x26 --size 64x52 --size 256x208 --out "$out-judged-$guidance"
 done

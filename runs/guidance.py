@@ -35,13 +35,14 @@ def main() -> None:
     parser.add_argument("--guidance", type=float, nargs="*", default=list(GUIDANCE))
     parser.add_argument("--autoguidance", type=float, nargs="*", default=[None], help="the model's own if not given")
     parser.add_argument("--density", type=int, help="of the only state; the model's own if not given")
+    parser.add_argument("--steps", type=int, help="of the solver; the default of `s2id sample` if not given")
     parser.add_argument("--interval", type=float, nargs=2, action="append", help="first and last time; repeat")
     parser.add_argument("--out", type=Path, default=Path("out/guidance"))
     args = parser.parse_args()
     keep_memory()
     model, judge = load(args.weights), load_judge("mnist")
     train, test = (load_data("mnist", args.data, split) for split in ("train", "test"))
-    base = EvaluateConfig(sizes=((28, 28),), count=args.count, detail=1, density=args.density)
+    base = EvaluateConfig(sizes=((28, 28),), count=args.count, detail=1, density=args.density, steps=args.steps)
     intervals = [tuple(pair) for pair in args.interval or INTERVALS]
     rows = []
     every = product(args.autoguidance, args.guidance, intervals)

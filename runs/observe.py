@@ -62,7 +62,7 @@ def measured(variant: str, cell: int, args: argparse.Namespace) -> dict[str, obj
         run("train", "mnist", *data, *length, *width, *options(variant, cell), *resume, "--out", str(folder))
     if not table.is_file():
         run("evaluate", str(folder / "model"), *data, "--size", "28x28", "--count", str(args.count), "--detail", "50",
-            "--guidance", "1", "--out", str(table.parent))  # fmt: skip
+            "--steps", "20", "--guidance", "1", "--out", str(table.parent))  # fmt: skip
     said = json.loads(table.read_text())
     row = next(row for row in said["rows"] if row["size"] == "28x28")
     return {"K": cell, "variant": variant, "images": said["facts"]["images seen"], **{k: row[k] for k in COLUMNS}}

@@ -308,7 +308,7 @@ def main() -> None:
         if run is judge:
             command.add_argument("--judge", type=Path, default=Path("out/judge.safetensors"))
             command.add_argument("--guidance", type=float, default=1.0)
-            command.add_argument("--steps", type=int, help="solver steps, 20 if not given")
+            command.add_argument("--steps", type=int, default=20, help="solver steps")
             command.add_argument(
                 "--detail", type=int, default=1000, help="pictures whose patches are compared, at most"
             )

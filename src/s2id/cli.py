@@ -81,7 +81,7 @@ class Sample:
     fit: Fit = "fit"
     """Where aspects differ: "fit" shows more canvas, "fill" less frame, "stretch" squeezes."""
     steps: int | None = None
-    """Solver steps. Default: 20; a distilled model's own."""
+    """Solver steps. Default: 12; a distilled model's own."""
     guidance: float | None = None
     """1 is off; more exaggerates the label. Default: 1.5; a distilled model has its own built in."""
     guidance_interval: tuple[float, float] = ALWAYS
@@ -91,7 +91,7 @@ class Sample:
     sampler: SamplerName = "dpmpp"
     """The solver."""
     eta: float = 0.0
-    """Fresh noise per step with ddim, 0 to 1."""
+    """Fresh noise per step with ddim and dpmpp, 0 to 1."""
     density: int | None = None
     """Compose on one state of so many samples along the long side. Default: as trained, which may end on a finer one;
     the size, where the model is dense."""
@@ -163,11 +163,11 @@ class Evaluate:
     autoguidance: float | None = _PROTOCOL.autoguidance
     """How far to move away from what the model's guide would draw; 1 is off. Default: the model's own."""
     steps: int | None = _PROTOCOL.steps
-    """Solver steps. Default: 20; a distilled model's own."""
+    """Solver steps. Default: 12; a distilled model's own."""
     sampler: SamplerName = _PROTOCOL.sampler
     """The solver."""
     eta: float = _PROTOCOL.eta
-    """Fresh noise per step with ddim, 0 to 1."""
+    """Fresh noise per step with ddim and dpmpp, 0 to 1."""
     density: int | None = _PROTOCOL.density
     """Samples along the long side of the only state to compose on. Default: as trained."""
     noise: Noise = _PROTOCOL.noise

@@ -63,7 +63,7 @@ def sample(
         label: Class index or name, or what `s2id.ask` made; `None` is no condition. A sequence goes with a sequence of
             seeds, one to one; a single one goes with them all.
         seed: Decides the picture, whatever else is drawn in the same batch.
-        steps: Solver steps, 20 if `None`; each is one call of the network (two for "heun"), and one more reads the
+        steps: Solver steps, 12 if `None`; each is one call of the network (two for "heun"), and one more reads the
             function out, as one does where a finer state begins. A guide is called as often. A distilled model has its
             own.
         guidance: 1 is off, more exaggerates the label; 1.5 if `None`. A distilled model has it built in.
@@ -74,7 +74,7 @@ def sample(
             the tokens; what is not named has `guidance`.
         avoid: What the picture should not be, as strongly as `guidance` says.
         sampler: "ddim", "heun" or "dpmpp"; a distilled model's steps are all of them at once.
-        eta: Fresh noise per step, 0 to 1, for "ddim".
+        eta: Fresh noise per step, 0 to 1, for "ddim" and "dpmpp"; a seed is then another picture with other `steps`.
         aspect: Height and width, in any unit, of the frame to compose on, to whole patches; `None` is the training
             data's. Another asks the model for compositions it has not seen; to see the same picture in another aspect,
             render it so instead.

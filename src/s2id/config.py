@@ -22,7 +22,7 @@ MAX_PIXELS = 2**27
 ALWAYS = (0.0, 1.0)
 """First and last time of guidance that never stops."""
 
-DEFAULT_STEPS = 20
+DEFAULT_STEPS = 12
 """Solver steps where none are given."""
 
 Prediction = Literal["eps", "x", "v"]
@@ -416,7 +416,7 @@ class EvaluateConfig:
     sampler: SamplerName = "dpmpp"
     """The solver."""
     eta: float = 0.0
-    """Fresh noise per step with ddim, 0 to 1."""
+    """Fresh noise per step with ddim and dpmpp, 0 to 1."""
     density: int | None = None
     """Samples along the long side of the only state; `None` is as trained."""
     noise: Noise = "nested"

@@ -111,8 +111,8 @@ def restore(
         guidance: 1 is off, more exaggerates the label.
         steps: Solver steps; each costs some four calls of the network.
         sampler: "ddim", "heun" or "dpmpp".
-        eta: Fresh noise per step, 0 to 1, for "ddim": with 1 and some 40 steps, later ones mend some of the errors that
-            early ones make where a hole leaves much open.
+        eta: Fresh noise per step, 0 to 1, for "ddim" and "dpmpp": with 1 and some 40 steps of ddim, later ones mend
+            some of the errors that early ones make where a hole leaves much open.
         restarts: How often an answer is made noisy again and solved anew, in 6 steps each, to the same end.
 
     Raises:
