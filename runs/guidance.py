@@ -1,6 +1,6 @@
 """What guidance gains and costs, at all times and in intervals of them, with a guide and without: class, likeness.
 
-    python runs/guidance.py mnist --data data --count 2000 --autoguidance 1 --density 20 --out docs/results/guidance
+    python runs/guidance.py mnist --autoguidance 1 --density 20 --steps 20 --data data --out docs/results/guidance
     python runs/guidance.py mnist --data data --count 2000 --guidance 1 --autoguidance 1 1.5 2 3 --out out/autoguidance
 
 Writes table.md and table.json; a row says autoguidance, guidance and its first and last time.
@@ -17,7 +17,7 @@ from steps import write_tables
 from s2id.checkpoint import checksum, load
 from s2id.cli import keep_memory
 from s2id.compose import autoguidance_of
-from s2id.config import ALWAYS, EvaluateConfig
+from s2id.config import ALWAYS, DEFAULT_STEPS, EvaluateConfig
 from s2id.data import load as load_data
 from s2id.evaluate import evaluate
 from s2id.judge import load as load_judge
@@ -56,7 +56,12 @@ def main() -> None:
         rows.append({"auto": strength, "guidance": guidance, "first": interval[0], "last": interval[1], **values})
         print(json.dumps(rows[-1]), flush=True)
     floor = {name: getattr(training.likeness, name) for name in COLUMNS}
-    facts = {"weights sha256": checksum(model.tensors()), "n": args.count, "density": args.density or "as trained"}
+    facts = {
+        "weights sha256": checksum(model.tensors()),
+        "n": args.count,
+        "density": args.density or "as trained",
+        "steps": args.steps or DEFAULT_STEPS,
+    }
     write_tables(args.out, facts, ("auto", "guidance", "first", "last", *COLUMNS), floor, rows)
 
 

@@ -42,7 +42,7 @@ def options(variant: str, cell: int) -> list[str]:
 def sheet(weights: Path) -> torch.Tensor:
     """A row per digit, a column per seed, guidance 1."""
     labels, seeds = zip(*[(label, seed) for label in range(10) for seed in range(SEEDS)], strict=True)
-    return tile(s2id.sample(s2id.load(weights), labels, seeds, guidance=1.0).render(SHOWN), SEEDS)
+    return tile(s2id.sample(s2id.load(weights), labels, seeds, steps=20, guidance=1.0).render(SHOWN), SEEDS)
 
 
 def run(*words: str) -> None:

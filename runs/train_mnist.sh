@@ -10,7 +10,7 @@ $bin/s2id train mnist --data "$data" --minutes "$minutes" --out out/mnist --opti
 # its guide: as the preset is now, with as few blocks and a tenth of the images
 $bin/s2id train mnist --data "$data" --images 70000 --out out/mnist-guide --model.encoder-blocks 3 --model.decoder-blocks 3
 # drawn to the end on states of 24, a density that one batch in thirty had
-$bin/s2id guide out/mnist/model out/mnist-guide/model --autoguidance 2 --detail-density 24 --out out/mnist-guided
+$bin/s2id guide out/mnist/model out/mnist-guide/model --autoguidance 2.5 --detail-density 24 --out out/mnist-guided
 $bin/python runs/ship.py out/mnist-guided src/s2id/weights/mnist
 runs/results.sh "$data"
 $bin/python runs/pictures.py

@@ -195,10 +195,11 @@ def judge(args: argparse.Namespace) -> None:
     shared = classes(test, train)
     chosen = draw(test, shared, args.count, args.seed)
     asked = test.condition(torch.tensor(chosen))
+    steps = args.steps or (None if model.card.times else 20)
     fields = [
         field
         for part, seeds in zip(asked.split(50), torch.arange(args.count).split(50), strict=True)
-        for field in s2id.sample(model, list(part.split(1)), seeds.tolist(), guidance=args.guidance, steps=args.steps)
+        for field in s2id.sample(model, list(part.split(1)), seeds.tolist(), guidance=args.guidance, steps=steps)
     ]
     of_training = draw(train, shared, args.count, args.seed)
     # as many of every class, as of the samples
@@ -308,7 +309,7 @@ def main() -> None:
         if run is judge:
             command.add_argument("--judge", type=Path, default=Path("out/judge.safetensors"))
             command.add_argument("--guidance", type=float, default=1.0)
-            command.add_argument("--steps", type=int, default=20, help="solver steps")
+            command.add_argument("--steps", type=int, help="solver steps; 20 if not given, or a distilled model's own")
             command.add_argument(
                 "--detail", type=int, default=1000, help="pictures whose patches are compared, at most"
             )

@@ -73,7 +73,7 @@ class S2ID(nn.Module, PyTorchModelHubMixin, library_name="s2id", tags=["diffusio
         for one in (self, weaker):
             check_denoises(one)
         both = self._copy(replace(self.card, autoguidance=autoguidance))
-        both.guide = deepcopy(weaker.network).to(self.device).eval().requires_grad_(False)
+        both.guide = deepcopy(weaker.network).to(self.network.stem.weight).eval().requires_grad_(False)
         return both
 
     def ending_on(self, density: int, time: float) -> "S2ID":

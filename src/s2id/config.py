@@ -23,7 +23,7 @@ ALWAYS = (0.0, 1.0)
 """First and last time of guidance that never stops."""
 
 DEFAULT_STEPS = 12
-"""Solver steps where none are given."""
+"""Solver steps of sampling where none are given."""
 
 Prediction = Literal["eps", "x", "v"]
 

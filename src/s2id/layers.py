@@ -44,7 +44,7 @@ def _quartic(u: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """Integral from -inf to u of the cubic B-spline."""
     knots = (u[..., None] - torch.arange(-2, 3, dtype=u.dtype, device=u.device)).clamp(min=0)
     binomial = torch.tensor([1, -4, 6, -4, 1], dtype=u.dtype, device=u.device) / 24
-    return (knots.square().square() @ binomial).where(u < 2, torch.ones_like(u))
+    return (knots.square().square() * binomial).sum(-1).where(u < 2, torch.ones_like(u))
 
 
 def _cubic(u: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:

@@ -73,7 +73,7 @@ class Restore:
     sampler: SamplerName = "dpmpp"
     """The solver."""
     eta: float = 0.0
-    """Fresh noise per step with ddim and dpmpp, 0 to 1; 1 and 40 steps serve holes better."""
+    """Fresh noise per step with ddim and dpmpp, 0 to 1; 1 and 40 steps of ddim serve holes better."""
     restarts: int = 0
     """How often an answer is made noisy again and solved anew."""
     out: Path = Path("out")

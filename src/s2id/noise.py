@@ -162,7 +162,7 @@ def _hash(parts: _U64) -> np.uint64:
 
 def _normals(bits: _U64) -> _F64:
     """Standard normals, each from 64 bits (Box and Muller 1958). By torch: its cosine is four times as fast."""
-    halves = bits >> np.uint64(32), bits & np.uint64(2**32 - 1)
-    radius, angle = (torch.from_numpy(half.astype(np.float64)) / 2**32 for half in halves)
-    normals: _F64 = ((-2 * (radius + 2**-33).log()).sqrt() * (2 * math.pi * angle).cos()).numpy()
+    radius = torch.from_numpy((bits >> np.uint64(32)).astype(np.float64)).div_(2**32).add_(2**-33)
+    angle = torch.from_numpy((bits & np.uint64(2**32 - 1)).astype(np.float64)).mul_(2 * math.pi / 2**32)
+    normals: _F64 = radius.log_().mul_(-2).sqrt_().mul_(angle.cos_()).numpy()
     return normals

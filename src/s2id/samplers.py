@@ -60,7 +60,7 @@ def ddim(
     Args:
         denoiser: What to solve.
         x_t: State at `times[0]`.
-        times: Descending.
+        times: Descending; ascending, without fresh noise, they run the flow back to noise.
         label: Condition.
         eta: Fresh noise, from 0 (deterministic) to 1 (ancestral sampling).
         noise: The unit noise of step i; needed where eta > 0.
@@ -133,7 +133,7 @@ def _along(
     i, t, s = step
     (alpha, sigma), (alpha_s, sigma_s) = _scales(denoiser, t), _scales(denoiser, s)
     eps = (x_t - alpha * estimate) / sigma
-    fresh = eta * (sigma_s / sigma) * math.sqrt(1 - (alpha / alpha_s) ** 2)
+    fresh = eta * (sigma_s / sigma) * math.sqrt(1 - (alpha / alpha_s) ** 2) if eta else 0.0
     x_t = alpha_s * estimate + math.sqrt(max(0.0, sigma_s**2 - fresh**2)) * eps
     return x_t + fresh * noise(i) if noise is not None and fresh else x_t
 
