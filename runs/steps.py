@@ -28,6 +28,7 @@ from s2id.table import markdown
 CALLS = (2, 3, 4, 6, 8, 12, 21, 51)
 SOLVERS: dict[str, dict[str, Any]] = {
     "dpmpp": {"sampler": "dpmpp"},
+    "dpmpp eta 1": {"sampler": "dpmpp", "eta": 1.0},
     "ddim": {"sampler": "ddim"},
     "ddim eta 1": {"sampler": "ddim", "eta": 1.0},
     "heun": {"sampler": "heun"},
@@ -61,7 +62,7 @@ def main() -> None:
     parser.add_argument("--autoguidance", type=float, help="the model's own if not given; its calls are not counted")
     parser.add_argument("--density", type=int, help="of the only state; the model's own if not given")
     parser.add_argument("--calls", type=int, nargs="*", default=list(CALLS))
-    parser.add_argument("--solvers", nargs="*", choices=list(SOLVERS), default=list(SOLVERS))
+    parser.add_argument("--solvers", nargs="*", choices=list(SOLVERS), default=["dpmpp", "ddim", "ddim eta 1", "heun"])
     parser.add_argument("--out", type=Path, default=Path("out/steps"))
     args = parser.parse_args()
     keep_memory()
