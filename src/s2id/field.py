@@ -20,7 +20,7 @@ from s2id.coords import Grid, check_size, view
 from s2id.images import to_bytes, to_pillow, write, write_png
 from s2id.model import Features, FieldHead, PixelHead
 
-_TILE_VALUES = 2**22  # of features read at once: what a tile takes in memory
+_TILE_VALUES = 2**24  # of features that a tile reads; a processor holds few of them at once
 _FORMAT = "s2id-field-1"
 _JOINED = {"seeds": " ", "labels": " ", "asked": "; "}
 """Facts that have a part for each picture, and what is between them."""

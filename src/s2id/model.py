@@ -23,6 +23,10 @@ from s2id.layers import Block, FeedForward, Tokens, box_weights, fourier_feature
 from s2id.shapes import NULL, Images, Scalars
 
 
+_CACHED = 2**19
+"""Values of features that a processor reads at once: what its cache holds. Memory for more is as slow as the layers."""
+
+
 @dataclass(frozen=True)
 class Encoded:
     """What the encoder knows of a state, for any number of decoder calls."""
@@ -108,9 +112,10 @@ class FieldHead(nn.Module):
         factor = supersample or features.supersample(grid.cell)
         rows, columns = features.weights(grid.refine(factor))
         b, _, w, d = features.values.shape
-        read = rows @ features.values.reshape(b, -1, w * d)
-        read = columns @ read.reshape(b * len(rows), w, d)
-        values = self.values(read.reshape(b, len(rows), len(columns), d))
+        read = (rows @ features.values.reshape(b, -1, w * d)).reshape(b, len(rows), w, d)
+        whole = torch.is_grad_enabled() or not read.is_cpu  # training keeps all of them, a GPU wants much to do
+        few = len(rows) if whole else max(1, _CACHED // (b * len(columns) * d))
+        values = torch.cat([self.values(columns @ part) for part in read.split(few, dim=1)], dim=1)
         if bound is not None:
             values = values.clamp(-bound, bound)
         return F.avg_pool2d(rearrange(values, "b h w c -> b c h w"), factor) if factor > 1 else values.movedim(-1, 1)
