@@ -170,6 +170,17 @@ def test_a_pixel_is_the_mean_of_its_head_samples(network, factor):
     assert torch.allclose(made.head(features, grid, supersample=factor), means, atol=1e-6)
 
 
+@pytest.mark.parametrize("values", [1, 100, 1000])
+def test_a_few_rows_at_a_time_are_read_as_all_at_once(network, monkeypatch, values):
+    made = network()
+    features = made.decode(made.encode(state(2, 1, 8, 6), torch.zeros(2)))
+    whole = made.head(features, frame_grid((9, 14)))  # with gradients, all at once
+    assert whole.requires_grad
+    monkeypatch.setattr("s2id.model._CACHED", values)
+    with torch.no_grad():
+        assert torch.allclose(made.head(features, frame_grid((9, 14))), whole, atol=1e-6)
+
+
 def test_head_samples_are_at_most_half_a_feature_sample_apart(network):
     made = network()
     features = made.decode(made.encode(state(1, 1, 8, 4), torch.zeros(1)))

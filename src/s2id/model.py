@@ -22,9 +22,8 @@ from s2id.coords import Grid, Part, box_coords, corner_coords, extent, jitter, p
 from s2id.layers import Block, FeedForward, Tokens, box_weights, fourier_features, normalise, spline_weights
 from s2id.shapes import NULL, Images, Scalars
 
-
 _CACHED = 2**19
-"""Values of features that a processor reads at once: what its cache holds. Memory for more is as slow as the layers."""
+"""Values of features that a processor reads at once: about what its cache holds; beyond it, waiting for memory tells."""
 
 
 @dataclass(frozen=True)
