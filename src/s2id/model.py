@@ -23,7 +23,7 @@ from s2id.layers import Block, FeedForward, Tokens, box_weights, fourier_feature
 from s2id.shapes import NULL, Images, Scalars
 
 _CACHED = 2**19
-"""Values of features that a processor reads at once: about what its cache holds; beyond it, waiting for memory tells."""
+"""Values of features that a processor reads at once: about what its cache holds; with more it waits for memory."""
 
 
 @dataclass(frozen=True)
