@@ -20,7 +20,7 @@ tags: [diffusion, arbitrary-resolution]
 ---
 # S2ID, MNIST, in two calls
 
-Draws what `mnist` draws, in two calls of the network instead of twenty-two with a guide. Distilled from it with `runs/distill.sh`: nothing but
+Draws what `mnist` draws, in two calls of the network instead of fourteen with a guide. Distilled from it with `runs/distill.sh`: nothing but
 its trajectories was seen, and the labels of MNIST's training set. Guidance 1.5 at times from 0.1 to 0.6 is built in, and the
 teacher's autoguidance. Weights are stored in half precision.
 

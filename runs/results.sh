@@ -10,5 +10,6 @@ $bin/s2id evaluate "$weights" --data "$data" --guidance 1.5 --count 1000 --size 
 $bin/s2id evaluate "$weights" --data "$data" --out docs/results/mnist-guidance1
 $bin/python runs/steps.py "$weights" --data "$data" --count 1000 --solvers dpmpp ddim --calls 3 4 5 8 12 21 51 --autoguidance 1 --density 20 --out docs/results/steps
 $bin/python runs/guidance.py "$weights" --data "$data" --guidance 1 1.5 2 --interval 0 1 --interval 0.1 0.6 --autoguidance 1 --density 20 --steps 20 --out docs/results/guidance
-$bin/python runs/steps.py "$weights" --data "$data" --count 1000 --solvers dpmpp --calls 4 8 13 51 --out docs/results/steps-guided
+$bin/python runs/steps.py "$weights" --data "$data" --count 1000 --solvers dpmpp --calls 8 21 51 --autoguidance 2 --out docs/results/steps-guided
+$bin/python runs/steps.py "$weights" --data "$data" --count 1000 --solvers dpmpp --calls 4 8 13 --out docs/results/steps-few
 $bin/python runs/limit.py
