@@ -126,7 +126,7 @@ class FieldHead(nn.Module):
 
     def values(self, read: Float[Tensor, "*b d"]) -> Float[Tensor, "*b c"]:
         """The two layers."""
-        inplace = not torch.is_grad_enabled()  # memory not touched is half of the time
+        inplace = not torch.is_grad_enabled()  # nobody but the backward pass needs what silu hears
         return self.out(F.silu(self.hidden(F.silu(read, inplace)), inplace))
 
     @classmethod

@@ -35,7 +35,7 @@ class Guide:
     detail_density: int = 0
     """End sampling on a state of so many samples, a density that both trainings saw; 0 ends as the model does."""
     detail_time: float | None = None
-    """t from which on the state is so fine; 0.25 if not given."""
+    """t from which on the state is so fine; 0.25, as in training, if not given."""
 
     def run(self) -> int:
         """Join the two."""
@@ -45,7 +45,9 @@ class Guide:
             raise InputError("--detail-time is from when on states are finer; say how fine with --detail-density.")
         both = load(self.weights).guided_by(load(self.weaker), self.autoguidance)
         if self.detail_density:
-            both = both.ending_on(self.detail_density, 0.25 if self.detail_time is None else self.detail_time)
+            both = both.ending_on(
+                self.detail_density, TrainConfig.detail_time if self.detail_time is None else self.detail_time
+            )
         writable(self.out)
         both.write(self.out)
         name_files([self.out / name for name in ("model.safetensors", "config.json")])
