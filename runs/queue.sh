@@ -1,0 +1,79 @@
+#!/usr/bin/env bash
+# Named training runs in order of worth, for a machine that would otherwise idle: one thread, one run at a time, each resumed by images seen.
+#   runs/queue.sh run [DATA_FOLDER]     works through the list (start it in the background); a run that is finished is passed over
+#   runs/queue.sh status                one line per run: images seen, images per second, hours left, last losses
+#   runs/queue.sh stop                  stops the run in progress, with a checkpoint
+# State lives outside the checkout, in $S2ID_QUEUE (by default ~/.local/state/s2id-queue): a clone at the commit that the queue was started
+# from, so that work in the checkout does not touch a run, and a folder per run. THREADS=2 gives a run more.
+# Where the state was lost, begin a run anew from an exported moving average: --init FOLDER --warmup 0.005 in its line.
+set -euo pipefail
+here=$(cd "$(dirname "$0")/.." && pwd)
+home=${S2ID_QUEUE:-$HOME/.local/state/s2id-queue}
+mkdir -p "$home/runs"
+
+# name | arguments of `s2id train`; images, not minutes, so that every stop can be resumed
+runs() {
+  cat <<'LIST'
+guide-70k | mnist --images 70000 --model.encoder-blocks 3 --model.decoder-blocks 3
+guide-200k | mnist --images 200000 --model.encoder-blocks 3 --model.decoder-blocks 3
+mnist-4m | mnist --images 4000000 --detail-density 24 --detail-share 0.1
+LIST
+}
+
+work() {
+  local data=$1
+  exec 9>"$home/lock"
+  flock -n 9 || { echo "another queue is running (pid $(cat "$home/pid"))"; exit 1; }
+  echo $$ >"$home/pid"
+  [ -d "$home/clone" ] || git clone -q "$here" "$home/clone"
+  git -C "$home/clone" fetch -q "$here" HEAD && git -C "$home/clone" checkout -q --detach FETCH_HEAD
+  export OMP_NUM_THREADS=${THREADS:-1} PYTHONPATH="$home/clone/src"
+  runs | while IFS='|' read -r name arguments; do
+    name=${name// /} out="$home/runs/${name// /}"
+    [ -e "$out/finished" ] && continue
+    resume=()
+    compgen -G "$out/checkpoints/[0-9]*" >/dev/null && resume=(--resume latest)
+    mkdir -p "$out"
+    # shellcheck disable=SC2086
+    if "${PYTHON:-$here/.venv/bin/python}" -m s2id train $arguments --data "$data" --out "$out" "${resume[@]}" \
+      >>"$out/log" 2>&1 </dev/null 9>&-; then
+      [ -d "$out/model" ] && touch "$out/finished"
+    else
+      echo "$name failed; see $out/log" >&2
+    fi
+    [ -e "$home/stopping" ] && { rm "$home/stopping"; break; }
+  done
+}
+
+status() {
+  runs | while IFS='|' read -r name arguments; do
+    name=${name// /}
+    "${PYTHON:-$here/.venv/bin/python}" - "$home/runs/$name" "$name" "$arguments" <<'PY'
+import json, pathlib, re, sys
+folder, name, arguments = pathlib.Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+wanted = int(re.search(r"--images (\d+)", arguments)[1])
+file = folder / "metrics.jsonl"
+rows = []
+for line in file.read_text().splitlines() if file.is_file() else []:
+    try:
+        rows.append(json.loads(line))
+    except ValueError:
+        pass  # a line that a kill cut short
+rows = [row for row in rows if "loss" in row]
+if not rows:
+    print(f"{name:12} waits for {wanted:,} images")
+else:
+    seen, speed = rows[-1]["images_seen"], rows[-1]["images_per_second"]
+    state = "finished" if (folder / "finished").exists() else f"{(wanted - seen) / speed / 3600:.1f} hours left"
+    losses = " ".join(f"{row['loss']:.4f}" for row in rows[-3:])
+    print(f"{name:12} {seen:,} of {wanted:,} images, {speed:.0f}/s, {state}, losses {losses}")
+PY
+  done
+}
+
+case ${1:-status} in
+  run) work "$(cd "${2:-data}" && pwd)" ;;
+  status) status ;;
+  stop) touch "$home/stopping"; pkill -INT -f "s2id train .*$home/runs/" || { rm -f "$home/stopping"; echo "nothing runs"; } ;;
+  *) sed -n '2,9p' "$0"; exit 2 ;;
+esac
