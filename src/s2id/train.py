@@ -10,6 +10,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -133,6 +134,7 @@ class Trainer:
         self.network, *self.optimisers = self.accelerator.prepare(network, *_optimisers(network, self.config))
         self.forward: nn.Module = torch.compile(self.network) if self.config.compile else self.network  # type: ignore[assignment]
         self.schedule = Schedule(shift=self.config.schedule_shift)
+        self._batches = Ahead(self._batch)
         self.step = 0
         self.seconds = 0.0
         self.stopping = False
@@ -250,11 +252,9 @@ class Trainer:
     def _forward_backward(self, micro: int) -> Tensor:
         processes = self.accelerator.num_processes
         number = (self.step * self.config.accumulate + micro) * processes + self.accelerator.process_index
-        if self.lessons is not None:
-            batch = self.lessons(number)
-        else:
-            batch = draw(self.pictures, self.config, self.model, self.schedule, number, self.token_share)
         device = self.accelerator.device
+        ahead = device.type == "cuda" and self.config.token_share == 1  # a share of less changes in the run
+        batch = self._batches(number, processes) if ahead else self._batch(number)
         torch.manual_seed(stream(self.config.seed, number, 1))  # the coordinates' jitter, dropout
         with self.accelerator.autocast():
             said = self.forward(
@@ -280,6 +280,11 @@ class Trainer:
             error = error + loss(self.model.prediction, state.float(), clean, logsnr, self.config.max_weight)
         self.accelerator.backward(error / self.config.accumulate)
         return error.detach()
+
+    def _batch(self, number: int) -> Batch:
+        if self.lessons is not None:
+            return self.lessons(number)
+        return draw(self.pictures, self.config, self.model, self.schedule, number, self.token_share)
 
     def _seconds_left(self, speed: float) -> float:
         if self.config.minutes is not None:
@@ -406,6 +411,28 @@ class Trainer:
             for i, values in optimiser.state_dict()["state"].items():
                 state |= {f"optimiser/{number}.{i}.{k}": v for k, v in values.items()}
         return state
+
+
+class Ahead:
+    """Batches drawn in threads while an accelerator works on those before them."""
+
+    def __init__(self, draw: Callable[[int], Batch], depth: int = 8) -> None:
+        """Set up.
+
+        Args:
+            draw: The batch of a number, a function of it alone.
+            depth: Batches that are drawn ahead.
+        """
+        self._draw, self._depth = draw, depth
+        self._pool = ThreadPoolExecutor(max(1, min(depth, (os.cpu_count() or 2) // 2)))
+        self._coming: dict[int, Future[Batch]] = {}
+
+    def __call__(self, number: int, stride: int = 1) -> Batch:
+        """The batch of a number; those of the next numbers, `stride` apart, begin to be drawn."""
+        for later in range(number, number + self._depth * stride, stride):
+            if later not in self._coming:
+                self._coming[later] = self._pool.submit(self._draw, later)
+        return self._coming.pop(number).result()
 
 
 class _Rate:
