@@ -23,15 +23,15 @@ from pathlib import Path
 import torch
 from diffusers import AutoencoderTiny
 
-from s2id.checkpoint import S2ID
-from s2id.cli import keep_memory
-from s2id.compose import sample
-from s2id.config import ModelConfig
-from s2id.data import Group, Pictures
-from s2id.latents import encoded, load
-from s2id.presets import PRESETS
-from s2id.table import markdown
-from s2id.train import Trainer
+from s2id.cli.main import keep_memory
+from s2id.data.pictures import Group, Pictures
+from s2id.evaluation.report import markdown
+from s2id.network.settings import ModelConfig
+from s2id.sampling.model import S2ID
+from s2id.sampling.sample import sample
+from s2id.training.latents import encoded, load
+from s2id.training.presets import PRESETS
+from s2id.training.trainer import Trainer
 
 
 def autoencoder(folder: Path, factor: int) -> Path:

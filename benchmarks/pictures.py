@@ -19,13 +19,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from s2id import data
-from s2id.batches import draw
-from s2id.cli import keep_memory
-from s2id.data import Pictures, image_folder
-from s2id.presets import PRESETS
-from s2id.schedule import Schedule
-from s2id.train import Trainer
+from s2id.cli.main import keep_memory
+from s2id.data import registry as data
+from s2id.data.folder import image_folder
+from s2id.data.pictures import Pictures
+from s2id.diffusion.process import Schedule
+from s2id.training.batches import draw
+from s2id.training.presets import PRESETS
+from s2id.training.trainer import Trainer
 
 ASPECTS = (1.0, 4 / 3, 3 / 2, 16 / 9)
 

@@ -25,14 +25,15 @@ from pathlib import Path
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from s2id.checkpoint import S2ID
-from s2id.cli import keep_memory
-from s2id.compose import trained_denoiser
-from s2id.config import Card
-from s2id.data import DIGITS, Group, Pictures
-from s2id.guidance import Guided
-from s2id.presets import PRESETS
-from s2id.train import Trainer
+from s2id.cli.main import keep_memory
+from s2id.data.idx import DIGITS
+from s2id.data.pictures import Group, Pictures
+from s2id.diffusion.guidance import Guided
+from s2id.sampling.model import S2ID
+from s2id.sampling.sample import trained_denoiser
+from s2id.sampling.settings import Card
+from s2id.training.presets import PRESETS
+from s2id.training.trainer import Trainer
 
 PUBLISHED_S = {28: 0.14, 56: 0.60, 112: 3.7, 224: 19.0}
 PUBLISHED_STEP = {"published_s": round(8 / 2.1, 2), "published_gb": 7.7}

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 import s2id
-from s2id.cli import keep_memory
+from s2id.cli.main import keep_memory
 from s2id.images import to_bytes
 
 SIDES = (256, 512, 1024, 2048, 4096)

@@ -25,10 +25,10 @@ from typing import get_args, get_type_hints
 import numpy as np
 import torch
 
-from s2id.cli import keep_memory
-from s2id.config import ModelConfig, Recompute
-from s2id.model import Network
-from s2id.table import markdown
+from s2id.cli.main import keep_memory
+from s2id.evaluation.report import markdown
+from s2id.network.network import Network
+from s2id.network.settings import ModelConfig, Recompute
 
 KINDS = get_args(get_type_hints(ModelConfig)["attention"])
 SIDES = (14, 20, 28, 40, 56, 80, 128)

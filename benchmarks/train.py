@@ -18,10 +18,11 @@ from pathlib import Path
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from s2id.cli import keep_memory
-from s2id.data import DIGITS, Group, Pictures
-from s2id.presets import PRESETS
-from s2id.train import Trainer
+from s2id.cli.main import keep_memory
+from s2id.data.idx import DIGITS
+from s2id.data.pictures import Group, Pictures
+from s2id.training.presets import PRESETS
+from s2id.training.trainer import Trainer
 
 
 def gemm_rate(tokens: int, width: int, dtype: torch.dtype) -> float:

@@ -13,7 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from s2id.table import markdown
+from s2id.evaluation.report import markdown
 
 SMALL_TOKENS = ["--densities", "20", "--density-weights", "1", "--model.patch", "1", "--model.lattice", "2"]
 VARIANTS: dict[str, list[str]] = {

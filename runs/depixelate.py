@@ -14,13 +14,13 @@ import torch
 from torch.nn import functional as F
 
 import s2id
-from s2id import metrics
-from s2id.config import InputError
-from s2id.data import load
-from s2id.frames import read_frames
-from s2id.fuse import Frames, agreeing, fuse, refine
+from s2id.data.registry import load
+from s2id.errors import InputError
+from s2id.evaluation import image_metrics
 from s2id.images import to_float, write
-from s2id.motion import register
+from s2id.inverse.frames import read_frames
+from s2id.inverse.fusion import Frames, agreeing, fuse, refine
+from s2id.inverse.motion import register
 
 FACTOR, NOISE = 4, 0.02  # noise: std of a frame's pixel in [-1, 1]
 SEQUENCES = ("text", "eia_lr", "disk", "alpaca")
@@ -39,7 +39,7 @@ def bicubic(frame, size):
 
 
 def psnr(found, truth):
-    return metrics.psnr(found.clamp(-1, 1)[None], truth[None]).item()
+    return image_metrics.psnr(found.clamp(-1, 1)[None], truth[None]).item()
 
 
 def look(picture, count, generator):

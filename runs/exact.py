@@ -19,16 +19,16 @@ import torch
 from restore import LOW, hole
 from torch import Tensor
 
-from s2id.arguments import writable
-from s2id.cli import keep_memory
+from s2id.cli.main import keep_memory
+from s2id.cli.options import writable
 from s2id.condition import Asked
-from s2id.data import load
+from s2id.data.registry import load
+from s2id.diffusion.process import Schedule, times
+from s2id.diffusion.samplers import RESTART, SAMPLERS, ddim, last, restarted
 from s2id.images import resize, to_float
-from s2id.observe import Area, Observation
-from s2id.posterior import Posterior
-from s2id.restoration import seen_by_state
-from s2id.samplers import RESTART, SAMPLERS, ddim, last, restarted
-from s2id.schedule import Schedule, times
+from s2id.inverse.observation import Area, Observation
+from s2id.inverse.posterior import Posterior
+from s2id.inverse.restore import seen_by_state
 
 STATE, WIDTH = (20, 20), 0.2  # std of each Gaussian
 FIRST = 20_000  # of the observed pictures

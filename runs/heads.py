@@ -15,11 +15,11 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-import s2id.model
-from s2id.cli import main
+import s2id.network.network
+from s2id.cli.main import main
 from s2id.coords import Grid
-from s2id.layers import box_weights, spline_weights
-from s2id.model import Features, FieldHead
+from s2id.linear import box_weights
+from s2id.network.heads import Features, FieldHead, spline_weights
 
 
 def linear_weights(position: Tensor, width: float, count: int) -> Tensor:

@@ -11,13 +11,13 @@ import argparse
 import torch
 from torch import Tensor
 
-from s2id.checkpoint import load
-from s2id.cli import keep_memory
-from s2id.compose import autoguidance_of, compose, read_out
+from s2id.cli.main import keep_memory
 from s2id.coords import frame_grid
+from s2id.diffusion.samplers import last
+from s2id.evaluation.image_metrics import psnr
 from s2id.images import resize
-from s2id.metrics import psnr
-from s2id.samplers import last
+from s2id.sampling.model import load
+from s2id.sampling.sample import autoguidance_of, compose, read_out
 
 SIDES = (56, 112, 224, 448, 1024)
 SAMPLES = (3, 4, 5, 6, 8, 12, 16)

@@ -18,8 +18,8 @@ from typing import Any
 import torch
 
 import s2id
+from s2id.evaluation.report import markdown
 from s2id.images import tile, write
-from s2id.table import markdown
 
 COLUMNS = ("right_class", "frechet", "precision", "recall", "variance")
 SEEDS, SHOWN, GAP = 4, (56, 56), 10

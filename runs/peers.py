@@ -31,21 +31,24 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel
 
-from s2id import metrics
-from s2id.batches import stream
-from s2id.checkpoint import S2ID, fill, load, read_tensors, write_tensors
-from s2id.cli import keep_memory
-from s2id.compose import sample
+from s2id.cli.main import keep_memory
 from s2id.condition import Condition
-from s2id.config import Preset
-from s2id.data import Pictures, batch_at
-from s2id.data import load as load_data
-from s2id.evaluate import Eye, Truth, in_turn, likeness, shown
+from s2id.data.pictures import Pictures, batch_at
+from s2id.data.registry import load as load_data
+from s2id.evaluation import image_metrics
+from s2id.evaluation.evaluate import Eye, Truth, in_turn, likeness, shown
+from s2id.evaluation.judge import load as load_judge
+from s2id.evaluation.report import markdown
+from s2id.files import fill, read_tensors, write_tensors
 from s2id.images import resize, tile, to_bytes, to_float, to_pillow
-from s2id.judge import load as load_judge
-from s2id.presets import PRESETS
-from s2id.table import markdown
-from s2id.train import Trainer, checkpoints, learning_rate, multiplies_bf16, warm_average
+from s2id.sampling.model import S2ID, load
+from s2id.sampling.sample import sample
+from s2id.training.batches import stream
+from s2id.training.optimisers import warm_average
+from s2id.training.presets import PRESETS
+from s2id.training.run import checkpoints
+from s2id.training.settings import Preset
+from s2id.training.trainer import Trainer, learning_rate, multiplies_bf16
 
 SIDES = (28, 112, 448)
 NULL_CLASS = 10
@@ -245,7 +248,7 @@ class Bench:
             edges, pixel = [], pictures.shape[-1] / 28
             small = torch.cat([resize(shown(part), self.eye.size) for part in pictures.split(100)])
             if pixel >= 4:
-                edges = [metrics.edge_width(shown(part), pixel) for part in pictures[:50].split(10)]
+                edges = [image_metrics.edge_width(shown(part), pixel) for part in pictures[:50].split(10)]
             found = likeness(small, self.eye(small), Condition(labels.long()), self.truth)
             row |= {c: getattr(found, c) for c in COLUMNS if hasattr(found, c)}
             edge = torch.cat(edges).nanmedian().item() if edges else math.nan

@@ -10,8 +10,8 @@ import torch
 from PIL import Image, ImageDraw
 
 import s2id
-from s2id.config import Size, Window
 from s2id.images import tile, to_bytes, to_pillow
+from s2id.settings import Size, Window
 
 INK, GAP, CAPTION = 40, 12, 48  # a page shows the strip at a third of its width
 

@@ -24,14 +24,15 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 import s2id
-from s2id import judge, metrics
-from s2id.checkpoint import S2ID, load
-from s2id.cli import keep_memory
-from s2id.compose import affordable
-from s2id.config import Noise, Size
-from s2id.data import load as load_data
+from s2id.cli.main import keep_memory
+from s2id.data.registry import load as load_data
+from s2id.diffusion.settings import Noise
+from s2id.evaluation import image_metrics, judge, set_metrics
+from s2id.evaluation.report import markdown
 from s2id.images import resize, tile, to_bytes, to_float, to_pillow
-from s2id.table import markdown
+from s2id.sampling.model import S2ID, load
+from s2id.sampling.sample import affordable
+from s2id.settings import Size
 
 SMALL = (
     "--densities 14 --model.width 64 --model.heads 4 --model.encoder-blocks 2 --model.decoder-blocks 2 "
@@ -141,10 +142,10 @@ class Court:
         return {
             "n": len(pictures),
             "right class": (self.judge.classify(features) == labels).float().mean().item(),
-            "variance": metrics.variance_ratio(coarse, labels, self.truth, self.labels),
-            "spread": metrics.feature_spread(features, labels, self.features, self.labels),
-            "kernel": metrics.kernel_distance(features, self.features, subset_size=subset),
-            "frechet": metrics.frechet_distance(features, self.features) if enough else math.nan,
+            "variance": set_metrics.variance_ratio(coarse, labels, self.truth, self.labels),
+            "spread": set_metrics.feature_spread(features, labels, self.features, self.labels),
+            "kernel": set_metrics.kernel_distance(features, self.features, subset_size=subset),
+            "frechet": set_metrics.frechet_distance(features, self.features) if enough else math.nan,
         }
 
 
@@ -226,7 +227,7 @@ def main() -> None:
         for k in TIMES:
             pictures = drawn(models[setting.model], setting, (k * density, k * density), args.count, args)
             labels = torch.arange(len(pictures)) % 10
-            agreement = math.nan if base is None else metrics.psnr(court.coarse(pictures), base).median().item()
+            agreement = math.nan if base is None else image_metrics.psnr(court.coarse(pictures), base).median().item()
             base = pictures if base is None else base
             size = f"{k * density}x{k * density}"
             rows.append({"pictures": setting.title, "size": size, **court.row(pictures, labels), AGREEMENT: agreement})

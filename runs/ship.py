@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from s2id.checkpoint import MODEL_FILE, load
+from s2id.sampling.model import MODEL_FILE, load
 
 
 def main() -> None:

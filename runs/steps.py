@@ -16,14 +16,15 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 
-from s2id.checkpoint import checksum, load
-from s2id.cli import keep_memory
-from s2id.compose import autoguidance_of
-from s2id.config import EvaluateConfig
-from s2id.data import load as load_data
-from s2id.evaluate import evaluate
-from s2id.judge import load as load_judge
-from s2id.table import markdown
+from s2id.cli.main import keep_memory
+from s2id.data.registry import load as load_data
+from s2id.evaluation.evaluate import evaluate
+from s2id.evaluation.judge import load as load_judge
+from s2id.evaluation.report import markdown
+from s2id.evaluation.settings import EvaluateConfig
+from s2id.files import checksum
+from s2id.sampling.model import load
+from s2id.sampling.sample import autoguidance_of
 
 CALLS = (2, 3, 4, 6, 8, 12, 21, 51)
 SOLVERS: dict[str, dict[str, Any]] = {

@@ -27,14 +27,15 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 import s2id
-from s2id.cli import keep_memory
-from s2id.compose import read_out
+from s2id.cli.main import keep_memory
 from s2id.coords import state_size
-from s2id.data import Group, Split, load
-from s2id.field import Field
+from s2id.data.pictures import Group, Split
+from s2id.data.registry import load
+from s2id.evaluation.judge import load as load_judge
 from s2id.images import resize, tile, to_bytes, to_float, to_pillow
-from s2id.judge import load as load_judge
-from s2id.restoration import consistent
+from s2id.inverse.restore import consistent
+from s2id.sampling.field import Field
+from s2id.sampling.sample import read_out
 from s2id.shapes import NULL
 
 TIMES = (2, 4, 8, 16)
@@ -106,7 +107,7 @@ def methods(picture: Tensor, field: Field, side: int) -> Iterator[tuple[str, Ten
 
 
 def reconstruct(args: argparse.Namespace) -> None:
-    from s2id import metrics
+    from s2id.evaluation import image_metrics
 
     model = s2id.load(args.weights)
     test = split(model, args, "test")
@@ -119,7 +120,11 @@ def reconstruct(args: argparse.Namespace) -> None:
         for side in sides:
             true = truth(test, index, side)
             for name, ours in [*methods(picture, field, side), ("truth", true)]:
-                found = metrics.psnr(ours, true), metrics.ssim(ours, true), metrics.edge_width(ours, side / size)
+                found = (
+                    image_metrics.psnr(ours, true),
+                    image_metrics.ssim(ours, true),
+                    image_metrics.edge_width(ours, side / size),
+                )
                 values[side].setdefault(name, []).append([one.item() for one in found])
     print(f"{len(chosen)} pictures, {len({*chosen})} different; means, edges in pixels of what was seen")
     print(f"{'side':>5} {'method':<17} {'PSNR':>6} {'SSIM':>6} {'edge':>6}")
@@ -185,7 +190,8 @@ def nearest(pictures: Tensor, others: Tensor) -> Tensor:
 
 
 def judge(args: argparse.Namespace) -> None:
-    from s2id.metrics import frechet_distance, psnr
+    from s2id.evaluation.image_metrics import psnr
+    from s2id.evaluation.set_metrics import frechet_distance
 
     judged = load_judge(args.judge)
     model = s2id.load(args.weights)

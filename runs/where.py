@@ -15,17 +15,17 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from s2id import metrics
-from s2id.checkpoint import S2ID, load
-from s2id.cli import keep_memory
-from s2id.compose import affordable, read_out, trained_denoiser
+from s2id.cli.main import keep_memory
 from s2id.condition import condition_of
 from s2id.coords import extent, state_size
-from s2id.data import load as load_data
+from s2id.data.registry import load as load_data
+from s2id.diffusion.process import alpha_sigma
+from s2id.diffusion.samplers import dpmpp_2m, last
+from s2id.evaluation import image_metrics, set_metrics
+from s2id.evaluation.judge import load as load_judge
 from s2id.images import resize, to_float
-from s2id.judge import load as load_judge
-from s2id.samplers import dpmpp_2m, last
-from s2id.schedule import alpha_sigma
+from s2id.sampling.model import S2ID, load
+from s2id.sampling.sample import affordable, read_out, trained_denoiser
 
 
 @torch.inference_mode()
@@ -66,10 +66,10 @@ def main() -> None:
         found = judge.features(pictures)
         numbers = {
             "right class": (judge.classify(found) == asked).float().mean().item(),
-            "variance": metrics.variance_ratio(pictures, asked, images, labels),
-            "frechet to themselves": metrics.frechet_distance(found, features[: args.count]),
-            "frechet to others": metrics.frechet_distance(found, features[args.count :]),
-            "psnr": metrics.psnr(pictures, true).median().item(),
+            "variance": set_metrics.variance_ratio(pictures, asked, images, labels),
+            "frechet to themselves": set_metrics.frechet_distance(found, features[: args.count]),
+            "frechet to others": set_metrics.frechet_distance(found, features[args.count :]),
+            "psnr": image_metrics.psnr(pictures, true).median().item(),
         }
         print(json.dumps(facts | {name: round(value, 4) for name, value in numbers.items()}), flush=True)
 

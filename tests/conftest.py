@@ -8,11 +8,13 @@ import torch
 from accelerate.state import AcceleratorState
 from torch import nn
 
-from s2id import data
-from s2id.checkpoint import S2ID
-from s2id.config import Card, ModelConfig
-from s2id.field import Field
-from s2id.model import Features, FieldHead, Network
+from s2id.data import registry as data
+from s2id.network.heads import Features, FieldHead
+from s2id.network.network import Network
+from s2id.network.settings import ModelConfig
+from s2id.sampling.field import Field
+from s2id.sampling.model import S2ID
+from s2id.sampling.settings import Card
 
 TINY = ModelConfig(
     width=16,

@@ -6,18 +6,8 @@ import pytest
 import torch
 from torch.nn.functional import avg_pool2d
 
-from s2id.config import InputError
-from s2id.coords import (
-    box_coords,
-    cell,
-    centres,
-    extent,
-    frame_grid,
-    jitter,
-    pixel_coords,
-    state_size,
-    view,
-)
+from s2id.coords import box_coords, cell, centres, extent, frame_grid, jitter, pixel_coords, state_size, view
+from s2id.errors import InputError
 
 SIZES = [(1, 1), (4, 4), (3, 5), (7, 2), (1, 9)]
 

@@ -1,4 +1,4 @@
-"""The building's order: a module imports only from floors below its own, and siblings do not know each other."""
+"""The building's order: a module imports from its own folder, without circles, and from folders below."""
 
 import ast
 from pathlib import Path
@@ -8,28 +8,24 @@ import pytest
 import s2id
 
 PACKAGE = Path(s2id.__file__).parent
-MODULES = {path.stem: path for path in PACKAGE.glob("*.py")}
 
-FLOORS = (
-    {"config", "muon", "shapes"},
-    {"coords", "schedule", "images", "condition", "linear"},
-    {"glyphs", "metadata", "store", "frames"},
-    {"emoji", "hub"},
-    {"noise", "data", "layers", "motion"},
-    {"model", "denoiser"},
-    {"guidance", "exact", "samplers", "checkpoint", "metrics", "table"},
-    {"field", "judge", "labels", "latents", "observe", "pixelate"},
-    {"batches", "compose", "fuse", "posterior", "tscrape"},
-    {"train"},
-    {"camera", "distill", "evaluate", "follow", "restoration"},
-    {"presets"},
-    {"arguments"},
-    {"mending", "teaching"},
-    {"__init__"},
-    {"cli"},
-    {"__main__"},
-)
-FLOOR = {module: number for number, floor in enumerate(FLOORS) for module in floor}
+FLOOR = {
+    "": 0,
+    "diffusion": 1,
+    "network": 1,
+    "data": 1,
+    "sampling": 2,
+    "inverse": 3,
+    "training": 3,
+    "evaluation": 4,
+    "cli": 5,
+}
+"""Folder -> floor; the package's own modules are the ground, but for its two faces, which stand on top."""
+
+MODULES = {
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts): path.read_text() for path in PACKAGE.glob("**/*.py")
+}
+FACES = {"__init__", "__main__"}
 
 
 def imported(source):
@@ -39,51 +35,78 @@ def imported(source):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert not node.level, "relative imports hide the floor"
-            submodules = [f"s2id.{alias.name}" for alias in node.names if alias.name in MODULES]
-            names = submodules if node.module == "s2id" and submodules else [node.module]
+            whole = [f"{node.module}.{alias.name}" for alias in node.names]
+            names = [name if name.removeprefix("s2id.") in MODULES else node.module for name in whole]
         else:
             continue
         for name in names:
-            if name.split(".")[0] == "s2id":
-                yield name.split(".")[1] if "." in name else "__init__"
+            if name == "s2id" or name.startswith("s2id."):
+                yield name.removeprefix("s2id").removeprefix(".") or "__init__"
 
 
-def upward(module, source):
-    return sorted({other for other in imported(source) if FLOOR[other] >= FLOOR[module]})
+def folder(module):
+    return module.partition(".")[0] if "." in module else ""
 
 
-def test_every_module_has_one_floor():
-    assert FLOOR.keys() == MODULES.keys()
-    assert sum(map(len, FLOORS)) == len(FLOOR)
+def wrong(module, source):
+    """Imports that lead up, or sideways to another folder of the same floor."""
+    if module in FACES:
+        return []
+    own = folder(module)
+    return sorted(
+        {
+            other
+            for other in imported(source)
+            if other in FACES or (folder(other) != own and FLOOR[folder(other)] >= FLOOR[own])
+        }
+    )
+
+
+def test_every_folder_has_a_floor():
+    assert {folder(module) for module in MODULES} == FLOOR.keys()
+    assert all(module.count(".") <= 1 for module in MODULES)  # folders are one level deep
 
 
 @pytest.mark.parametrize("module", sorted(MODULES))
 def test_imports_go_down(module):
-    assert not upward(module, MODULES[module].read_text())
+    assert not wrong(module, MODULES[module])
+
+
+@pytest.mark.parametrize("name", sorted(FLOOR))
+def test_a_folder_has_no_circles(name):
+    own = {module: set(imported(source)) for module, source in MODULES.items() if folder(module) == name}
+    left = {module: {other for other in others if other in own} for module, others in own.items()}
+    if not name:
+        left = {module: others for module, others in left.items() if module not in FACES}
+    while left:
+        free = {module for module, others in left.items() if not others}
+        assert free, f"these import one another: {sorted(left)}"
+        left = {module: others - free for module, others in left.items() if module not in free}
 
 
 def test_an_import_up_or_sideways_is_found_wherever_it_hides():
-    assert upward("coords", "from s2id.config import Size\nimport torch") == []
-    assert upward("coords", "from s2id.model import Network") == ["model"]
-    assert upward("coords", "import s2id.schedule") == ["schedule"]
-    assert upward("coords", "from s2id import noise, config") == ["noise"]
-    assert upward("coords", "def f():\n    from s2id.field import Field") == ["field"]
-    assert upward("coords", "if TYPE_CHECKING:\n    import s2id") == ["__init__"]
-    assert upward("cli", "from s2id import __version__, sample\nfrom s2id import train") == []
+    assert wrong("coords", "from s2id.settings import Size\nimport torch") == []
+    assert wrong("coords", "from s2id.network.network import Network") == ["network.network"]
+    assert wrong("diffusion.exact", "import s2id.data.pictures") == ["data.pictures"]
+    assert wrong("diffusion.exact", "from s2id.data import pictures") == ["data.pictures"]
+    assert wrong("sampling.field", "def f():\n    from s2id.inverse.restore import restore") == ["inverse.restore"]
+    assert wrong("coords", "if TYPE_CHECKING:\n    import s2id") == ["__init__"]
+    assert wrong("cli.main", "from s2id.training.trainer import Trainer") == []
 
 
 def test_annotations_reach_a_users_type_checker():
     assert (PACKAGE / "py.typed").is_file()  # PEP 561: without it they are ignored
 
 
-def test_the_ground_floor_needs_no_torch():
-    # the command line's help is made of it, and has to be there at once
-    for module in ("config", "presets", "__init__"):
-        tree = ast.parse(MODULES[module].read_text())
+def test_settings_need_no_torch():
+    # the command line's help is made of them, and has to be there at once
+    for module, source in MODULES.items():
+        if module.split(".")[-1] not in ("settings", "presets", "errors", "__init__"):
+            continue
         at_once = {
             name.split(".")[0]
-            for node in tree.body
+            for node in ast.parse(source).body
             if isinstance(node, ast.Import | ast.ImportFrom)
             for name in ([node.module] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names])
         }
-        assert at_once <= {"dataclasses", "typing", "importlib", "s2id"}
+        assert at_once <= {"collections", "dataclasses", "typing", "importlib", "math", "s2id"}, module

@@ -8,19 +8,9 @@ import torch
 from PIL import Image
 from torch.nn.functional import avg_pool2d
 
-from s2id.config import InputError
-from s2id.images import (
-    area_weights,
-    read,
-    replacing,
-    resize,
-    tile,
-    to_bytes,
-    to_float,
-    to_pillow,
-    write,
-    write_png,
-)
+from s2id.errors import InputError
+from s2id.files import replacing
+from s2id.images import area_weights, read, resize, tile, to_bytes, to_float, to_pillow, write, write_png
 
 
 def random_pixels(channels, height, width, seed=0):

@@ -12,10 +12,10 @@ import tyro
 from PIL import Image, ImageChops
 
 import s2id
-from s2id.cli import Command, Evaluate, TScrape, main
-from s2id.data import load
-from s2id.presets import PRESETS
-from s2id.train import Trainer
+from s2id.cli.main import Command, Evaluate, TScrape, main
+from s2id.data.registry import load
+from s2id.training.presets import PRESETS
+from s2id.training.trainer import Trainer
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

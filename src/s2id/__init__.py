@@ -10,33 +10,36 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from s2id.camera import depixelate
-    from s2id.checkpoint import S2ID, load
-    from s2id.compose import sample
     from s2id.condition import Condition
-    from s2id.config import Card, InputError, ModelConfig, TrainConfig
-    from s2id.field import Field
-    from s2id.labels import ask
-    from s2id.observe import Observation
-    from s2id.restoration import restore, upscale
+    from s2id.errors import InputError
+    from s2id.inverse.depixelate import depixelate
+    from s2id.inverse.observation import Observation
+    from s2id.inverse.restore import restore, upscale
+    from s2id.network.settings import ModelConfig
+    from s2id.sampling.conditions import ask
+    from s2id.sampling.field import Field
+    from s2id.sampling.model import S2ID, load
+    from s2id.sampling.sample import sample
+    from s2id.sampling.settings import Card
+    from s2id.training.settings import TrainConfig
 
 __version__ = version("s2id")
 
 _HOMES = {
-    "Card": "config",
+    "Card": "sampling.settings",
     "Condition": "condition",
-    "Field": "field",
-    "InputError": "config",
-    "ModelConfig": "config",
-    "Observation": "observe",
-    "S2ID": "checkpoint",
-    "TrainConfig": "config",
-    "ask": "labels",
-    "depixelate": "camera",
-    "load": "checkpoint",
-    "restore": "restoration",
-    "sample": "compose",
-    "upscale": "restoration",
+    "Field": "sampling.field",
+    "InputError": "errors",
+    "ModelConfig": "network.settings",
+    "Observation": "inverse.observation",
+    "S2ID": "sampling.model",
+    "TrainConfig": "training.settings",
+    "ask": "sampling.conditions",
+    "depixelate": "inverse.depixelate",
+    "load": "sampling.model",
+    "restore": "inverse.restore",
+    "sample": "sampling.sample",
+    "upscale": "inverse.restore",
 }
 __all__ = [
     "Card",

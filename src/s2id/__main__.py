@@ -2,7 +2,7 @@
 
 import sys
 
-from s2id.cli import main
+from s2id.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

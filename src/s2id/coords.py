@@ -11,7 +11,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from s2id.config import Fit, InputError, Size, Window
+from s2id.errors import InputError
+from s2id.settings import Fit, Size, Window
 
 Part = tuple[slice, slice]
 """Rows and columns of samples, each from a start to a stop."""

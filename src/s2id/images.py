@@ -4,12 +4,10 @@ Inside the package pictures are floats in [-1, 1]; bytes exist only here and in 
 """
 
 import math
-import os
 import struct
 import warnings
 import zlib
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
@@ -20,9 +18,12 @@ from jaxtyping import Float, UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from s2id.config import MAX_PIXELS, InputError, Size
+from s2id.errors import InputError
+from s2id.files import replacing
+from s2id.settings import MAX_PIXELS, Size
 
 _COLOUR_TYPE = {1: 0, 2: 4, 3: 2, 4: 6}  # PNG specification, table 11.1
+
 _MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 
 
@@ -137,28 +138,6 @@ def tile(images: Float[Tensor, "b c h w"], columns: int, gap: int = 1) -> Float[
         y, x = i // columns * (h + gap), i % columns * (w + gap)
         sheet[:, y : y + h, x : x + w] = image
     return sheet
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file that takes the place of `path` when it is complete; until then, and on failure, the old one stays.
-
-    Raises:
-        InputError: The folder cannot be written.
-    """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(partial, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except OSError as error:
-        raise InputError(f"{path} cannot be written ({error.strerror or error}); choose another place.") from error
-    finally:
-        with suppress(OSError):  # the folder may not exist
-            partial.unlink()
 
 
 def write_png(path: Path, size: Size, channels: int, strips: Iterable[UInt8[Tensor, "c _ w"]]) -> None:

@@ -66,3 +66,17 @@ def conjugate_steps(
 
 def _dot(a: Float[Tensor, "b ..."], b: Float[Tensor, "b ..."]) -> Float[Tensor, "b ..."]:
     return (a * b).sum(tuple(range(1, a.ndim)), keepdim=True)
+
+
+def box_weights(position: Float[Tensor, " q"], width: float, count: int) -> Float[Tensor, "q count"]:
+    """Row q reads, from `count` samples that are each constant over their cell, the mean over a cell.
+
+    Arguments and the ends as for `spline_weights`; a width of 0 reads one sample.
+    """
+    half = max(width, 1e-6) / 2
+    middle = position[:, None]
+    nodes = torch.arange(count, dtype=position.dtype, device=position.device)
+    edges = torch.stack([nodes - 0.5, nodes + 0.5])
+    edges[0, 0], edges[1, -1] = -torch.inf, torch.inf
+    overlap = torch.minimum(middle + half, edges[1]) - torch.maximum(middle - half, edges[0])
+    return overlap.clamp(min=0) / (2 * half)

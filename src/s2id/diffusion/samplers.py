@@ -1,0 +1,207 @@
+"""Solvers of the reverse process: each takes a denoiser, a noisy state and times, and yields every step.
+
+In `sigma_ve = sigma / alpha` and `x_ve = x_t / alpha` the probability flow is d x_ve / d sigma_ve =
+(x_ve - denoised) / sigma_ve (Karras et al. 2022, arXiv 2206.00364, eq. 4 with s = 1). Stated orders are tested.
+"""
+
+import math
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from s2id.condition import Asked
+from s2id.diffusion.denoiser import Denoiser
+from s2id.images import resize
+from s2id.shapes import Images
+
+RESTART = 0.7
+"""Time that answers are made noisy to again: earlier, posteriors are too wrong; later, an answer's class is settled."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A state on the way, after a step.
+
+    `denoised` is the estimate that the step was made with.
+    """
+
+    t: float
+    x_t: Images
+    denoised: Images
+
+
+@runtime_checkable
+class Sampler(Protocol):
+    """`(denoiser, x_t, times, label) -> steps`."""
+
+    def __call__(
+        self, denoiser: Denoiser, x_t: Images, times: Float[Tensor, " n"], label: Asked | None = None
+    ) -> Iterator[Step]:
+        """Solve, yielding every step."""
+        ...
+
+
+def ddim(
+    denoiser: Denoiser,
+    x_t: Images,
+    times: Float[Tensor, " n"],
+    label: Asked | None = None,
+    *,
+    eta: float = 0.0,
+    noise: Callable[[int], Images] | None = None,
+) -> Iterator[Step]:
+    """DDIM, of first order (Song et al. 2021, arXiv 2010.02502, eq. 12 and 16).
+
+    Args:
+        denoiser: What to solve.
+        x_t: State at `times[0]`.
+        times: Descending; ascending, without fresh noise, they run the flow back to noise.
+        label: Condition.
+        eta: Fresh noise, from 0 (deterministic) to 1 (ancestral sampling).
+        noise: The unit noise of step i; needed where eta > 0.
+
+    Raises:
+        ValueError: eta > 0 without noise.
+    """
+    for i, t, s in _intervals(times):
+        denoised = _call(denoiser, x_t, t, label)
+        x_t = _along(denoised, denoiser, x_t, (i, t, s), eta, noise)
+        yield Step(s, x_t, denoised)
+
+
+def heun(denoiser: Denoiser, x_t: Images, times: Float[Tensor, " n"], label: Asked | None = None) -> Iterator[Step]:
+    """Exponential Heun, of second order, two calls per step (ETD2RK; Cox and Matthews 2002, J. Comput. Phys. 176).
+
+    The estimate is taken as linear in logsnr / 2 over the step, and the rest is exact. Heun's plain method in sigma_ve
+    diverges on the first of evenly spaced times, where sigma_ve falls a hundredfold.
+    """
+    for _, t, s in _intervals(times):
+        (_, sigma), (alpha_s, sigma_s) = _scales(denoiser, t), _scales(denoiser, s)
+        h = _half_logsnr(denoiser, s) - _half_logsnr(denoiser, t)
+        share = -math.expm1(-h)
+        denoised = _call(denoiser, x_t, t, label)
+        guess = (sigma_s / sigma) * x_t + alpha_s * share * denoised
+        corrected = _call(denoiser, guess, s, label)
+        x_t = guess + alpha_s * (1 - share / h if h else 0.0) * (corrected - denoised)
+        yield Step(s, x_t, corrected)
+
+
+def dpmpp_2m(
+    denoiser: Denoiser,
+    x_t: Images,
+    times: Float[Tensor, " n"],
+    label: Asked | None = None,
+    *,
+    eta: float = 0.0,
+    noise: Callable[[int], Images] | None = None,
+) -> Iterator[Step]:
+    """DPM-Solver++(2M), of second order, one call per step (Lu et al. 2022, arXiv 2211.01095, algorithm 2).
+
+    That is DDIM along a line through the last two estimates, and with fresh noise SDE-DPM-Solver++(2M). The step to
+    t = 0 is of first order: it is long in logsnr, and extrapolating over it would magnify errors of the estimates.
+    Arguments and errors as for `ddim`.
+    """
+    previous: tuple[Images, float] | None = None
+    for i, t, s in _intervals(times):
+        h = _half_logsnr(denoiser, s) - _half_logsnr(denoiser, t)
+        denoised = _call(denoiser, x_t, t, label)
+        estimate = denoised
+        if previous is not None and s > 0:
+            estimate = denoised + (denoised - previous[0]) * (h / (2 * previous[1]))
+        x_t = _along(estimate, denoiser, x_t, (i, t, s), eta, noise)
+        if h:  # very many steps begin where logsnr is bounded and does not move
+            previous = (denoised, h)
+        yield Step(s, x_t, denoised)
+
+
+def _along(
+    estimate: Images,
+    denoiser: Denoiser,
+    x_t: Images,
+    step: tuple[int, float, float],
+    eta: float,
+    noise: Callable[[int], Images] | None,
+) -> Images:
+    """The state after a step, of a number and two times, if `estimate` is the clean one: DDIM's."""
+    if eta and noise is None:
+        raise ValueError("eta > 0 needs `noise`, a function from the step's number to unit noise")
+    i, t, s = step
+    (alpha, sigma), (alpha_s, sigma_s) = _scales(denoiser, t), _scales(denoiser, s)
+    eps = (x_t - alpha * estimate) / sigma
+    fresh = eta * (sigma_s / sigma) * math.sqrt(1 - (alpha / alpha_s) ** 2) if eta else 0.0
+    x_t = alpha_s * estimate + math.sqrt(max(0.0, sigma_s**2 - fresh**2)) * eps
+    return x_t + fresh * noise(i) if noise is not None and fresh else x_t
+
+
+def restarted(
+    solve: Sampler, rounds: int, noise: Callable[[int], Images], t: float = RESTART, steps: int = 6
+) -> Sampler:
+    """A sampler that makes its answer noisy again and solves from there, several times over.
+
+    Where the solver is right from `t` on, every round leaves the right distribution as it is and brings a wrong one
+    nearer: errors made above `t` are forgotten (Xu et al. 2023, arXiv 2306.14878).
+
+    Args:
+        solve: What solves.
+        rounds: How often.
+        noise: From a round's number to unit noise.
+        t: How noisy.
+        steps: Of each round.
+    """
+
+    def run(denoiser: Denoiser, x_t: Images, times: Float[Tensor, " n"], label: Asked | None = None) -> Iterator[Step]:
+        for step in solve(denoiser, x_t, times, label):
+            x_t = step.x_t
+            yield step
+        alpha, sigma = _scales(denoiser, t)
+        again = torch.linspace(t, 0, steps + 1, dtype=times.dtype, device=times.device)
+        for i in range(rounds):
+            fresh = noise(i)
+            x_t = resize(x_t, (fresh.shape[2], fresh.shape[3]))  # where solving ends on a finer state
+            for step in solve(denoiser, alpha * x_t + sigma * fresh, again, label):
+                x_t = step.x_t
+                yield step
+
+    return run
+
+
+SAMPLERS: dict[str, Sampler] = {"ddim": ddim, "heun": heun, "dpmpp": dpmpp_2m}
+
+STOCHASTIC = {"ddim": ddim, "dpmpp": dpmpp_2m}
+"""Those that take fresh noise."""
+
+
+def last(steps: Iterator[Step]) -> Images:
+    """The state after the last step.
+
+    Raises:
+        ValueError: There was no step.
+    """
+    final = deque(steps, maxlen=1)
+    if not final:
+        raise ValueError("no steps: times must hold at least two entries")
+    return final[0].x_t
+
+
+def _intervals(times: Float[Tensor, " n"]) -> Iterator[tuple[int, float, float]]:
+    points = times.tolist()
+    yield from ((i, t, s) for i, (t, s) in enumerate(zip(points[:-1], points[1:], strict=True)))
+
+
+def _half_logsnr(denoiser: Denoiser, t: float) -> float:
+    """The lambda of DPM-Solver."""
+    return denoiser.schedule.logsnr(torch.tensor(t, dtype=torch.float64)).item() / 2
+
+
+def _scales(denoiser: Denoiser, t: float) -> tuple[float, float]:
+    half = _half_logsnr(denoiser, t)
+    return 1 / math.sqrt(1 + math.exp(-2 * half)), 1 / math.sqrt(1 + math.exp(2 * half))
+
+
+def _call(denoiser: Denoiser, x_t: Images, t: float, label: Asked | None) -> Images:
+    return denoiser(x_t, torch.full((len(x_t),), t, dtype=torch.float64, device=x_t.device), label)

@@ -1,0 +1,1 @@
+"""How good a model is: measures, judges, and tables by size."""

@@ -1,0 +1,121 @@
+"""Safetensors files and files that are replaced whole or not at all. No pickle is read."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from s2id.errors import InputError
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file that takes the place of `path` when it is complete; until then, and on failure, the old one stays.
+
+    Raises:
+        InputError: The folder cannot be written.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(partial, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written ({error.strerror or error}); choose another place.") from error
+    finally:
+        with suppress(OSError):  # the folder may not exist
+            partial.unlink()
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, str]) -> None:
+    """Write tensors and facts to one .safetensors file, whole or not at all.
+
+    Raises:
+        InputError: The file cannot be written.
+    """
+    ready = {k: v.cpu().contiguous() for k, v in tensors.items()}
+    payload = save(ready, {**facts, "sha256": checksum(ready, facts)})
+    with replacing(path) as file:
+        file.write(payload)
+
+
+def read_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors and facts of a .safetensors file written by `write_tensors`.
+
+    Args:
+        path: The file.
+        kind: What its `format` must be.
+
+    Raises:
+        InputError: It is missing, damaged, of another format, or no .safetensors file at all.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            facts = file.metadata() or {}
+            tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118  (no mapping)
+    except (SafetensorError, OSError) as error:
+        if _is_pickle(path):
+            raise InputError(f"{path} is a pickle, which runs code when read; give a .safetensors file.") from error
+        raise InputError(f"{path} is no complete .safetensors file ({error}); fetch it again.") from error
+    if facts.get("format") != kind:
+        raise InputError(
+            f"{path} has format {facts.get('format')!r}, not {kind!r}; it was not written by s2id for this."
+        )
+    said = {k: v for k, v in facts.items() if k != "sha256"}
+    if facts.get("sha256") != checksum(tensors, said):
+        raise InputError(f"{path} was altered: it does not match its checksum; fetch it again.")
+    return tensors, facts
+
+
+def fill(module: nn.Module, tensors: Mapping[str, Tensor], source: Path) -> None:
+    """Copy tensors into a module that must want exactly these.
+
+    Raises:
+        InputError: Names or shapes differ.
+    """
+    wanted = module.state_dict()
+    wrong = [
+        k
+        for k in sorted(wanted.keys() | tensors.keys())
+        if k not in wanted or k not in tensors or wanted[k].shape != tensors[k].shape
+    ]
+    if wrong:
+        raise InputError(
+            f"{source} does not fit its config: {wrong[0]} and {len(wrong) - 1} more differ; "
+            "use the file as it was saved."
+        )
+    module.load_state_dict(dict(tensors))
+
+
+def _is_pickle(path: Path) -> bool:
+    """True for what pickle and torch.save write."""
+    try:
+        with open(path, "rb") as file:
+            start = file.read(8)
+    except OSError:
+        return False
+    # a .safetensors file begins with the length of its header in eight bytes, of which the last are zero
+    protocol = len(start) > 2 and start[0] == 0x80 and 2 <= start[1] <= 5 and not start.endswith(b"\0\0")
+    return start[:2] == b"PK" or protocol
+
+
+def checksum(tensors: Mapping[str, Tensor], facts: Mapping[str, str] | None = None) -> str:
+    """SHA-256 over facts, if any, and the tensors' names, types, shapes and bytes, each in the order of the names."""
+    digest = hashlib.sha256()
+    for item in sorted((facts or {}).items()):
+        digest.update(json.dumps(item).encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

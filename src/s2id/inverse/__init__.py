@@ -1,0 +1,1 @@
+"""Pictures from observations: enlarging, restoring, fusing the frames of a moving camera."""

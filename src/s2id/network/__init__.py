@@ -1,0 +1,1 @@
+"""The network: a noisy state at any size in, a function out."""

@@ -1,0 +1,183 @@
+"""Heads that read a function out of a lattice of features."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from s2id.coords import Grid
+from s2id.linear import box_weights
+
+
+def _quartic(u: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """Integral from -inf to u of the cubic B-spline."""
+    knots = (u[..., None] - torch.arange(-2, 3, dtype=u.dtype, device=u.device)).clamp(min=0)
+    binomial = torch.tensor([1, -4, 6, -4, 1], dtype=u.dtype, device=u.device) / 24
+    return (knots.square().square() * binomial).sum(-1).where(u < 2, torch.ones_like(u))
+
+
+def _cubic(u: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """The cubic B-spline."""
+    a = u.abs()
+    return torch.where(a < 1, 2 / 3 - a**2 + a**3 / 2, (2 - a).clamp(min=0) ** 3 / 6)
+
+
+def spline_weights(position: Float[Tensor, " q"], width: float, count: int) -> Float[Tensor, "q count"]:
+    """Row q reads, from `count` samples at 0, 1, 2, ..., the mean of their cubic B-spline over a cell.
+
+    Rows sum to 1 and have no negative entry; beyond the ends the outermost samples go on for ever.
+
+    Args:
+        position: Middle of each cell, in samples, in float64.
+        width: Width of the cells, in samples.
+        count: Number of samples.
+    """
+    # beyond -1 and `count` the spline is constant: cells are cut a sample further out, to bound the nodes
+    start, stop = -2.0, count + 1.0
+    nodes = torch.arange(-4, count + 4, dtype=position.dtype, device=position.device)
+    low, high = position - width / 2, position + width / 2
+    if width > 1e-3:
+        inner = [edge.clamp(start, stop)[:, None] - nodes for edge in (low, high)]
+        weights = (_quartic(inner[1]) - _quartic(inner[0])) / width
+        weights[:, 0] += ((start - low) / width).clamp(0, 1)
+        weights[:, -1] += ((high - stop) / width).clamp(0, 1)
+    else:  # the difference above would cancel; the mean over so thin a cell is its middle, to 1e-7
+        weights = _cubic(position.clamp(start, stop)[:, None] - nodes)
+    ends = nodes.long().clamp(0, count - 1).expand(len(position), -1)
+    return torch.zeros(len(position), count, dtype=position.dtype, device=position.device).scatter_add(1, ends, weights)
+
+
+_CACHED = 2**19
+"""Values of features that a processor reads at once: about what its cache holds; with more it waits for memory."""
+
+
+@dataclass(frozen=True)
+class Features:
+    """A function on the frame, as the samples that the head interpolates."""
+
+    values: Float[Tensor, "b h w d"]
+    frame: tuple[float, float]
+    """Height and width of the frame in composition units."""
+    middle: tuple[float, float] = (0.0, 0.0)
+    """Where the samples' middle is, if they are of a part of a frame."""
+    state: Float[Tensor, "b k y x"] | None = None
+    """The clean state that the function goes with, where that is latents and not the function's own means."""
+
+    @property
+    def pitch(self) -> tuple[float, float]:
+        """Distance between samples along y and x, in composition units."""
+        return self.frame[0] / self.values.shape[1], self.frame[1] / self.values.shape[2]
+
+    def on_canvas(self) -> "Features":
+        """The function with canvas around it, of the median of the border; the frame stays all but as it is.
+
+        Continuing the edge itself would draw a stroke that touches it for ever.
+        """
+        values = self.values.movedim(-1, 1)
+        border = torch.cat([values[..., 0, :], values[..., -1, :], values[..., 0], values[..., -1]], dim=-1)
+        reach = 1  # one sample more than this is seen from inside the frame with a weight of 0.02 at most
+        near = F.pad(values, (reach,) * 4, mode="replicate")
+        canvas = border.median(dim=-1).values[..., None, None].repeat(1, 1, near.shape[2] + 2, near.shape[3] + 2)
+        canvas[..., 1:-1, 1:-1] = near
+        more = 2 * (reach + 1)
+        frame = self.frame[0] + more * self.pitch[0], self.frame[1] + more * self.pitch[1]
+        return Features(canvas.movedim(1, -1), frame, self.middle)
+
+    def supersample(self, cell: tuple[float, float]) -> int:
+        """Head samples per pixel side that keep them at most half a feature sample apart."""
+        return max(1, *(math.ceil(2 * c / p - 1e-9) for c, p in zip(cell, self.pitch, strict=True)))
+
+    def weights(
+        self, grid: Grid, kernel: Callable[..., Tensor] = spline_weights
+    ) -> tuple[Float[Tensor, "y h"], Float[Tensor, "x w"]]:
+        """How a grid's rows and columns read the samples."""
+        per_axis = zip((grid.y, grid.x), self.middle, grid.cell, self.pitch, self.values.shape[1:3], strict=True)
+        rows, columns = (
+            kernel((points - middle) / pitch + (count - 1) / 2, cell / pitch, count).to(self.values)
+            for points, middle, cell, pitch, count in per_axis
+        )
+        return rows, columns
+
+
+class FieldHead(nn.Module):
+    """Values of the function: features averaged over the query's cell by a cubic B-spline, then two layers.
+
+    The spline is smooth and local and its weights are positive, so there is no ringing and no lattice to see; the
+    nonlinear layers make edges sharper than the lattice.
+    """
+
+    def __init__(self, width: int, channels: int) -> None:
+        super().__init__()
+        self.channels = channels
+        self.hidden = nn.Linear(width, width)
+        self.out = nn.Linear(width, channels)
+
+    def forward(
+        self, features: Features, grid: Grid, supersample: int | None = None, bound: float | None = None
+    ) -> Float[Tensor, "b c h w"]:
+        """Means over a grid's pixels.
+
+        Args:
+            features: The function.
+            grid: Pixels anywhere; what lies beyond the frame continues its edge.
+            supersample: Head samples per pixel side; `None` takes as many as the pixel needs.
+            bound: Of the function's values, before means are taken; `None` has none.
+        """
+        factor = supersample or features.supersample(grid.cell)
+        rows, columns = features.weights(grid.refine(factor))
+        b, _, w, d = features.values.shape
+        read = (rows @ features.values.reshape(b, -1, w * d)).reshape(b, len(rows), w, d)
+        whole = torch.is_grad_enabled() or not read.is_cpu  # training keeps all of them, a GPU wants much to do
+        few = len(rows) if whole else max(1, _CACHED // (b * len(columns) * d))
+        values = torch.cat([self.values(columns @ part) for part in read.split(few, dim=1)], dim=1)
+        if bound is not None:
+            values = values.clamp(-bound, bound)
+        return F.avg_pool2d(rearrange(values, "b h w c -> b c h w"), factor) if factor > 1 else values.movedim(-1, 1)
+
+    def at(self, features: Features, coords: Float[Tensor, "q 2"], cell: tuple[float, float]) -> Float[Tensor, "b q c"]:
+        """Values at scattered coordinates (y, x), one head sample each."""
+        rows, columns = features.weights(Grid(coords[:, 0], coords[:, 1], cell))
+        return self.values(torch.einsum("qh,qw,bhwd->bqd", rows, columns, features.values))
+
+    def values(self, read: Float[Tensor, "*b d"]) -> Float[Tensor, "*b c"]:
+        """The two layers."""
+        inplace = not torch.is_grad_enabled()  # nobody but the backward pass needs what silu hears
+        return self.out(F.silu(self.hidden(F.silu(read, inplace)), inplace))
+
+    @classmethod
+    def lerp(cls, start: "FieldHead", end: "FieldHead", weight: float) -> "FieldHead":
+        """The head that says `start + weight * (end - start)` of both heads' features, side by side.
+
+        Two heads that read side by side are one: each hidden layer keeps to its own features, and the output adds.
+        """
+        with torch.device("meta"):  # drawing weights, only to replace them, would move the caller's random numbers
+            both = cls(start.hidden.in_features + end.hidden.in_features, end.channels)
+        layers = {
+            "hidden.weight": torch.block_diag(start.hidden.weight, end.hidden.weight),
+            "hidden.bias": torch.cat([start.hidden.bias, end.hidden.bias]),
+            "out.weight": torch.cat([(1 - weight) * start.out.weight, weight * end.out.weight], dim=1),
+            "out.bias": start.out.bias.lerp(end.out.bias, weight),
+        }
+        both.load_state_dict(layers, assign=True)
+        return both.requires_grad_(False)
+
+
+class PixelHead(nn.Module):
+    """Features that are pixels already: a picture, constant over each pixel; other sizes see its means over areas."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.channels = channels
+
+    def forward(
+        self, features: Features, grid: Grid, supersample: int | None = None, bound: float | None = None
+    ) -> Float[Tensor, "b c h w"]:
+        """Means over a grid's pixels, exact whatever `supersample` is; on the features' own grid, the features."""
+        rows, columns = features.weights(grid, box_weights)
+        values = features.values.movedim(-1, 1)
+        return rows @ (values if bound is None else values.clamp(-bound, bound)) @ columns.mT

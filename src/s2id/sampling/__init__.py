@@ -1,0 +1,1 @@
+"""A trained model and its file, what it is asked for, and the fields that it composes."""

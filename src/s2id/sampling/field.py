@@ -1,0 +1,182 @@
+"""What sampling returns: a function on a frame. Pixels are only a way to look at it.
+
+A pixel is the mean over its cell of the function, bounded to [-1, 1], so pictures of one field agree at every size and
+window. They are rendered tile by tile: memory does not grow with the picture, except for the picture itself.
+"""
+
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor
+
+from s2id.coords import Grid, check_size, view
+from s2id.errors import InputError
+from s2id.files import fill, read_tensors, write_tensors
+from s2id.images import to_bytes, to_pillow, write, write_png
+from s2id.network.heads import Features, FieldHead, PixelHead
+from s2id.settings import MAX_PIXELS, Fit, Size, Window
+
+_TILE_VALUES = 2**24  # of features that a tile reads; a processor holds few of them at once
+
+_FORMAT = "s2id-field-1"
+
+_JOINED = {"seeds": " ", "labels": " ", "asked": "; "}
+"""Facts that have a part for each picture, and what is between them."""
+
+
+def _some(name: str, text: str, which: slice) -> str:
+    """Of a fact, what it says of some of the pictures."""
+    between = _JOINED.get(name)
+    return between.join(text.split(between)[which]) if between else text
+
+
+def check_pixels(size: Size, most: int) -> None:
+    """Refuse a picture of too many pixels, before anything is allocated.
+
+    Raises:
+        InputError: There are more than `most`.
+    """
+    if size[0] * size[1] > most:
+        raise InputError(
+            f"size {size[0]}x{size[1]} has {size[0] * size[1]:,} pixels and the limit is {most:,}; "
+            "choose a smaller size or raise max_pixels (--max-pixels)."
+        )
+
+
+class Field:
+    """One function per drawn picture; a field of one is a picture of any size, window and aspect."""
+
+    def __init__(self, features: Features, head: FieldHead | PixelHead, facts: dict[str, str] | None = None) -> None:
+        """Wrap what a model's decoder returned.
+
+        Args:
+            features: The functions, as samples.
+            head: What reads them.
+            facts: What the field is of, kept in its file: label, seed, model.
+        """
+        self.features = features
+        self.head = head
+        self.facts = facts or {}
+
+    def __len__(self) -> int:
+        """Number of functions."""
+        return len(self.features.values)
+
+    def __getitem__(self, index: int | slice) -> "Field":
+        """One of the functions, or some."""
+        if not isinstance(index, slice):
+            index = slice(first := range(len(self))[index], first + 1)
+        facts = {name: _some(name, text, index) for name, text in self.facts.items()}
+        return Field(Features(self.features.values[index], self.features.frame), self.head, facts)
+
+    def __iter__(self) -> Iterator["Field"]:
+        """The functions one by one."""
+        return (self[i] for i in range(len(self)))
+
+    @property
+    def channels(self) -> int:
+        """Colour channels of the pictures."""
+        return self.head.channels
+
+    def image(
+        self, size: Size, window: Window | None = None, fit: Fit = "fit", max_pixels: int = MAX_PIXELS
+    ) -> Image.Image:
+        """The picture, as Pillow's, for a field of one.
+
+        Args:
+            size: Height and width, in pixels.
+            window: Top, left, bottom, right of the region to look at, as fractions of the frame; `None` is all of it.
+            fit: `"fit"` shows the whole region and canvas beyond it where the aspects differ, `"fill"` fills the
+                picture and shows less, `"stretch"` makes pixels oblong.
+            max_pixels: Refuse larger pictures.
+
+        Raises:
+            InputError: The size, the window or the number of pixels is out of range, or the field is not of one.
+        """
+        strips = [to_bytes(strip[0]) for strip in self.strips(self._view(size, window, fit, max_pixels))]
+        return to_pillow(torch.cat(strips, dim=1))
+
+    def render(
+        self, size: Size, window: Window | None = None, fit: Fit = "fit", max_pixels: int = MAX_PIXELS
+    ) -> Float[Tensor, "b c h w"]:
+        """Every function's picture in [-1, 1]; arguments and errors as for `image`."""
+        grid = self._view(size, window, fit, max_pixels, one=False)
+        return torch.cat(list(self.strips(grid)), dim=2)
+
+    def write(
+        self,
+        path: Path | str,
+        size: Size,
+        window: Window | None = None,
+        fit: Fit = "fit",
+        max_pixels: int = MAX_PIXELS,
+    ) -> None:
+        """Write the picture to a file; a PNG is rendered and written strip by strip, so memory stays bounded.
+
+        Arguments and errors as for `image`; also an `InputError` where the file cannot be written.
+        """
+        grid = self._view(size, window, fit, max_pixels)
+        if Path(path).suffix.lower() == ".png":
+            strips = (to_bytes(strip[0]) for strip in self.strips(grid))
+            write_png(Path(path), size, self.channels, strips)
+        else:
+            write(Path(path), torch.cat([strip[0] for strip in self.strips(grid)], dim=1))
+
+    @torch.inference_mode()
+    def strips(self, grid: Grid) -> Iterator[Float[Tensor, "b c rows w"]]:
+        """The pictures as strips of rows, from the top, each rendered in tiles of bounded memory."""
+        features = self.features.on_canvas()
+        per_pixel = features.supersample(grid.cell) ** 2 * len(self) * features.values.shape[-1]
+        pixels = max(1, _TILE_VALUES // per_pixel)
+        height, width = grid.size
+        columns = min(width, max(1, math.isqrt(pixels)))
+        rows = max(1, pixels // columns)
+        for top in range(0, height, rows):
+            tiles = [
+                self.head(features, grid.part(slice(top, top + rows), slice(left, left + columns)), bound=1.0)
+                for left in range(0, width, columns)
+            ]
+            yield torch.cat(tiles, dim=3)
+
+    def save(self, path: Path | str) -> None:
+        """Write one .safetensors file that `Field.load` reads; no model is needed to render it.
+
+        Raises:
+            InputError: The file cannot be written.
+        """
+        head = {f"head.{k}": v for k, v in self.head.state_dict().items()}
+        facts = {"format": _FORMAT, "frame": json.dumps(self.features.frame), **self.facts}
+        write_tensors(Path(path), {"features": self.features.values, **head}, facts)
+
+    @classmethod
+    def load(cls, path: Path | str) -> "Field":
+        """The field in a file.
+
+        Raises:
+            InputError: The file is missing, damaged or holds no field.
+        """
+        if not Path(path).is_file():
+            raise InputError(f"{path} does not exist; give a field file, as `s2id sample --fields` writes.")
+        tensors, facts = read_tensors(Path(path), _FORMAT)
+        frame = json.loads(facts["frame"])
+        head: FieldHead | PixelHead
+        if "head.out.weight" in tensors:
+            head = FieldHead(tensors["head.hidden.weight"].shape[0], tensors["head.out.weight"].shape[0])
+        else:
+            head = PixelHead(tensors["features"].shape[-1])
+        fill(head, {k.removeprefix("head."): v for k, v in tensors.items() if k != "features"}, Path(path))
+        head.requires_grad_(False)
+        own = {k: v for k, v in facts.items() if k not in ("format", "frame", "sha256")}
+        return cls(Features(tensors["features"], (frame[0], frame[1])), head, own)
+
+    def _view(self, size: Size, window: Window | None, fit: Fit, max_pixels: int, one: bool = True) -> Grid:
+        check_size(size)
+        if one and len(self) != 1:
+            raise InputError(f"this field holds {len(self)} functions; choose one with field[i], or use render.")
+        check_pixels(size, max_pixels)
+        return view(size, self.features.frame, window, fit).to(self.features.values.device)

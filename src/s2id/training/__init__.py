@@ -1,0 +1,1 @@
+"""Training: batches, the loop, its folder, distillation, and the named runs."""

@@ -1,0 +1,224 @@
+"""Few calls that do what many did: a student is trained on where its teacher's trajectories lead.
+
+The student calls at a few fixed times. Each call but the last is asked for the x whose first-order step (ddim's) ends
+at the next time where the teacher's many steps end (Salimans and Ho 2022, arXiv 2202.00512, algorithm 2); the last, for
+the function that the teacher reads out in the end, seen twice as dense as the data (Luhman and Luhman 2021, arXiv
+2101.02388). The teacher's trajectories are drawn once and kept.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from s2id.condition import Condition, cat
+from s2id.coords import extent, view
+from s2id.data.pictures import Pictures, batch_at
+from s2id.errors import InputError
+from s2id.files import checksum, read_tensors, write_tensors
+from s2id.network.network import state_grid
+from s2id.sampling.model import S2ID
+from s2id.sampling.sample import (
+    affordable,
+    autoguidance_of,
+    compose,
+    read_out,
+    state_sizes,
+    trained_denoiser,
+    unit_noise,
+)
+from s2id.settings import Size
+from s2id.training.batches import Batch, hide, stream, target_pixels
+from s2id.training.settings import DistillConfig, Preset, TrainConfig
+from s2id.training.trainer import Trainer
+
+_FORMAT = "s2id-trajectories-2"
+
+_MORE = ("attributes", "numbers", "tokens")
+
+_DENSER = 2  # pixels of a picture that is taught per pixel side of the data
+
+
+@dataclass(frozen=True)
+class Trajectories:
+    """What the teacher drew."""
+
+    states: Float[Tensor, "n k c h w"]
+    """At each of the teacher's times, from 1 to 0, or to where its states get finer."""
+    pictures: Float[Tensor, "n c y x"]
+    """Of the functions read out in the end."""
+    asked: Condition
+
+    def __len__(self) -> int:
+        """Number of trajectories."""
+        return len(self.states)
+
+
+def picture_size(teacher: S2ID) -> Size:
+    """Height and width at which the teacher's functions are kept as pictures."""
+    height, width = teacher.card.size or (teacher.card.density, teacher.card.density)
+    return _DENSER * height, _DENSER * width
+
+
+def draw_trajectories(
+    teacher: S2ID, pictures: Pictures, config: DistillConfig, train: TrainConfig, folder: Path
+) -> Iterator[int]:
+    """How many trajectories are in a folder, after each batch that is drawn into it; what is there already stays.
+
+    Args:
+        teacher: The model.
+        pictures: The data whose labels are asked for, and now and then nothing.
+        config: Number of trajectories and how to draw them.
+        train: Of the run: seed and share of pictures drawn without any condition.
+        folder: Where they are kept.
+
+    Raises:
+        InputError: The folder holds those of another teacher or another config.
+    """
+    facts = _facts(teacher, config, train)
+    batch = affordable(teacher.card.density)
+    for number, first in enumerate(range(0, config.pairs, batch)):
+        path, count = folder / f"{number:06d}.safetensors", min(batch, config.pairs - first)
+        held = 0
+        if path.is_file():
+            tensors, found = read_tensors(path, _FORMAT)
+            _check(path, found, facts)
+            held = len(tensors["label"])
+        if held < count:  # a shorter run's last file is drawn anew
+            seeds = [stream(train.seed, first + i, 2) for i in range(count)]
+            generator = torch.Generator().manual_seed(stream(train.seed, number, 3))
+            asked = hide(batch_at(pictures, number, count, train.seed)[1], train, generator)
+            write_tensors(path, _draw(teacher, config, seeds, asked), {"format": _FORMAT, **facts})
+        yield first + count
+
+
+def _draw(teacher: S2ID, config: DistillConfig, seeds: list[int], asked: Condition) -> dict[str, Tensor]:
+    size, _ = state_sizes(teacher, teacher.card.size or (1, 1))
+    steps = compose(
+        teacher,
+        asked,
+        seeds,
+        steps=config.steps,
+        guidance=config.guidance,
+        guidance_interval=config.guidance_interval,
+        autoguidance=config.autoguidance,
+    )
+    walk = [step.x_t for step in steps]
+    # a teacher may end on finer states: the student calls before, and sees their end in the picture
+    coarse = [x_t for x_t in walk if (x_t.shape[2], x_t.shape[3]) == size]
+    states = torch.stack([unit_noise(teacher, size, seeds), *coarse], dim=1)
+    field = read_out(teacher, walk[-1], asked, autoguidance=autoguidance_of(teacher, config.autoguidance))
+    picture = field.render(picture_size(teacher), fit="stretch")
+    more = {name: part for name in _MORE if (part := getattr(asked, name)) is not None}
+    return {"states": states.half(), "pictures": picture.half(), "label": asked.label, **more}
+
+
+def load_trajectories(folder: Path, count: int) -> Trajectories:
+    """The first trajectories that `draw_trajectories` left in a folder."""
+    parts = [read_tensors(path, _FORMAT)[0] for path in sorted(folder.glob("[0-9]*.safetensors"))]
+    states, pictures = (torch.cat([part[name] for part in parts])[:count].float() for name in ("states", "pictures"))
+    asked = [Condition(part["label"], *(part.get(name) for name in _MORE)) for part in parts]
+    return Trajectories(states, pictures, cat(asked)[:count])
+
+
+def lessons(teacher: S2ID, drawn: Trajectories, config: DistillConfig, train: TrainConfig) -> Callable[[int], Batch]:
+    """Batches by number, the student's calls in turn: states, and what each call should say of them.
+
+    The last call, which is asked for the most, has the turns of all others and as many more.
+
+    Args:
+        teacher: The model.
+        drawn: Its trajectories.
+        config: Times of the calls.
+        train: Of the run: seed, pictures per batch, head samples.
+    """
+    size = (drawn.states.shape[3], drawn.states.shape[4])
+    frame, denoiser = extent(size), trained_denoiser(teacher, size)
+    times, at = torch.tensor(config.times, dtype=torch.float64), [round((1 - t) * config.steps) for t in config.times]
+    alpha, sigma = denoiser.schedule(times)
+    logsnr = denoiser.schedule.logsnr(times).float()
+
+    def batch(number: int) -> Batch:
+        generator = torch.Generator().manual_seed(stream(train.seed, number))
+        chosen = torch.randint(len(drawn), (train.batch,), generator=generator)
+        call = min(number % (2 * len(times)), len(times) - 1)
+        x_t, asked, heard = drawn.states[chosen, at[call]], drawn.asked[chosen], logsnr[call].expand(train.batch)
+        if call + 1 < len(times):
+            ratio = (sigma[call + 1] / sigma[call]).item()
+            after = drawn.states[chosen, at[call + 1]]
+            wanted = (after - ratio * x_t) / (alpha[call + 1] - ratio * alpha[call]).item()
+            return Batch(x_t, heard, asked, frame, state_grid(size, frame), None, wanted, None, None)
+        height, width = drawn.pictures.shape[2:]
+        factor = train.supersample[int(torch.randint(len(train.supersample), (), generator=generator))]
+        affordable = size[0] * size[1] * train.queries / factor**2
+        rows, columns = target_pixels((slice(0, height), slice(0, width)), affordable, generator)
+        grid = view((height, width), frame, fit="stretch").part(rows, columns)
+        picture = drawn.pictures[chosen][:, :, rows, columns]
+        return Batch(x_t, heard, asked, frame, grid, factor, picture, None, None)
+
+    return batch
+
+
+def student(
+    teacher: S2ID, pictures: Pictures, drawn: Trajectories, config: DistillConfig, train: TrainConfig, folder: Path
+) -> Trainer:
+    """The run that teaches a student, which begins as its teacher; what it results in draws in its own few calls.
+
+    Args:
+        teacher: The model.
+        pictures: The data that it was trained on.
+        drawn: Its trajectories.
+        config: What is taught.
+        train: How; densities and the loss's weight are set here.
+        folder: Where checkpoints go.
+
+    Raises:
+        InputError: The data are not the teacher's.
+    """
+    card = replace(teacher.card, times=config.times, detail_density=0, detail_time=0.0, autoguidance=1.0)
+    start = S2ID(teacher.config, card)
+    start.network.load_state_dict(teacher.network.state_dict())
+    # every call's error counts alike: x is asked for at every time
+    train = replace(train, densities=(teacher.card.density,), density_weights=(1.0,), max_weight=1.0)
+    preset = Preset("folder", teacher.config, train)
+    return Trainer(preset, pictures, folder, start, lessons(teacher, drawn, config, train))
+
+
+def check_teacher(teacher: S2ID, pictures: Pictures, config: DistillConfig) -> None:
+    """Refuse what cannot teach, before hours are spent on it.
+
+    Raises:
+        InputError: The model is distilled already, its pictures have nothing between their pixels, the data are not
+            the model's, or a call comes when its states are finer.
+    """
+    card = teacher.card
+    if card.detail_density and config.times[-1] * config.steps < int(card.detail_time * config.steps):
+        raise InputError(f"the model's states are finer from t = {card.detail_time:g} on; give no time below.")
+    if not card.knows(pictures.names):
+        raise InputError(f"{pictures.name} knows other things than the model; name the data set it was trained on.")
+    teacher.need_pixels("distilling")
+    if teacher.card.times:
+        raise InputError("this model is distilled already; distil the one that it learned from.")
+    if teacher.config.dense:
+        raise InputError("this model composes each size anew; distil one whose head is a function (prediction x).")
+
+
+def _facts(teacher: S2ID, config: DistillConfig, train: TrainConfig) -> dict[str, str]:
+    own = {
+        "teacher": checksum(teacher.tensors()),
+        "detail_density": str(teacher.card.detail_density),
+        "detail_time": str(teacher.card.detail_time),
+        "steps": str(config.steps),
+        "guidance": str(config.guidance),
+        "guidance_interval": str(config.guidance_interval),
+        "autoguidance": str(autoguidance_of(teacher, config.autoguidance)),
+    }
+    return {**own, "seed": str(train.seed), "drop_label": str(train.drop_label), "drop_each": str(train.drop_each)}
+
+
+def _check(path: Path, found: dict[str, str], wanted: dict[str, str]) -> None:
+    if wrong := [name for name, value in wanted.items() if found.get(name) != value]:
+        raise InputError(f"{path} was drawn with another {wrong[0]}; choose another --out, or remove the folder.")

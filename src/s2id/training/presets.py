@@ -1,0 +1,93 @@
+"""The named runs, as values."""
+
+from dataclasses import replace
+
+from s2id.network.settings import ModelConfig
+from s2id.training.settings import Preset, TrainConfig
+
+_ONE_DENSITY = TrainConfig(densities=(8,), density_weights=(1.0,), queries=4.0, ema=0.999)
+
+_PICTURES = TrainConfig(densities=(32,), density_weights=(1.0,), long_side=128)
+
+_WIDE = ModelConfig(width=128, heads=4, encoder_blocks=4, decoder_blocks=4)
+
+_LONG = TrainConfig(images=800_000, batch=64, max_weight=5.0)
+
+_PUBLISHED = ModelConfig(
+    width=128,
+    encoder_blocks=8,
+    decoder_blocks=8,
+    heads=8,
+    expansion=4,
+    film_width=128,
+    condition_tokens=2,
+    attention="axial",
+    patch=1,
+    lattice=1,
+    jitter=0.5,
+    prediction="eps",
+    corners=True,
+    fade=False,
+    norm="group",
+    residual="scaled",
+    neighbours=False,
+    bias=True,
+    dropout=(0.1, 0.1, 0.2),
+    hears="alpha_bar",
+    condition_film=False,
+    learned_condition=False,
+    head="linear",
+)
+
+_PUBLISHED_TRAINING = TrainConfig(
+    images=1_200_000,
+    batch=25,
+    optimiser="adamw",
+    lr=1e-3,
+    warmup=0.05,
+    drop_label=0.0,
+    both_conditions=True,
+    recompute="blocks",
+    densities=(28,),
+    density_weights=(1.0,),
+    schedule_shift=0.0,
+    sample_minutes=60.0,
+)
+
+PRESETS: dict[str, Preset] = {
+    "mnist": Preset("mnist", _WIDE, _LONG),
+    "fashion-mnist": Preset("fashion-mnist", _WIDE, _LONG),
+    "glyphs": Preset(
+        "glyphs",
+        _WIDE,
+        # the data's own density too, for reconstruction: what is told of a given picture goes in unshrunk
+        replace(_LONG, densities=(20, 28, 14), density_weights=(0.65, 0.25, 0.1)),
+    ),
+    "emoji": Preset(
+        "emoji",
+        # windows of tokens are not yet faster at 16 a side
+        ModelConfig(channels=3, classes=98, attributes=15, attention="full"),
+        # pictures twice as dense as the densest state: what lies between its samples is learned, not guessed
+        TrainConfig(
+            images=800_000, max_weight=5.0, densities=(24, 32, 16), density_weights=(0.4, 0.4, 0.2), long_side=64
+        ),
+    ),
+    "folder": Preset("folder", train=_PICTURES),
+    "hub": Preset("hub", train=_PICTURES),
+    "celeba": Preset(
+        "celeba",
+        ModelConfig(channels=3, attributes=40, width=192, heads=6, encoder_blocks=4, decoder_blocks=4, head_width=48),
+        TrainConfig(images=2_000_000, densities=(40, 32, 48), long_side=64, sample_minutes=30.0),
+    ),
+    "digits": Preset(
+        "digits",
+        ModelConfig(width=96, heads=4, encoder_blocks=2, decoder_blocks=2, patch=2, head_width=32, lattice=2),
+        replace(_ONE_DENSITY, images=300_000),
+    ),
+    "reference": Preset("mnist", _PUBLISHED, _PUBLISHED_TRAINING),
+    "tiny": Preset(
+        "digits",
+        ModelConfig(width=16, heads=2, encoder_blocks=1, decoder_blocks=1, patch=2, head_width=8, lattice=2),
+        replace(_ONE_DENSITY, images=640, batch=16),
+    ),
+}

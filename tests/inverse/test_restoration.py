@@ -1,0 +1,245 @@
+"""Restoring: answers say what was seen, at any size, and bad input is refused in a sentence."""
+
+import math
+
+import pytest
+import torch
+from conftest import TINY, enliven
+from PIL import Image
+
+import s2id
+from s2id.cli.main import main
+from s2id.errors import InputError
+from s2id.images import read, resize, to_float, write
+from s2id.inverse.restore import check, consistent, restore, seen_by_state, upscale
+from s2id.sampling.model import S2ID
+from s2id.sampling.settings import Card
+
+
+def picture(*size, channels=1, seed=0):
+    return torch.rand(channels, *size, generator=torch.Generator().manual_seed(seed)) * 1.2 - 0.6
+
+
+def hole(*size):
+    mask = torch.ones(size, dtype=torch.bool)
+    mask[size[0] // 4 : size[0] // 2, size[1] // 4 : size[1] // 2] = False
+    return mask
+
+
+def rms(x):
+    return x.square().mean().sqrt().item()
+
+
+def made(**changes):
+    model = (
+        S2ID(TINY.__class__(**{**vars(TINY), **changes}), Card(data="noise", density=8)).eval().requires_grad_(False)
+    )
+    enliven(model)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("low", "size"), [((4, 4), (8, 8)), ((8, 6), (20, 15)), ((12, 12), (37, 41)), ((7, 7), (7, 7))]
+)
+def test_corrected_pictures_have_the_means_that_were_seen(low, size):
+    seen, found = picture(*low)[None], picture(*size, seed=1)[None]
+    assert rms(resize(consistent(found, seen), low) - seen) < 1e-3
+
+
+def test_a_correction_stops_at_the_noise_and_leaves_what_explains_enough():
+    seen, found = picture(6, 6)[None], picture(12, 12, seed=1)[None]
+    assert rms(resize(consistent(found, seen, noise=0.2), (6, 6)) - seen) == pytest.approx(0.2, rel=0.05)
+    assert torch.equal(consistent(found, seen, noise=2.0), found)
+
+
+def test_a_correction_fades_into_the_hole():
+    mask, seen, found = hole(12, 12), picture(12, 12)[None], torch.zeros(1, 1, 12, 12)
+    after = consistent(found, seen, mask)
+    assert torch.allclose(after[..., mask], seen[..., mask], atol=1e-3)
+    assert rms(after[..., 4, 4]) < 0.3 * rms(seen)
+
+
+def test_a_grey_look_is_reproduced_in_colours():
+    mix = torch.tensor([[0.299, 0.587, 0.114]])
+    found = consistent(picture(8, 8, channels=3)[None], picture(4, 4, seed=1)[None] / 2, mix=mix)
+    assert rms((resize(found, (4, 4)) * mix.reshape(1, 3, 1, 1)).sum(1) - picture(4, 4, seed=1) / 2) < 1e-3
+
+
+def test_a_state_sees_a_fine_picture_as_its_own_samples():
+    x, mask = picture(12, 12)[None], torch.ones(12, 12, dtype=torch.bool)
+    whole = seen_by_state(x, (8, 8))
+    assert torch.allclose(whole.values, resize(x, (8, 8)).flatten(2).mT, atol=1e-6)
+    mask[3:9, 3:9] = False
+    observation = seen_by_state(x, (8, 8), mask)
+    assert torch.allclose(observation.values[0, 0], resize(x, (8, 8))[0, :, 0, 0], atol=1e-6)
+    assert len(observation) == 8 * 8 - 4 * 4
+    # noise averages out over the pixels of a sample
+    assert seen_by_state(x, (4, 4), noise=0.3).noise[0] == pytest.approx(math.hypot(0.1, 0.02), rel=1e-4)
+
+
+@pytest.mark.parametrize(("low", "size"), [((4, 4), (16, 16)), ((16, 16), (16, 16)), ((8, 4), (24, 12))])
+def test_answers_reproduce_what_was_seen_at_any_size(model, low, size):
+    mask = hole(*low)
+    found = restore(model, picture(*low), size, mask=mask, seeds=[0, 3], steps=2)
+    assert found.pictures.shape == (2, 1, *size)
+    assert (found.residual < 1e-3).all()
+    assert rms((resize(found.pictures, low) - picture(*low))[..., mask]) < 1e-3
+    assert torch.equal(found.mean, found.pictures.mean(0)) and found.std.shape == (1, *size)
+    assert len(found.fields) == 2
+
+
+def test_what_lies_around_a_picture_is_drawn(model):
+    seen = torch.zeros(8, 8, dtype=torch.bool)
+    seen[2:6, 2:6] = True
+    around = torch.full((1, 8, 8), math.nan)
+    around[:, 2:6, 2:6] = picture(4, 4)
+    found = restore(model, around.nan_to_num(5.0), mask=seen, seeds=[0, 1, 2], steps=3)
+    assert rms((found.pictures - around)[..., seen]) < 1e-3
+    assert found.std[:, seen].max() < 1e-3 < found.std[:, ~seen].min()
+
+
+def test_an_answer_depends_on_its_seed_alone(model):
+    both = restore(model, picture(4, 4), (8, 8), seeds=[0, 3], steps=2).pictures
+    alone = restore(model, picture(4, 4), (8, 8), seeds=[3], steps=2)
+    assert torch.allclose(both[1:], alone.pictures, atol=1e-4)
+    assert (both[0] - both[1]).abs().max() > 1e-3
+    assert not alone.std.any()
+
+
+def test_a_guide_and_finer_states_are_left_out(model):
+    weaker = S2ID(model.config, model.card)
+    enliven(weaker, seed=3)
+    how = {"size": (16, 16), "seeds": [4], "steps": 2}
+    more = model.guided_by(weaker, 2.0).ending_on(12, 0.75)
+    by_itself, guided = (restore(one, picture(8, 8), **how) for one in (model, more))
+    assert torch.equal(by_itself.pictures, guided.pictures)
+
+
+def test_restarts_draw_another_answer_of_the_same_seed(model):
+    once, again = (restore(model, picture(4, 4), (8, 8), seeds=[0, 3], steps=2, restarts=n) for n in (0, 1))
+    assert (again.residual < 1e-3).all() and (again.pictures - once.pictures).abs().max() > 1e-3
+    alone = restore(model, picture(4, 4), (8, 8), seeds=[3], steps=2, restarts=1)
+    assert torch.allclose(again.pictures[1:], alone.pictures, atol=1e-4)
+
+
+def test_noisy_pictures_are_reproduced_to_their_noise(model):
+    found = restore(model, picture(8, 8), noise=0.1, seeds=[0, 1], steps=2)
+    assert (found.residual < 1.05 * 0.1).all()
+
+
+def test_a_grey_picture_is_coloured():
+    found = restore(made(channels=3), picture(8, 8) / 2, seeds=[0], steps=2)
+    assert found.pictures.shape == (1, 3, 8, 8)
+    assert found.residual < 1e-3
+
+
+def test_a_dense_model_has_no_function_to_enlarge_by():
+    dense = made(head="linear", patch=1, lattice=1, prediction="eps")
+    with pytest.raises(InputError, match="composes each size anew and has no function to enlarge by"):
+        upscale(dense, picture(4, 4), (8, 8))
+
+
+def test_a_dense_model_restores_at_the_answers_size():
+    dense = made(head="linear", patch=1, lattice=1, prediction="eps")
+    found = restore(dense, picture(4, 4), (8, 8), seeds=[0], steps=2)
+    assert found.residual < 1e-3
+
+
+@pytest.mark.parametrize("low", [(4, 4), (16, 16)])
+def test_enlarging_keeps_the_old_pixels(model, low):
+    large = upscale(model, picture(*low), (32, 32), label="3")
+    assert large.shape == (1, 32, 32)
+    assert rms(resize(large, low) - picture(*low)) < 1e-3
+
+
+def test_both_are_public():
+    assert s2id.restore is restore and s2id.upscale is upscale
+
+
+@pytest.mark.parametrize(
+    ("size", "changes", "said"),
+    [
+        ((8, 8), {"mask": torch.ones(4, 8, dtype=torch.bool)}, "mask is 4x8"),
+        ((8, 8), {"mask": torch.zeros(8, 8, dtype=torch.bool)}, "leaves nothing to see"),
+        ((8, 8), {"mask": torch.ones(8, 8, dtype=torch.bool)}, "leaves nothing to fill in"),
+        ((8, 7), {}, "smaller than the picture"),
+        ((8, 8), {"noise": -1.0}, "noise is -1"),
+        ((8, 8), {"noise": math.nan}, "noise is nan"),
+    ],
+)
+def test_what_cannot_be_restored_is_refused(model, size, changes, said):
+    with pytest.raises(InputError, match=said):
+        check(model, picture(8, 8), size, **changes)
+
+
+def test_pictures_of_other_channels_or_with_nan_are_refused(model):
+    with pytest.raises(InputError, match="3 channels and this model draws 1"):
+        restore(model, picture(8, 8, channels=3))
+    with pytest.raises(InputError, match="NaN"):
+        restore(model, picture(8, 8) * math.nan)
+    with pytest.raises(InputError, match="no seed"):
+        restore(model, picture(8, 8), seeds=[])
+    with pytest.raises(InputError, match="use restore"):
+        upscale(made(channels=3), picture(8, 8), (8, 8))
+
+
+@pytest.fixture
+def files(model, tmp_path):
+    model.save(tmp_path / "model.safetensors")
+    write(tmp_path / "low.png", picture(4, 4))
+    write(tmp_path / "mask.png", hole(4, 4).float()[None] * 2 - 1)
+    write(tmp_path / "full.png", torch.ones(1, 4, 4))
+    write(tmp_path / "empty.png", -torch.ones(1, 4, 4))
+    write(tmp_path / "wide.png", torch.ones(1, 4, 5))
+    write(tmp_path / "colour.png", picture(4, 4, channels=3))
+    return tmp_path
+
+
+def test_restore_writes_answers_mean_and_std(files, capsys):
+    out, weights = files / "out", str(files / "model.safetensors")
+    words = ["restore", str(files / "low.png"), "--size", "8x8", "--mask", str(files / "mask.png"), "--seeds", "0,5",
+             "--steps", "2", "--weights", weights, "--label", "3", "--out", str(out)]  # fmt: skip
+    assert main(words) == 0
+    assert sorted(path.name for path in out.iterdir()) == ["mean.png", "seed0.png", "seed5.png", "std.png"]
+    said = capsys.readouterr().out
+    assert "2 answers" in said and "residual" in said
+    answer, low = to_float(read(out / "seed5.png")), to_float(read(files / "low.png"))
+    assert rms((resize(answer, (4, 4)) - low)[:, hole(4, 4)]) < 5e-3  # bytes
+
+
+def test_upscale_writes_a_picture_of_that_size(files):
+    words = ["upscale", str(files / "low.png"), "--size", "16x16", "--weights", str(files / "model.safetensors")]
+    assert main([*words, "--out", str(files / "out")]) == 0
+    with Image.open(files / "out" / "low-16x16.png") as image:
+        assert image.size == (16, 16)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--mask", "wide.png"], "the mask is 4x5 and the picture 4x4"),
+        (["--mask", "empty.png"], "nothing to see"),
+        (["--mask", "full.png"], "nothing to fill in"),
+        (["--size", "3x8"], "smaller"),
+        (["--size", "big"], "HEIGHTxWIDTH"),
+        (["--noise", "-1"], "noise"),
+        (["--label", "frog"], "label"),
+        (["--seeds", "x"], "seeds"),
+        (["--guidance", "nan"], "guidance"),
+        (["--steps", "0"], "steps"),
+        (["--restarts", "-1"], "restarts"),
+        (["--restarts", "1", "--sampler", "ddim", "--eta", "1"], "restarts"),
+    ],
+)
+def test_bad_input_is_one_sentence(files, capsys, monkeypatch, words, said):
+    monkeypatch.chdir(files)
+    assert main(["restore", "low.png", "--weights", "model.safetensors", "--out", "out", *words]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("s2id: ") and err.count("\n") == 1 and said in err
+
+
+def test_colours_for_a_grey_model_are_refused(files, capsys):
+    for command in ("restore", "upscale"):
+        words = [command, str(files / "colour.png"), "--weights", str(files / "model.safetensors"), "--size", "8x8"]
+        assert main(words) == 2
+        assert "3 channels" in capsys.readouterr().err
