@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from s2id.cli.main import keep_memory
+from s2id.memory import keep_memory
 
 
 def written_out(q: Tensor, k: Tensor, v: Tensor) -> Tensor:

@@ -23,9 +23,9 @@ from pathlib import Path
 import torch
 from diffusers import AutoencoderTiny
 
-from s2id.cli.main import keep_memory
 from s2id.data.pictures import Group, Pictures
 from s2id.evaluation.report import markdown
+from s2id.memory import keep_memory
 from s2id.network.settings import ModelConfig
 from s2id.sampling.model import S2ID
 from s2id.sampling.sample import sample

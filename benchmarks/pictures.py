@@ -19,11 +19,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from s2id.cli.main import keep_memory
 from s2id.data import registry as data
 from s2id.data.folder import image_folder
 from s2id.data.pictures import Pictures
 from s2id.diffusion.process import Schedule
+from s2id.memory import keep_memory
 from s2id.training.batches import draw
 from s2id.training.presets import PRESETS
 from s2id.training.trainer import Trainer

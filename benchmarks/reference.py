@@ -25,10 +25,10 @@ from pathlib import Path
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from s2id.cli.main import keep_memory
 from s2id.data.idx import DIGITS
 from s2id.data.pictures import Group, Pictures
 from s2id.diffusion.guidance import Guided
+from s2id.memory import keep_memory
 from s2id.sampling.model import S2ID
 from s2id.sampling.sample import trained_denoiser
 from s2id.sampling.settings import Card

@@ -17,8 +17,8 @@ import numpy as np
 import torch
 
 import s2id
-from s2id.cli.main import keep_memory
 from s2id.images import to_bytes
+from s2id.memory import keep_memory
 
 SIDES = (256, 512, 1024, 2048, 4096)
 BATCH = 64

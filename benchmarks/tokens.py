@@ -25,8 +25,8 @@ from typing import get_args, get_type_hints
 import numpy as np
 import torch
 
-from s2id.cli.main import keep_memory
 from s2id.evaluation.report import markdown
+from s2id.memory import keep_memory
 from s2id.network.network import Network
 from s2id.network.settings import ModelConfig, Recompute
 

@@ -18,9 +18,9 @@ from pathlib import Path
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from s2id.cli.main import keep_memory
 from s2id.data.idx import DIGITS
 from s2id.data.pictures import Group, Pictures
+from s2id.memory import keep_memory
 from s2id.training.presets import PRESETS
 from s2id.training.trainer import Trainer
 

@@ -21,10 +21,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from s2id.cli.main import keep_memory
 from s2id.cli.options import writable
 from s2id.data.registry import load
 from s2id.images import resize, to_float
+from s2id.memory import keep_memory
 
 HELD_BACK = 5000
 

@@ -17,12 +17,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from s2id.cli.main import keep_memory
 from s2id.condition import Condition
 from s2id.data.pictures import Pictures
 from s2id.data.registry import load
 from s2id.evaluation.judge import Judge
 from s2id.images import to_float
+from s2id.memory import keep_memory
 from s2id.shapes import NULL
 from s2id.training.trainer import multiplies_bf16
 

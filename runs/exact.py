@@ -19,7 +19,6 @@ import torch
 from restore import LOW, hole
 from torch import Tensor
 
-from s2id.cli.main import keep_memory
 from s2id.cli.options import writable
 from s2id.condition import Asked
 from s2id.data.registry import load
@@ -29,6 +28,7 @@ from s2id.images import resize, to_float
 from s2id.inverse.observation import Area, Observation
 from s2id.inverse.posterior import Posterior
 from s2id.inverse.restore import seen_by_state
+from s2id.memory import keep_memory
 
 STATE, WIDTH = (20, 20), 0.2  # std of each Gaussian
 FIRST = 20_000  # of the observed pictures

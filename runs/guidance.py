@@ -14,13 +14,13 @@ from pathlib import Path
 
 from steps import write_tables
 
-from s2id.cli.main import keep_memory
 from s2id.data.registry import load as load_data
 from s2id.diffusion.settings import ALWAYS
 from s2id.evaluation.evaluate import evaluate
 from s2id.evaluation.judge import load as load_judge
 from s2id.evaluation.settings import EvaluateConfig
 from s2id.files import checksum
+from s2id.memory import keep_memory
 from s2id.sampling.model import load
 from s2id.sampling.sample import autoguidance_of
 from s2id.sampling.settings import DEFAULT_STEPS

@@ -11,11 +11,11 @@ import argparse
 import torch
 from torch import Tensor
 
-from s2id.cli.main import keep_memory
 from s2id.coords import frame_grid
 from s2id.diffusion.samplers import last
 from s2id.evaluation.image_metrics import psnr
 from s2id.images import resize
+from s2id.memory import keep_memory
 from s2id.sampling.model import load
 from s2id.sampling.sample import autoguidance_of, compose, read_out
 

@@ -31,7 +31,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel
 
-from s2id.cli.main import keep_memory
 from s2id.condition import Condition
 from s2id.data.pictures import Pictures, batch_at
 from s2id.data.registry import load as load_data
@@ -41,6 +40,7 @@ from s2id.evaluation.judge import load as load_judge
 from s2id.evaluation.report import markdown
 from s2id.files import fill, read_tensors, write_tensors
 from s2id.images import resize, tile, to_bytes, to_float, to_pillow
+from s2id.memory import keep_memory
 from s2id.sampling.model import S2ID, load
 from s2id.sampling.sample import sample
 from s2id.training.batches import stream

@@ -24,12 +24,12 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 import s2id
-from s2id.cli.main import keep_memory
 from s2id.data.registry import load as load_data
 from s2id.diffusion.settings import Noise
 from s2id.evaluation import image_metrics, judge, set_metrics
 from s2id.evaluation.report import markdown
 from s2id.images import resize, tile, to_bytes, to_float, to_pillow
+from s2id.memory import keep_memory
 from s2id.sampling.model import S2ID, load
 from s2id.sampling.sample import affordable
 from s2id.settings import Size

@@ -21,13 +21,13 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 import s2id
-from s2id.cli.main import keep_memory
 from s2id.cli.options import writable
 from s2id.data.registry import load as load_data
 from s2id.evaluation.image_metrics import psnr
 from s2id.evaluation.judge import load as load_judge
 from s2id.images import resize, tile, to_bytes, to_float, to_pillow, write
 from s2id.inverse.restore import answers
+from s2id.memory import keep_memory
 from s2id.shapes import NULL
 
 SIZE, LOW = (28, 28), (7, 7)

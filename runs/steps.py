@@ -16,13 +16,13 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 
-from s2id.cli.main import keep_memory
 from s2id.data.registry import load as load_data
 from s2id.evaluation.evaluate import evaluate
 from s2id.evaluation.judge import load as load_judge
 from s2id.evaluation.report import markdown
 from s2id.evaluation.settings import EvaluateConfig
 from s2id.files import checksum
+from s2id.memory import keep_memory
 from s2id.sampling.model import load
 from s2id.sampling.sample import autoguidance_of
 

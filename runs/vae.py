@@ -18,10 +18,10 @@ import torch
 from diffusers import AutoencoderTiny
 from torch.nn import functional as F
 
-from s2id.cli.main import keep_memory
 from s2id.data.pictures import Pictures
 from s2id.data.registry import load
 from s2id.images import tile, to_float, write
+from s2id.memory import keep_memory
 
 NOISE, PRICE = 0.1, 1e-3
 

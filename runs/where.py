@@ -15,7 +15,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from s2id.cli.main import keep_memory
 from s2id.condition import condition_of
 from s2id.coords import extent, state_size
 from s2id.data.registry import load as load_data
@@ -24,6 +23,7 @@ from s2id.diffusion.samplers import dpmpp_2m, last
 from s2id.evaluation import image_metrics, set_metrics
 from s2id.evaluation.judge import load as load_judge
 from s2id.images import resize, to_float
+from s2id.memory import keep_memory
 from s2id.sampling.model import S2ID, load
 from s2id.sampling.sample import affordable, read_out, trained_denoiser
 

@@ -3,7 +3,6 @@
 torch is imported inside the commands, so that help is there at once.
 """
 
-import ctypes
 import json
 import os
 import sys
@@ -257,7 +256,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(words: list[str]) -> int:
-    keep_memory()
     if words == ["--version"]:
         print(f"s2id {version('s2id')}")
         return 0
@@ -297,20 +295,6 @@ def parse_numbers(text: str) -> dict[str, float]:
         return {name.strip(): float(value) for name, value in (part.split("=") for part in _words(text))}
     except ValueError as error:
         raise InputError(f"{text!r} is not name=value with commas; write it as in age=30,smiling=4.") from error
-
-
-def keep_memory() -> None:
-    """Let the C library keep freed memory: to return a step's tensors and fault them in again costs much of a step.
-
-    Does nothing where there is no glibc.
-    """
-    m_trim_threshold, m_mmap_max = -1, -4  # malloc.h
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError):
-        return
-    mallopt(m_mmap_max, 0)
-    mallopt(m_trim_threshold, 2**31 - 1)
 
 
 def _sample(command: Sample) -> int:

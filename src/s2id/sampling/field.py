@@ -18,6 +18,7 @@ from s2id.coords import Grid, check_size, view
 from s2id.errors import InputError
 from s2id.files import fill, read_tensors, write_tensors
 from s2id.images import to_bytes, to_pillow, write, write_png
+from s2id.memory import keep_memory
 from s2id.network.heads import Features, FieldHead, PixelHead
 from s2id.settings import MAX_PIXELS, Fit, Size, Window
 
@@ -130,6 +131,7 @@ class Field:
     @torch.inference_mode()
     def strips(self, grid: Grid) -> Iterator[Float[Tensor, "b c rows w"]]:
         """The pictures as strips of rows, from the top, each rendered in tiles of bounded memory."""
+        keep_memory()
         features = self.features.on_canvas()
         per_pixel = features.supersample(grid.cell) ** 2 * len(self) * features.values.shape[-1]
         pixels = max(1, _TILE_VALUES // per_pixel)

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from s2id.diffusion.process import Schedule
 from s2id.errors import InputError
 from s2id.files import fill, read_tensors, write_tensors
+from s2id.memory import keep_memory
 from s2id.network.network import Network
 from s2id.network.settings import ModelConfig
 from s2id.sampling.settings import Card
@@ -237,6 +238,7 @@ def load(source: str | Path, device: str | torch.device = "cpu") -> S2ID:
     Raises:
         InputError: There is no such model, or its file is damaged, of another format or a pickle.
     """
+    keep_memory()
     path = Path(source)
     if str(source) in bundled():
         path = BUNDLED / str(source) / MODEL_FILE

@@ -25,6 +25,7 @@ from s2id.diffusion.denoiser import loss
 from s2id.diffusion.process import Schedule
 from s2id.errors import InputError
 from s2id.files import fill, read_tensors, replacing, write_tensors
+from s2id.memory import keep_memory
 from s2id.network.network import Network
 from s2id.network.settings import ModelConfig
 from s2id.sampling.model import S2ID
@@ -206,6 +207,7 @@ class Trainer:
         Raises:
             DivergedError: The loss is not finite.
         """
+        keep_memory()
         saved_seconds, saved_images = self.seconds, self.images_seen
         rate = _Rate()
         while self.done < 1 and not self._agree_to_stop():
