@@ -23,7 +23,7 @@ from s2id.files import checksum
 from s2id.memory import keep_memory
 from s2id.sampling.model import load
 from s2id.sampling.sample import autoguidance_of
-from s2id.sampling.settings import DEFAULT_STEPS
+from s2id.sampling.settings import DEFAULT_STEPS, Sampling
 
 GUIDANCE = (1.0, 1.25, 1.5, 2.0)
 INTERVALS = (ALWAYS, (0.1, 0.6), (0.3, 0.8))
@@ -45,14 +45,17 @@ def main() -> None:
     keep_memory()
     model, judge = load(args.weights), load_judge("mnist")
     train, test = (load_data("mnist", args.data, split) for split in ("train", "test"))
-    base = EvaluateConfig(sizes=((28, 28),), count=args.count, detail=1, density=args.density, steps=args.steps)
+    base = EvaluateConfig(sizes=((28, 28),), count=args.count, detail=1)
+    sampling = Sampling(density=args.density, steps=args.steps)
     intervals = [tuple(pair) for pair in args.interval or INTERVALS]
     rows = []
     every = product(args.autoguidance, args.guidance, intervals)
     # without guidance there is no interval of it
     wanted = dict.fromkeys((own, guidance, ALWAYS if guidance == 1 else times) for own, guidance, times in every)
     for own, guidance, interval in wanted:
-        config = replace(base, guidance=guidance, guidance_interval=interval, autoguidance=own)
+        config = replace(
+            base, sampling=replace(sampling, guidance=guidance, guidance_interval=interval, autoguidance=own)
+        )
         training, drawn = evaluate(model, judge, train, test, config)
         values = {name: getattr(drawn.likeness, name) for name in COLUMNS}
         strength = autoguidance_of(model, own)

@@ -18,6 +18,7 @@ from s2id.images import resize
 from s2id.memory import keep_memory
 from s2id.sampling.model import load
 from s2id.sampling.sample import autoguidance_of, compose, read_out
+from s2id.sampling.settings import Sampling
 
 SIDES = (56, 112, 224, 448, 1024)
 SAMPLES = (3, 4, 5, 6, 8, 12, 16)
@@ -37,7 +38,7 @@ def main() -> None:
     keep_memory()
     model = load(args.weights)
     labels = torch.arange(args.count) % max(1, model.config.classes)
-    state = last(compose(model, labels, range(args.count), guidance=1.0))
+    state = last(compose(model, labels, range(args.count), Sampling(guidance=1.0)))
     fields = read_out(model, state, labels, autoguidance=autoguidance_of(model, None))
     base = fields.render((28, 28))
     print("| what | PSNR, median | worst | largest difference |\n|---|---|---|---|")

@@ -43,6 +43,7 @@ from s2id.images import resize, tile, to_bytes, to_float, to_pillow
 from s2id.memory import keep_memory
 from s2id.sampling.model import S2ID, load
 from s2id.sampling.sample import sample
+from s2id.sampling.settings import Sampling
 from s2id.training.batches import stream
 from s2id.training.optimisers import warm_average
 from s2id.training.presets import PRESETS
@@ -129,7 +130,7 @@ def ours(model: S2ID, sampler: str) -> Draw:
     def draw(labels: list[int], first: int, side: int, steps: int) -> Tensor:
         seeds = range(first, first + len(labels))
         density = side if model.config.dense else None
-        drawn = sample(model, labels, seeds, steps=steps, guidance=1.0, sampler=sampler, density=density)  # type: ignore[arg-type]
+        drawn = sample(model, labels, seeds, Sampling(steps, 1.0, sampler=sampler, density=density))
         return drawn.render((side, side))
 
     return draw

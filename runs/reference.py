@@ -25,7 +25,7 @@ from torch.nn.functional import interpolate
 
 import s2id
 from s2id.data.registry import load as load_data
-from s2id.diffusion.settings import Noise
+from s2id.diffusion.settings import NoiseKind
 from s2id.evaluation import image_metrics, judge, set_metrics
 from s2id.evaluation.report import markdown
 from s2id.images import resize, tile, to_bytes, to_float, to_pillow
@@ -58,7 +58,7 @@ class Setting(NamedTuple):
 
     name: str
     title: str
-    noise: Noise
+    noise: NoiseKind
     shift: bool
     model: Literal["reference", "bundled", "half"] = "reference"
 
@@ -96,13 +96,15 @@ def drawn(model: S2ID, setting: Setting, size: Size, count: int, args: argparse.
             model,
             [seed % 10 for seed in seeds],
             seeds,
-            steps=args.steps,
-            guidance=args.guidance,
-            sampler=args.sampler,
-            density=max(size) if model.config.dense else None,
+            s2id.Sampling(
+                args.steps,
+                args.guidance,
+                sampler=args.sampler,
+                density=max(size) if model.config.dense else None,
+                noise=setting.noise,
+                shift=setting.shift,
+            ),
             aspect=size if model.config.dense else None,
-            noise=setting.noise,
-            shift=setting.shift,
         )
         have = torch.cat([have, field.render(size).cpu()])
         save_file({"pictures": have}, file)

@@ -62,11 +62,7 @@ def restored(
         SIZE,
         mask=mask,
         noise=args.noise,
-        guidance=args.guidance,
-        steps=args.steps,
-        sampler=args.sampler,
-        eta=args.eta,
-        restarts=args.restarts,
+        sampling=s2id.Sampling(args.steps, args.guidance, sampler=args.sampler, eta=args.eta, restarts=args.restarts),
     )
     shape = (len(truth), args.seeds)
     return found.pictures.unflatten(0, shape), found.residual.unflatten(0, shape)

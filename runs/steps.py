@@ -25,6 +25,7 @@ from s2id.files import checksum
 from s2id.memory import keep_memory
 from s2id.sampling.model import load
 from s2id.sampling.sample import autoguidance_of
+from s2id.sampling.settings import Sampling
 
 CALLS = (2, 3, 4, 6, 8, 12, 21, 51)
 SOLVERS: dict[str, dict[str, Any]] = {
@@ -73,10 +74,8 @@ def main() -> None:
         sizes=((28, 28),),
         count=args.count,
         detail=1,
-        guidance=args.guidance,
-        autoguidance=args.autoguidance,
-        density=args.density,
     )
+    sampling = Sampling(guidance=args.guidance, autoguidance=args.autoguidance, density=args.density)
     strength = autoguidance_of(model, args.autoguidance)
     facts = {"weights sha256": checksum(model.tensors()), "n": args.count, "guidance": args.guidance}
     facts |= {"autoguidance": strength, "density": args.density or "as trained"}
@@ -87,7 +86,7 @@ def main() -> None:
             steps = steps_for(solver, calls)
             if not steps:
                 continue
-            config = replace(base, steps=steps, **SOLVERS[solver])
+            config = replace(base, sampling=replace(sampling, steps=steps, **SOLVERS[solver]))
             training, drawn = evaluate(model, judge, train, test, config)
             floor = {name: getattr(training.likeness, name) for name in COLUMNS}
             found = {name: getattr(drawn.likeness, name) for name in COLUMNS}

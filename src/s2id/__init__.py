@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from s2id.sampling.field import Field
     from s2id.sampling.model import S2ID, load
     from s2id.sampling.sample import sample
-    from s2id.sampling.settings import Card
+    from s2id.sampling.settings import Card, Sampling
     from s2id.training.settings import TrainConfig
 
 __version__ = version("s2id")
@@ -33,6 +33,7 @@ _HOMES = {
     "ModelConfig": "network.settings",
     "Observation": "inverse.observation",
     "S2ID": "sampling.model",
+    "Sampling": "sampling.settings",
     "TrainConfig": "training.settings",
     "ask": "sampling.conditions",
     "depixelate": "inverse.depixelate",
@@ -49,6 +50,7 @@ __all__ = [
     "ModelConfig",
     "Observation",
     "S2ID",
+    "Sampling",
     "TrainConfig",
     "ask",
     "depixelate",

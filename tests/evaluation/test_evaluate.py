@@ -20,11 +20,11 @@ from s2id.evaluation.report import Likeness, Report, Row, markdown
 from s2id.evaluation.settings import EvaluateConfig
 from s2id.images import to_float
 from s2id.sampling.model import S2ID
-from s2id.sampling.settings import Card
+from s2id.sampling.settings import Card, Sampling
 from s2id.shapes import NULL
 
 COUNT = 40
-QUICK = EvaluateConfig(sizes=((16, 16), (8, 8), (12, 20)), count=COUNT, detail=4, steps=2)
+QUICK = EvaluateConfig(sizes=((16, 16), (8, 8), (12, 20)), count=COUNT, detail=4, sampling=Sampling(2, 1.0))
 
 
 @pytest.fixture(scope="module")
@@ -218,7 +218,6 @@ def test_every_class_needs_pictures(model):
     "changes, said",
     [
         ({"detail": 0}, "detail is 0"),
-        ({"density": 0}, "density is 0"),
         ({"sizes": ()}, "no size"),
         ({"sizes": ((2, 28),)}, "size 2x28 is too small"),
     ],
@@ -234,22 +233,26 @@ def test_a_dense_model_is_composed_anew_at_every_size(judge):
     card = Card(data="noise", density=16, size=(16, 16))
     dense = S2ID(replace(TINY, prediction="eps"), card).eval().requires_grad_(False)
     enliven(dense)
-    config = replace(QUICK, sizes=((16, 16), (16, 32), (32, 32)), steps=1)
+    config = replace(QUICK, sizes=((16, 16), (16, 32), (32, 32)), sampling=Sampling(1, 1.0))
     rows = list(evaluate(dense, judge, noise(100, 1), noise(100, 2), config))
     assert rows[1].agreement.psnr == math.inf and math.isnan(rows[1].agreement.zoom_psnr)
     assert all(row.detail.compose_seconds > 0 and math.isfinite(row.likeness.frechet) for row in rows[1:])
     assert rows[3].agreement.psnr < math.inf
-    assert "density is 8 and this model composes each size" in refused(dense, judge, replace(config, density=8))
+    assert "density is 8 and this model composes each size" in refused(
+        dense, judge, replace(config, sampling=Sampling(density=8))
+    )
 
 
 def test_states_may_be_of_one_density_only(model, judge):
     """Finer states at the end are then left out too."""
     finer = S2ID(model.config, replace(model.card, detail_density=12, detail_time=0.5))
     finer.load_state_dict(model.state_dict())
-    config = replace(QUICK, sizes=((16, 16),), steps=2)
+    config = replace(QUICK, sizes=((16, 16),))
 
     def frechet(one: S2ID, density: int | None = None) -> float:
-        rows = evaluate(one.eval(), judge, noise(100, 1), noise(100, 2), replace(config, density=density))
+        rows = evaluate(
+            one.eval(), judge, noise(100, 1), noise(100, 2), replace(config, sampling=Sampling(2, 1.0, density=density))
+        )
         return list(rows)[1].likeness.frechet
 
     assert frechet(finer, 8) == frechet(model) != frechet(finer) != frechet(finer, 12)

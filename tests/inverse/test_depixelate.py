@@ -19,6 +19,7 @@ from s2id.inverse.frames import read_frames, write_gif
 from s2id.inverse.fusion import Frames, differences, differences_transpose, fuse, refine
 from s2id.inverse.motion import register
 from s2id.inverse.observation import Area, Observation
+from s2id.sampling.settings import Sampling
 
 LOW, HIGH, FINE = (16, 20), (64, 80), 8
 
@@ -154,7 +155,7 @@ def test_a_frame_of_something_else_is_left_out(sixteen):
 
 def test_a_model_draws_under_the_frames(model):
     frames, shifts, _ = shots(3)
-    found = s2id.depixelate(frames, (32, 40), model=model, motion=shifts, seeds=[0, 1], steps=2)
+    found = s2id.depixelate(frames, (32, 40), model=model, motion=shifts, seeds=[0, 1], sampling=Sampling(2, 1.0))
     assert found.picture.shape == (1, 32, 40) and bool(found.picture.isfinite().all())
     assert found.notes == () and float(found.uncertainty.max()) > 0
     # the answers' mean explains the frames, though this model knows nothing of such pictures

@@ -13,7 +13,7 @@ from s2id.errors import InputError
 from s2id.images import read, resize, to_float, write
 from s2id.inverse.restore import check, consistent, restore, seen_by_state, upscale
 from s2id.sampling.model import S2ID
-from s2id.sampling.settings import Card
+from s2id.sampling.settings import Card, Sampling
 
 
 def picture(*size, channels=1, seed=0):
@@ -80,7 +80,7 @@ def test_a_state_sees_a_fine_picture_as_its_own_samples():
 @pytest.mark.parametrize(("low", "size"), [((4, 4), (16, 16)), ((16, 16), (16, 16)), ((8, 4), (24, 12))])
 def test_answers_reproduce_what_was_seen_at_any_size(model, low, size):
     mask = hole(*low)
-    found = restore(model, picture(*low), size, mask=mask, seeds=[0, 3], steps=2)
+    found = restore(model, picture(*low), size, mask=mask, seeds=[0, 3], sampling=Sampling(2, 1.0))
     assert found.pictures.shape == (2, 1, *size)
     assert (found.residual < 1e-3).all()
     assert rms((resize(found.pictures, low) - picture(*low))[..., mask]) < 1e-3
@@ -93,14 +93,14 @@ def test_what_lies_around_a_picture_is_drawn(model):
     seen[2:6, 2:6] = True
     around = torch.full((1, 8, 8), math.nan)
     around[:, 2:6, 2:6] = picture(4, 4)
-    found = restore(model, around.nan_to_num(5.0), mask=seen, seeds=[0, 1, 2], steps=3)
+    found = restore(model, around.nan_to_num(5.0), mask=seen, seeds=[0, 1, 2], sampling=Sampling(3, 1.0))
     assert rms((found.pictures - around)[..., seen]) < 1e-3
     assert found.std[:, seen].max() < 1e-3 < found.std[:, ~seen].min()
 
 
 def test_an_answer_depends_on_its_seed_alone(model):
-    both = restore(model, picture(4, 4), (8, 8), seeds=[0, 3], steps=2).pictures
-    alone = restore(model, picture(4, 4), (8, 8), seeds=[3], steps=2)
+    both = restore(model, picture(4, 4), (8, 8), seeds=[0, 3], sampling=Sampling(2, 1.0)).pictures
+    alone = restore(model, picture(4, 4), (8, 8), seeds=[3], sampling=Sampling(2, 1.0))
     assert torch.allclose(both[1:], alone.pictures, atol=1e-4)
     assert (both[0] - both[1]).abs().max() > 1e-3
     assert not alone.std.any()
@@ -109,26 +109,28 @@ def test_an_answer_depends_on_its_seed_alone(model):
 def test_a_guide_and_finer_states_are_left_out(model):
     weaker = S2ID(model.config, model.card)
     enliven(weaker, seed=3)
-    how = {"size": (16, 16), "seeds": [4], "steps": 2}
+    how = {"size": (16, 16), "seeds": [4], "sampling": Sampling(2, 1.0)}
     more = model.guided_by(weaker, 2.0).ending_on(12, 0.75)
     by_itself, guided = (restore(one, picture(8, 8), **how) for one in (model, more))
     assert torch.equal(by_itself.pictures, guided.pictures)
 
 
 def test_restarts_draw_another_answer_of_the_same_seed(model):
-    once, again = (restore(model, picture(4, 4), (8, 8), seeds=[0, 3], steps=2, restarts=n) for n in (0, 1))
+    once, again = (
+        restore(model, picture(4, 4), (8, 8), seeds=[0, 3], sampling=Sampling(2, 1.0, restarts=n)) for n in (0, 1)
+    )
     assert (again.residual < 1e-3).all() and (again.pictures - once.pictures).abs().max() > 1e-3
-    alone = restore(model, picture(4, 4), (8, 8), seeds=[3], steps=2, restarts=1)
+    alone = restore(model, picture(4, 4), (8, 8), seeds=[3], sampling=Sampling(2, 1.0, restarts=1))
     assert torch.allclose(again.pictures[1:], alone.pictures, atol=1e-4)
 
 
 def test_noisy_pictures_are_reproduced_to_their_noise(model):
-    found = restore(model, picture(8, 8), noise=0.1, seeds=[0, 1], steps=2)
+    found = restore(model, picture(8, 8), noise=0.1, seeds=[0, 1], sampling=Sampling(2, 1.0))
     assert (found.residual < 1.05 * 0.1).all()
 
 
 def test_a_grey_picture_is_coloured():
-    found = restore(made(channels=3), picture(8, 8) / 2, seeds=[0], steps=2)
+    found = restore(made(channels=3), picture(8, 8) / 2, seeds=[0], sampling=Sampling(2, 1.0))
     assert found.pictures.shape == (1, 3, 8, 8)
     assert found.residual < 1e-3
 
@@ -141,7 +143,7 @@ def test_a_dense_model_has_no_function_to_enlarge_by():
 
 def test_a_dense_model_restores_at_the_answers_size():
     dense = made(head="linear", patch=1, lattice=1, prediction="eps")
-    found = restore(dense, picture(4, 4), (8, 8), seeds=[0], steps=2)
+    found = restore(dense, picture(4, 4), (8, 8), seeds=[0], sampling=Sampling(2, 1.0))
     assert found.residual < 1e-3
 
 

@@ -31,7 +31,7 @@ from s2id.network.network import Network
 from s2id.sampling.field import Field
 from s2id.sampling.model import S2ID
 from s2id.sampling.sample import compose, trained_denoiser
-from s2id.sampling.settings import Card
+from s2id.sampling.settings import Card, Sampling
 from s2id.shapes import NULL
 from s2id.training.batches import draw
 from s2id.training.presets import PRESETS
@@ -238,7 +238,7 @@ def test_the_command_line_composes_a_dense_model_at_each_size(small, tmp_path):
     assert main(["sample", str(tmp_path / "small.safetensors"), *sizes, *words]) == 0
     for h, w in ((8, 8), (12, 20)):
         wanted = s2id.sample(
-            small, 7, 0, steps=2, guidance=1.0, aspect=(h, w), density=max(h, w), noise="white", shift=False
+            small, 7, 0, Sampling(2, 1.0, density=max(h, w), noise="white", shift=False), aspect=(h, w)
         )
         with Image.open(tmp_path / f"label7-seed0-{h}x{w}.png") as picture:
             assert picture.tobytes() == wanted.image((h, w)).tobytes()
@@ -379,19 +379,13 @@ def test_nested_noise_is_its_own_block_means():
 @pytest.mark.parametrize("noise", ["nested", "white"])
 @pytest.mark.parametrize("size", [(8, 8), (12, 20)])
 def test_a_dense_model_composes_any_size_and_its_state_is_the_picture(small, size, noise):
-    settings = {
-        "steps": 3,
-        "guidance": 2.0,
-        "sampler": "ddim",
-        "eta": 1.0,
-        "aspect": size,
-        "density": max(size),
-        "noise": noise,
-    }
-    field = s2id.sample(small, [7, None], [0, 1], **settings)
-    composed = last(compose(small, torch.tensor([7, NULL]), [0, 1], **settings))
+    settings = Sampling(3, 2.0, sampler="ddim", eta=1.0, density=max(size), noise=noise)
+    field = s2id.sample(small, [7, None], [0, 1], settings, aspect=size)
+    composed = last(compose(small, torch.tensor([7, NULL]), [0, 1], settings, aspect=size))
     assert composed.shape == (2, 1, *size) and torch.equal(field.render(size), composed.clamp(-1, 1))
-    assert torch.allclose(s2id.sample(small, 7, 0, **settings).render(size), composed[:1].clamp(-1, 1), atol=1e-5)
+    assert torch.allclose(
+        s2id.sample(small, 7, 0, settings, aspect=size).render(size), composed[:1].clamp(-1, 1), atol=1e-5
+    )
 
 
 def test_a_composed_picture_is_seen_at_other_sizes_by_areas(small, tmp_path):
@@ -408,12 +402,12 @@ def test_a_composed_picture_is_seen_at_other_sizes_by_areas(small, tmp_path):
 
 def test_a_field_model_composes_at_other_densities_too(model):
     for density in (4, 16):
-        field = s2id.sample(model, 7, 0, steps=2, density=density)
+        field = s2id.sample(model, 7, 0, Sampling(2, density=density))
         assert field.features.values.shape[1] == density and field.render((8, 8)).isfinite().all()
-    same = s2id.sample(model, 7, 0, steps=2, density=model.card.density)
+    same = s2id.sample(model, 7, 0, Sampling(2, density=model.card.density))
     assert torch.equal(same.render((8, 8)), s2id.sample(model, 7, 0, steps=2).render((8, 8)))
     with pytest.raises(InputError, match="density is 0"):
-        s2id.sample(model, 7, 0, density=0)
+        Sampling(density=0)
 
 
 def test_the_shift_lowers_the_states_logsnr_and_not_what_a_dense_network_hears(small, model):

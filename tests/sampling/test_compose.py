@@ -19,6 +19,7 @@ from s2id.errors import InputError
 from s2id.images import resize
 from s2id.sampling.model import S2ID
 from s2id.sampling.sample import compose, read_out, rise, state_sizes, trained_denoiser, unit_noise
+from s2id.sampling.settings import Sampling
 from s2id.shapes import per_sample
 
 
@@ -58,7 +59,7 @@ def test_a_finer_state_is_the_same_picture_under_noise_that_holds_the_coarse():
 
 
 def test_the_last_steps_are_on_finer_states_and_the_field_is_read_there(rising):
-    walk = list(compose(rising, condition_of(None, 2), [0, 1], steps=8, guidance=1.0))
+    walk = list(compose(rising, condition_of(None, 2), [0, 1], Sampling(8, 1.0)))
     assert [(step.t, step.x_t.shape[-1]) for step in walk] == [
         (0.875, 8), (0.75, 8), (0.625, 8), (0.5, 8), (0.375, 8), (0.25, 8), (0.125, 12), (0.0, 12),
     ]  # fmt: skip
@@ -71,27 +72,30 @@ def test_a_model_is_guided_by_its_guide_unless_told_otherwise(model):
     enliven(weaker, seed=3)
     guided = model.guided_by(weaker, 3.0)
     how = {"label": 3, "seed": [0, 1], "steps": 3}
-    plain, own, less = (s2id.sample(guided, **how, autoguidance=w).render((16, 16)) for w in (1.0, None, 2.0))
+    plain, own, less = (
+        s2id.sample(guided, **how, sampling=Sampling(autoguidance=w)).render((16, 16)) for w in (1.0, None, 2.0)
+    )
     assert torch.equal(plain, s2id.sample(model, **how).render((16, 16)))
-    assert torch.equal(own, s2id.sample(guided, **how, autoguidance=3.0).render((16, 16)))
+    assert torch.equal(own, s2id.sample(guided, **how, sampling=Sampling(autoguidance=3.0)).render((16, 16)))
     assert min((a - b).abs().max() for a, b in ((plain, own), (own, less), (plain, less))) > 1e-3
     # one step of ddim ends on the first call's answer, which is the formula's
     x_t, t = unit_noise(model, (8, 8), [0, 1]), torch.ones(2, dtype=torch.float64)
-    (step,) = compose(guided, torch.tensor([3, 3]), [0, 1], steps=1, guidance=1.0, autoguidance=2.0, sampler="ddim")
+    (step,) = compose(guided, torch.tensor([3, 3]), [0, 1], Sampling(1, 1.0, 2.0, "ddim"))
     better, worse = (trained_denoiser(one, (8, 8))(x_t, t, torch.tensor([3, 3])) for one in (model, weaker))
     torch.testing.assert_close(step.denoised, 2 * better - worse)
     with pytest.raises(InputError, match="this model has no guide"):
-        s2id.sample(model, **how, autoguidance=2.0)
+        s2id.sample(model, **how, sampling=Sampling(autoguidance=2.0))
     with pytest.raises(InputError, match="autoguidance is inf"):
-        s2id.sample(guided, **how, autoguidance=math.inf)
+        Sampling(autoguidance=math.inf)
 
 
 def test_the_function_is_read_out_with_the_guide(model, tmp_path):
     weaker = S2ID(replace(model.config, width=8, heads=1, head_width=16), model.card)
     enliven(weaker, seed=3)
     guided, labels = model.guided_by(weaker, 3.0), torch.tensor([3, 4])
-    state = last(compose(guided, labels, [0, 1], steps=2, autoguidance=2.0))
-    field, grid = s2id.sample(guided, [3, 4], [0, 1], steps=2, autoguidance=2.0), frame_grid((24, 24))
+    how = Sampling(2, autoguidance=2.0)
+    state = last(compose(guided, labels, [0, 1], how))
+    field, grid = s2id.sample(guided, [3, 4], [0, 1], how), frame_grid((24, 24))
     better, worse = (read_out(one, state, labels) for one in (model, weaker))
     better, worse = (one.head(one.features, grid) for one in (better, worse))
     assert (better - worse).abs().max() > 1e-2
@@ -106,11 +110,11 @@ def test_a_guide_goes_along_to_finer_states_and_moves_no_random_numbers(rising):
     weaker = S2ID(replace(rising.config, patch=1, lattice=1), replace(rising.card, detail_density=0, detail_time=0.0))
     enliven(weaker, seed=3)
     guided = rising.guided_by(weaker, 2.0)
-    label, how = torch.tensor([3]), {"steps": 8, "guidance": 1.0}
-    with_both, alone = (last(compose(guided, label, [0], **how, autoguidance=w)) for w in (2.0, 1.0))
+    label, how = torch.tensor([3]), Sampling(8, 1.0)
+    with_both, alone = (last(compose(guided, label, [0], replace(how, autoguidance=w))) for w in (2.0, 1.0))
     assert with_both.shape[-1] == 12 and (with_both - alone).abs().max() > 1e-3
     before = torch.random.get_rng_state()
-    field = s2id.sample(guided, 3, 0, **how)
+    field = s2id.sample(guided, 3, 0, how)
     assert torch.equal(before, torch.random.get_rng_state())
     assert torch.equal(field.features.values, read_out(guided, with_both, label, autoguidance=2.0).features.values)
 
@@ -127,7 +131,7 @@ def test_a_field_has_the_frame_that_pictures_were_trained_in(model, size, state)
 
 
 def test_between_steps_the_callers_mode_is_the_callers(model):
-    walks = [compose(model, torch.zeros(1, dtype=torch.long), [0], steps=steps) for steps in (1, 3)]
+    walks = [compose(model, torch.zeros(1, dtype=torch.long), [0], Sampling(steps)) for steps in (1, 3)]
     for _ in zip(*walks, strict=False):
         assert not torch.is_inference_mode_enabled()
     del walks
@@ -143,7 +147,7 @@ def test_seeds_may_be_any_integers(model):
 
 @pytest.mark.parametrize("steps", [1, 2, 3])
 def test_few_steps_end_where_they_can(rising, steps):
-    walk = list(compose(rising, condition_of(None, 1), [0], steps=steps, guidance=1.0))
+    walk = list(compose(rising, condition_of(None, 1), [0], Sampling(steps, 1.0)))
     assert len(walk) == steps and walk[-1].t == 0
     # every step leaves a time above the threshold: nothing is left to be done on a finer state
     assert walk[-1].x_t.shape[-1] == 8
@@ -159,7 +163,7 @@ def test_a_density_that_is_asked_for_is_kept(rising):
 
 @pytest.mark.parametrize(("sampler", "eta"), [("ddim", 0.0), ("ddim", 1.0), ("dpmpp", 1.0)])
 def test_a_seed_is_its_own_picture_on_finer_states_too(rising, sampler, eta):
-    settings = {"steps": 6, "guidance": 1.5, "sampler": sampler, "eta": eta}
-    alone = s2id.sample(rising, 3, seed=5, **settings).render((12, 12))
-    among = s2id.sample(rising, [1, 3], seed=[4, 5], **settings).render((12, 12))[1:]
+    settings = Sampling(6, 1.5, sampler=sampler, eta=eta)
+    alone = s2id.sample(rising, 3, seed=5, sampling=settings).render((12, 12))
+    among = s2id.sample(rising, [1, 3], seed=[4, 5], sampling=settings).render((12, 12))[1:]
     torch.testing.assert_close(alone, among, rtol=0, atol=1e-4)

@@ -17,7 +17,7 @@ from s2id.network.attention import CrossAttention
 from s2id.sampling.conditions import describe, forget, position
 from s2id.sampling.model import S2ID
 from s2id.sampling.sample import compose
-from s2id.sampling.settings import Card
+from s2id.sampling.settings import Card, Sampling
 from s2id.shapes import NULL
 
 RICH = {"attributes": 3, "numbers": 2, "token_width": 5}
@@ -178,7 +178,9 @@ def test_unknown_names_are_refused_with_the_near_ones(faces, model):
     with pytest.raises(InputError, match="4 channels and this model takes 5; use the encoder"):
         s2id.ask(faces, tokens=torch.zeros(2, 4))
     with pytest.raises(InputError, match="label 'smiley' is none of this model's; did you mean Smiling"):
-        s2id.sample(faces, s2id.ask(faces, attributes={"smiling": True}), steps=1, weights={"smiley": 3.0})
+        s2id.sample(
+            faces, s2id.ask(faces, attributes={"smiling": True}), sampling=Sampling(stronger=(("smiley", 3.0),))
+        )
     assert position("wearing hat", NAMES, "attribute") == 2
 
 
@@ -190,15 +192,15 @@ def test_samples_hear_conditions_weights_and_what_to_avoid(faces):
         for asked, more in (
             ("dog", {}),
             (smile, {}),
-            (smile, {"weights": {"smiling": 40}}),
-            (smile, {"weights": {"text": 40}}),
+            (smile, {"sampling": Sampling(stronger=(("smiling", 40.0),))}),
+            (smile, {"sampling": Sampling(stronger=(("text", 40.0),))}),
             (smile, {"avoid": hat}),
             (None, {"avoid": hat}),
             (None, {}),
         )
     ]
     assert all((a - b).abs().max() > 1e-4 for i, a in enumerate(drawn) for b in drawn[:i])
-    same = s2id.sample(faces, smile, seed=0, steps=2, weights={"smiling": 1.5}).render((8, 8))
+    same = s2id.sample(faces, smile, seed=0, steps=2, sampling=Sampling(stronger=(("smiling", 1.5),))).render((8, 8))
     assert torch.allclose(same, drawn[1], atol=1e-5), "a weight of the guidance itself changes nothing"
     pair = s2id.sample(faces, [smile, "dog"], seed=[0, 0], steps=2)
     assert pair.facts["labels"] == "1 1" and pair.facts["asked"] == "+Smiling -Eyeglasses text; "
@@ -207,8 +209,8 @@ def test_samples_hear_conditions_weights_and_what_to_avoid(faces):
 
 
 def test_classes_as_a_tensor_are_the_same_condition(model):
-    by_tensor = last(compose(model, torch.tensor([3, NULL]), [0, 1], steps=2))
-    by_condition = last(compose(model, Condition(torch.tensor([3, NULL])), [0, 1], steps=2))
+    by_tensor = last(compose(model, torch.tensor([3, NULL]), [0, 1], Sampling(2)))
+    by_condition = last(compose(model, Condition(torch.tensor([3, NULL])), [0, 1], Sampling(2)))
     assert torch.equal(by_tensor, by_condition)
 
 

@@ -14,12 +14,12 @@ from s2id.errors import InputError
 from s2id.evaluation.t_scrape import t_scrape
 from s2id.sampling.model import S2ID
 from s2id.sampling.sample import read_out, trained_denoiser, unit_noise
-from s2id.sampling.settings import Card
+from s2id.sampling.settings import Card, Sampling
 from s2id.training.distil import check_teacher, draw_trajectories, lessons, load_trajectories, picture_size, student
 from s2id.training.run import checkpoints
 from s2id.training.settings import DistillConfig, TrainConfig
 
-CONFIG = DistillConfig(times=(1.0, 0.75, 0.5), steps=4, pairs=24)
+CONFIG = DistillConfig(times=(1.0, 0.75, 0.5), pairs=24, sampling=Sampling(4, 1.0))
 TRAIN = TrainConfig(
     images=320, batch=8, optimiser="adamw", lr=1e-2, warmup=0.1, ema=0.9, supersample=(2,), queries=8.0, cpu=True,
     precision="no", sample_minutes=0.0,
@@ -107,9 +107,11 @@ def test_a_call_where_the_teachers_states_are_finer_is_refused_at_first(teacher,
 def test_trajectories_of_another_teacher_are_refused(teacher, pictures, tmp_path):
     trajectories(teacher, pictures, tmp_path)
     with pytest.raises(InputError, match="another guidance"):
-        trajectories(teacher, pictures, tmp_path, replace(CONFIG, guidance=2.0))
+        trajectories(teacher, pictures, tmp_path, replace(CONFIG, sampling=Sampling(4, 2.0)))
     with pytest.raises(InputError, match="another guidance_interval"):
-        trajectories(teacher, pictures, tmp_path, replace(CONFIG, guidance_interval=(0.1, 0.6)))
+        trajectories(
+            teacher, pictures, tmp_path, replace(CONFIG, sampling=Sampling(4, 1.0, guidance_interval=(0.1, 0.6)))
+        )
     guided = teacher.guided_by(teacher, 2.0)
     with pytest.raises(InputError, match="another (teacher|autoguidance)"):
         trajectories(guided, pictures, tmp_path)
@@ -126,7 +128,7 @@ def test_a_student_learns_what_its_teacher_does_with_a_guide_and_needs_none(teac
     weaker = S2ID(replace(teacher.config, width=8, heads=1), teacher.card)
     enliven(weaker, seed=3)
     guided = teacher.guided_by(weaker, 2.0)
-    plain = trajectories(guided, pictures, tmp_path / "plain", replace(CONFIG, autoguidance=1.0))
+    plain = trajectories(guided, pictures, tmp_path / "plain", replace(CONFIG, sampling=Sampling(4, 1.0, 1.0)))
     moved = trajectories(guided, pictures, tmp_path / "moved")
     assert torch.equal(plain.states, trajectories(teacher, pictures, tmp_path / "teacher").states)
     assert (moved.states[:, -1] - plain.states[:, -1]).abs().max() > 1e-3
@@ -195,7 +197,7 @@ def test_distilling_resumes_to_the_bit(teacher, pictures, tmp_path):
     [
         ({"steps": 7}, "distilled for 3 calls"),
         ({"guidance": 1.5}, "guidance built in"),
-        ({"sampler": "ddim", "eta": 1.0}, "no fresh noise"),
+        ({"sampling": Sampling(sampler="ddim", eta=1.0)}, "no fresh noise"),
     ],
 )
 def test_a_student_draws_in_no_other_way(teacher, words, said):
@@ -219,7 +221,7 @@ def test_a_student_neither_restores_nor_teaches(teacher):
 @pytest.mark.parametrize("times", [(1.0,), (0.9, 0.5), (1.0, 0.0), (1.0, 0.5, 0.5), (1.0, 0.3)])
 def test_times_that_cannot_be_are_refused(times):
     with pytest.raises(InputError, match="time"):
-        DistillConfig(times=times, steps=4)
+        DistillConfig(times=times, sampling=Sampling(4))
 
 
 def test_the_command_distils_and_what_it_writes_draws(teacher, tmp_path, capsys):

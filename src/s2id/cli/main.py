@@ -30,11 +30,11 @@ from s2id.cli.options import (
     writable,
 )
 from s2id.cli.restore import Depixelate, Restore, Upscale
-from s2id.diffusion.settings import ALWAYS, Noise, SamplerName
+from s2id.diffusion.settings import ALWAYS, NoiseKind
 from s2id.errors import InputError
 from s2id.evaluation.settings import EvaluateConfig
 from s2id.network.settings import ModelConfig
-from s2id.sampling.settings import DEFAULT_STEPS
+from s2id.sampling.settings import DEFAULT_STEPS, Sampling
 from s2id.settings import MAX_PIXELS, Fit, Size, to_dict
 from s2id.training.follow import drive
 from s2id.training.presets import PRESETS
@@ -79,14 +79,14 @@ class Sample:
     """First and last time of guidance; time runs from 1, noise, to 0."""
     autoguidance: float | None = None
     """How far to move away from what the model's guide would draw; 1 is off. Default: the model's own."""
-    sampler: SamplerName = "dpmpp"
+    sampler: str = "dpmpp"
     """The solver."""
     eta: float = 0.0
     """Fresh noise per step with ddim and dpmpp, 0 to 1."""
     density: int | None = None
     """Compose on one state of so many samples along the long side. Default: as trained, which may end on a finer one;
     the size, where the model is dense."""
-    noise: Noise = "nested"
+    noise: NoiseKind = "nested"
     """"nested" shows a seed's one picture at all densities; "white" is unrelated at every size."""
     shift: bool = True
     """Match the noise to the density; off, as published, denser states lose diversity."""
@@ -147,23 +147,23 @@ class Evaluate:
     """Pictures per size."""
     detail: int = _PROTOCOL.detail
     """Pictures per size whose strokes and zooms are measured."""
-    guidance: float = _PROTOCOL.guidance
+    guidance: float | None = _PROTOCOL.sampling.guidance
     """1 is off; more exaggerates the label."""
-    guidance_interval: tuple[float, float] = _PROTOCOL.guidance_interval
+    guidance_interval: tuple[float, float] = _PROTOCOL.sampling.guidance_interval
     """First and last time of guidance; time runs from 1, noise, to 0."""
-    autoguidance: float | None = _PROTOCOL.autoguidance
+    autoguidance: float | None = _PROTOCOL.sampling.autoguidance
     """How far to move away from what the model's guide would draw; 1 is off. Default: the model's own."""
-    steps: int | None = _PROTOCOL.steps
+    steps: int | None = _PROTOCOL.sampling.steps
     """Solver steps. Default: 12; a distilled model's own."""
-    sampler: SamplerName = _PROTOCOL.sampler
+    sampler: str = _PROTOCOL.sampling.sampler
     """The solver."""
-    eta: float = _PROTOCOL.eta
+    eta: float = _PROTOCOL.sampling.eta
     """Fresh noise per step with ddim and dpmpp, 0 to 1."""
-    density: int | None = _PROTOCOL.density
+    density: int | None = _PROTOCOL.sampling.density
     """Samples along the long side of the only state to compose on. Default: as trained."""
-    noise: Noise = _PROTOCOL.noise
+    noise: NoiseKind = _PROTOCOL.sampling.noise
     """Where a dense model composes: "nested" shows a seed's one picture at all sizes, "white" is unrelated."""
-    shift: bool = _PROTOCOL.shift
+    shift: bool = _PROTOCOL.sampling.shift
     """Match the noise to the density; off, as published, denser states lose diversity."""
     fit: Literal["fit", "stretch"] = _PROTOCOL.fit
     """Where aspects differ: "fit" shows more canvas, "stretch" squeezes."""
@@ -300,6 +300,7 @@ def parse_numbers(text: str) -> dict[str, float]:
 def _sample(command: Sample) -> int:
     sizes = [parse_size(text) for text in command.size]
     seeds, window = parse_seeds(command.seed, command.seeds), parse_window(command.window)
+    sampling = replace(_sampling(command), stronger=tuple(parse_numbers(command.stronger).items()))
     import torch
     from tqdm import tqdm
 
@@ -318,7 +319,7 @@ def _sample(command: Sample) -> int:
     labels = _labels(command.label, model.card.labels, model.config.classes)
     jobs = [(label, seed) for label in labels for seed in seeds]
     attributes = {**dict.fromkeys(_words(command.with_), True), **dict.fromkeys(_words(command.without), False)}
-    numbers, weights = parse_numbers(command.numbers), parse_numbers(command.stronger)
+    numbers = parse_numbers(command.numbers)
     asked = {label: ask(model, label, attributes=attributes, numbers=numbers) for label in labels}
     avoid = ask(model, attributes=dict.fromkeys(_words(command.avoid), True)) if command.avoid else None
     said = _said(command)
@@ -343,18 +344,9 @@ def _sample(command: Sample) -> int:
                 model,
                 [asked[label] for label, _ in part],
                 [seed for _, seed in part],
-                steps=command.steps,
-                guidance=command.guidance,
-                guidance_interval=command.guidance_interval,
-                autoguidance=command.autoguidance,
-                weights=weights,
+                replace(sampling, density=density),
                 avoid=avoid,
-                sampler=command.sampler,
-                eta=command.eta,
                 aspect=aspect,
-                density=density,
-                noise=command.noise,
-                shift=command.shift,
             )
             composing += time.perf_counter() - start
             start = time.perf_counter()
@@ -381,6 +373,13 @@ def _sample(command: Sample) -> int:
     return 0
 
 
+def _sampling(command: Sample | Evaluate) -> Sampling:
+    names = (
+        "steps", "guidance", "guidance_interval", "autoguidance", "sampler", "eta", "density", "noise", "shift",
+    )  # fmt: skip
+    return Sampling(**{name: getattr(command, name) for name in names})
+
+
 def _render(command: Render) -> int:
     sizes, window = [parse_size(text) for text in command.size], parse_window(command.window)
     if not sizes:
@@ -403,18 +402,11 @@ def _evaluate(command: Evaluate) -> int:
         sizes=tuple(parse_size(text) for text in command.size) or _PROTOCOL.sizes,
         count=command.count,
         detail=command.detail,
-        guidance=command.guidance,
-        guidance_interval=command.guidance_interval,
-        autoguidance=command.autoguidance,
-        steps=command.steps,
-        sampler=command.sampler,
-        eta=command.eta,
-        density=command.density,
-        noise=command.noise,
-        shift=command.shift,
         fit=command.fit,
+        sampling=_sampling(command),
     )
     config = config.quick() if command.quick else config
+    sampling = config.sampling
     from tqdm import tqdm
 
     from s2id.data.registry import load as load_data
@@ -441,16 +433,16 @@ def _evaluate(command: Evaluate) -> int:
         "data": name,
         "n": config.count,
         "detail of": config.detail,
-        "guidance": "built in" if model.card.times else config.guidance,
-        "guidance interval": list(config.guidance_interval),
-        "autoguidance": autoguidance_of(model, config.autoguidance),
-        "steps": config.steps or len(model.card.times) or DEFAULT_STEPS,
-        "sampler": "its own calls" if model.card.times else config.sampler,
-        "eta": config.eta,
-        "density": "the size" if model.config.dense else config.density or model.card.density,
-        "detail density": 0 if config.density else model.card.detail_density,
-        "noise": config.noise,
-        "shift": config.shift,
+        "guidance": "built in" if model.card.times else sampling.guidance,
+        "guidance interval": list(sampling.guidance_interval),
+        "autoguidance": autoguidance_of(model, sampling.autoguidance),
+        "steps": sampling.steps or len(model.card.times) or DEFAULT_STEPS,
+        "sampler": "its own calls" if model.card.times else sampling.sampler,
+        "eta": sampling.eta,
+        "density": "the size" if model.config.dense else sampling.density or model.card.density,
+        "detail density": 0 if sampling.density else model.card.detail_density,
+        "noise": sampling.noise,
+        "shift": sampling.shift,
         "fit": config.fit,
         "features": command.features,
     }

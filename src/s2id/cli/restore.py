@@ -11,8 +11,8 @@ from pathlib import Path
 import tyro
 
 from s2id.cli.options import device, name_files, parse_seeds, parse_size, suffix, writable
-from s2id.diffusion.settings import SamplerName
 from s2id.errors import InputError
+from s2id.sampling.settings import Sampling
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Restore:
     """1 is off; more exaggerates the label."""
     steps: int = 20
     """Solver steps."""
-    sampler: SamplerName = "dpmpp"
+    sampler: str = "dpmpp"
     """The solver."""
     eta: float = 0.0
     """Fresh noise per step with ddim and dpmpp, 0 to 1; 1 and 40 steps of ddim serve holes better."""
@@ -85,6 +85,7 @@ class Restore:
     def run(self) -> int:
         """Draw and write."""
         size, seeds = self.size and parse_size(self.size), parse_seeds(None, self.seeds)
+        sampling = Sampling(self.steps, self.guidance, sampler=self.sampler, eta=self.eta, restarts=self.restarts)
         from s2id.images import read, to_float, write
         from s2id.inverse.restore import restore
         from s2id.sampling.model import load
@@ -102,11 +103,7 @@ class Restore:
             noise=self.noise,
             label=self.label,
             seeds=seeds,
-            guidance=self.guidance,
-            steps=self.steps,
-            sampler=self.sampler,
-            eta=self.eta,
-            restarts=self.restarts,
+            sampling=sampling,
         )
         seconds = time.perf_counter() - start
         written = [self.out / f"seed{seed}.png" for seed in seeds]

@@ -5,7 +5,5 @@ from typing import Literal
 ALWAYS = (0.0, 1.0)
 """First and last time of guidance that never stops."""
 
-SamplerName = Literal["ddim", "heun", "dpmpp"]
-
-Noise = Literal["nested", "white"]
+NoiseKind = Literal["nested", "white"]
 """How a seed's noise at one density relates to that at another: as block means, or not at all."""

@@ -59,28 +59,14 @@ class _Drawn:
     def _compose(self, size: Size | None) -> Iterator[Field]:
         """All seeds' fields, in batches; `size` is the state's, or as configured."""
         config = self.config
-        density = max(size) if size else config.density
-        batch = affordable(density or self.model.card.density)
+        sampling = replace(config.sampling, density=max(size)) if size else config.sampling
+        batch = affordable(sampling.density or self.model.card.density)
         self.compose_seconds = 0.0
         for first in range(0, config.count, batch):
             seeds = range(first, min(first + batch, config.count))
             asked = [one if one.known else None for one in self.asked[first : seeds.stop].split(1)]
             start = time.perf_counter()
-            drawn = sample(
-                self.model,
-                asked,
-                seeds,
-                steps=config.steps,
-                guidance=config.guidance,
-                guidance_interval=config.guidance_interval,
-                autoguidance=config.autoguidance,
-                sampler=config.sampler,
-                eta=config.eta,
-                aspect=size,
-                density=density,
-                noise=config.noise,
-                shift=config.shift,
-            )
+            drawn = sample(self.model, asked, seeds, sampling, aspect=size)
             if self.model.device.type == "cuda":
                 torch.cuda.synchronize()
             self.compose_seconds += (time.perf_counter() - start) / config.count
@@ -266,8 +252,8 @@ def _check(
             f"the judge of {judge.data!r} knows {len(judge.attributes)} attributes and {test.name} has "
             f"{len(test.attributes)}, or has others; use the data's own judge (--judge)."
         )
-    if config.density and model.config.dense:
-        raise InputError(f"density is {config.density} and this model composes each size on its own; leave it out.")
+    if (density := config.sampling.density) and model.config.dense:
+        raise InputError(f"density is {density} and this model composes each size on its own; leave it out.")
     classes = len(test.labels)
     if config.count < 2 * classes:
         raise InputError(f"count is {config.count}; {classes} classes need at least {2 * classes}.")

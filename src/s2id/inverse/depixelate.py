@@ -5,7 +5,7 @@ where a model of such pictures is given, which of its pictures do (`posterior`).
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from s2id.condition import Condition
 from s2id.coords import check_size, extent
 from s2id.diffusion.samplers import last
 from s2id.errors import InputError
@@ -21,10 +22,12 @@ from s2id.inverse.fusion import Frames, Fused, agreeing, fuse
 from s2id.inverse.motion import register
 from s2id.inverse.observation import Area, Observation
 from s2id.inverse.posterior import STRADDLE, Posterior
-from s2id.sampling.conditions import label_index
+from s2id.inverse.settings import RESTORING
+from s2id.sampling.conditions import pair
 from s2id.sampling.field import check_pixels
 from s2id.sampling.model import S2ID
 from s2id.sampling.sample import affordable, compose, read_out, state_sizes
+from s2id.sampling.settings import Sampling
 from s2id.settings import MAX_PIXELS, Size
 
 _STILL = 0.05  # pixels; nearer to whole pixels, frames show the same samples again
@@ -85,9 +88,9 @@ def depixelate(
     model: S2ID | None = None,
     noise: float | None = None,
     motion: Float[Tensor, "moves 2"] | None = None,
-    label: int | str | None = None,
+    label: int | str | Condition | None = None,
     seeds: Sequence[int] = tuple(range(8)),
-    steps: int = 20,
+    sampling: Sampling = RESTORING,
 ) -> Depixelated:
     """One picture of what the frames of a moving camera show, denser than any of them.
 
@@ -97,9 +100,9 @@ def depixelate(
         model: The prior, trained on pictures like the whole of a frame; `None` fuses without one.
         noise: Std of a frame's pixel in [-1, 1]; `None` estimates it.
         motion: What the camera moved by, as in the result; `None` finds it.
-        label: Class index or name for the model; `None` is no condition.
+        label: Class index or name, or what `s2id.ask` made, for the model; `None` is no condition.
         seeds: Answers of the model; the picture is their mean.
-        steps: Solver steps of each answer.
+        sampling: How each answer is sampled.
 
     Raises:
         InputError: The frames cannot be read or do not overlap, the model does not fit, or a number is out of range.
@@ -126,7 +129,7 @@ def depixelate(
     if model is None:
         notes.append("no model was given: the picture is fused without a prior.")
     else:
-        picture, std = _under(model, frames[used], motion[used], fused, label, seeds, steps)
+        picture, std = _under(model, frames[used], motion[used], fused, label, seeds, sampling)
     return Depixelated(
         picture.clamp(-1, 1), std, motion, likeness, used, fused, (frames.shape[2], frames.shape[3]), tuple(notes)
     )
@@ -137,32 +140,23 @@ def _under(
     frames: Float[Tensor, "f c h w"],
     motion: Float[Tensor, "f 2"],
     fused: Fused,
-    label: int | str | None,
+    label: int | str | Condition | None,
     seeds: Sequence[int],
-    steps: int,
+    sampling: Sampling,
 ) -> tuple[Float[Tensor, "c height width"], Float[Tensor, "height width"]]:
     """Mean and std of the model's answers given the frames; the mean explains the frames as `fuse` does."""
     h, w = frames.shape[2:]
     size = fused.picture.shape[1], fused.picture.shape[2]
-    index = label_index(model, label)
-    state, _ = state_sizes(model, (h, w), max(size) if model.config.dense else None)
+    whole, seeds = pair(model, label, seeds)
+    state, _ = state_sizes(model, (h, w), max(size) if model.config.dense else sampling.density)
     seen = _observed(frames, motion, (fused.noise**2 + STRADDLE**2) ** 0.5)
     drawn, batch = [], max(1, affordable(max(state)) // 2)
     for first in range(0, len(seeds), batch):
         some = seeds[first : first + batch]
-        labels = torch.full((len(some),), index)
         under = partial(Posterior, observation=seen, frame=extent(state))
-        walk = compose(
-            model,
-            labels,
-            some,
-            steps=steps,
-            guidance=1.0,
-            aspect=state,
-            density=max(state),
-            under=under,
-        )
-        drawn.append(read_out(model, last(walk), labels).render(size, fit="stretch").cpu())
+        asked = whole[first : first + batch]
+        walk = compose(model, asked, some, replace(sampling, density=max(state)), aspect=state, under=under)
+        drawn.append(read_out(model, last(walk), asked).render(size, fit="stretch").cpu())
     answers = torch.cat(drawn)
     mean = answers.mean(0)
     # what the model's picture leaves unexplained is fused like frames of its own

@@ -5,7 +5,7 @@ end by giving back what the answer leaves of the observation unexplained, spread
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -13,21 +13,23 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from s2id.condition import Asked, Condition
 from s2id.coords import extent
 from s2id.diffusion.samplers import last
-from s2id.diffusion.settings import SamplerName
 from s2id.errors import InputError
 from s2id.images import area_weights, resize
 from s2id.inverse.observation import Observation
 from s2id.inverse.posterior import STRADDLE, Posterior
+from s2id.inverse.settings import RESTORING
 from s2id.linear import conjugate_gradients
 from s2id.network.heads import Features
-from s2id.sampling.conditions import label_index
+from s2id.sampling.conditions import label_index, pair
 from s2id.sampling.field import Field, check_pixels
 from s2id.sampling.model import S2ID, check_denoises
 from s2id.sampling.sample import affordable, compose, read_out, state_sizes
+from s2id.sampling.settings import Sampling
 from s2id.settings import MAX_PIXELS, Size
-from s2id.shapes import Images, Labels, Scalars
+from s2id.shapes import Images, Scalars
 
 _LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601, as in Pillow's conversion to grey
 
@@ -92,13 +94,9 @@ def restore(
     *,
     mask: Bool[Tensor, "rows columns"] | None = None,
     noise: float = 0.0,
-    label: int | str | None = None,
+    label: int | str | Condition | None = None,
     seeds: Sequence[int] = tuple(range(8)),
-    guidance: float = 1.0,
-    steps: int = 20,
-    sampler: SamplerName = "dpmpp",
-    eta: float = 0.0,
-    restarts: int = 0,
+    sampling: Sampling = RESTORING,
 ) -> Restored:
     """Answers drawn from the posterior given a picture: larger, whole, in colour, without its noise.
 
@@ -110,14 +108,10 @@ def restore(
         size: Height and width of the answers; `None` is the picture's.
         mask: True where the picture was seen; `None` is everywhere.
         noise: Std of the picture's noise, in its unit.
-        label: Class index or name; `None` is no condition.
+        label: Class index or name, or what `s2id.ask` made; `None` is no condition.
         seeds: One answer each.
-        guidance: 1 is off, more exaggerates the label.
-        steps: Solver steps; each costs some four calls of the network.
-        sampler: "ddim", "heun" or "dpmpp".
-        eta: Fresh noise per step, 0 to 1, for "ddim" and "dpmpp": with 1 and some 40 steps of ddim, later ones mend
-            some of the errors that early ones make where a hole leaves much open.
-        restarts: How often an answer is made noisy again and solved anew, in 6 steps each, to the same end.
+        sampling: How to sample; a step costs some four calls of the network. `eta` 1 with some 40 steps of "ddim" lets
+            later steps mend some of the errors that early ones make where a hole leaves much open.
 
     Raises:
         InputError: An argument is out of range.
@@ -126,13 +120,14 @@ def restore(
     check(model, picture, size, mask, noise)
     if not seeds:
         raise InputError("there is no seed; give at least one.")
-    index = label_index(model, label)
-    batch = max(1, affordable(max(_state(model, picture[None], size))) // 2)  # a derivative keeps what it passed
+    asked, seeds = pair(model, label, seeds)
+    batch = max(
+        1, affordable(max(_state(model, picture[None], size, sampling.density))) // 2
+    )  # a derivative keeps what it passed
     drawn = [
         answers(
-            model, picture.expand(len(some), *picture.shape), torch.full((len(some),), index), some, size,
-            mask=mask, noise=noise, guidance=guidance, steps=steps, sampler=sampler, eta=eta,
-            restarts=restarts,
+            model, picture.expand(len(some), *picture.shape), asked[first : first + batch], some, size,
+            mask=mask, noise=noise, sampling=sampling,
         )
         for first in range(0, len(seeds), batch)
         for some in [seeds[first : first + batch]]
@@ -149,17 +144,13 @@ def restore(
 def answers(
     model: S2ID,
     pictures: Images,
-    labels: Labels,
+    asked: Asked,
     seeds: Sequence[int],
     size: Size,
     *,
     mask: Bool[Tensor, "rows columns"] | None = None,
     noise: float = 0.0,
-    guidance: float = 1.0,
-    steps: int = 20,
-    sampler: SamplerName = "dpmpp",
-    eta: float = 0.0,
-    restarts: int = 0,
+    sampling: Sampling = RESTORING,
 ) -> Restored:
     """One answer to each of several pictures, in one batch; arguments as for `restore`, already checked and paired."""
     pictures = pictures.to(model.device)
@@ -167,22 +158,17 @@ def answers(
         mask = mask.to(model.device)
         pictures = torch.where(mask, pictures, 0.0)
     mix = _mix(model, pictures)
-    state = _state(model, pictures, size)
+    state = _state(model, pictures, size, sampling.density)
     observation = seen_by_state(pictures, state, mask, noise, mix)
     walk = compose(
         model,
-        labels,
+        asked,
         seeds,
-        steps=steps,
-        guidance=guidance,
-        sampler=sampler,
-        eta=eta,
-        restarts=restarts,
+        replace(sampling, density=max(size)) if model.config.dense else sampling,
         aspect=size if model.config.dense else (pictures.shape[2], pictures.shape[3]),
-        density=max(size) if model.config.dense else None,
         under=partial(Posterior, observation=observation, frame=extent(state), iterations=3, bound=1.0),
     )
-    fields = read_out(model, last(walk), labels, frame=extent((pictures.shape[2], pictures.shape[3])))
+    fields = read_out(model, last(walk), asked, frame=extent((pictures.shape[2], pictures.shape[3])))
     found = consistent(_render(fields, size), pictures, mask, noise, mix)
     left = _unexplained(found, pictures, mask, mix)
     return Restored(found, fields, _rms(left, mask))
@@ -301,11 +287,11 @@ def _mix(model: S2ID, pictures: Images) -> Float[Tensor, "k channels"] | None:
     return None if same else torch.tensor([_LUMINANCE], device=pictures.device)
 
 
-def _state(model: S2ID, pictures: Images, size: Size) -> Size:
+def _state(model: S2ID, pictures: Images, size: Size, density: int | None = None) -> Size:
     """Size of the state that a picture is composed on; a dense model's is the answer itself."""
     if model.config.dense:
         return state_sizes(model, size, max(size))[0]
-    return state_sizes(model, (pictures.shape[2], pictures.shape[3]))[0]
+    return state_sizes(model, (pictures.shape[2], pictures.shape[3]), density)[0]
 
 
 def _render(field: Field, size: Size) -> Images:

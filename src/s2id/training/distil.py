@@ -30,12 +30,12 @@ from s2id.sampling.sample import (
     trained_denoiser,
     unit_noise,
 )
-from s2id.settings import Size
+from s2id.settings import Size, to_dict
 from s2id.training.batches import Batch, hide, stream, target_pixels
 from s2id.training.settings import DistillConfig, Preset, TrainConfig
 from s2id.training.trainer import Trainer
 
-_FORMAT = "s2id-trajectories-2"
+_FORMAT = "s2id-trajectories-3"
 
 _MORE = ("attributes", "numbers", "tokens")
 
@@ -97,20 +97,12 @@ def draw_trajectories(
 
 def _draw(teacher: S2ID, config: DistillConfig, seeds: list[int], asked: Condition) -> dict[str, Tensor]:
     size, _ = state_sizes(teacher, teacher.card.size or (1, 1))
-    steps = compose(
-        teacher,
-        asked,
-        seeds,
-        steps=config.steps,
-        guidance=config.guidance,
-        guidance_interval=config.guidance_interval,
-        autoguidance=config.autoguidance,
-    )
+    steps = compose(teacher, asked, seeds, config.sampling)
     walk = [step.x_t for step in steps]
     # a teacher may end on finer states: the student calls before, and sees their end in the picture
     coarse = [x_t for x_t in walk if (x_t.shape[2], x_t.shape[3]) == size]
-    states = torch.stack([unit_noise(teacher, size, seeds), *coarse], dim=1)
-    field = read_out(teacher, walk[-1], asked, autoguidance=autoguidance_of(teacher, config.autoguidance))
+    states = torch.stack([unit_noise(teacher, size, seeds, config.sampling.noise), *coarse], dim=1)
+    field = read_out(teacher, walk[-1], asked, autoguidance=autoguidance_of(teacher, config.sampling.autoguidance))
     picture = field.render(picture_size(teacher), fit="stretch")
     more = {name: part for name in _MORE if (part := getattr(asked, name)) is not None}
     return {"states": states.half(), "pictures": picture.half(), "label": asked.label, **more}
@@ -136,7 +128,7 @@ def lessons(teacher: S2ID, drawn: Trajectories, config: DistillConfig, train: Tr
         train: Of the run: seed, pictures per batch, head samples.
     """
     size = (drawn.states.shape[3], drawn.states.shape[4])
-    frame, denoiser = extent(size), trained_denoiser(teacher, size)
+    frame, denoiser = extent(size), trained_denoiser(teacher, size, config.sampling.shift)
     times, at = torch.tensor(config.times, dtype=torch.float64), [round((1 - t) * config.steps) for t in config.times]
     alpha, sigma = denoiser.schedule(times)
     logsnr = denoiser.schedule.logsnr(times).float()
@@ -211,10 +203,8 @@ def _facts(teacher: S2ID, config: DistillConfig, train: TrainConfig) -> dict[str
         "teacher": checksum(teacher.tensors()),
         "detail_density": str(teacher.card.detail_density),
         "detail_time": str(teacher.card.detail_time),
-        "steps": str(config.steps),
-        "guidance": str(config.guidance),
-        "guidance_interval": str(config.guidance_interval),
-        "autoguidance": str(autoguidance_of(teacher, config.autoguidance)),
+        **{name: str(value) for name, value in to_dict(config.sampling).items()},
+        "autoguidance": str(autoguidance_of(teacher, config.sampling.autoguidance)),
     }
     return {**own, "seed": str(train.seed), "drop_label": str(train.drop_label), "drop_each": str(train.drop_each)}
 

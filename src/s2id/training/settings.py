@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from s2id.diffusion.settings import ALWAYS
 from s2id.errors import InputError
 from s2id.network.settings import ModelConfig, Recompute
+from s2id.sampling.settings import DEFAULT_STEPS, Sampling
 from s2id.settings import at_least_1
 
 
@@ -185,20 +185,23 @@ class DistillConfig:
 
     times: tuple[float, ...] = (1.0, 0.5)
     """Times of the student's calls, from 1 down, all of them the teacher's too."""
-    steps: int = 10
-    """Solver steps of the teacher."""
-    guidance: float = 1.0
-    """Of the teacher; the student has it built in."""
-    guidance_interval: tuple[float, float] = ALWAYS
-    """First and last time of it."""
-    autoguidance: float | None = None
-    """Of the teacher by its guide; `None` is the teacher's own."""
     pairs: int = 2000
     """Trajectories, each used many times."""
+    sampling: Sampling = Sampling(steps=10, guidance=1.0)
+    """How the teacher samples; the student has its guidance built in."""
+
+    @property
+    def steps(self) -> int:
+        """Number of the teacher's solver steps."""
+        return self.sampling.steps or DEFAULT_STEPS
 
     def __post_init__(self) -> None:
         """Refuse what cannot be taught."""
-        at_least_1(self, "steps", "pairs")
+        at_least_1(self, "pairs")
+        if self.sampling.eta or self.sampling.restarts or self.sampling.density:
+            raise InputError(
+                "a teacher samples on its own states and without fresh noise; leave eta, restarts, density."
+            )
         falling = all(s < t for t, s in zip(self.times[:-1], self.times[1:], strict=True))
         if len(self.times) < 2 or self.times[0] != 1 or self.times[-1] <= 0 or not falling:
             raise InputError(f"times is {self.times}; give two or more, from 1 down and above 0.")
