@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from s2id.data import registry as data
-from s2id.data.folder import image_folder
+import s2id
+from s2id.data import cache
 from s2id.data.pictures import Pictures
 from s2id.diffusion.process import Schedule
 from s2id.memory import keep_memory
@@ -83,13 +83,15 @@ def main() -> None:
     train = replace(preset.train, batch=args.batch or preset.train.batch, images=10**9, cpu=True)
     preset = replace(preset, train=train)
     with tempfile.TemporaryDirectory() as place:
-        root, data.CACHE = Path(place), Path(place) / "cache"
+        root, cache.CACHE = Path(place), Path(place) / "cache"
         print(json.dumps({"pictures": args.count, "mean_kB": round(make(root / "photos", args.count))}), flush=True)
         for workers in args.workers:
-            shutil.rmtree(data.CACHE, ignore_errors=True)
-            took, mapped = seconds(lambda n=workers: image_folder(root / "photos", train.long_side, workers=n))
+            shutil.rmtree(cache.CACHE, ignore_errors=True)
+            took, mapped = seconds(
+                lambda n=workers: s2id.pictures(root / "photos", long_side=train.long_side, workers=n)
+            )
             print(json.dumps({"workers": workers, "read_per_second": round(args.count / took, 1)}), flush=True)
-        took, mapped = seconds(lambda: image_folder(root / "photos", train.long_side))
+        took, mapped = seconds(lambda: s2id.pictures(root / "photos", long_side=train.long_side))
         counts = [len(group.labels) for group in mapped.groups]
         full = sum(count for count in counts if count >= train.batch) / args.count
         sizes = {"sizes": len(counts), "of_sizes_that_fill_a_batch": round(full, 3)}

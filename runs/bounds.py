@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from s2id.cli.options import writable
-from s2id.data.registry import load
+from s2id.data.registry import load_pictures
 from s2id.images import resize, to_float
 from s2id.memory import keep_memory
 
@@ -92,7 +92,7 @@ def main() -> None:
     keep_memory()
     writable(args.out)
     torch.manual_seed(0)
-    train, test = (load("mnist", args.data, split).groups[0] for split in ("train", "test"))
+    train, test = (load_pictures("mnist", args.data, split).groups[0] for split in ("train", "test"))
     model = trained(args, train.images[:-HELD_BACK], train.labels[:-HELD_BACK])
 
     @torch.inference_mode()

@@ -19,7 +19,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from s2id.condition import Condition
 from s2id.data.pictures import Pictures
-from s2id.data.registry import load
+from s2id.data.registry import load_pictures
 from s2id.evaluation.judge import Judge
 from s2id.images import to_float
 from s2id.memory import keep_memory
@@ -82,7 +82,7 @@ def main() -> None:
     args = parser.parse_args()
     keep_memory()
     torch.manual_seed(0)
-    train, test = (load(args.name, args.data, split, args.long_side) for split in ("train", "test"))
+    train, test = (load_pictures(args.name, args.data, split, args.long_side) for split in ("train", "test"))
     (pictures, known), (others, truth) = everything(train), everything(test)
     attributes = () if train.labels else train.attributes
     if not train.labels and not attributes:

@@ -14,7 +14,7 @@ import torch
 from torch.nn import functional as F
 
 import s2id
-from s2id.data.registry import load
+from s2id.data.registry import load_pictures
 from s2id.errors import InputError
 from s2id.evaluation import image_metrics
 from s2id.images import to_float, write
@@ -54,7 +54,7 @@ def look(picture, count, generator):
 
 
 def digits(args):
-    pictures, size = load(args.set, args.data, "test"), (28, 28)
+    pictures, size = load_pictures(args.set, args.data, "test"), (28, 28)
     model = s2id.load(args.weights, args.device) if args.weights else None
     every = to_float(pictures.groups[0].images)
     chosen = torch.linspace(0, len(every) - 1, args.count).round().long().tolist()

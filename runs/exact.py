@@ -21,7 +21,7 @@ from torch import Tensor
 
 from s2id.cli.options import writable
 from s2id.condition import Asked
-from s2id.data.registry import load
+from s2id.data.registry import load_pictures
 from s2id.diffusion.process import Schedule, times
 from s2id.diffusion.samplers import RESTART, SAMPLERS, ddim, last, restarted
 from s2id.images import resize, to_float
@@ -91,7 +91,7 @@ def main() -> None:
     args = parser.parse_args()
     keep_memory()
     writable(args.out)
-    group = load("mnist", args.data, "train").groups[0]
+    group = load_pictures("mnist", args.data, "train").groups[0]
     prior = Kernels(to_float(group.images[:6000]), group.labels[:6000])
     here = slice(FIRST, FIRST + args.count)
     truth, of, mask = to_float(group.images[here]), group.labels[here], None if args.task == "super" else hole()

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from steps import write_tables
 
-from s2id.data.registry import load as load_data
+from s2id.data.registry import load_pictures
 from s2id.diffusion.settings import ALWAYS
 from s2id.evaluation.evaluate import evaluate
 from s2id.evaluation.judge import load as load_judge
@@ -44,7 +44,7 @@ def main() -> None:
     args = parser.parse_args()
     keep_memory()
     model, judge = load(args.weights), load_judge("mnist")
-    train, test = (load_data("mnist", args.data, split) for split in ("train", "test"))
+    train, test = (load_pictures("mnist", args.data, split) for split in ("train", "test"))
     base = EvaluateConfig(sizes=((28, 28),), count=args.count, detail=1)
     sampling = Sampling(density=args.density, steps=args.steps)
     intervals = [tuple(pair) for pair in args.interval or INTERVALS]

@@ -33,7 +33,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from s2id.condition import Condition
 from s2id.data.pictures import Pictures, batch_at
-from s2id.data.registry import load as load_data
+from s2id.data.registry import load_pictures
 from s2id.evaluation import image_metrics
 from s2id.evaluation.evaluate import Eye, Truth, in_turn, likeness, shown
 from s2id.evaluation.judge import load as load_judge
@@ -44,7 +44,7 @@ from s2id.memory import keep_memory
 from s2id.sampling.model import S2ID, load
 from s2id.sampling.sample import sample
 from s2id.sampling.settings import Sampling
-from s2id.training.batches import stream
+from s2id.seeds import seed_of
 from s2id.training.optimisers import warm_average
 from s2id.training.presets import PRESETS
 from s2id.training.run import checkpoints
@@ -162,7 +162,7 @@ def fit(network: nn.Module, pictures: Pictures, minutes: float, batch: int) -> i
     while (done := (time.process_time() - start) / (60 * minutes)) < 1:
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(config, done)
-        generator = torch.Generator().manual_seed(stream(0, number))
+        generator = torch.Generator().manual_seed(seed_of(0, number))
         pixels, known = batch_at(pictures, number, batch, 0)
         x, eps = to_float(pixels), torch.randn(pixels.shape, generator=generator)
         t = torch.randint(NOISE.config.num_train_timesteps, (len(x),), generator=generator)
@@ -238,7 +238,7 @@ class Bench:
     def __init__(self, data: Path, path: Path) -> None:
         judge = load_judge("mnist")
         self.eye = Eye(judge, None, judge.size)
-        self.truth = Truth.of(load_data("mnist", data, "test"), self.eye)
+        self.truth = Truth.of(load_pictures("mnist", data, "test"), self.eye)
         self.path = path
         self.rows: dict[str, dict] = json.loads(path.read_text()) if path.is_file() else {}
 
@@ -330,7 +330,7 @@ def main() -> None:
     if args.count < LEAST:
         parser.error(f"--count is {args.count}; a Frechet distance needs at least {LEAST}.")
     keep_memory()
-    pictures = load_data("mnist", args.data)
+    pictures = load_pictures("mnist", args.data)
     args.out.mkdir(parents=True, exist_ok=True)
     bench = Bench(args.data, args.out / "table.json")
     if "training set" not in bench.rows:

@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 import s2id
-from s2id.data.registry import load as load_data
+from s2id.data.registry import load_pictures
 from s2id.diffusion.settings import NoiseKind
 from s2id.evaluation import image_metrics, judge, set_metrics
 from s2id.evaluation.report import markdown
@@ -117,11 +117,11 @@ class Court:
 
     def __init__(self, args: argparse.Namespace, density: int) -> None:
         self.judge, self.density = judge.load("mnist"), density
-        test = load_data("mnist", args.data, "test").groups[0]
+        test = load_pictures("mnist", args.data, "test").groups[0]
         images, self.labels = test.images[::EVERY], test.labels[::EVERY].long()
         self.truth = self.coarse(to_float(images))
         self.features = self.seen(self.truth)
-        train = load_data("mnist", args.data, "train").groups[0]
+        train = load_pictures("mnist", args.data, "train").groups[0]
         order = torch.cat([(train.labels == label).nonzero()[: args.count // 10, 0] for label in range(10)])
         self.floor = self.row(to_float(train.images[order]), train.labels[order].long())
 

@@ -22,7 +22,7 @@ from torch import Tensor
 
 import s2id
 from s2id.cli.options import writable
-from s2id.data.registry import load as load_data
+from s2id.data.registry import load_pictures
 from s2id.evaluation.image_metrics import psnr
 from s2id.evaluation.judge import load as load_judge
 from s2id.images import resize, tile, to_bytes, to_float, to_pillow, write
@@ -69,7 +69,7 @@ def restored(
 
 
 def test_pictures(args: argparse.Namespace) -> tuple[Tensor, Tensor]:
-    group = load_data("mnist", args.data, "test").groups[0]
+    group = load_pictures("mnist", args.data, "test").groups[0]
     return to_float(group.images[: args.count]), group.labels[: args.count]
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 
-from s2id.data.registry import load as load_data
+from s2id.data.registry import load_pictures
 from s2id.evaluation.evaluate import evaluate
 from s2id.evaluation.judge import load as load_judge
 from s2id.evaluation.report import markdown
@@ -69,7 +69,7 @@ def main() -> None:
     args = parser.parse_args()
     keep_memory()
     model, judge = load(args.weights), load_judge("mnist")
-    train, test = (load_data("mnist", args.data, split) for split in ("train", "test"))
+    train, test = (load_pictures("mnist", args.data, split) for split in ("train", "test"))
     base = EvaluateConfig(
         sizes=((28, 28),),
         count=args.count,

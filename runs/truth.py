@@ -29,7 +29,7 @@ from torch import Tensor
 import s2id
 from s2id.coords import state_size
 from s2id.data.pictures import Group, Split
-from s2id.data.registry import load
+from s2id.data.registry import load_pictures
 from s2id.evaluation.judge import load as load_judge
 from s2id.images import resize, tile, to_bytes, to_float, to_pillow
 from s2id.inverse.restore import consistent
@@ -53,7 +53,7 @@ def split(model: s2id.S2ID, args: argparse.Namespace, name: Split) -> Group:
     size = model.card.size
     if size is None:
         raise SystemExit(f"{model.card.data} has pictures of many sizes, so none whose truth would be at others")
-    (group,) = load(model.card.data, args.data, name, long_side=args.seen or max(size)).groups
+    (group,) = load_pictures(model.card.data, args.data, name, long_side=args.seen or max(size)).groups
     if group.truth is None:
         raise SystemExit(f"{model.card.data} has no truth beyond its pixels")
     return group

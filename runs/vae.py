@@ -19,7 +19,7 @@ from diffusers import AutoencoderTiny
 from torch.nn import functional as F
 
 from s2id.data.pictures import Pictures
-from s2id.data.registry import load
+from s2id.data.registry import load_pictures
 from s2id.images import tile, to_float, write
 from s2id.memory import keep_memory
 
@@ -79,8 +79,8 @@ def main() -> None:
     args = parser.parse_args()
     keep_memory()
     torch.manual_seed(0)
-    train = load(args.name, args.data, "train", args.long_side)
-    test = train if args.name == "folder" else load(args.name, args.data, "test", args.long_side)
+    train = load_pictures(args.name, args.data, "train", args.long_side)
+    test = train if args.name == "folder" else load_pictures(args.name, args.data, "test", args.long_side)
     vae = small(train.channels, args.factor, args.width, args.latents)
     optimiser = torch.optim.AdamW(vae.parameters(), lr=args.lr, betas=(0.9, 0.99), weight_decay=0.0)
     generator = torch.Generator().manual_seed(0)

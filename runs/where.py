@@ -17,7 +17,7 @@ from torch import Tensor
 
 from s2id.condition import condition_of
 from s2id.coords import extent, state_size
-from s2id.data.registry import load as load_data
+from s2id.data.registry import load_pictures
 from s2id.diffusion.process import alpha_sigma
 from s2id.diffusion.samplers import dpmpp_2m, last
 from s2id.evaluation import image_metrics, set_metrics
@@ -58,7 +58,7 @@ def main() -> None:
     args = parser.parse_args()
     keep_memory()
     model, judge = load(args.weights), load_judge("mnist")
-    (group,) = load_data("mnist", args.data, "test").groups
+    (group,) = load_pictures("mnist", args.data, "test").groups
     images, labels = to_float(group.images), group.labels.long()
     true, asked, features = images[: args.count], labels[: args.count], judge.features(images)
 

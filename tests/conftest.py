@@ -8,7 +8,7 @@ import torch
 from accelerate.state import AcceleratorState
 from torch import nn
 
-from s2id.data import registry as data
+from s2id.data import cache
 from s2id.network.heads import Features, FieldHead
 from s2id.network.network import Network
 from s2id.network.settings import ModelConfig
@@ -82,4 +82,4 @@ def field() -> Callable[..., Field]:
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path_factory, monkeypatch) -> None:
     """Tests keep what they cache to themselves."""
-    monkeypatch.setattr(data, "CACHE", tmp_path_factory.mktemp("cache"))
+    monkeypatch.setattr(cache, "CACHE", tmp_path_factory.mktemp("cache"))

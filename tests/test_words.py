@@ -13,7 +13,7 @@ from PIL import Image, ImageChops
 
 import s2id
 from s2id.cli.main import Command, Evaluate, TScrape, main
-from s2id.data.registry import load
+from s2id.data.registry import load_pictures
 from s2id.training.presets import PRESETS
 from s2id.training.trainer import Trainer
 
@@ -71,7 +71,7 @@ def test_the_page_on_conditions_runs(tmp_path, monkeypatch):
     (tmp_path / "faces" / "metadata.csv").write_text(table)
     for row in list(csv.DictReader(table.splitlines())):
         Image.new("RGB", (80, 100)).save(tmp_path / "faces" / row["file_name"])
-    pictures = load("folder", Path("faces"), long_side=64)
+    pictures = load_pictures("folder", Path("faces"), long_side=64)
     few = replace(PRESETS["tiny"], train=replace(PRESETS["tiny"].train, images=32))
     monkeypatch.setitem(PRESETS, "folder", few)  # the page's own training, in two steps
     Trainer(few, pictures, tmp_path / "run").result().save_pretrained(tmp_path / "out" / "faces" / "model")
@@ -88,7 +88,7 @@ def test_the_page_on_your_pictures_runs(tmp_path, monkeypatch):
     (tmp_path / "photos").mkdir()
     for i in range(3):
         Image.new("RGB", (60 + 20 * i, 100), (80 * i, 9, 9)).save(tmp_path / "photos" / f"{i}.jpg")
-    pictures = load("folder", Path("photos"), long_side=32)
+    pictures = load_pictures("folder", Path("photos"), long_side=32)
     Trainer(PRESETS["tiny"], pictures, tmp_path / "run").result().save_pretrained(tmp_path / "out" / "photos" / "model")
     for line in (line for block in blocks("sh", YOURS) for line in block.splitlines()):
         words = shlex.split(line.replace("2048x2048", "64x64"), comments=True)[1:]

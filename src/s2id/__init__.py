@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from s2id.condition import Condition
+    from s2id.data.source import pictures
     from s2id.errors import InputError
     from s2id.inverse.depixelate import depixelate
     from s2id.inverse.observation import Observation
@@ -38,6 +39,7 @@ _HOMES = {
     "ask": "sampling.conditions",
     "depixelate": "inverse.depixelate",
     "load": "sampling.model",
+    "pictures": "data.source",
     "restore": "inverse.restore",
     "sample": "sampling.sample",
     "upscale": "inverse.restore",
@@ -55,6 +57,7 @@ __all__ = [
     "ask",
     "depixelate",
     "load",
+    "pictures",
     "restore",
     "sample",
     "upscale",

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from s2id.errors import InputError
 from s2id.files import replacing
+from s2id.linear import area_weights
 from s2id.settings import MAX_PIXELS, Size
 
 _COLOUR_TYPE = {1: 0, 2: 4, 3: 2, 4: 6}  # PNG specification, table 11.1
@@ -103,15 +104,6 @@ def to_float(pixels: UInt8[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
 def to_bytes(values: Float[Tensor, "*shape"]) -> UInt8[Tensor, "*shape"]:
     """-1..1 as bytes 0..255, rounded; what lies outside is clipped."""
     return ((values + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
-
-
-def area_weights(source: int, target: int) -> Float[Tensor, "target source"]:
-    """Row i holds the share of each source sample in the mean over target cell i; rows sum to 1."""
-    edges = torch.arange(target + 1, dtype=torch.float64) * (source / target)
-    samples = torch.arange(source, dtype=torch.float64)
-    low = edges[:-1, None].clamp(min=samples)
-    high = edges[1:, None].clamp(max=samples + 1)
-    return ((high - low).clamp(min=0) * (target / source)).float()
 
 
 def resize(images: Float[Tensor, "*b h w"], size: Size) -> Float[Tensor, "*b h2 w2"]:

@@ -1,4 +1,4 @@
-"""Linear maps that are never written down as a matrix: their solution."""
+"""Linear maps: solving them without writing down a matrix, and matrices of means over cells."""
 
 from collections.abc import Callable, Iterator
 
@@ -14,15 +14,21 @@ def conjugate_gradients(
     tolerance: float = 1e-5,
     start: Float[Tensor, "b ..."] | None = None,
 ) -> Float[Tensor, "b ..."]:
-    """The solution of `apply(solution) = target`, each of the batch by itself (Hestenes and Stiefel 1952).
+    """Solution of `apply(solution) = target`, found separately for each member of the batch.
+
+    The method is conjugate gradients (Hestenes and Stiefel 1952).
 
     Args:
-        apply: A symmetric positive map of each.
-        target: What it should give.
-        iterations: At most so many calls.
-        tolerance: Stop one whose residual is this small, relative to its target. One also stops where the map turns out
-            not to be positive.
-        start: Where to begin, at the price of one more call; `None` is 0.
+        apply: Linear map, symmetric and positive, that acts on each member of the batch.
+        target: Right-hand side of the equation.
+        iterations: Largest number of calls of `apply`.
+        tolerance: A member is finished when the norm of its residual is at most this fraction of its target's norm. It
+            also ends where the map turns out not to be positive.
+        start: First guess of the solution, which costs one more call of `apply`. `None` starts from 0.
+
+    >>> scale = torch.tensor([[1.0, 2.0, 4.0]])
+    >>> conjugate_gradients(lambda y: scale * y, torch.ones(1, 3), iterations=3).round(decimals=3)
+    tensor([[1.0000, 0.5000, 0.2500]])
     """
     residual = target if start is None else target - apply(start)
     enough = tolerance**2 * _dot(target, target)
@@ -38,15 +44,16 @@ def conjugate_steps(
     iterations: int,
     enough: Float[Tensor, "b ..."],
 ) -> Iterator[tuple[Float[Tensor, "b ..."], Float[Tensor, "b ..."]]]:
-    """The steps of conjugate gradients, each after its call of `apply`: how far, and in which direction.
+    """Step length and direction of each conjugate gradient step, right after its call of `apply`.
 
-    For callers that want another linear map of the solution too, which `apply` computes on the way.
+    The solution is the sum of length times direction. A caller that also needs another linear map of the solution can
+    collect it inside `apply` and add it up with the same lengths.
 
     Args:
-        apply: A symmetric positive map of each.
-        residual: What is still missing where the solution begins.
-        iterations: At most so many steps.
-        enough: Squared norm of a residual at which one stops.
+        apply: Linear map, symmetric and positive, that acts on each member of the batch.
+        residual: Right-hand side minus the map of the first guess.
+        iterations: Largest number of steps.
+        enough: Squared norm of the residual at which a member is finished.
     """
     direction, energy = residual, _dot(residual, residual)
     for _ in range(iterations):
@@ -68,15 +75,44 @@ def _dot(a: Float[Tensor, "b ..."], b: Float[Tensor, "b ..."]) -> Float[Tensor, 
     return (a * b).sum(tuple(range(1, a.ndim)), keepdim=True)
 
 
-def box_weights(position: Float[Tensor, " q"], width: float, count: int) -> Float[Tensor, "q count"]:
-    """Row q reads, from `count` samples that are each constant over their cell, the mean over a cell.
+def area_weights(source: int, target: int) -> Float[Tensor, "target source"]:
+    """Matrix that resamples one axis from `source` pixels to `target` pixels by area means; every row sums to 1.
 
-    Arguments and the ends as for `spline_weights`; a width of 0 reads one sample.
+    Entry (i, j) is the share of target cell i that source pixel j covers.
+
+    >>> area_weights(3, 2)
+    tensor([[0.6667, 0.3333, 0.0000],
+            [0.0000, 0.3333, 0.6667]])
+    """
+    edges = torch.arange(target + 1, dtype=torch.float64) * (source / target)
+    samples = torch.arange(source, dtype=torch.float64)
+    return (_overlaps(edges[:-1], edges[1:], samples, samples + 1) * (target / source)).float()
+
+
+def box_weights(position: Float[Tensor, " q"], width: float, count: int) -> Float[Tensor, "q count"]:
+    """Matrix of means over cells anywhere on an axis of `count` samples; every row sums to 1.
+
+    Each sample is a constant over its own cell, and the two outermost samples continue to infinity. `area_weights` is
+    the case of cells that divide the axis; its own edges come from one product, so the two differ in the last bits.
+
+    Args:
+        position: Middle of each cell, in samples: sample 0 lies at 0, the last sample at `count - 1`.
+        width: Width of the cells, in samples. A width of 0 picks the sample at the position.
+        count: Number of samples.
+
+    >>> box_weights(torch.tensor([0.5, 9.0]), 1.0, 3)
+    tensor([[0.5000, 0.5000, 0.0000],
+            [0.0000, 0.0000, 1.0000]])
     """
     half = max(width, 1e-6) / 2
-    middle = position[:, None]
     nodes = torch.arange(count, dtype=position.dtype, device=position.device)
-    edges = torch.stack([nodes - 0.5, nodes + 0.5])
-    edges[0, 0], edges[1, -1] = -torch.inf, torch.inf
-    overlap = torch.minimum(middle + half, edges[1]) - torch.maximum(middle - half, edges[0])
-    return overlap.clamp(min=0) / (2 * half)
+    left, right = nodes - 0.5, nodes + 0.5
+    left[0], right[-1] = -torch.inf, torch.inf
+    return _overlaps(position - half, position + half, left, right) / (2 * half)
+
+
+def _overlaps(
+    low: Float[Tensor, " q"], high: Float[Tensor, " q"], left: Float[Tensor, " n"], right: Float[Tensor, " n"]
+) -> Float[Tensor, "q n"]:
+    """Length that interval q, from `low` to `high`, shares with interval n, from `left` to `right`."""
+    return (torch.minimum(high[:, None], right) - torch.maximum(low[:, None], left)).clamp(min=0)

@@ -16,9 +16,9 @@ from PIL import Image
 
 import s2id
 from s2id.cli.main import main
-from s2id.data import cache as store
-from s2id.data.cache import Entry, keep, shared_sizes
-from s2id.data.folder import image_folder
+from s2id.data import decoding
+from s2id.data.cache import keep, shared_sizes
+from s2id.data.decoding import Entry
 from s2id.data.metadata import read_celeba
 from s2id.data.pictures import Group, Pictures, batch_at
 from s2id.errors import InputError
@@ -70,7 +70,7 @@ def test_what_is_transparent_lies_over_white(tmp_path, mode):
 def test_grey_among_colour_is_grey_in_colour(tmp_path):
     save(tmp_path / "colour.png")
     save(tmp_path / "grey.png", "L", colour=77)
-    (group,) = image_folder(tmp_path).groups
+    (group,) = s2id.pictures(tmp_path).groups
     assert group.images.shape == (2, 3, 8, 8) and (group.images[1] == 77).all()
 
 
@@ -92,14 +92,14 @@ def test_pictures_stand_as_the_camera_was_held(tmp_path, orientation):
     exif[0x0112] = orientation
     Image.fromarray(held.contiguous().numpy()).save(tmp_path / "a.png", exif=exif)
     assert torch.equal(read(tmp_path / "a.png")[0], upright)
-    (group,) = image_folder(tmp_path, 3).groups
+    (group,) = s2id.pictures(tmp_path, long_side=3).groups
     assert group.images.shape == (1, 1, 2, 3), "shrunk after it is turned"
 
 
 def test_of_an_animation_the_first_frame_is_the_picture(tmp_path):
     frames = [Image.new("RGB", (6, 6), colour) for colour in (RED, (0, 0, 255))]
     frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
-    assert image_folder(tmp_path).groups[0].images[0, :, 0, 0].tolist() == list(RED)
+    assert s2id.pictures(tmp_path).groups[0].images[0, :, 0, 0].tolist() == list(RED)
 
 
 def huge_png(path: Path, size: tuple[int, int], rows: int) -> Path:
@@ -124,13 +124,15 @@ def test_one_pixel_and_thirty_thousand_do_not_stop_the_others(tmp_path, capsys):
     huge_png(tmp_path / "photos" / "panorama.png", (90, 30_000), 90)
     huge_png(tmp_path / "photos" / "square.png", (30_000, 30_000), 9)
     huge_png(tmp_path / "photos" / "wide.png", (5_000, 30_000), 9)
-    pictures = image_folder(tmp_path / "photos", 32, least=2)
+    pictures = s2id.pictures(tmp_path / "photos", long_side=32, min_side=2)
     assert sorted(tuple(group.images.shape[2:]) for group in pictures.groups) == [(8, 8)]
     said = "\n".join(pictures.skipped)
     assert "dot.png has 1x1 pixels, and both sides need 2; none is enlarged" in said
     assert "square.png cannot be read as a picture" in said and "panorama.png has 0x" not in said
     assert "wide.png cannot be read as a picture (5000x30000 pixels, and more than 134217728 are not read)" in said
-    assert (1, 150) in {tuple(group.images.shape[2:]) for group in image_folder(tmp_path / "photos", 150).groups}
+    assert (1, 150) in {
+        tuple(group.images.shape[2:]) for group in s2id.pictures(tmp_path / "photos", long_side=150).groups
+    }
     small = "--model.width 16 --model.heads 2 --model.encoder-blocks 1 --model.decoder-blocks 1 --densities 8"
     run = f"--images 4 --batch 2 --long-side 32 --sample-minutes 0 --cpu --out {tmp_path / 'run'}"
     assert main(["train", "folder", "--data", str(tmp_path / "photos"), *small.split(), *run.split()]) == 0
@@ -140,7 +142,7 @@ def test_one_pixel_and_thirty_thousand_do_not_stop_the_others(tmp_path, capsys):
 def test_nothing_but_pictures_too_small_is_refused_by_name(tmp_path):
     save(tmp_path / "dot.png", size=(1, 1))
     with pytest.raises(InputError, match="holds no picture that can be used; the first: dot.png has 1x1 pixels"):
-        image_folder(tmp_path, least=2)
+        s2id.pictures(tmp_path, min_side=2)
 
 
 @pytest.mark.parametrize("ending", ["png", "jpg", "gif", "webp", "bmp", "tif"])
@@ -151,7 +153,7 @@ def test_truncated_pictures_are_named_and_the_others_read(tmp_path, ending):
     raw = (tmp_path / f"cut.{ending}").read_bytes()
     for kept in (0, 5, len(raw) // 2):
         (tmp_path / f"cut.{ending}").write_bytes(raw[:kept])
-        pictures = image_folder(tmp_path)
+        pictures = s2id.pictures(tmp_path)
         assert len(pictures) == 1 and f"cut.{ending} cannot be read as a picture" in pictures.skipped[0]
 
 
@@ -176,22 +178,22 @@ def test_a_row_without_its_file_and_a_file_without_its_row(tmp_path):
     for name in ("a", "b"):
         save(tmp_path / f"{name}.png")
     (tmp_path / "metadata.csv").write_text("file_name,label\na.png,cat\ngone.png,dog\n")
-    pictures = image_folder(tmp_path)
+    pictures = s2id.pictures(tmp_path)
     assert pictures.groups[0].labels.tolist() == [0, NULL], "nothing is known of b.png"
     assert "names gone.png, which is no picture of the folder" in pictures.skipped[0]
     (tmp_path / "metadata.csv").write_text("file_name,label\na,cat\nb,dog\n")
     with pytest.raises(InputError, match="names none of the folder's pictures: it has a and the folder a.png"):
-        image_folder(tmp_path)
+        s2id.pictures(tmp_path)
 
 
 def test_contradictory_labels_are_refused_with_their_lines(tmp_path):
     save(tmp_path / "a.png")
     (tmp_path / "metadata.csv").write_text("file_name,label\na.png,cat\na.png,dog\n")
     with pytest.raises(InputError, match="line 3 of .* names a.png again, after line 2"):
-        image_folder(tmp_path)
+        s2id.pictures(tmp_path)
     (tmp_path / "metadata.jsonl").write_text('{"file_name": "a.png", "label": "dog"}\n')
     with pytest.raises(InputError, match="has metadata.csv and metadata.jsonl, which may contradict each other"):
-        image_folder(tmp_path)
+        s2id.pictures(tmp_path)
     (tmp_path / "list.txt").write_text("2\nSmiling\na.jpg 1\na.jpg -1\n")
     with pytest.raises(InputError, match="line 4 of .* names a.jpg again, after line 3"):
         read_celeba(tmp_path / "list.txt")
@@ -202,7 +204,7 @@ def test_empty_and_hidden_folders_are_no_classes(tmp_path):
     save(tmp_path / ".thumbnails" / "a.png")
     (tmp_path / "dog").mkdir()
     (tmp_path / "dog" / "notes.txt").write_text("none yet")
-    pictures = image_folder(tmp_path)
+    pictures = s2id.pictures(tmp_path)
     assert pictures.labels == ("cat",) and len(pictures) == 1 and not pictures.skipped
 
 
@@ -211,7 +213,7 @@ def test_pictures_of_one_class_train_and_are_drawn(tmp_path):
         save(tmp_path / "data" / "cat" / f"{i}.png", colour=(80 * i, 10, 10))
     preset = PRESETS["tiny"]
     train = replace(preset.train, images=8, batch=4, cpu=True)
-    trainer = Trainer(replace(preset, train=train), image_folder(tmp_path / "data"), tmp_path / "run")
+    trainer = Trainer(replace(preset, train=train), s2id.pictures(tmp_path / "data"), tmp_path / "run")
     assert all(progress.loss < 100 for progress in trainer.run())
     model = trainer.result()
     assert model.card.labels == ("cat",)
@@ -224,12 +226,12 @@ def test_names_in_any_script_and_of_any_length(tmp_path):
     for name in names:
         save(root / "Kätzchen" / name)
     (root / "Kätzchen" / "破.png").write_bytes(b"")
-    pictures = image_folder(root)
+    pictures = s2id.pictures(root)
     assert len(pictures) == len(names) and pictures.labels == ("Kätzchen",) and "破.png" in pictures.skipped[0]
     decomposed = unicodedata.normalize("NFD", f"Kätzchen/{names[0]}")
     assert decomposed != f"Kätzchen/{names[0]}"
     (root / "metadata.csv").write_text(f"file_name,label\n{decomposed},überrascht\n", encoding="utf-8")
-    pictures = image_folder(root)
+    pictures = s2id.pictures(root)
     assert pictures.labels == ("überrascht",) and (pictures.groups[0].labels == 0).sum() == 1
 
 
@@ -249,22 +251,22 @@ def test_a_name_that_is_no_text_can_be_printed(tmp_path):
     except OSError:
         pytest.skip("the file system allows text only")
     save(tmp_path / "a.png")
-    (said,) = image_folder(tmp_path).skipped
+    (said,) = s2id.pictures(tmp_path).skipped
     assert ".png cannot be read" in said and said.encode("utf-8")
 
 
 @pytest.fixture
 def entries(tmp_path, monkeypatch):
     """Pictures of three sizes, one of them broken, of which processes read all but three."""
-    monkeypatch.setattr(store, "_ALONE", 3)
+    monkeypatch.setattr(decoding, "_ALONE", 3)
     files = [save(tmp_path / f"{i}.png", size=(9 + i % 3, 12), colour=(9 * i, 0, 0)) for i in range(24)]
     made = [Entry(file.name, file) for file in files]
     made[7] = Entry("broken", b"no picture")
     return made
 
 
-def test_processes_read_what_one_reads(tmp_path, entries):
-    one, several = (keep("set", 0, lambda: (entries, {}), 8, tmp_path / f"with {n}", workers=n) for n in (0, 1))
+def test_processes_read_what_one_reads(entries):
+    one, several = (keep(f"with {n}", 0, lambda: (entries, {}), 8, workers=n) for n in (0, 1))
     assert one.skipped == several.skipped and "broken cannot be read" in one.skipped[0]
     for alone, shared in zip(one.groups, several.groups, strict=True):
         assert torch.equal(alone.index, shared.index) and torch.equal(alone.images, shared.images)
@@ -280,16 +282,17 @@ class Poison(type(Path())):
 @pytest.mark.slow
 def test_a_picture_that_ends_the_process_is_left_out(tmp_path, entries):
     entries[20] = Entry("poison", Poison("x"))
-    kept = keep("set", 0, lambda: (entries, {}), 8, tmp_path / "cache", workers=1)
+    kept = keep("set", 0, lambda: (entries, {}), 8, workers=1)
     assert kept.skipped[1:] == ("poison ended the process that read it; replace or remove it.",)
     assert sorted(torch.cat([group.index for group in kept.groups]).tolist()) == [*range(7), *range(8, 20), 21, 22, 23]
 
 
 SCRIPT = """
 from pathlib import Path
-from s2id import data, store
-store._ALONE, data.CACHE = 0, Path("cache")
-print(data.image_folder(Path("photos"), workers=1))
+import s2id
+from s2id.data import cache, decoding
+decoding._ALONE, cache.CACHE = 0, Path("cache")
+print(s2id.pictures("photos", workers=1))
 """
 
 
@@ -320,7 +323,7 @@ def test_a_picture_is_cut_in_its_middle(tmp_path):
     ramp = np.tile(np.arange(60, dtype=np.uint8), (64, 1))
     for width in (57, 59):
         Image.fromarray(ramp[:, :width]).save(tmp_path / f"{width}.png")
-    (group,) = image_folder(tmp_path).groups
+    (group,) = s2id.pictures(tmp_path).groups
     assert group.images.shape[2:] == (64, 56) and group.images[:, 0, 0, 0].tolist() == [0, 1]
 
 

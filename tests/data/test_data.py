@@ -12,10 +12,10 @@ import pytest
 import torch
 from PIL import Image
 
-from s2id.data import registry as data
-from s2id.data.folder import image_folder
+import s2id
+from s2id.data import idx as published
 from s2id.data.pictures import Group, Pictures, batch_at
-from s2id.data.registry import load
+from s2id.data.registry import load_pictures
 from s2id.errors import InputError
 
 
@@ -40,11 +40,11 @@ def picture(path: Path, size: tuple[int, int], mode: str = "L") -> None:
 
 
 def test_idx_files_are_read_with_their_labels(mnist_folder):
-    pictures = load("mnist", mnist_folder)
+    pictures = load_pictures("mnist", mnist_folder)
     assert len(pictures) == 30 and pictures.channels == 1
     assert pictures.groups[0].images.shape == (30, 1, 28, 28)
     assert pictures.groups[0].labels.tolist() == [i % 10 for i in range(30)]
-    assert len(load("mnist", mnist_folder, "test")) == 10
+    assert len(load_pictures("mnist", mnist_folder, "test")) == 10
 
 
 @pytest.mark.parametrize("place", ["mnist", "MNIST/raw"])
@@ -53,12 +53,12 @@ def test_idx_files_are_found_where_others_put_them(mnist_folder, tmp_path, place
     target.mkdir(parents=True)
     for file in mnist_folder.glob("*.gz"):
         file.rename(target / file.name)
-    assert len(load("mnist", tmp_path / "elsewhere")) == 30
+    assert len(load_pictures("mnist", tmp_path / "elsewhere")) == 30
 
 
 def test_missing_idx_files_are_named(tmp_path):
     with pytest.raises(InputError, match="train-images-idx3-ubyte.gz.*put the four files"):
-        load("mnist", tmp_path)
+        load_pictures("mnist", tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -77,19 +77,19 @@ def test_damaged_idx_files_are_named(mnist_folder, damage):
     file = mnist_folder / "train-images-idx3-ubyte.gz"
     file.write_bytes(damage(file.read_bytes()))
     with pytest.raises(InputError, match="train-images-idx3-ubyte.gz is no complete idx file"):
-        load("mnist", mnist_folder)
+        load_pictures("mnist", mnist_folder)
 
 
 def test_images_and_labels_must_be_as_many(mnist_folder):
     (mnist_folder / "train-labels-idx1-ubyte.gz").write_bytes(idx(np.zeros(7)))
     with pytest.raises(InputError, match="30 images and 7 labels"):
-        load("mnist", mnist_folder)
+        load_pictures("mnist", mnist_folder)
 
 
 def test_a_download_with_the_wrong_checksum_is_refused_and_not_kept(tmp_path):
     target = tmp_path / "file.gz"
     with pytest.raises(InputError, match="not the published one"):
-        data._download(
+        published._download(
             "mnist", "train-images-idx3-ubyte.gz", target, open_url=lambda *_, **__: io.BytesIO(b"something else")
         )
     assert not target.exists()
@@ -104,14 +104,14 @@ def test_without_network_the_files_to_bring_are_named(tmp_path, error):
         raise error
 
     with pytest.raises(InputError, match="put the four files .*t10k-labels.* --data"):
-        data._download("mnist", "train-images-idx3-ubyte.gz", tmp_path / "x.gz", open_url=unreachable)
+        published._download("mnist", "train-images-idx3-ubyte.gz", tmp_path / "x.gz", open_url=unreachable)
 
 
 def test_subfolders_are_classes_and_sizes_are_groups(tmp_path):
     picture(tmp_path / "cat" / "a.png", (8, 6))
     picture(tmp_path / "cat" / "b.png", (8, 6))
     picture(tmp_path / "dog" / "deep" / "c.png", (5, 9), "RGB")
-    pictures = image_folder(tmp_path)
+    pictures = s2id.pictures(tmp_path)
     assert pictures.labels == ("cat", "dog")
     assert [tuple(g.images.shape) for g in pictures.groups] == [(2, 3, 8, 6), (1, 3, 5, 9)]
     assert pictures.groups[0].labels.tolist() == [0, 0] and pictures.groups[1].labels.tolist() == [1]
@@ -121,7 +121,7 @@ def test_subfolders_are_classes_and_sizes_are_groups(tmp_path):
 def test_a_corrupt_image_is_named_skipped_and_counted(tmp_path):
     picture(tmp_path / "good.png", (4, 4))
     (tmp_path / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\nrubbish")
-    pictures = image_folder(tmp_path)
+    pictures = s2id.pictures(tmp_path)
     assert len(pictures) == 1
     assert len(pictures.skipped) == 1 and "bad.png" in pictures.skipped[0]
     assert "1 left out" in str(pictures)
@@ -130,16 +130,16 @@ def test_a_corrupt_image_is_named_skipped_and_counted(tmp_path):
 @pytest.mark.parametrize("name", ["", "missing"])
 def test_a_folder_without_images_is_refused(tmp_path, name):
     with pytest.raises(InputError, match="holds no readable images|is not a folder"):
-        image_folder(tmp_path / name)
+        s2id.pictures(tmp_path / name)
 
 
 def test_unknown_data_sets_are_refused():
     with pytest.raises(InputError, match="'imagenet' is unknown; choose mnist"):
-        load("imagenet")
+        load_pictures("imagenet")
 
 
 def test_scikit_learns_digits_split_into_all():
-    train, test = load("digits"), load("digits", split="test")
+    train, test = load_pictures("digits"), load_pictures("digits", split="test")
     assert len(train) + len(test) == 1797
     assert train.groups[0].images.shape[1:] == (1, 8, 8)
     assert train.groups[0].images.max() == 255
@@ -160,7 +160,7 @@ def test_an_epoch_visits_every_picture():
 
 
 def test_batches_depend_on_seed_and_number_alone():
-    pictures = load("digits")
+    pictures = load_pictures("digits")
     again = [batch_at(pictures, n, 16, seed=3)[0] for n in (40, 3, 40)]
     assert torch.equal(again[0], again[2]) and not torch.equal(again[0], again[1])
     assert not torch.equal(again[0], batch_at(pictures, 40, 16, seed=4)[0])
@@ -169,7 +169,7 @@ def test_batches_depend_on_seed_and_number_alone():
 @pytest.mark.mnist
 def test_real_mnist_is_what_was_published():
     try:
-        pictures = load("mnist", Path("data") if Path("data").is_dir() else None)
+        pictures = load_pictures("mnist", Path("data") if Path("data").is_dir() else None)
     except InputError:
         pytest.skip("the MNIST files are not here")
     assert len(pictures) == 60_000

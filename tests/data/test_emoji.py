@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from s2id.data.registry import load
-from s2id.data.vectors import SKIN_TONES, base, find, held_out, raster, read
+from s2id.data.registry import load_pictures
+from s2id.data.vectors import SKIN_TONES, base, decode, find, held_out, raster
 from s2id.errors import InputError
 from s2id.images import resize, to_bytes
 
@@ -112,7 +112,7 @@ def test_splits_share_no_base_and_know_the_same_names(tmp_path):
     for name in [*drawn]:
         build(tmp_path / "svg" / name.replace(".svg", "_1f3fd.svg"))
     listed(tmp_path, [(Path(name).stem[7:], FACES, f"face-{i % 2}") for i, name in enumerate(drawn)])
-    train, test = load("emoji", tmp_path), load("emoji", tmp_path, "test")
+    train, test = load_pictures("emoji", tmp_path), load_pictures("emoji", tmp_path, "test")
     assert (len(train), len(test)) == (6, 4)
     assert train.labels == test.labels == ("face-0", "face-1")
     assert train.attributes == test.attributes == (FACES, *SKIN_TONES.values())
@@ -122,8 +122,8 @@ def test_splits_share_no_base_and_know_the_same_names(tmp_path):
 def test_pictures_are_bytes_of_the_truth_and_have_it_at_any_size(tmp_path):
     first, second = names(False, 2)
     build(tmp_path / first), build(tmp_path / second, LEAF)
-    (group,) = load("emoji", tmp_path).groups
-    assert torch.equal(group.images[0], read(tmp_path / first, first, 32))
+    (group,) = load_pictures("emoji", tmp_path).groups
+    assert torch.equal(group.images[0], decode(tmp_path / first, first, 32))
     for index, name in enumerate((first, second)):
         assert torch.equal(group.images[index], to_bytes(group.truth(index, (32, 32))))
         assert torch.equal(group.truth(index, (50, 40)), raster(tmp_path / name, (50, 40)))
@@ -131,7 +131,7 @@ def test_pictures_are_bytes_of_the_truth_and_have_it_at_any_size(tmp_path):
 
 def test_another_side_draws_them_anew(tmp_path):
     build(tmp_path / names(False, 1)[0], LEAF)
-    (group,) = load("emoji", tmp_path, long_side=48).groups
+    (group,) = load_pictures("emoji", tmp_path, long_side=48).groups
     assert torch.equal(group.images[0], to_bytes(group.truth(0, (48, 48))))
 
 
@@ -161,7 +161,7 @@ def test_a_variant_that_the_list_lacks_is_what_its_base_is(tmp_path):
 
 def test_without_a_list_only_skin_tones_are_known(tmp_path):
     build(tmp_path / "svg" / names(False, 1)[0])
-    found = load("emoji", tmp_path)
+    found = load_pictures("emoji", tmp_path)
     assert found.labels == () and found.attributes == tuple(SKIN_TONES.values())
     assert found.groups[0].labels.tolist() == [-1]
 
@@ -177,10 +177,10 @@ def test_a_list_without_its_columns_is_refused(tmp_path):
 def test_a_corrupt_file_is_named_skipped_and_counted(tmp_path, damage):
     good, bad = (build(tmp_path / name) for name in names(False, 2))
     bad.write_text(damage)
-    found = load("emoji", tmp_path)
+    found = load_pictures("emoji", tmp_path)
     assert len(found) == 1 and len(found.skipped) == 1
     assert bad.name in found.skipped[0] and "cannot be drawn as SVG" in found.skipped[0]
-    assert torch.equal(found.groups[0].images[0], read(good, good.name, 32))
+    assert torch.equal(found.groups[0].images[0], decode(good, good.name, 32))
     assert "1 left out" in str(found)
 
 
@@ -188,13 +188,13 @@ def test_a_corrupt_file_is_named_skipped_and_counted(tmp_path, damage):
 def test_a_folder_without_emoji_is_refused(tmp_path, folder):
     (tmp_path / "emoji_unknown.svg").write_text("<svg/>")
     with pytest.raises(InputError, match="holds no emoji|is not a folder"):
-        load("emoji", tmp_path / folder)
+        load_pictures("emoji", tmp_path / folder)
 
 
 def test_a_split_without_emoji_is_refused(tmp_path):
     build(tmp_path / names(False, 1)[0])
     with pytest.raises(InputError, match="no usable emoji for the test split; put more"):
-        load("emoji", tmp_path, "test")
+        load_pictures("emoji", tmp_path, "test")
 
 
 def test_empty_sizes_are_refused(tmp_path):
@@ -202,7 +202,7 @@ def test_empty_sizes_are_refused(tmp_path):
     with pytest.raises(InputError, match="size 0x32 is empty"):
         raster(path, (0, 32))
     with pytest.raises(InputError, match="long_side is 0"):
-        load("emoji", tmp_path, long_side=0)
+        load_pictures("emoji", tmp_path, long_side=0)
 
 
 def test_without_resvg_the_extra_is_named(tmp_path, monkeypatch):

@@ -15,12 +15,10 @@ import s2id
 from s2id.cli.main import main
 from s2id.condition import Condition
 from s2id.coords import trained_size
-from s2id.data import cache as store
-from s2id.data import registry as data
-from s2id.data.folder import image_folder
+from s2id.data import cache, decoding
 from s2id.data.metadata import read_celeba, read_metadata
 from s2id.data.pictures import Group, Pictures, batch_at, with_tokens
-from s2id.data.registry import load
+from s2id.data.registry import load_pictures
 from s2id.diffusion.process import Schedule
 from s2id.errors import InputError
 from s2id.images import capped
@@ -59,7 +57,7 @@ def known_of(pictures):
 
 
 def test_metadata_is_classes_attributes_numbers_and_texts(folder):
-    pictures = image_folder(folder)
+    pictures = s2id.pictures(folder)
     known = known_of(pictures)  # files in order: a, c, deep/b, unnamed
     assert pictures.labels == ("cat", "dog") and known.label.tolist() == [0, NULL, 1, NULL]
     assert pictures.attributes == ("smiling", "hat", "left_handed")
@@ -71,7 +69,7 @@ def test_metadata_is_classes_attributes_numbers_and_texts(folder):
 
 
 def test_json_lines_say_the_same(folder):
-    by_csv = known_of(image_folder(folder))
+    by_csv = known_of(s2id.pictures(folder))
     rows = [
         {"file_name": "a.png", "smiling": True, "hat": 1, "left_handed": -1, "age": 20, "label": "cat"},
         {"file_name": "deep/b.png", "smiling": False, "hat": 0, "left_handed": 1, "age": 60.0, "label": "dog"},
@@ -79,7 +77,7 @@ def test_json_lines_say_the_same(folder):
     ]
     (folder / "metadata.csv").unlink()
     (folder / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n\n")
-    by_json = known_of(image_folder(folder))
+    by_json = known_of(s2id.pictures(folder))
     assert torch.equal(by_csv.label, by_json.label) and torch.equal(by_csv.attributes, by_json.attributes)
     assert torch.equal(by_csv.numbers.nan_to_num(9.0), by_json.numbers.nan_to_num(9.0))
 
@@ -139,7 +137,7 @@ def test_bytes_that_are_no_text_are_told(tmp_path):
 
 def test_rows_without_a_picture_are_named_and_skipped(folder):
     (folder / "metadata.csv").write_text(TABLE + "gone.png,true,1,1,30,cat,\n")
-    pictures = image_folder(folder)
+    pictures = s2id.pictures(folder)
     assert len(pictures) == 4 and any("names gone.png, which is no picture" in lost for lost in pictures.skipped)
 
 
@@ -157,21 +155,21 @@ def celeba(tmp_path):
 
 def test_celeba_is_read_as_published(celeba):
     for root in (celeba, celeba.parent):  # the second time, both splits come from what was kept
-        train, test = load("celeba", root, "train", 11), load("celeba", root, "test", 11)
+        train, test = load_pictures("celeba", root, "train", 11), load_pictures("celeba", root, "test", 11)
         assert len(train) == 18 and len(test) == 2 and train.size == (11, 9)
         assert train.attributes == ("Smiling", "Eyeglasses") and train.labels == ()
         assert known_of(train).attributes[:3].tolist() == [[1, -1], [-1, -1], [1, -1]]
-    assert len(list((data.CACHE / "pictures").rglob("*.npy"))) == 2
+    assert len(list((cache.CACHE / "pictures").rglob("*.npy"))) == 2
     (celeba / "list_eval_partition.txt").write_text("".join(f"{i:06}.jpg {min(i // 8, 2)}\n" for i in range(1, 21)))
-    assert len(load("celeba", celeba)) == 7 and len(load("celeba", celeba, "test")) == 5
+    assert len(load_pictures("celeba", celeba)) == 7 and len(load_pictures("celeba", celeba, "test")) == 5
     (celeba / "list_eval_partition.txt").write_text("000001.jpg 0\n")
     with pytest.raises(InputError, match="holds no picture of CelebA's test split"):
-        load("celeba", celeba, "test")
+        load_pictures("celeba", celeba, "test")
 
 
 def test_celeba_that_is_not_is_told(celeba, tmp_path):
     with pytest.raises(InputError, match="holds no CelebA; put its img_align_celeba/ and list_attr_celeba.txt there"):
-        load("celeba", tmp_path / "nowhere")
+        load_pictures("celeba", tmp_path / "nowhere")
     file = celeba / "list_attr_celeba.txt"
     file.write_text(file.read_text().replace("000003.jpg  1", "000003.jpg"))
     with pytest.raises(InputError, match="line 5 of .* is no file and 2 times -1 or 1"):
@@ -185,48 +183,50 @@ def test_a_long_side_is_a_cap_by_area_means(tmp_path):
     rows = np.repeat(np.arange(4, dtype=np.uint8) * 60, 10)
     Image.fromarray(np.tile(rows[:, None], (1, 20))).save(tmp_path / "large.png")
     picture(tmp_path / "small.png", (3, 4), "L")
-    large, small = sorted(image_folder(tmp_path, 4).groups, key=lambda group: group.images.shape[3])
+    large, small = sorted(s2id.pictures(tmp_path, long_side=4).groups, key=lambda group: group.images.shape[3])
     assert large.images.shape == (1, 1, 4, 2) and large.images[0, 0, :, 0].tolist() == [0, 60, 120, 180]
     assert small.images.shape == (1, 1, 3, 4), "none is enlarged"
     assert capped((1000, 3), 64) == (64, 1)
     with pytest.raises(InputError, match="long_side is 0"):
-        image_folder(tmp_path, 0)
+        s2id.pictures(tmp_path, long_side=0)
 
 
 def test_pictures_are_read_once_until_the_folder_changes(folder, monkeypatch):
     reads = []
-    decode = store.decode
-    monkeypatch.setattr(store, "decode", lambda path, *rest, **more: reads.append(path) or decode(path, *rest, **more))
-    first = image_folder(folder)
+    decode = decoding.decode
+    monkeypatch.setattr(
+        decoding, "decode", lambda path, *rest, **more: reads.append(path) or decode(path, *rest, **more)
+    )
+    first = s2id.pictures(folder)
     assert len(reads) == 4
-    again = image_folder(folder)
+    again = s2id.pictures(folder)
     assert len(reads) == 4 and torch.equal(first.groups[0].images, again.groups[0].images)
     picture(folder / "c.png", shade=11)
     os.utime(folder / "c.png", ns=(1, 1))
-    changed = image_folder(folder)
+    changed = s2id.pictures(folder)
     assert len(reads) == 8 and changed.groups[0].images[1, 0, 0, 0] == 11
-    assert len(list((data.CACHE / "pictures").rglob("*.npy"))) == 1, "the old file is gone"
-    image_folder(folder, 4)
-    assert len(list((data.CACHE / "pictures").rglob("*.npy"))) == 2, "each long side has its own"
+    assert len(list((cache.CACHE / "pictures").rglob("*.npy"))) == 1, "the old file is gone"
+    s2id.pictures(folder, long_side=4)
+    assert len(list((cache.CACHE / "pictures").rglob("*.npy"))) == 2, "each long side has its own"
 
 
 def test_pictures_are_mapped_not_loaded(folder):
-    _pictures = image_folder(folder)
+    _pictures = s2id.pictures(folder)
     maps = Path("/proc/self/maps")
     if not maps.is_file():
         pytest.skip("the system does not say what is mapped")
-    (line,) = (line for line in maps.read_text().splitlines() if str(data.CACHE / "pictures") in line)
+    (line,) = (line for line in maps.read_text().splitlines() if str(cache.CACHE / "pictures") in line)
     assert line.split()[1] == "r--s", "shared and read-only: no memory is set aside for it"
 
 
 def test_texts_become_tokens_of_any_encoder(folder):
-    pictures = with_tokens(image_folder(folder), lambda text: torch.full((len(text.split()), 3), float(len(text))))
+    pictures = with_tokens(s2id.pictures(folder), lambda text: torch.full((len(text.split()), 3), float(len(text))))
     tokens = pictures.groups[0].tokens
     assert pictures.token_width == 3 and tokens.shape == (4, 3, 3)
     assert tokens[0, :, 0].isnan().tolist() == [False, False, True] and tokens[1].isnan().all()
     (folder / "metadata.csv").unlink()
     with pytest.raises(InputError, match="has no texts; add a column `text`"):
-        with_tokens(image_folder(folder), lambda text: torch.zeros(1, 3))
+        with_tokens(s2id.pictures(folder), lambda text: torch.zeros(1, 3))
 
 
 def test_training_leaves_out_any_number_of_labels():
@@ -257,7 +257,7 @@ def tiny(pictures, folder, **changes):
 
 
 def test_a_model_with_attributes_resumes_to_the_bit(folder, tmp_path):
-    pictures = with_tokens(image_folder(folder), lambda text: torch.ones(len(text.split()), 3))
+    pictures = with_tokens(s2id.pictures(folder), lambda text: torch.ones(len(text.split()), 3))
     straight = tiny(pictures, tmp_path / "a")
     losses = [p.loss for p in straight.run()]
     assert len(losses) == 12 and all(map(math.isfinite, losses))
@@ -270,7 +270,7 @@ def test_a_model_with_attributes_resumes_to_the_bit(folder, tmp_path):
     assert [p.loss for p in second.run()] == losses[5:]
     assert all(torch.equal(v, straight._state()[k]) for k, v in second._state().items())
     (folder / "metadata.csv").write_text(TABLE.replace("smiling,hat", "hat,smiling"))
-    swapped = with_tokens(image_folder(folder), lambda text: torch.ones(len(text.split()), 3))
+    swapped = with_tokens(s2id.pictures(folder), lambda text: torch.ones(len(text.split()), 3))
     with pytest.raises(InputError, match="knows other labels, or in another order, than the data"):
         tiny(swapped, tmp_path / "b").resume(checkpoints(tmp_path / "b")[-1])
     model = straight.result()
@@ -282,7 +282,7 @@ def test_mixed_sizes_train_and_no_picture_is_enlarged(tmp_path):
     sizes = [(8, 8), (3, 9), (20, 5), (15, 16), (2, 40)]
     for i, size in enumerate(sizes):
         picture(tmp_path / "data" / f"{i}.png", size)
-    pictures = image_folder(tmp_path / "data")
+    pictures = s2id.pictures(tmp_path / "data")
     trainer = tiny(pictures, tmp_path / "run", densities=(16,), density_weights=(1.0,))
     seen = set()
     for number in range(10):
@@ -296,7 +296,7 @@ def test_mixed_sizes_train_and_no_picture_is_enlarged(tmp_path):
     assert trained_size((15, 16), 16, 2) == (14, 16) and trained_size((28, 28), 20, 2) == (20, 20)
     picture(tmp_path / "data" / "thin.png", (1, 40))
     with pytest.raises(InputError, match="has images of 1x40 pixels and the patch is 2, and none is enlarged"):
-        tiny(image_folder(tmp_path / "data"), tmp_path / "other")
+        tiny(s2id.pictures(tmp_path / "data"), tmp_path / "other")
 
 
 def test_the_command_line_trains_and_draws_with_and_without(celeba, tmp_path, capsys):

@@ -9,7 +9,7 @@ from fontTools.pens.ttGlyphPen import TTGlyphPen
 
 from s2id.data import fonts as glyphs
 from s2id.data.fonts import CHARACTERS, font_files, held_out, open_font, pictures, raster
-from s2id.data.registry import load
+from s2id.data.registry import load_pictures
 from s2id.errors import InputError
 from s2id.images import resize, to_bytes
 
@@ -127,7 +127,7 @@ def test_pictures_are_all_characters_of_all_fonts_in_order(tmp_path):
 
 def test_pictures_have_their_truth_at_any_size(tmp_path):
     files = [build(tmp_path / name) for name in names(False, 2)]
-    (group,) = load("glyphs", tmp_path).groups
+    (group,) = load_pictures("glyphs", tmp_path).groups
     index, known = 62 + CHARACTERS.index("L"), open_font(files[1])
     assert torch.equal(group.truth(index, (40, 61)), raster(known, "L", (40, 61))[None] * 2 - 1)
     assert torch.equal(to_bytes(group.truth(index, (28, 28))), group.images[index])
@@ -136,7 +136,7 @@ def test_pictures_have_their_truth_at_any_size(tmp_path):
 def test_splits_share_no_font_and_classes_are_characters(tmp_path):
     for name in names(True, 2) + names(False, 3):
         build(tmp_path / name)
-    train, test = load("glyphs", tmp_path), load("glyphs", tmp_path, "test")
+    train, test = load_pictures("glyphs", tmp_path), load_pictures("glyphs", tmp_path, "test")
     assert (len(train), len(test)) == (3 * 62, 2 * 62)
     assert train.labels == test.labels == CHARACTERS and len(CHARACTERS) == 62
     assert train.size == (28, 28) and train.channels == 1
@@ -170,7 +170,7 @@ def test_a_list_without_its_columns_is_refused(tmp_path):
 def test_a_corrupt_font_is_named_skipped_and_counted(tmp_path, damage):
     good, bad = (build(tmp_path / name) for name in names(False, 2))
     bad.write_bytes(damage(bad.read_bytes()))
-    found = load("glyphs", tmp_path)
+    found = load_pictures("glyphs", tmp_path)
     assert len(found) == 62 and len(found.skipped) == 1
     assert bad.name in found.skipped[0] and good.name not in found.skipped[0]
     assert "1 left out" in str(found)
@@ -179,7 +179,7 @@ def test_a_corrupt_font_is_named_skipped_and_counted(tmp_path, damage):
 def test_a_font_without_some_characters_is_named_with_them(tmp_path):
     build(tmp_path / names(False, 1)[0], characters=CHARACTERS[2:])
     with pytest.raises(InputError, match="no usable font for the train split; 1 cannot be used.*draws nothing for 01;"):
-        load("glyphs", tmp_path)
+        load_pictures("glyphs", tmp_path)
 
 
 def test_a_font_with_an_empty_glyph_is_refused(tmp_path):
@@ -190,13 +190,13 @@ def test_a_font_with_an_empty_glyph_is_refused(tmp_path):
 @pytest.mark.parametrize("folder", ["", "missing"])
 def test_a_folder_without_fonts_is_refused(tmp_path, folder):
     with pytest.raises(InputError, match="holds no fonts|is not a folder"):
-        load("glyphs", tmp_path / folder)
+        load_pictures("glyphs", tmp_path / folder)
 
 
 def test_a_split_without_fonts_is_refused(tmp_path):
     build(tmp_path / names(False, 1)[0])
     with pytest.raises(InputError, match="no usable font for the test split; put more"):
-        load("glyphs", tmp_path, "test")
+        load_pictures("glyphs", tmp_path, "test")
 
 
 def test_unknown_characters_and_empty_sizes_are_refused(font):

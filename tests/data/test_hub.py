@@ -8,9 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
-from s2id.data import cache as store
-from s2id.data import registry as data
-from s2id.data.registry import load
+from s2id.data import cache, decoding
+from s2id.data.registry import load_pictures
 from s2id.errors import InputError
 from s2id.shapes import NULL
 
@@ -60,7 +59,7 @@ def folder(request, tmp_path):
 
 
 def test_columns_are_what_their_kinds_say(folder):
-    pictures = load("hub", folder, long_side=4)
+    pictures = load_pictures("hub", folder, long_side=4)
     (group,) = pictures.groups
     known = group.condition(torch.arange(3))
     assert pictures.labels == ("zebra", "ant", "never"), "the data set's own order, with classes no picture has"
@@ -75,27 +74,27 @@ def test_columns_are_what_their_kinds_say(folder):
 def test_pictures_alone_are_a_set(tmp_path):
     bare = datasets.Features({name: FEATURES[name] for name in ("id", "image")})
     made(features=bare).save_to_disk(tmp_path)
-    pictures = load("hub", tmp_path)
-    assert len(pictures) == 3 and pictures.labels == () and pictures.kind == "hub"
+    pictures = load_pictures("hub", tmp_path)
+    assert len(pictures) == 3 and pictures.labels == () and pictures.reader == "hub"
 
 
 def test_a_stream_is_read_once(folder, monkeypatch):
-    first = load("hub", folder)
+    first = load_pictures("hub", folder)
     monkeypatch.setitem(sys.modules, "datasets", None)
-    again = load("hub", folder)
+    again = load_pictures("hub", folder)
     assert torch.equal(first.groups[0].images, again.groups[0].images) and first.labels == again.labels
-    assert len(list((data.CACHE / "pictures").rglob("*.npy"))) == 1
+    assert len(list((cache.CACHE / "pictures").rglob("*.npy"))) == 1
 
 
 def test_another_split_is_another_set(tmp_path):
     datasets.DatasetDict({"train": made(), "test": made(2)}).save_to_disk(tmp_path)
-    assert len(load("hub", tmp_path)) == 3 and len(load("hub", tmp_path, "test")) == 2
+    assert len(load_pictures("hub", tmp_path)) == 3 and len(load_pictures("hub", tmp_path, "test")) == 2
 
 
 def test_without_the_extra_it_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(InputError, match=r"need `datasets`; pip install 's2id\[data\]' brings it"):
-        load("hub", Path("someone/pictures"))
+        load_pictures("hub", Path("someone/pictures"))
 
 
 def test_without_network_one_sentence_says_what_to_do(monkeypatch):
@@ -104,7 +103,7 @@ def test_without_network_one_sentence_says_what_to_do(monkeypatch):
 
     monkeypatch.setattr(datasets, "load_dataset", unreachable)
     with pytest.raises(InputError) as told:
-        load("hub", Path("someone/pictures"))
+        load_pictures("hub", Path("someone/pictures"))
     assert str(told.value) == (
         "someone/pictures cannot be loaded from the Hugging Face Hub (Couldn't reach the Hub); check its name and the "
         "network, or bring a folder that Dataset.save_to_disk wrote and give that."
@@ -124,27 +123,27 @@ def test_a_stream_that_breaks_off_leaves_nothing_behind(monkeypatch):
 
     monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: Rows())
     with pytest.raises(InputError, match=r"the stream of a/b ended after row 0 \(connection lost\)"):
-        load("hub", Path("a/b"))
-    assert not list((data.CACHE / "pictures").rglob("*.npy"))
+        load_pictures("hub", Path("a/b"))
+    assert not list((cache.CACHE / "pictures").rglob("*.npy"))
 
 
 def test_without_pictures_or_a_name_it_is_refused(tmp_path):
     made(2, datasets.Features({"age": FEATURES["age"]})).save_to_disk(tmp_path / "numbers")
     with pytest.raises(InputError, match="has no column of pictures, but age"):
-        load("hub", tmp_path / "numbers")
+        load_pictures("hub", tmp_path / "numbers")
     with pytest.raises(InputError, match="the Hub needs --data NAME"):
-        load("hub")
+        load_pictures("hub")
 
 
 def test_only_a_set_that_is_not_kept_is_opened():
     opened = []
-    entries = [store.Entry("a", encoded(9)["bytes"], {"label": "x"})]
+    entries = [decoding.Entry("a", encoded(9)["bytes"], {"label": "x"})]
 
     def source():
         opened.append(1)
         return entries, {"classes": ["x"]}
 
     for _ in range(2):
-        kept = store.keep("a", 1, source, None, data.CACHE)
+        kept = cache.keep("a", 1, source, None)
         assert kept.columns == {"label": ["x"]} and kept.facts == {"classes": ["x"]}
     assert len(opened) == 1

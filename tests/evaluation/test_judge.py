@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from s2id.data.registry import load
+from s2id.data.registry import load_pictures
 from s2id.errors import InputError
 from s2id.evaluation import judge as judges
 from s2id.evaluation.judge import Judge
@@ -72,7 +72,7 @@ def test_every_judge_in_the_package_is_small_and_says_how_good_it_is():
 @pytest.mark.mnist
 def test_the_mnist_judge_is_as_good_as_it_says():
     try:
-        group = load("mnist", split="test").groups[0]
+        group = load_pictures("mnist", split="test").groups[0]
     except InputError:
         pytest.skip("the MNIST files are not here")
     judge = judges.load("mnist")

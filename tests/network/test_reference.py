@@ -14,7 +14,7 @@ from s2id.cli.main import main
 from s2id.coords import box_coords, corner_coords, jitter, pixel_coords
 from s2id.data.idx import DIGITS
 from s2id.data.pictures import Group, Pictures
-from s2id.data.registry import load
+from s2id.data.registry import load_pictures
 from s2id.diffusion.denoiser import TrainedDenoiser
 from s2id.diffusion.exact import GaussianDenoiser
 from s2id.diffusion.guidance import Guided
@@ -203,7 +203,7 @@ def test_the_published_network_trains_and_resumes_to_the_bit(tmp_path):
         PRESETS["reference"].train, densities=(8,), images=24, batch=4, checkpoint_images=12, cpu=True, precision="no"
     )
     preset = Preset("digits", SMALL, train)
-    straight, again = (Trainer(preset, load("digits"), tmp_path) for _ in range(2))
+    straight, again = (Trainer(preset, load_pictures("digits"), tmp_path) for _ in range(2))
     assert all(math.isfinite(progress.loss) for progress in straight.run()) and straight.step == 6
     again.resume(checkpoints(tmp_path)[0])
     assert again.step == 3
@@ -214,7 +214,7 @@ def test_the_published_network_trains_and_resumes_to_the_bit(tmp_path):
     assert [name for name in resumed if not torch.equal(resumed[name], uninterrupted[name])] == []
     result = again.result()
     assert torch.equal(
-        result.network.condition.weight, Trainer(preset, load("digits"), tmp_path).network.condition.weight
+        result.network.condition.weight, Trainer(preset, load_pictures("digits"), tmp_path).network.condition.weight
     )
     assert s2id.sample(result, 3, 0, steps=2).image((8, 8)).size == (8, 8)
 

@@ -8,7 +8,7 @@ from conftest import enliven
 
 import s2id
 from s2id.cli.main import main
-from s2id.data.registry import load
+from s2id.data.registry import load_pictures
 from s2id.diffusion.samplers import ddim
 from s2id.errors import InputError
 from s2id.evaluation.t_scrape import t_scrape
@@ -36,7 +36,7 @@ def teacher(model):
 
 @pytest.fixture
 def pictures():
-    return load("digits")
+    return load_pictures("digits")
 
 
 def trajectories(teacher, pictures, folder, config=CONFIG, train=TRAIN):
@@ -213,9 +213,9 @@ def test_a_student_neither_restores_nor_teaches(teacher):
     with pytest.raises(InputError, match="draws and does nothing else"):
         s2id.restore(teacher, torch.zeros(1, 4, 4), (8, 8))
     with pytest.raises(InputError, match="draws and does nothing else"):
-        next(t_scrape(teacher, load("digits")))
+        next(t_scrape(teacher, load_pictures("digits")))
     with pytest.raises(InputError, match="distilled already"):
-        check_teacher(teacher, load("digits"), CONFIG)
+        check_teacher(teacher, load_pictures("digits"), CONFIG)
 
 
 @pytest.mark.parametrize("times", [(1.0,), (0.9, 0.5), (1.0, 0.0), (1.0, 0.5, 0.5), (1.0, 0.3)])

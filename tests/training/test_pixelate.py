@@ -9,7 +9,7 @@ import torch
 from s2id.cli.main import main
 from s2id.coords import view
 from s2id.data.pictures import Group, Pictures
-from s2id.data.registry import load
+from s2id.data.registry import load_pictures
 from s2id.diffusion.denoiser import loss
 from s2id.diffusion.process import Schedule
 from s2id.errors import InputError
@@ -41,7 +41,7 @@ def everywhere(x, seen):
 def tiny(folder, observe="area:2", **changes):
     preset = PRESETS["tiny"]
     settings = {"images": 96, "cpu": True, "observe": observe, **changes}
-    return Trainer(replace(preset, train=replace(preset.train, **settings)), load("digits"), folder)
+    return Trainer(replace(preset, train=replace(preset.train, **settings)), load_pictures("digits"), folder)
 
 
 @pytest.mark.parametrize(("size", "cell"), [((8, 8), 2), ((12, 8), 4), ((9, 6), 3)])
@@ -196,9 +196,9 @@ def test_resuming_equals_not_stopping_when_observing(tmp_path, observe):
 def test_a_draw_says_nothing_of_the_picture_but_its_views():
     """Pictures that look alike from everywhere the draw looks give the same batch."""
     preset = fitted(
-        replace(PRESETS["tiny"], train=replace(PRESETS["tiny"].train, observe="area:4:still")), load("digits")
+        replace(PRESETS["tiny"], train=replace(PRESETS["tiny"].train, observe="area:4:still")), load_pictures("digits")
     )
-    digits = load("digits")
+    digits = load_pictures("digits")
     group = digits.groups[0]
     means = resize(to_float(group.images), (2, 2)).repeat_interleave(4, 2).repeat_interleave(4, 3)
     flat = ((means + 1) * 127.5).round().to(torch.uint8)
@@ -216,8 +216,8 @@ def test_a_draw_says_nothing_of_the_picture_but_its_views():
 
 def test_every_picture_is_seen_from_places_of_its_own_anew_each_time():
     config = replace(PRESETS["tiny"].train, observe="area:4", views=2)
-    preset = fitted(replace(PRESETS["tiny"], train=config), load("digits"))
-    batches = [draw(load("digits"), preset.train, preset.model, Schedule(), number) for number in (0, 0, 1)]
+    preset = fitted(replace(PRESETS["tiny"], train=config), load_pictures("digits"))
+    batches = [draw(load_pictures("digits"), preset.train, preset.model, Schedule(), number) for number in (0, 0, 1)]
     again, rows = batches[1].target, [batch.target.rows.flatten(1) for batch in batches]
     assert torch.equal(again.values, batches[0].target.values) and torch.equal(rows[0], rows[1])
     assert not torch.equal(rows[0], rows[2]) and not torch.equal(rows[0][0], rows[0][1])
@@ -232,7 +232,7 @@ def test_training_through_views_learns_the_pixels(tmp_path):
 
 
 def test_states_are_observations_and_features_as_dense_as_the_pictures():
-    pictures = load("digits")
+    pictures = load_pictures("digits")
     for observe, density, patch, lattice in (("area:2", 4, 2, 4), ("area:4", 2, 2, 8), ("bicubic:4:", 0, 0, 0)):
         config = PRESETS["tiny"].train
         if not density:
@@ -295,7 +295,7 @@ def test_pictures_of_several_sizes_and_networks_without_a_field_are_refused(tmp_
         fitted(preset, Pictures("mixed", groups, ("a",)))
     dense = replace(preset, model=replace(preset.model, prediction="v"))
     with pytest.raises(InputError, match="needs a network that predicts functions"):
-        fitted(dense, load("digits"))
+        fitted(dense, load_pictures("digits"))
 
 
 def test_the_command_line_trains_and_info_says_what_was_seen(tmp_path, capsys):

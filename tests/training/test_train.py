@@ -18,14 +18,15 @@ from safetensors.torch import load_file
 
 from s2id.coords import frame_grid
 from s2id.data.pictures import Group, Pictures, batch_at
-from s2id.data.registry import load
+from s2id.data.registry import load_pictures
 from s2id.diffusion.process import Schedule
 from s2id.errors import InputError
 from s2id.images import resize, to_float
 from s2id.sampling.model import load as load_model
+from s2id.seeds import seed_of
 from s2id.training import batches
 from s2id.training import trainer as train
-from s2id.training.batches import draw, stratified, stream, target_pixels, token_window
+from s2id.training.batches import draw, stratified, target_pixels, token_window
 from s2id.training.presets import PRESETS
 from s2id.training.run import checkpoints, locked
 from s2id.training.trainer import DivergedError, Trainer, learning_rate
@@ -34,7 +35,7 @@ from s2id.training.trainer import DivergedError, Trainer, learning_rate
 def tiny(folder, **changes):
     preset = PRESETS["tiny"]
     settings = {"images": 160, "cpu": True, **changes}
-    return Trainer(replace(preset, train=replace(preset.train, **settings)), load("digits"), folder)
+    return Trainer(replace(preset, train=replace(preset.train, **settings)), load_pictures("digits"), folder)
 
 
 def weights(trainer):
@@ -213,7 +214,7 @@ def test_a_checkpoint_of_another_network_or_batch_is_refused(tmp_path):
     trainer.save()
     preset = replace(PRESETS["tiny"], model=replace(PRESETS["tiny"].model, width=32))
     with pytest.raises(InputError, match="another network"):
-        Trainer(preset, load("digits"), tmp_path).resume(checkpoints(tmp_path)[-1])
+        Trainer(preset, load_pictures("digits"), tmp_path).resume(checkpoints(tmp_path)[-1])
     with pytest.raises(InputError, match="same batch"):
         tiny(tmp_path, batch=8).resume(checkpoints(tmp_path)[-1])
     with pytest.raises(InputError, match="is no checkpoint"):
@@ -246,7 +247,9 @@ def test_every_precision_and_attention_trains(tmp_path, precision, attention):
     preset = PRESETS["tiny"]
     settings = replace(preset.train, images=48, precision=precision, cpu=True)
     trainer = Trainer(
-        replace(preset, model=replace(preset.model, attention=attention), train=settings), load("digits"), tmp_path
+        replace(preset, model=replace(preset.model, attention=attention), train=settings),
+        load_pictures("digits"),
+        tmp_path,
     )
     assert all(math.isfinite(p.loss) for p in trainer.run())
 
@@ -255,7 +258,7 @@ def test_every_precision_and_attention_trains(tmp_path, precision, attention):
 def test_the_target_of_eps_and_v_is_their_definition(prediction):
     preset = PRESETS["tiny"]
     model = replace(preset.model, prediction=prediction)
-    pictures, schedule = load("digits"), Schedule()
+    pictures, schedule = load_pictures("digits"), Schedule()
     batch = draw(pictures, preset.train, model, schedule, 5)
     clean = draw(pictures, replace(preset.train, supersample=(1,), queries=100.0), preset.model, schedule, 5)
     assert torch.equal(batch.x_t, clean.x_t)
@@ -269,7 +272,7 @@ def test_the_target_of_eps_and_v_is_their_definition(prediction):
 
 
 def test_targets_are_the_pictures_own_pixels_and_states_their_means():
-    pictures = load("digits")
+    pictures = load_pictures("digits")
     config = replace(PRESETS["tiny"].train, densities=(4,), queries=1.0, supersample=(1,), drop_label=1.0)
     model = replace(PRESETS["tiny"].model)
     batch = draw(pictures, config, model, Schedule(bound=60.0), 0)
@@ -299,7 +302,7 @@ def test_target_pixels_cover_the_picture_evenly():
 PHOTOS = Pictures(
     "noise",
     (Group(torch.randint(0, 256, (9, 1, 37, 61), dtype=torch.uint8), torch.randint(0, 10, (9,))),),
-    load("digits").labels,
+    load_pictures("digits").labels,
 )
 
 
@@ -329,7 +332,9 @@ def test_targets_of_a_window_are_the_pictures_own_pixels_inside(share, density):
 @pytest.mark.parametrize("prediction", ["x", "eps"])
 def test_a_window_is_of_the_state_that_the_whole_would_be(prediction):
     model = replace(PRESETS["tiny"].model, prediction=prediction)
-    whole, part = (draw(load("digits"), PRESETS["tiny"].train, model, Schedule(), 3, share) for share in (1.0, 0.25))
+    whole, part = (
+        draw(load_pictures("digits"), PRESETS["tiny"].train, model, Schedule(), 3, share) for share in (1.0, 0.25)
+    )
     assert whole.part is None and part.part is not None
     assert torch.equal(whole.x_t, part.x_t) and torch.equal(whole.logsnr, part.logsnr)
     assert torch.equal(whole.condition.label, part.condition.label)
@@ -415,7 +420,7 @@ def test_a_run_starts_from_weights_of_its_own_kind_alone(tmp_path):
     def begun(model, **changes):
         preset = PRESETS["tiny"]
         changed = replace(preset, train=replace(preset.train, seed=1, cpu=True), model=replace(preset.model, **changes))
-        return Trainer(changed, load("digits"), tmp_path / "b", model)
+        return Trainer(changed, load_pictures("digits"), tmp_path / "b", model)
 
     second = begun(start)
     torch.testing.assert_close(second.result().network.state_dict(), start.network.state_dict())
@@ -437,7 +442,7 @@ def test_muon_moves_the_blocks_matrices_and_adamw_all_else(tmp_path):
 
 
 def test_streams_do_not_repeat():
-    keys = {stream(seed, number) for seed in range(20) for number in range(200)}
+    keys = {seed_of(seed, number) for seed in range(20) for number in range(200)}
     assert len(keys) == 4000 and min(keys) >= 0 and max(keys) < 2**63
 
 

@@ -76,13 +76,13 @@ class Distill:
         """Draw trajectories and train."""
         from tqdm import tqdm
 
-        from s2id.data.registry import load as load_data
+        from s2id.data.registry import load_pictures
         from s2id.sampling.model import load
         from s2id.training.distil import check_teacher, draw_trajectories, load_trajectories, student
 
         teacher = load(self.weights)
         name, place = data_set(teacher.card, self.weights, self.data)
-        pictures = load_data(name, place, long_side=long_side(teacher.card), least=teacher.config.patch)
+        pictures = load_pictures(name, place, long_side=long_side(teacher.card), min_side=teacher.config.patch)
         check_teacher(teacher, pictures, self.distill)
         writable(self.out)
         checkpoints_of(self.out, self.resume)

@@ -409,7 +409,7 @@ def _evaluate(command: Evaluate) -> int:
     sampling = config.sampling
     from tqdm import tqdm
 
-    from s2id.data.registry import load as load_data
+    from s2id.data.registry import load_pictures
     from s2id.evaluation.evaluate import evaluate
     from s2id.evaluation.judge import bundled, inception
     from s2id.evaluation.judge import load as load_judge
@@ -423,7 +423,9 @@ def _evaluate(command: Evaluate) -> int:
     extractor = inception() if command.features == "inception" else None
     judge = load_judge(command.judge or name) if command.judge or not extractor or name in bundled() else None
     least = model.config.patch  # what training left out is left out
-    train, test = (load_data(name, folder, split, long_side(model.card), least=least) for split in ("train", "test"))
+    train, test = (
+        load_pictures(name, folder, split, long_side(model.card), min_side=least) for split in ("train", "test")
+    )
     writable(command.out)
     blank_figure(1.0, 1.0)  # without matplotlib no hour is spent on what cannot be drawn
     facts = {
@@ -467,7 +469,7 @@ def _evaluate(command: Evaluate) -> int:
 def _t_scrape(command: TScrape) -> int:
     from tqdm import tqdm
 
-    from s2id.data.registry import load as load_data
+    from s2id.data.registry import load_pictures
     from s2id.evaluation.report import blank_figure
     from s2id.evaluation.t_scrape import Curve, t_scrape
     from s2id.files import checksum
@@ -475,7 +477,7 @@ def _t_scrape(command: TScrape) -> int:
 
     model = load(command.weights, device(command.device))
     name, folder = data_set(model.card, command.weights, command.data)
-    pictures = load_data(name, folder, "test", long_side(model.card), least=model.config.patch)
+    pictures = load_pictures(name, folder, "test", long_side(model.card), min_side=model.config.patch)
     writable(command.out)
     blank_figure(1.0, 1.0)
     walk = t_scrape(model, pictures, points=command.points, batch=command.batch, density=command.density)
@@ -532,15 +534,15 @@ def _train_preset(name: str, words: list[str]) -> int:
 
 
 def _train(preset: Preset, command: Train) -> int:
-    from s2id.data.registry import load
+    from s2id.data.registry import load_pictures
     from s2id.sampling.model import load as load_model
     from s2id.training.latents import encoded
     from s2id.training.latents import load as load_autoencoder
     from s2id.training.trainer import Trainer
 
     config = preset.train
-    pictures = load(
-        preset.data, command.data, long_side=config.long_side, least=preset.model.patch, workers=config.workers
+    pictures = load_pictures(
+        preset.data, command.data, long_side=config.long_side, min_side=preset.model.patch, workers=config.workers
     )
     if command.vae:
         # the autoencoder is gone when training begins: its latents are enough

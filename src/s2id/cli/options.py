@@ -113,13 +113,13 @@ def data_set(card: Card, weights: str, folder: Path | None) -> tuple[str, Path |
     Raises:
         InputError: The card names none.
     """
-    from s2id.data.registry import NAMES
+    from s2id.data.registry import READERS
 
     if not card.data:
         raise InputError(f"{weights} does not say what data it was trained on; its card needs the name of a data set.")
     if card.kind == "hub":
         return card.kind, folder or Path(card.data)
-    return card.kind or (card.data if card.data in NAMES else "folder"), folder
+    return card.kind or (card.data if card.data in READERS else "folder"), folder
 
 
 def long_side(card: Card) -> int | None:

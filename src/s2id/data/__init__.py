@@ -1,1 +1,1 @@
-"""Data sets: pictures, what is known of them, and a reader per source."""
+"""Data sets: what pictures and their labels look like in memory, a reader for each source, and a cache on disk."""

@@ -1,7 +1,7 @@
-"""Letters and digits of fonts: pictures whose truth is known at any size, because an outline is a function too.
+"""Letters and digits of fonts: an outline is a function of place, so the true picture is known at every size.
 
-FreeType rasterises: well kept, exact in area, a wheel of its own everywhere (freetype-py). Its points lie on 1/64 of
-a pixel and its curves become chords, so a picture is drawn at a multiple of its size and averaged.
+FreeType (freetype-py) computes the exact area of a pixel that an outline covers, but it rounds points to 1/64 of a
+pixel and replaces curves by chords. So a picture is drawn at a multiple of its size, and pixels are averaged.
 """
 
 import csv
@@ -19,47 +19,73 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from s2id.coords import check_size
+from s2id.data.pictures import Group, Pictures
+from s2id.data.request import Request
 from s2id.errors import InputError
 from s2id.settings import Size
 
 CHARACTERS = tuple(string.digits + string.ascii_uppercase + string.ascii_lowercase)
 
 SIZE = (28, 28)
-"""Of the pictures to train on."""
+"""Height and width of the pictures to train on."""
 
-_TALLEST, _WIDEST = 20 / 28, 24 / 28  # MNIST's digits, too, fill 20 of 28 pixels
+_TALLEST, _WIDEST = 20 / 28, 24 / 28  # share of the frame that ink may fill; MNIST's digits fill 20 of 28 pixels
 
-_FINE, _LEAST = 448, 4  # pixels drawn per side, and per pixel side, at least
+_FINE = 448  # a picture is drawn at this many pixels a side, or more, before it is averaged
+_LEAST = 4  # and at this many drawn pixels per pixel side, or more
 
-_STRIP = 256  # columns drawn at once
+_STRIP = 256  # columns that FreeType draws in one call
 
-_NO_LETTERS = (  # of the fonts a list calls complete; their codes hold symbols or blocks
+_NO_LETTERS = (  # fonts that fonts.csv calls complete although they draw symbols or blocks in place of letters
     "jsMath-cmex10.ttf", "jsMath-cmsy10.ttf", "Redacted-Regular.ttf", "RedactedScript-Regular.ttf",
 )  # fmt: skip
 
-_TWINS = (  # would be held out, but fonts to train on have the same outlines under another name (34 dB and more)
+# families whose outlines the train split also has under another name (PSNR of their pictures 34 dB or more)
+_TWINS = (
     "amiri", "archivonarrow", "eater", "nobile", "notoserif", "ntr", "prata", "sortsmillgoudy",
 )  # fmt: skip
 
 
+def read(request: Request) -> Pictures:
+    """The characters of all fonts below a folder; about one font family in ten belongs to the test split.
+
+    Raises:
+        InputError: The folder holds no usable font, or FreeType is not installed.
+    """
+    files = [file for file in font_files(request.place) if held_out(file) == (request.split == "test")]
+    images, labels, fonts, skipped = pictures(files)
+    if not len(images):
+        lost = f"; {len(skipped)} cannot be used, the first: {skipped[0]}" if skipped else ""
+        raise InputError(
+            f"{request.place} holds no usable font for the {request.split} split{lost}; put more .ttf files there."
+        )
+
+    def truth(index: int, size: Size) -> Float[Tensor, "1 h w"]:
+        font, character = divmod(index, len(CHARACTERS))
+        return raster(fonts[font], CHARACTERS[character], size)[None] * 2 - 1
+
+    return Pictures("glyphs", (Group(images, labels, truth=truth),), CHARACTERS, skipped=skipped)
+
+
 @dataclass(frozen=True)
 class Font:
-    """A font's outlines and their place in the frame: each glyph centred by its ink, all at one scale."""
+    """A font's outlines and their place in the frame: every glyph is centred by its ink, all glyphs have one scale."""
 
     name: str
+    """File name of the font."""
     face: Any
-    """FreeType's."""
+    """FreeType's object for the font."""
     boxes: dict[str, tuple[int, int, int, int]]
-    """Left, bottom, right, top of each character's ink, in font units."""
+    """Left, bottom, right and top of each character's ink, in font units."""
     scale: float
-    """Sides of a square frame per font unit."""
+    """Length of one font unit, as a fraction of the side of a square frame."""
 
 
 def open_font(path: Path) -> Font:
-    """The font in a file, scaled so that its tallest glyph, or else its widest, just keeps the frame's margin.
+    """The font in a file, at the largest scale at which every glyph fits within the frame's margin.
 
     Raises:
-        InputError: The file is no font with outlines, or lacks one of the characters; or FreeType is missing.
+        InputError: The file is no font with outlines, it lacks one of `CHARACTERS`, or FreeType is not installed.
     """
     freetype = _freetype()
     boxes = {}
@@ -82,24 +108,32 @@ def open_font(path: Path) -> Font:
 
 
 def raster(font: Font, character: str, size: Size) -> Float[Tensor, "h w"]:
-    """The share of each pixel that a glyph covers, 0 to 1; pictures of all sizes are means of one function.
+    """The share of each pixel that a glyph covers, from 0 to 1; pictures of all sizes are means of one function.
 
     Args:
-        font: From `open_font`.
+        font: A font from `open_font`.
         character: One of `CHARACTERS`.
-        size: Height and width, in pixels; other than square it shows canvas beyond the frame.
+        size: Height and width, in pixels. A picture that is not square shows canvas beyond the frame.
 
     Raises:
-        InputError: The size is empty or the character is none of the font's.
+        InputError: The size is empty, or the font has no such character.
     """
     check_size(size)
     if character not in font.boxes:
         raise InputError(f"{character!r} is none of {font.name}'s characters; choose one of {''.join(CHARACTERS)}.")
-    from freetype import FT_PIXEL_MODE_GRAY, FT_Exception, get_handle, raw
-
     height, width = size
     fine = max(_LEAST, -(-_FINE // min(size)))
-    rows, columns = height * fine, width * fine
+    pixels = _drawn(font, character, (height * fine, width * fine))
+    strips = pixels.reshape(height, fine, width * fine).sum(1, dtype=np.uint32)
+    cells = strips.reshape(height, width, fine).sum(2, dtype=np.uint32)
+    return torch.from_numpy((cells / (255 * fine**2)).astype(np.float32))
+
+
+def _drawn(font: Font, character: str, size: Size) -> UInt8[np.ndarray, "h w"]:
+    """FreeType's picture of a character in the middle of a frame: the share of each pixel that is covered, as bytes."""
+    from freetype import FT_PIXEL_MODE_GRAY, FT_Exception, get_handle, raw
+
+    rows, columns = size
     left, bottom, right, top = font.boxes[character]
     per_unit = font.scale * min(rows, columns) * 64  # FreeType's 26.6 fixed-point pixels, y up
     outline = ctypes.byref(_outline(font.face, character)._FT_Outline)
@@ -117,16 +151,16 @@ def raster(font: Font, character: str, size: Size) -> Float[Tensor, "h w"]:
             raise FT_Exception(error)
         pixels[:, start : start + _STRIP] = strip
         raw.FT_Outline_Translate(outline, -64 * _STRIP, 0)
-    strips = pixels.reshape(height, fine, columns).sum(1, dtype=np.uint32)
-    cells = strips.reshape(height, width, fine).sum(2, dtype=np.uint32)
-    return torch.from_numpy((cells / (255 * fine**2)).astype(np.float32))
+    return pixels
 
 
 def font_files(folder: Path) -> list[Path]:
-    """The fonts of a folder, by name; where it has a fonts.csv, only those that are complete and no copies.
+    """The font files of a folder, sorted by name.
+
+    A folder with a list fonts.csv gives only the fonts that the list calls complete and that copy no other font.
 
     Raises:
-        InputError: There is no folder, no font in it, or its list is not what it should be.
+        InputError: The folder does not exist, holds no font, or has a list of another form.
     """
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder; give one that holds .ttf or .otf files.")
@@ -141,7 +175,10 @@ def font_files(folder: Path) -> list[Path]:
 
 
 def held_out(path: Path) -> bool:
-    """Whether a font is kept for tests, about one in ten; a family's styles (Family-Style.ttf) stay together."""
+    """Whether a font belongs to the test split, as about one in ten does.
+
+    All styles of a family (Family-Style.ttf) belong to the same split.
+    """
     family = path.stem.split("-")[0].lower()
     return hashlib.sha256(family.encode()).digest()[0] % 10 == 0 and family not in _TWINS
 
@@ -149,7 +186,14 @@ def held_out(path: Path) -> bool:
 def pictures(
     files: Sequence[Path],
 ) -> tuple[UInt8[Tensor, "n 1 h w"], Int[Tensor, " n"], tuple[Font, ...], tuple[str, ...]]:
-    """Every character of every font in bytes, white on black, with its label; the fonts; and those skipped, and why."""
+    """Pictures of every character of every font, and what they are.
+
+    Args:
+        files: The font files.
+
+    Returns:
+        Pictures in white on black, their classes, the fonts, and a sentence for each file that cannot be used.
+    """
     images: list[Tensor] = []
     fonts: list[Font] = []
     skipped: list[str] = []
@@ -167,7 +211,7 @@ def pictures(
 
 
 def _listed(folder: Path) -> list[Path]:
-    """The files that fonts.csv lists as usable."""
+    """The font files that a folder's fonts.csv lists as usable."""
     try:
         with open(folder / "fonts.csv", newline="", encoding="utf-8") as file:
             rows = [row for row in csv.DictReader(file) if not row["missing_chars"] and not row["identical_to"]]
@@ -180,7 +224,7 @@ def _listed(folder: Path) -> list[Path]:
 
 
 def _outline(face: Any, character: str) -> Any:  # noqa: ANN401  (freetype-py is untyped)
-    """A glyph in font units, unhinted."""
+    """Outline of a character in font units, without hinting."""
     from freetype import FT_LOAD_NO_BITMAP, FT_LOAD_NO_HINTING, FT_LOAD_NO_SCALE
 
     face.load_char(character, FT_LOAD_NO_SCALE | FT_LOAD_NO_HINTING | FT_LOAD_NO_BITMAP)
@@ -188,6 +232,7 @@ def _outline(face: Any, character: str) -> Any:  # noqa: ANN401  (freetype-py is
 
 
 def _freetype() -> Any:  # noqa: ANN401
+    """The module freetype, which is an optional dependency."""
     try:
         import freetype
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""MNIST and Fashion-MNIST, from their published idx files."""
+"""MNIST and Fashion-MNIST, read from their published idx files, which are downloaded if they are nowhere."""
 
 import gzip
 import hashlib
@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from s2id.data.cache import CACHE
-from s2id.data.pictures import Group, Pictures, Split
+from s2id.data import cache
+from s2id.data.pictures import Group, Pictures
+from s2id.data.request import Request
 from s2id.errors import InputError
 from s2id.files import replacing
 
@@ -27,17 +28,23 @@ CLOTHES = (
 
 @dataclass(frozen=True)
 class _Published:
-    """Where a data set of four idx files is published, and what they must be."""
+    """A data set that is published as four idx files."""
 
     source: str
+    """Address of the folder that holds the files."""
     labels: tuple[str, ...]
+    """Name of each class."""
+    raw: str
+    """Folder of the files where torchvision keeps them, below its root."""
     sha256: dict[str, str]
+    """Name of each file -> its SHA-256."""
 
 
 _PUBLISHED = {
     "mnist": _Published(
         "https://ossci-datasets.s3.amazonaws.com/mnist/",
         DIGITS,
+        "MNIST/raw",
         {
             "train-images-idx3-ubyte.gz": "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
             "train-labels-idx1-ubyte.gz": "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
@@ -48,6 +55,7 @@ _PUBLISHED = {
     "fashion-mnist": _Published(
         "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
         CLOTHES,
+        "FashionMNIST/raw",
         {
             "train-images-idx3-ubyte.gz": "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
             "train-labels-idx1-ubyte.gz": "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
@@ -58,35 +66,44 @@ _PUBLISHED = {
 }
 
 
-def _idx_set(name: str, folder: Path | None, split: Split) -> Pictures:
-    published = _PUBLISHED[name]
-    stem = "train" if split == "train" else "t10k"
-    images = _idx(_locate(name, f"{stem}-images-idx3-ubyte.gz", folder), dimensions=3)
-    labels = _idx(_locate(name, f"{stem}-labels-idx1-ubyte.gz", folder), dimensions=1)
+def read(request: Request) -> Pictures:
+    """The pictures and classes of one of the two data sets.
+
+    Raises:
+        InputError: A file is missing and cannot be downloaded, or is damaged.
+    """
+    name = request.name
+    stem = "train" if request.split == "train" else "t10k"
+    images = _idx(_locate(name, f"{stem}-images-idx3-ubyte.gz", request.folder), dimensions=3)
+    labels = _idx(_locate(name, f"{stem}-labels-idx1-ubyte.gz", request.folder), dimensions=1)
     if len(images) != len(labels):
         raise InputError(f"{name} has {len(images)} images and {len(labels)} labels; fetch its files again.")
     group = Group(torch.from_numpy(images)[:, None], torch.from_numpy(labels).long())
-    return Pictures(name, (group,), published.labels)
+    return Pictures(name, (group,), _PUBLISHED[name].labels)
 
 
 def _locate(name: str, file: str, folder: Path | None) -> Path:
-    """The file in the given folder, a usual place below it, or the cache; else downloaded into the cache."""
-    roots = [folder] if folder else [Path("data"), CACHE]
-    raw = {"mnist": "MNIST/raw", "fashion-mnist": "FashionMNIST/raw"}[name]
+    """Path of a file in the given folder, or by default in ./data or the cache, into which it is downloaded if need be.
+
+    Below a folder, the data set's own name and torchvision's layout are tried as well.
+    """
+    roots = [folder] if folder else [Path("data"), cache.CACHE]
     for root in roots:
-        for place in (root / name, root / raw, root):
+        for place in (root / name, root / _PUBLISHED[name].raw, root):
             if (place / file).is_file() and (place != root or folder):
                 return place / file
     if folder:
         raise InputError(f"{folder} holds no {file}; put the four files of {name} there: {_names(name)}.")
-    return _download(name, file, CACHE / name / file)
+    return _download(name, file, cache.CACHE / name / file)
 
 
 def _names(name: str) -> str:
+    """The data set's files, for error messages."""
     return ", ".join(_PUBLISHED[name].sha256)
 
 
 def _download(name: str, file: str, target: Path, open_url: Callable[..., object] = urllib.request.urlopen) -> Path:
+    """Path of a file fetched from its publisher; a file with another checksum than the published one is not kept."""
     published = _PUBLISHED[name]
     try:
         with open_url(published.source + file, timeout=30) as answer:  # type: ignore[attr-defined]
@@ -108,7 +125,7 @@ def _download(name: str, file: str, target: Path, open_url: Callable[..., object
 
 
 def _idx(path: Path, dimensions: int) -> np.ndarray:
-    """The bytes of an idx file, shaped as its header says (LeCun's format)."""
+    """Array in a gzipped idx file of bytes; the file's header gives its shape (LeCun's format)."""
     try:
         with gzip.open(path) as file:
             raw = file.read()

@@ -1,15 +1,15 @@
-"""What a file beside the pictures says of them: metadata.csv, metadata.jsonl and CelebA's own list.
+"""Labels of pictures from a file beside them: metadata.csv, metadata.jsonl, or CelebA's own list.
 
 The column `file_name` names the picture, `label` is its class and `text` its caption. Any other column is an attribute
-where it holds true / false, 0 / 1 or -1 / 1 (with -1 a 0 is unknown), and a number where it holds numbers. An empty
-field is unknown.
+if it holds true / false, 0 / 1 or -1 / 1, and a number if it holds other numbers. In a column with -1 / 1, a 0 means
+unknown; an empty field always means unknown.
 """
 
 import csv
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,33 +24,48 @@ METADATA = ("metadata.csv", "metadata.jsonl")
 
 @dataclass(frozen=True)
 class Table:
-    """What is known of pictures."""
+    """Labels of pictures, one row per picture."""
 
     files: tuple[str, ...]
-    """Names of the pictures' files, as the table gives them."""
+    """File name of each picture, as the file of labels gives it."""
     known: Condition
-    """Of each file, in their order."""
+    """Labels of each picture, in the order of `files`."""
     classes: tuple[str, ...] = ()
+    """Name of each class; `known.label` counts from 0 in this order."""
     attributes: tuple[str, ...] = ()
+    """Name of each attribute."""
     numbers: tuple[str, ...] = ()
+    """Name of each number."""
     number_ranges: tuple[tuple[float, float], ...] = ()
-    """Least and most of each number, which the condition has as -1 and 1."""
+    """Smallest and largest value of each number, which `known.numbers` holds as -1 and 1."""
     texts: tuple[str, ...] = ()
-    """Caption of each file, empty where there is none; none at all where no file has one."""
+    """Caption of each picture, "" for a picture without one. Empty if no picture has a caption."""
+
+    def rows(self, order: list[int]) -> "Table":
+        """The table's rows at the given places; -1 makes a row in which everything is unknown."""
+        chosen = torch.tensor(order, dtype=torch.long)
+        known = self.known[chosen].where(chosen >= 0) if self.files else Condition(torch.full_like(chosen, NULL))
+        texts = tuple(self.texts[i] if i >= 0 else "" for i in order) if self.texts else ()
+        files = tuple(self.files[i] if i >= 0 else "" for i in order)
+        return replace(self, files=files, known=known, texts=texts)
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column's fields, as text, and where they stand."""
+    """One column of a file of labels, as text."""
 
     name: str
+    """Heading of the column."""
     place: str
+    """Name of the file, for error messages."""
     values: list[str]
+    """Field of each row; "" is unknown."""
     lines: list[int]
+    """Line of the file that each field stands in, for error messages."""
 
 
 def read_metadata(path: Path) -> Table:
-    """The table in a metadata.csv or metadata.jsonl.
+    """Labels from a metadata.csv or metadata.jsonl.
 
     Raises:
         InputError: A row cannot be understood.
@@ -80,10 +95,13 @@ def read_metadata(path: Path) -> Table:
 
 
 def read_celeba(path: Path) -> Table:
-    """The table in CelebA's list_attr_celeba.txt: a count, the names, then a file and -1 or 1 for each name per line.
+    """Labels from CelebA's list_attr_celeba.txt.
+
+    Its first line is a count and its second the attributes' names; each further line is a file name and a -1 or 1 for
+    each attribute.
 
     Raises:
-        InputError: A line is nothing of the kind.
+        InputError: A line has another form.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -107,6 +125,7 @@ def read_celeba(path: Path) -> Table:
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """Line number and fields of each row of a CSV file."""
     with open(path, encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file, strict=True)
         header = [name.strip() for name in next(reader, [])]
@@ -123,6 +142,7 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
 
 
 def _json_lines(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """Line number and fields of each line of a file of JSON objects."""
     for number, line in enumerate(path.read_text(encoding="utf-8-sig").split("\n"), 1):
         if not line.strip():
             continue
@@ -136,19 +156,23 @@ def _json_lines(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
 
 
 def as_text(value: str | int | float | bool | None) -> str:
-    """A value as a field of a CSV; `None` and NaN are empty."""
+    """A value as a field of a CSV file; `None` and NaN become the empty field.
+
+    >>> as_text(True), as_text(2.5), as_text(None)
+    ('true', '2.5', '')
+    """
     if value is None or value != value:
         return ""
     return str(value).lower() if isinstance(value, bool) else str(value).strip()
 
 
 def table(files: tuple[str, ...], columns: list[Column], classes: tuple[str, ...] = ()) -> Table:
-    """The table of columns of text.
+    """Labels of pictures from columns of text.
 
     Args:
-        files: What each field of a column is of.
-        columns: With at least one field each that is not empty.
-        classes: In their order; found in the column `label` if none are given.
+        files: File name of each picture, one per row.
+        columns: The columns; each has at least one field that is not empty.
+        classes: Names of the classes in order. Empty takes the names that occur in the column `label`.
 
     Raises:
         InputError: A column cannot be understood.
@@ -159,7 +183,7 @@ def table(files: tuple[str, ...], columns: list[Column], classes: tuple[str, ...
     numbers: dict[str, list[float]] = {}
     for column in columns:
         if column.name == "label":
-            classes = classes or tuple(sorted({value for value in column.values if value}, key=_in_order))
+            classes = classes or tuple(sorted({value for value in column.values if value}, key=in_order))
             label = torch.tensor([classes.index(value) if value else NULL for value in column.values])
         elif column.name == "text":
             texts = tuple(column.values)
@@ -168,22 +192,26 @@ def table(files: tuple[str, ...], columns: list[Column], classes: tuple[str, ...
         else:
             numbers[column.name] = _numbers(column)
     ranges = {name: (min(v for v in vs if v == v), max(v for v in vs if v == v)) for name, vs in numbers.items()}
-    heard = [[scaled(value, *ranges[name]) for value in values] for name, values in numbers.items()]
+    spread = [[scaled(value, *ranges[name]) for value in values] for name, values in numbers.items()]
     known = Condition(
         label,
         torch.tensor(list(attributes.values()), dtype=torch.int8).T.contiguous() if attributes else None,
-        torch.tensor(heard).T.contiguous() if heard else None,
+        torch.tensor(spread).T.contiguous() if spread else None,
     )
     return Table(files, known, classes, tuple(attributes), tuple(numbers), tuple(ranges.values()), texts)
 
 
-def _in_order(name: str) -> tuple[float, str]:
-    """Classes that are numbers in their order, then the others in the alphabet's."""
+def in_order(name: str) -> tuple[float, str]:
+    """Sort key of class names: numbers by value, then all other names alphabetically.
+
+    >>> sorted(["b", "10", "a", "9"], key=in_order)
+    ['9', '10', 'a', 'b']
+    """
     return (float(name) if name.isdecimal() else math.inf), name
 
 
 def _number(text: str) -> float | None:
-    """The finite number that a text says, if any."""
+    """The finite number that a text spells, or `None`."""
     try:
         value = float(text)
     except ValueError:
@@ -192,9 +220,9 @@ def _number(text: str) -> float | None:
 
 
 def _attribute(column: Column) -> list[int] | None:
-    """1, -1 or 0 (unknown) for each field; `None` where the column is no attribute."""
-    said = {value.lower() for value in column.values if value}
-    if said <= {"true", "false"}:
+    """1 (present), -1 (absent) or 0 (unknown) for each field, or `None` if the column is no attribute."""
+    words = {value.lower() for value in column.values if value}
+    if words <= {"true", "false"}:
         meaning = {"true": 1, "false": -1, "": 0}
         return [meaning[value.lower()] for value in column.values]
     values = [_number(value) for value in column.values]
@@ -206,7 +234,7 @@ def _attribute(column: Column) -> list[int] | None:
 
 
 def _numbers(column: Column) -> list[float]:
-    """The numbers, NaN where a field is empty.
+    """The numbers of a column; an empty field becomes NaN.
 
     Raises:
         InputError: A field is no number.

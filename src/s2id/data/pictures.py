@@ -1,4 +1,4 @@
-"""Data sets as groups of pictures of one size, with what is known of them."""
+"""Data sets in memory: groups of pictures of one size with their labels, and the order in which batches visit them."""
 
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
@@ -15,48 +15,52 @@ from s2id.errors import InputError
 from s2id.settings import Size
 
 Split = Literal["train", "test"]
+"""Half of a data set: pictures to train on, or pictures held out."""
 
 
 @dataclass(frozen=True)
 class Group:
-    """Pictures of one size."""
+    """Pictures of one size with their labels."""
 
     images: UInt8[Tensor, "n c h w"]
     labels: Int[Tensor, " n"]
+    """Class of each picture; NULL (-1) is unknown."""
     attributes: Int[Tensor, "n a"] | None = None
-    """1 present, -1 absent, 0 unknown."""
+    """1 where an attribute is present, -1 where it is absent, 0 where it is unknown."""
     numbers: Float[Tensor, "n k"] | None = None
-    """Scaled to -1 to 1 over the data; NaN is unknown."""
+    """Numbers, scaled so that the data span -1 to 1; NaN is unknown."""
     tokens: Float[Tensor, "n t d"] | None = None
-    """Of the texts, as `with_tokens` made them."""
+    """Captions as tokens of a text encoder, from `with_tokens`."""
     texts: tuple[str, ...] = ()
-    """Caption of each picture, or none at all."""
+    """Caption of each picture. Empty if the data set has no captions."""
     truth: Callable[[int, Size], Float[Tensor, "c h w"]] | None = None
-    """A picture at any size, by its index, where more than its pixels is known."""
+    """Function (index, size) -> the true picture at any size, for data that are more than pixels (fonts, emoji)."""
     latents: Float16[Tensor, "n k y x"] | None = None
-    """What an autoencoder made of the pictures, as `latents.encoded` scaled it."""
+    """Pictures as an autoencoder encodes them, scaled by `training.latents.encoded`."""
 
     def condition(self, chosen: Int[Tensor, " b"] | None = None) -> Condition:
-        """What is known of some pictures, or of all."""
+        """Labels of the chosen pictures, by default of all."""
         known = Condition(self.labels.long(), self.attributes, self.numbers, self.tokens)
         return known if chosen is None else known[chosen]
 
 
 @dataclass(frozen=True)
 class Latents:
-    """Where the groups' latents come from: `(what the autoencoder says - mean) / std`."""
+    """How an autoencoder's output became the latents: `(output - mean) / std`."""
 
     autoencoder: str
-    """Its class and the SHA-256 of its weights."""
+    """Class of the autoencoder and SHA-256 of its weights."""
     factor: int
-    """Pixels per side of a latent sample."""
+    """Pixels per side of one latent sample."""
     mean: tuple[float, ...]
+    """Mean of each channel."""
     std: tuple[float, ...]
+    """Standard deviation of each channel."""
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """A data set."""
+    """A data set: pictures, grouped by size, and the names of their labels."""
 
     name: str
     groups: tuple[Group, ...]
@@ -67,22 +71,22 @@ class Pictures:
     numbers: tuple[str, ...] = ()
     """Name of each number."""
     number_ranges: tuple[tuple[float, float], ...] = ()
-    """Least and most of each number."""
+    """Smallest and largest value of each number, which the groups hold as -1 and 1."""
     skipped: tuple[str, ...] = ()
-    """What was left out, files that cannot be read and all else, and why."""
+    """One sentence for each file, row or column that was left out."""
     latents: Latents | None = None
-    """What the groups' latents are, if they have any."""
-    kind: str = ""
-    """What read them, "folder" or "hub", whose pictures have a name of their own; empty where `name` says it."""
+    """How the groups' latents were made, if they have any."""
+    reader: str = ""
+    """Registry name of the reader, "folder" or "hub", of data that have a name of their own. Empty if `name` is it."""
 
     @property
     def names(self) -> tuple[tuple[str, ...], ...]:
-        """Of labels, attributes and numbers."""
+        """Names of the classes, of the attributes and of the numbers."""
         return self.labels, self.attributes, self.numbers
 
     @property
     def token_width(self) -> int:
-        """Channels of a text's tokens; 0 without."""
+        """Channels of the captions' tokens; 0 if there are no tokens."""
         tokens = self.groups[0].tokens
         return 0 if tokens is None else tokens.shape[2]
 
@@ -93,16 +97,17 @@ class Pictures:
 
     @property
     def _most(self) -> Group:
+        """The group with the most pictures."""
         return max(self.groups, key=lambda group: len(group.labels))
 
     @property
     def size(self) -> Size:
-        """Height and width of most of the pictures."""
+        """Height and width of the most frequent size."""
         return self._most.images.shape[2], self._most.images.shape[3]
 
     @property
     def latent_shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of most of the pictures' latents; zeros without."""
+        """Channels, height and width of the latents of the most frequent size; zeros if there are no latents."""
         latents = self._most.latents
         return (0, 0, 0) if latents is None else (latents.shape[1], latents.shape[2], latents.shape[3])
 
@@ -111,7 +116,7 @@ class Pictures:
         return sum(len(group.labels) for group in self.groups)
 
     def __str__(self) -> str:
-        """What was found, in one line."""
+        """Summary in one line: name, number, sizes and labels of the pictures."""
         sizes = ", ".join(f"{len(g.labels)} of {g.images.shape[2]}x{g.images.shape[3]}" for g in self.groups[:4])
         more = f" and {len(self.groups) - 4} more sizes" if len(self.groups) > 4 else ""
         kind = {1: "grey", 2: "grey + alpha", 3: "RGB", 4: "RGBA"}[self.channels]
@@ -122,60 +127,66 @@ class Pictures:
 
 
 def with_tokens(pictures: Pictures, encode: Callable[[str], Float[Tensor, "t d"]]) -> Pictures:
-    """The pictures with their texts as tokens, for a model to attend to.
+    """The same pictures with their captions encoded as tokens, which a model can attend to.
 
     Args:
-        pictures: With texts.
-        encode: Any text encoder: a text's tokens. The same one goes with the model ever after.
+        pictures: A data set with captions.
+        encode: Text encoder, a function from a caption to its tokens. The trained model needs the same encoder.
 
     Raises:
-        InputError: No picture has a text.
+        InputError: No picture has a caption.
     """
     texts = {text for group in pictures.groups for text in group.texts if text}
     if not texts:
         raise InputError(f"{pictures.name} has no texts; add a column `text` to its metadata file.")
-    said = {text: encode(text).detach().cpu() for text in sorted(texts)}
-    width = next(iter(said.values())).shape[1]
+    encoded = {text: encode(text).detach().cpu() for text in sorted(texts)}
+    width = next(iter(encoded.values())).shape[1]
     groups = []
     for group in pictures.groups:
-        long = max((len(said[text]) for text in group.texts if text), default=1)
+        long = max((len(encoded[text]) for text in group.texts if text), default=1)
         tokens = torch.full((len(group.labels), long, width), torch.nan)
         for row, text in zip(tokens, group.texts, strict=True):
             if text:
-                row[: len(said[text])] = said[text]
+                row[: len(encoded[text])] = encoded[text]
         groups.append(replace(group, tokens=tokens))
     return replace(pictures, groups=tuple(groups))
 
 
 def rescaled(pictures: Pictures, ranges: Sequence[tuple[float, float]]) -> Pictures:
-    """The pictures with their numbers scaled as those of another set, whose model hears them so.
+    """The same pictures with their numbers scaled by the ranges of another data set, whose model is to be used.
 
     Args:
-        pictures: With as many numbers.
-        ranges: Least and most of each in the other set.
+        pictures: A data set with the same numbers as the other one.
+        ranges: Smallest and largest value of each number in the other data set.
     """
 
-    def heard(numbers: Float[Tensor, "n k"] | None) -> Float[Tensor, "n k"] | None:
+    def again(numbers: Float[Tensor, "n k"] | None) -> Float[Tensor, "n k"] | None:
         if numbers is None:
             return None
         columns = zip(numbers.T, pictures.number_ranges, ranges, strict=True)
         return torch.stack([scaled(low + (own + 1) / 2 * (high - low), *to) for own, (low, high), to in columns], 1)
 
-    groups = tuple(replace(group, numbers=heard(group.numbers)) for group in pictures.groups)
+    groups = tuple(replace(group, numbers=again(group.numbers)) for group in pictures.groups)
     return replace(pictures, groups=groups, number_ranges=tuple(ranges))
 
 
 def batch_at(pictures: Pictures, number: int, size: int, seed: int) -> tuple[UInt8[Tensor, "b c h w"], Condition]:
-    """Pictures of batch `number` of the stream of `chosen_at`, and what is known of them."""
+    """Pictures and labels of batch `number` of the stream of `chosen_at`."""
     group, chosen = chosen_at(pictures, number, size, seed)
     return group.images[chosen], group.condition(chosen)
 
 
 def chosen_at(pictures: Pictures, number: int, size: int, seed: int) -> tuple[Group, Int[Tensor, " b"]]:
-    """Group and indices of batch `number` of an endless, shuffled stream that depends on the seed alone.
+    """Group of batch `number` and the indices of its pictures, in an endless shuffled stream that the seed determines.
 
-    Every epoch visits every picture of the sizes that fill a batch; a group's last batch is filled from the group's own
-    start. A group of fewer is visited in as many epochs as keep its pictures as frequent as others.
+    An epoch visits every picture of each group that fills a batch; a group's last batch is completed with its first
+    pictures. A smaller group is visited in only some epochs, so that its pictures are as frequent as all others.
+
+    Args:
+        pictures: The data set.
+        number: Number of the batch, from 0.
+        size: Pictures per batch.
+        seed: Seed of the order.
     """
     counts = np.array([len(group.labels) for group in pictures.groups])
     full = np.where(counts < size, 0, -(-counts // size))

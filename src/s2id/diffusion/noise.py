@@ -18,7 +18,8 @@ from torch import Tensor
 
 from s2id.coords import view
 from s2id.errors import InputError
-from s2id.images import area_weights
+from s2id.linear import area_weights
+from s2id.seeds import key_of, mix, seed_of
 from s2id.settings import Size, Window
 
 _REACH = 2.0  # noise exists for composition coordinates in [-2, 2)
@@ -63,7 +64,7 @@ def noise_field(
         InputError: The region leaves the noise's reach.
     """
     rows, columns, scale = _edges(size, frame, window)
-    sheets = [_sheet(rows, columns, _hash(np.array([seed % 2**64, stream, c], np.uint64))) for c in range(channels)]
+    sheets = [_sheet(rows, columns, key_of(seed, stream, c)) for c in range(channels)]
     noise = [np.diff(np.diff(sheet, axis=0), axis=1) * scale for sheet in sheets]
     return torch.from_numpy(np.stack(noise)).float()
 
@@ -98,8 +99,7 @@ def white_noise(size: Size, channels: int, seed: int, stream: int = 0) -> Float[
         seed: The field.
         stream: Another independent field of the same seed: a later step's.
     """
-    key = _hash(np.array([seed % 2**64, stream, *size], np.uint64))
-    generator = torch.Generator().manual_seed(int(key >> np.uint64(1)))
+    generator = torch.Generator().manual_seed(seed_of(seed, stream, *size))
     return torch.randn(channels, *size, generator=generator)
 
 
@@ -136,7 +136,7 @@ def _schauder(points: _F64) -> _Basis:
 
 def _sheet(rows: _Basis, columns: _Basis, key: np.uint64) -> _F64:
     """The Brownian sheet at every row's and column's point."""
-    normals = _normals(_mix(_mix(rows.names ^ key)[:, None] ^ columns.names[None, :]))
+    normals = _normals(mix(mix(rows.names ^ key)[:, None] ^ columns.names[None, :]))
     below = np.zeros((len(rows.values), len(columns.names)))
     for index, values in zip(rows.which.T, rows.values.T, strict=True):
         below += values[:, None] * normals[index]
@@ -144,23 +144,6 @@ def _sheet(rows: _Basis, columns: _Basis, key: np.uint64) -> _F64:
     for index, values in zip(columns.which.T, columns.values.T, strict=True):
         sheet += below[:, index] * values
     return sheet
-
-
-def _mix(z: _U64) -> _U64:
-    """SplitMix64's output function on each number (Steele et al. 2014)."""
-    with np.errstate(over="ignore"):
-        z = z + np.uint64(0x9E3779B97F4A7C15)
-        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))
-
-
-def _hash(parts: _U64) -> np.uint64:
-    """One number of several."""
-    key = np.zeros(1, np.uint64)
-    for part in parts:
-        key = _mix(key ^ part)
-    return np.uint64(key[0])
 
 
 def _normals(bits: _U64) -> _F64:

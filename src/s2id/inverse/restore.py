@@ -17,11 +17,11 @@ from s2id.condition import Asked, Condition
 from s2id.coords import extent
 from s2id.diffusion.samplers import last
 from s2id.errors import InputError
-from s2id.images import area_weights, resize
+from s2id.images import resize
 from s2id.inverse.observation import Observation
 from s2id.inverse.posterior import STRADDLE, Posterior
 from s2id.inverse.settings import RESTORING
-from s2id.linear import conjugate_gradients
+from s2id.linear import area_weights, conjugate_gradients
 from s2id.network.heads import Features
 from s2id.sampling.conditions import label_index, pair
 from s2id.sampling.field import Field, check_pixels

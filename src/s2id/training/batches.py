@@ -18,6 +18,7 @@ from s2id.diffusion.process import Schedule, alpha_sigma
 from s2id.images import resize, to_bytes, to_float
 from s2id.network.network import state_grid
 from s2id.network.settings import ModelConfig
+from s2id.seeds import seed_of
 from s2id.settings import Size
 from s2id.shapes import NULL, Images, Scalars, per_sample
 from s2id.training.pixelated import Views, enlarged, look
@@ -60,7 +61,7 @@ def draw(
         number: Which batch.
         share: Of the states' tokens and of the targets; below 1 the batch has a window's.
     """
-    generator = torch.Generator().manual_seed(stream(config.seed, number))
+    generator = torch.Generator().manual_seed(seed_of(config.seed, number))
     group, chosen = chosen_at(pictures, number, config.batch, config.seed)
     pixels, known = group.images[chosen], group.condition(chosen)
     seen = Pixelation.read(config.observe) if config.observe else None
@@ -180,14 +181,3 @@ def target_pixels(inside: Part, pixels: float, generator: torch.Generator) -> Pa
         for axis, side in zip(inside, sides, strict=True)
     )
     return rows, columns
-
-
-def stream(*key: int) -> int:
-    """A 63-bit seed that any change of the key changes throughout (SplitMix64; Steele et al. 2014)."""
-    mask, state = 2**64 - 1, 0
-    for part in key:
-        state = (state ^ part) + 0x9E3779B97F4A7C15 & mask
-        state = (state ^ state >> 30) * 0xBF58476D1CE4E5B9 & mask
-        state = (state ^ state >> 27) * 0x94D049BB133111EB & mask
-        state ^= state >> 31
-    return state >> 1

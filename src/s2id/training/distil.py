@@ -30,8 +30,9 @@ from s2id.sampling.sample import (
     trained_denoiser,
     unit_noise,
 )
+from s2id.seeds import seed_of
 from s2id.settings import Size, to_dict
-from s2id.training.batches import Batch, hide, stream, target_pixels
+from s2id.training.batches import Batch, hide, target_pixels
 from s2id.training.settings import DistillConfig, Preset, TrainConfig
 from s2id.training.trainer import Trainer
 
@@ -88,8 +89,8 @@ def draw_trajectories(
             _check(path, found, facts)
             held = len(tensors["label"])
         if held < count:  # a shorter run's last file is drawn anew
-            seeds = [stream(train.seed, first + i, 2) for i in range(count)]
-            generator = torch.Generator().manual_seed(stream(train.seed, number, 3))
+            seeds = [seed_of(train.seed, first + i, 2) for i in range(count)]
+            generator = torch.Generator().manual_seed(seed_of(train.seed, number, 3))
             asked = hide(batch_at(pictures, number, count, train.seed)[1], train, generator)
             write_tensors(path, _draw(teacher, config, seeds, asked), {"format": _FORMAT, **facts})
         yield first + count
@@ -134,7 +135,7 @@ def lessons(teacher: S2ID, drawn: Trajectories, config: DistillConfig, train: Tr
     logsnr = denoiser.schedule.logsnr(times).float()
 
     def batch(number: int) -> Batch:
-        generator = torch.Generator().manual_seed(stream(train.seed, number))
+        generator = torch.Generator().manual_seed(seed_of(train.seed, number))
         chosen = torch.randint(len(drawn), (train.batch,), generator=generator)
         call = min(number % (2 * len(times)), len(times) - 1)
         x_t, asked, heard = drawn.states[chosen, at[call]], drawn.asked[chosen], logsnr[call].expand(train.batch)

@@ -30,8 +30,9 @@ from s2id.network.network import Network
 from s2id.network.settings import ModelConfig
 from s2id.sampling.model import S2ID
 from s2id.sampling.settings import Card
+from s2id.seeds import seed_of
 from s2id.settings import from_dict, to_dict
-from s2id.training.batches import Batch, draw, stream
+from s2id.training.batches import Batch, draw
 from s2id.training.latents import on_latents
 from s2id.training.optimisers import _load_optimisers, _optimisers, warm_average
 from s2id.training.pixelated import Views, fitted
@@ -185,7 +186,7 @@ class Trainer:
             density=self.config.densities[0],
             detail_density=self.config.detail_density,
             detail_time=self.config.detail_time if self.config.detail_density else 0.0,
-            kind=self.pictures.kind,
+            kind=self.pictures.reader,
             size=self.pictures.size,
             labels=self.pictures.labels,
             attributes=self.pictures.attributes,
@@ -260,7 +261,7 @@ class Trainer:
         device = self.accelerator.device
         ahead = device.type == "cuda" and self.config.token_share == 1  # a share of less changes in the run
         batch = self._batches(number, processes) if ahead else self._batch(number)
-        torch.manual_seed(stream(self.config.seed, number, 1))  # the coordinates' jitter, dropout
+        torch.manual_seed(seed_of(self.config.seed, number, 1))  # the coordinates' jitter, dropout
         with self.accelerator.autocast():
             said = self.forward(
                 batch.x_t.to(device),

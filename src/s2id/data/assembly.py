@@ -1,0 +1,64 @@
+"""From files on disk to a data set: the cached pixels meet the table of labels."""
+
+from pathlib import Path
+
+from s2id.data.cache import Kept, store
+from s2id.data.metadata import Table
+from s2id.data.pictures import Group, Pictures
+from s2id.data.request import Request
+from s2id.errors import InputError
+
+
+def stored(root: Path, files: list[Path], request: Request, part: str = "") -> Kept:
+    """Cached pictures of files.
+
+    Args:
+        root: Folder of the files.
+        files: The files of pictures.
+        request: Gives the long side and the number of processes.
+        part: Name of this part of the folder, where several parts are cached separately.
+
+    Raises:
+        InputError: No file is readable.
+    """
+    kept = store(root, files, request.long_side, request.workers, part=part)
+    if not kept.groups:
+        raise InputError(f"{root} holds no readable images{unread(kept)}; put .png, .jpg or .webp files there.")
+    return kept
+
+
+def unread(kept: Kept) -> str:
+    """Part of an error message: how many files could not be read, and the first one. Empty if all could be read."""
+    return f"; {len(kept.skipped)} files could not be read, the first: {kept.skipped[0]}" if kept.skipped else ""
+
+
+def assemble(name: str, kept: Kept, table: Table, min_side: int) -> Pictures:
+    """Data set of cached pictures and the labels of their rows in a table.
+
+    Args:
+        name: Name of the data set.
+        kept: The pictures; their `index` refers to the table's rows.
+        table: Labels of every row.
+        min_side: Pictures whose shorter side has fewer pixels are left out.
+
+    Raises:
+        InputError: Every picture is left out.
+    """
+    groups, small = [], []
+    for group in kept.groups:
+        height, width = group.images.shape[2:]
+        if min(height, width) < min_side:
+            small += [
+                f"{table.files[i] or f'row {i}'} has {height}x{width} pixels, and both sides need {min_side}; none is "
+                "enlarged."
+                for i in group.index.tolist()
+            ]
+            continue
+        known = table.known[group.index]
+        texts = tuple(table.texts[i] for i in group.index.tolist()) if table.texts else ()
+        groups.append(Group(group.images, known.label, known.attributes, known.numbers, None, texts))
+    skipped = (*kept.skipped, *small)
+    if not groups:
+        lost = f"; the first: {skipped[0]}" if skipped else ""
+        raise InputError(f"{name} holds no picture that can be used{lost}")
+    return Pictures(name, tuple(groups), table.classes, table.attributes, table.numbers, table.number_ranges, skipped)

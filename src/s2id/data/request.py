@@ -1,0 +1,46 @@
+"""What a reader of a data set is asked for."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from s2id.data.pictures import Pictures, Split
+from s2id.errors import InputError
+
+
+@dataclass(frozen=True)
+class Request:
+    """Arguments of a reader; each reader uses those that apply to its data set."""
+
+    name: str
+    """Name of the data set in the registry."""
+    folder: Path | None = None
+    """Folder of the data set's files. `None` means the reader's usual places."""
+    split: Split = "train"
+    """Half of the data set to read."""
+    long_side: int | None = None
+    """Pictures whose longer side has more pixels are shrunk to this. `None` leaves every picture as it is."""
+    min_side: int = 1
+    """Pictures whose shorter side has fewer pixels are left out."""
+    workers: int = 0
+    """Processes that decode pictures the first time they are read. 0 decodes in this process."""
+
+    def __post_init__(self) -> None:
+        """Refuse a size that is no size.
+
+        Raises:
+            InputError: A side is below 1.
+        """
+        for name in ("long_side", "min_side"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise InputError(f"{name} is {value}; it must be at least 1.")
+
+    @property
+    def place(self) -> Path:
+        """The folder, by default `data` in the working directory."""
+        return self.folder or Path("data")
+
+
+Reader = Callable[[Request], Pictures]
+"""Function that reads a data set."""
