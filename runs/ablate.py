@@ -15,60 +15,60 @@ from pathlib import Path
 
 from s2id.evaluation.report import markdown
 
-SMALL_TOKENS = ["--densities", "20", "--density-weights", "1", "--model.patch", "1", "--model.lattice", "2"]
+SMALL_TOKENS = ["--densities", "20", "--set", "density-weights=1", "--set", "patch=1", "--set", "lattice=2"]
 VARIANTS: dict[str, list[str]] = {
     "default": [],
-    "detail-28": ["--detail-density", "28"],
-    "no-density-16-24": ["--densities", "20", "--density-weights", "1"],
-    "shift-0": ["--schedule-shift", "0"],
-    "shift--2": ["--schedule-shift", "-2"],
-    "attention-axial": ["--model.attention", "axial"],
-    "attention-linear": ["--model.attention", "linear"],
+    "detail-28": ["--set", "detail-density=28"],
+    "no-density-16-24": ["--densities", "20", "--set", "density-weights=1"],
+    "shift-0": ["--set", "schedule-shift=0"],
+    "shift--2": ["--set", "schedule-shift=-2"],
+    "attention-axial": ["--set", "attention=axial"],
+    "attention-linear": ["--set", "attention=linear"],
     # on the 100 tokens of the others "window" is "full": here are 400
     **{f"400-{kind}": ["--model.attention", kind, *SMALL_TOKENS] for kind in ("full", "window", "axial", "linear")},
-    "400-tokens-quarter": ["--token-share", "0.25", *SMALL_TOKENS],
-    "tokens-half": ["--token-share", "0.5"],
-    "tokens-quarter": ["--token-share", "0.25"],
-    "coordinates-composition": ["--model.coordinates", "composition"],
-    "coordinates-box": ["--model.coordinates", "box"],
-    "fade-off": ["--model.no-fade"],
-    "jitter": ["--model.jitter", "0.5", "--model.no-fade"],
-    "neighbours-off": ["--model.no-neighbours"],
+    "400-tokens-quarter": ["--set", "token-share=0.25", *SMALL_TOKENS],
+    "tokens-half": ["--set", "token-share=0.5"],
+    "tokens-quarter": ["--set", "token-share=0.25"],
+    "coordinates-composition": ["--set", "coordinates=composition"],
+    "coordinates-box": ["--set", "coordinates=box"],
+    "fade-off": ["--set", "fade=false"],
+    "jitter": ["--set", "jitter=0.5", "--set", "fade=false"],
+    "neighbours-off": ["--set", "neighbours=false"],
     # eps and v are said on the state's own samples, so x is given the same lattice beside them
-    "x-lattice-2": ["--model.lattice", "2"],
-    "eps": ["--model.prediction", "eps", "--model.lattice", "2"],
-    "v": ["--model.prediction", "v", "--model.lattice", "2"],
-    "density-10": ["--densities", "10", "--density-weights", "1"],
-    "density-14": ["--densities", "14", "--density-weights", "1"],
-    "density-16": ["--densities", "16", "--density-weights", "1"],
-    "density-28": ["--densities", "28", "--density-weights", "1"],
+    "x-lattice-2": ["--set", "lattice=2"],
+    "eps": ["--set", "prediction=eps", "--set", "lattice=2"],
+    "v": ["--set", "prediction=v", "--set", "lattice=2"],
+    "density-10": ["--densities", "10", "--set", "density-weights=1"],
+    "density-14": ["--densities", "14", "--set", "density-weights=1"],
+    "density-16": ["--densities", "16", "--set", "density-weights=1"],
+    "density-28": ["--densities", "28", "--set", "density-weights=1"],
     # other reading heads, of runs/heads.py
     "head-nearest": [],
     "head-linear": [],
     "head-point": [],
     "head-told": [],
     "head-ensemble": [],
-    "lattice-4": ["--model.lattice", "4"],
-    "lattice-1": ["--model.lattice", "1"],
-    "supersample-1": ["--supersample", "1"],
-    "weight-2": ["--max-weight", "2"],
-    "weight-3": ["--max-weight", "3"],
-    "weight-5": ["--max-weight", "5"],
-    "weight-100": ["--max-weight", "100"],
-    "film-off": ["--model.no-condition-film"],
+    "lattice-4": ["--set", "lattice=4"],
+    "lattice-1": ["--set", "lattice=1"],
+    "supersample-1": ["--set", "supersample=1"],
+    "weight-2": ["--set", "max-weight=2"],
+    "weight-3": ["--set", "max-weight=3"],
+    "weight-5": ["--set", "max-weight=5"],
+    "weight-100": ["--set", "max-weight=100"],
+    "film-off": ["--set", "condition-film=false"],
     # at the learning rate that was AdamW's
-    "adamw": ["--optimiser", "adamw", "--lr", "1.2e-3"],
-    "adamw-film-off": ["--optimiser", "adamw", "--lr", "1.2e-3", "--model.no-condition-film"],
+    "adamw": ["--set", "optimiser=adamw", "--lr", "1.2e-3"],
+    "adamw-film-off": ["--set", "optimiser=adamw", "--lr", "1.2e-3", "--set", "condition-film=false"],
     "lr-1.2e-3": ["--lr", "1.2e-3"],
     "lr-2.4e-3": ["--lr", "2.4e-3"],
-    "width-128": ["--model.width", "128"],
-    "decoder-more": ["--model.encoder-blocks", "2", "--model.decoder-blocks", "4"],
+    "width-128": ["--set", "width=128"],
+    "decoder-more": ["--set", "encoder-blocks=2", "--set", "decoder-blocks=4"],
     "batch-64": ["--batch", "64"],
-    "deep": ["--model.encoder-blocks", "4", "--model.decoder-blocks", "4"],
+    "deep": ["--set", "encoder-blocks=4", "--set", "decoder-blocks=4"],
 }
 # a smaller network and batch than the preset's: more steps in the same minutes
-BASE = ["--model.width", "96", "--model.heads", "4", "--model.encoder-blocks", "3", "--model.decoder-blocks", "3",
-        "--batch", "32", "--lr", "5e-3", "--max-weight", "10"]  # fmt: skip
+BASE = ["--set", "width=96", "--set", "heads=4", "--set", "encoder-blocks=3", "--set", "decoder-blocks=3",
+        "--batch", "32", "--lr", "5e-3", "--set", "max-weight=10"]  # fmt: skip
 COLUMNS = ("right_class", "frechet", "recall", "variance", "psnr", "edge")
 
 
@@ -87,7 +87,7 @@ def measured(name: str, options: list[str], args: argparse.Namespace) -> dict[st
     if not (folder / "model").is_dir():
         resume = ["--resume", "latest"] if (folder / "checkpoints").is_dir() else []
         budget = ["--images", str(args.images)] if args.images else ["--minutes", str(args.minutes)]
-        length = [*budget, "--sample-minutes", "0"]
+        length = [*budget, "--set", "sample-minutes=0"]
         run(name, "train", "mnist", *data, *length, *BASE, *options, *resume, "--out", str(folder))
     if not table.is_file():
         # eps and v compose anew at every size, and hours at 224

@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 data=${1:-data} teacher=${2:-mnist} minutes=${3:-30} pairs=${4:-3000} bin=.venv/bin out=out/distilled
 resume=$(compgen -G "$out/checkpoints/[0-9]*" > /dev/null && echo "--resume latest" || true)
 $bin/s2id distill "$teacher" --data "$data" --out $out --minutes "$minutes" --pairs "$pairs" \
-  --guidance 1.5 --guidance-interval 0.1 0.6 --autoguidance 2 $resume
+  --guidance 1.5 --set guidance-interval=0.1,0.6 --autoguidance 2 $resume
 for weights in "$teacher" $out/model; do  # the teacher's 51 calls, guided as it taught: 49 steps, the finer state's beginning, the reading
   steps=$([ "$weights" = "$teacher" ] && echo "--steps 49 --autoguidance 2" || true)
   $bin/s2id evaluate "$weights" --data "$data" --count 2000 --size 28x28 --size 112x112 $steps --out "$out/judged-$(basename "$weights")"

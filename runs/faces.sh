@@ -7,9 +7,9 @@ cd "$(dirname "$0")/.."
 data=${1:-data} minutes=${2:-40} bin=.venv/bin out=out/faces
 if [ ! -d $out/model ]; then
   resume=$(compgen -G "$out/checkpoints/[0-9]*" > /dev/null && echo "--resume latest" || true)
-  $bin/s2id train celeba --data "$data" --long-side 32 --densities 20 24 16 --density-weights 0.6 0.2 0.2 --max-weight 5 \
-    --model.width 128 --model.heads 4 --model.encoder-blocks 3 --model.decoder-blocks 3 --model.head-width 32 \
-    --minutes "$minutes" --sample-minutes 15 --out $out $resume
+  $bin/s2id train celeba --data "$data" --long-side 32 --densities 20 24 16 --set density-weights=0.6,0.2,0.2 --set max-weight=5 \
+    --set width=128 --set heads=4 --set encoder-blocks=3 --set decoder-blocks=3 --set head-width=32 \
+    --minutes "$minutes" --set sample-minutes=15 --out $out $resume
 fi
 $bin/python runs/classifier.py --name celeba --long-side 32 --mirror --strength 0.4 --epochs 20 --data "$data" --out $out-judge.safetensors
 for guidance in 1 1.5; do

@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 data=${1:-data} python=${PYTHON:-python3}
-$python -m s2id train mnist --data "$data" --minutes 10 --batch 512 --lr 2e-3 --precision bf16 --queries 4 --out out/gpu
+$python -m s2id train mnist --data "$data" --minutes 10 --batch 512 --lr 2e-3 --precision bf16 --set queries=4 --out out/gpu
 $python benchmarks/render.py out/gpu/model --device cuda --repeats 20
 $python -m s2id evaluate out/gpu/model --data "$data" --count 10000 --device cuda --out out/gpu/evaluate
 $python runs/reference.py --data "$data" --full --count 1000 --steps 100 --sampler ddim --device cuda --out out/gpu/reference

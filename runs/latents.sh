@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 data=${1:-data} minutes=${2:-14} side=${3:-64} count=${4:-300} steps=${5:-20} bin=.venv/bin out=${OUT:-out/latents-${3:-64}}
 mkdir -p "$out"
-common="--data $data --long-side $side --model.attention window --minutes $minutes --sample-minutes 0"
+common="--data $data --long-side $side --set attention=window --minutes $minutes --set sample-minutes=0"
 [ -f "$out/judge.safetensors" ] ||
   $bin/python runs/classifier.py --name emoji --long-side 64 --epochs 5 --strength 0.4 --data "$data" --out "$out/judge.safetensors"
 [ -d "$out/vae" ] || $bin/python runs/vae.py emoji --data "$data" --long-side "$side" --minutes "$((minutes / 2))" --out "$out/vae"
@@ -15,5 +15,5 @@ common="--data $data --long-side $side --model.attention window --minutes $minut
 for states in latents pixels; do
   $bin/python runs/truth.py judge "$out/$states/model" --data "$data" --judge "$out/judge.safetensors" \
     --seen 64 --count "$count" --steps "$steps" --sides 128 256 --detail 150 --out "$out/$states-judged"
-  $bin/s2id sample "$out/$states/model" --label none --seeds 0-11 --size "${side}x$side" --guidance 1 --steps 12 --grid --out "$out/$states-drawn"
+  $bin/s2id sample "$out/$states/model" --label none --seed 0-11 --size "${side}x$side" --guidance 1 --steps 12 --grid --out "$out/$states-drawn"
 done

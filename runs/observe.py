@@ -30,7 +30,7 @@ def options(variant: str, cell: int) -> list[str]:
     """What makes a variant; observing fits states and features itself, the ceiling is given the same ones."""
     if variant == "sharp":
         patch = 1 if (28 // cell) % 2 else 2
-        return ["--densities", str(28 // cell), "--density-weights", "1",
+        return ["--densities", str(28 // cell), "--set", "density-weights=1",
                 "--model.patch", str(patch), "--model.lattice", str(patch * cell)]  # fmt: skip
     return [
         "--observe",
@@ -57,7 +57,7 @@ def measured(variant: str, cell: int, args: argparse.Namespace) -> dict[str, obj
     data = ["--data", str(args.data)]
     if not (folder / "model").is_dir():
         resume = ["--resume", "latest"] if any(folder.glob("checkpoints/[0-9]*/run.json")) else []
-        length = ["--images", str(args.images), "--sample-minutes", "0", "--supersample", "2", "3"]
+        length = ["--images", str(args.images), "--set", "sample-minutes=0", "--set", "supersample=2,3"]
         width = ["--model.width", str(args.width), "--model.heads", str(args.width // 32)]
         run("train", "mnist", *data, *length, *width, *options(variant, cell), *resume, "--out", str(folder))
     if not table.is_file():

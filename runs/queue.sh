@@ -5,7 +5,7 @@
 #   runs/queue.sh stop                  stops the run in progress, with a checkpoint
 # State lives outside the checkout, in $S2ID_QUEUE (by default ~/.local/state/s2id-queue): a clone at the commit that the queue was started
 # from, so that work in the checkout does not touch a run, and a folder per run. THREADS=2 gives a run more.
-# Where the state was lost, begin a run anew from an exported moving average: --init FOLDER --warmup 0.005 in its line.
+# Where the state was lost, begin a run anew from an exported moving average: --init FOLDER --set warmup=0.005 in its line.
 set -euo pipefail
 here=$(cd "$(dirname "$0")/.." && pwd)
 home=${S2ID_QUEUE:-$HOME/.local/state/s2id-queue}
@@ -14,9 +14,9 @@ mkdir -p "$home/runs"
 # name | arguments of `s2id train`; images, not minutes, so that every stop can be resumed
 runs() {
   cat <<'LIST'
-guide-70k | mnist --images 70000 --model.encoder-blocks 3 --model.decoder-blocks 3
-guide-200k | mnist --images 200000 --model.encoder-blocks 3 --model.decoder-blocks 3
-mnist-4m | mnist --images 4000000 --detail-density 24 --detail-share 0.1
+guide-70k | mnist --images 70000 --set encoder-blocks=3 --set decoder-blocks=3
+guide-200k | mnist --images 200000 --set encoder-blocks=3 --set decoder-blocks=3
+mnist-4m | mnist --images 4000000 --set detail-density=24 --set detail-share=0.1
 LIST
 }
 

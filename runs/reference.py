@@ -35,14 +35,15 @@ from s2id.sampling.sample import affordable
 from s2id.settings import Size
 
 SMALL = (
-    "--densities 14 --model.width 64 --model.heads 4 --model.encoder-blocks 2 --model.decoder-blocks 2 "
-    "--model.dropout 0 0 0 --batch 16 --optimiser muon --lr 3e-3 --no-both-conditions --drop-label 0.1 --recompute no"
+    "--densities 14 --set width=64 --set heads=4 --set encoder-blocks=2 --set decoder-blocks=2 "
+    "--set dropout=0,0,0 --batch 16 --set optimiser=muon --lr 3e-3 "
+    "--set both-conditions=false --set drop-label=0.1 --set recompute=no"
 ).split()
 """What differs from the preset `reference`: state, size, dropout, optimiser, and how the label is dropped."""
 
 HALF = (
-    "--batch 16 --lr 3e-3 --warmup 0.05 --densities 14 --density-weights 1 --model.width 64 --model.heads 4 "
-    "--model.encoder-blocks 2 --model.decoder-blocks 2"
+    "--batch 16 --lr 3e-3 --set warmup=0.05 --densities 14 --set density-weights=1 --set width=64 --set heads=4 "
+    "--set encoder-blocks=2 --set decoder-blocks=2"
 ).split()
 """Ours on the same state, with as many and as wide blocks; it is given half as many pictures."""
 
@@ -77,7 +78,7 @@ SETTINGS = (
 def trained(args: argparse.Namespace, preset: str, folder: Path, words: list[str]) -> S2ID:
     """A model of a run, trained if it is not there yet."""
     if not (folder / "model").is_dir():
-        words = ["train", preset, "--data", str(args.data), "--sample-minutes", "0", "--out", str(folder), *words]
+        words = ["train", preset, "--data", str(args.data), "--set", "sample-minutes=0", "--out", str(folder), *words]
         words += ["--resume", "latest"] if any(folder.glob("checkpoints/[0-9]*/run.json")) else []
         print("s2id", *words, flush=True)
         subprocess.run([sys.executable, "-m", "s2id", *words], check=True)

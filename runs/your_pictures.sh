@@ -27,8 +27,8 @@ for i in range(500):
 file = target / "499.jpg"
 file.write_bytes(file.read_bytes()[:2000])
 PYTHON
-s2id train folder --data "$out/photos" --minutes "$minutes" --sample-minutes 0 --out "$out/run"
+s2id train folder --data "$out/photos" --minutes "$minutes" --set sample-minutes=0 --out "$out/run"
 s2id info "$out/run/model"
-s2id sample "$out/run/model" --label none --seeds 0-7 --grid --out "$out/pictures"
+s2id sample "$out/run/model" --label none --seed 0-7 --grid --out "$out/pictures"
 s2id sample "$out/run/model" --label none --seed 3 --size 2048x2048 --fit fill --fields --out "$out/pictures"
 s2id render "$out/pictures/seed3.safetensors" --size 512x512 --window 0.25,0.25,0.5,0.5

@@ -133,8 +133,8 @@ def test_one_pixel_and_thirty_thousand_do_not_stop_the_others(tmp_path, capsys):
     assert (1, 150) in {
         tuple(group.images.shape[2:]) for group in s2id.pictures(tmp_path / "photos", long_side=150).groups
     }
-    small = "--model.width 16 --model.heads 2 --model.encoder-blocks 1 --model.decoder-blocks 1 --densities 8"
-    run = f"--images 4 --batch 2 --long-side 32 --sample-minutes 0 --cpu --out {tmp_path / 'run'}"
+    small = "--set width=16 --set heads=2 --set encoder-blocks=1 --set decoder-blocks=1 --densities 8"
+    run = f"--images 4 --batch 2 --long-side 32 --set sample-minutes=0 --cpu --out {tmp_path / 'run'}"
     assert main(["train", "folder", "--data", str(tmp_path / "photos"), *small.split(), *run.split()]) == 0
     assert "dot.png has 1x1 pixels" in capsys.readouterr().out
 

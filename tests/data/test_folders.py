@@ -300,22 +300,22 @@ def test_mixed_sizes_train_and_no_picture_is_enlarged(tmp_path):
 
 
 def test_the_command_line_trains_and_draws_with_and_without(celeba, tmp_path, capsys):
-    small = "--model.width 16 --model.heads 2 --model.encoder-blocks 1 --model.decoder-blocks 1 --densities 8"
-    run = f"--images 8 --batch 4 --density-weights 1 --long-side 11 --cpu --out {tmp_path / 'run'}"
+    small = "--set width=16 --set heads=2 --set encoder-blocks=1 --set decoder-blocks=1 --densities 8"
+    run = f"--images 8 --batch 4 --set density-weights=1 --long-side 11 --cpu --out {tmp_path / 'run'}"
     assert main(["train", "celeba", "--data", str(celeba), *small.split(), *run.split()]) == 0
     model = str(tmp_path / "run" / "model")
     assert main(["info", model]) == 0
     assert '"Eyeglasses"' in capsys.readouterr().out
-    words = "--with smiling --without eyeglasses --stronger smiling=3 --avoid eyeglasses --steps 1"
+    words = "--with smiling --without eyeglasses --set stronger=smiling=3 --avoid eyeglasses --steps 1"
     assert main(["sample", model, *words.split(), "--out", str(tmp_path / "out")]) == 0
     (drawn,) = (tmp_path / "out").iterdir()
     assert drawn.name == "with-smiling-without-eyeglasses-avoid-eyeglasses-stronger-smiling=3-seed0-11x9.png"
     capsys.readouterr()
     for word, sentence in {
         "--with smilin": "attribute 'smilin' is none of this model's; did you mean Smiling?",
-        "--numbers age=3": "it knows no numbers: leave it out",
-        "--numbers age": "'age' is not name=value with commas",
-        "--stronger smilin=3": "label 'smilin' is none of this model's; did you mean Smiling?",
+        "--with age=3": "it knows no numbers: leave it out",
+        "--with age=old": "'age=old' is not understood; write names and name=number",
+        "--set stronger=smilin=3": "label 'smilin' is none of this model's; did you mean Smiling?",
     }.items():
         assert main(["sample", model, *word.split(), "--steps", "1", "--out", str(tmp_path / "out")]) == 2
         assert sentence in capsys.readouterr().err

@@ -199,7 +199,7 @@ def files(model, tmp_path):
 
 def test_restore_writes_answers_mean_and_std(files, capsys):
     out, weights = files / "out", str(files / "model.safetensors")
-    words = ["restore", str(files / "low.png"), "--size", "8x8", "--mask", str(files / "mask.png"), "--seeds", "0,5",
+    words = ["restore", str(files / "low.png"), "--size", "8x8", "--mask", str(files / "mask.png"), "--seed", "0,5",
              "--steps", "2", "--weights", weights, "--label", "3", "--out", str(out)]  # fmt: skip
     assert main(words) == 0
     assert sorted(path.name for path in out.iterdir()) == ["mean.png", "seed0.png", "seed5.png", "std.png"]
@@ -226,11 +226,11 @@ def test_upscale_writes_a_picture_of_that_size(files):
         (["--size", "big"], "HEIGHTxWIDTH"),
         (["--noise", "-1"], "noise"),
         (["--label", "frog"], "label"),
-        (["--seeds", "x"], "seeds"),
+        (["--seed", "x"], "seed"),
         (["--guidance", "nan"], "guidance"),
         (["--steps", "0"], "steps"),
-        (["--restarts", "-1"], "restarts"),
-        (["--restarts", "1", "--sampler", "ddim", "--eta", "1"], "restarts"),
+        (["--set", "restarts=-1"], "restarts"),
+        (["--set", "restarts=1", "--sampler", "ddim", "--set", "eta=1"], "restarts"),
     ],
 )
 def test_bad_input_is_one_sentence(files, capsys, monkeypatch, words, said):

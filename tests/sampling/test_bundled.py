@@ -70,7 +70,7 @@ def test_8192_pixels_a_side_render_within_a_gigabyte_and_a_half(tmp_path):
 
 @pytest.mark.slow
 def test_digits_are_learnt_from_nothing_downloaded(tmp_path):
-    words = ["train", "digits", "--minutes", "2", "--out", str(tmp_path / "run"), "--sample-minutes", "0"]
+    words = ["train", "digits", "--minutes", "2", "--out", str(tmp_path / "run"), "--set", "sample-minutes=0"]
     subprocess.run([sys.executable, "-m", "s2id", *words], check=True)
     model = s2id.load(tmp_path / "run" / "model")
     pictures = s2id.sample(model, [0] * 32 + [1] * 32, range(64), guidance=1.5).render((8, 8))

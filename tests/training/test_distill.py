@@ -226,7 +226,7 @@ def test_times_that_cannot_be_are_refused(times):
 
 def test_the_command_distils_and_what_it_writes_draws(teacher, tmp_path, capsys):
     teacher.save_pretrained(tmp_path / "teacher")
-    words = "--steps 4 --times 1 0.5 --pairs 16 --images 32 --batch 8 --cpu --precision no".split()
+    words = "--steps 4 --times 1 0.5 --pairs 16 --images 32 --batch 8 --cpu --set precision=no".split()
     out = tmp_path / "run"
     assert main(["distill", str(tmp_path / "teacher"), "--out", str(out), "--minutes", "None", *words]) == 0
     assert s2id.load(out / "model").card.times == (1.0, 0.5)

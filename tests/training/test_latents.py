@@ -200,7 +200,7 @@ def test_the_command_line_trains_in_latents_and_draws_without_the_autoencoder(va
         (data / str(i % 2)).mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (20, 16), (30 * i, 100, 200)).save(data / str(i % 2) / f"{i}.png")
     words = ["train", "folder", "--data", str(data), "--vae", str(folder), "--out", str(out), "--images", "16"]
-    words += ["--batch", "8", "--cpu", "--sample-minutes", "0", "--model.patch", "1", "--model.width", "24"]
+    words += ["--batch", "8", "--cpu", "--set", "sample-minutes=0", "--set", "patch=1", "--set", "width=24"]
     assert main(words) == 0
     for file in folder.iterdir():
         file.unlink()

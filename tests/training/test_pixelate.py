@@ -299,7 +299,7 @@ def test_pictures_of_several_sizes_and_networks_without_a_field_are_refused(tmp_
 
 
 def test_the_command_line_trains_and_info_says_what_was_seen(tmp_path, capsys):
-    words = ["train", "tiny", "--cpu", "--images", "32", "--sample-minutes", "0", "--observe", "area:4"]
+    words = ["train", "tiny", "--cpu", "--images", "32", "--set", "sample-minutes=0", "--observe", "area:4"]
     assert main([*words, "--out", str(tmp_path)]) == 0
     assert load_model(tmp_path / "model").card.density == 2
     capsys.readouterr()

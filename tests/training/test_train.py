@@ -75,7 +75,19 @@ def s2id(*words, processes=1, **options):
 
 
 def test_two_processes_resume_to_the_bit(tmp_path):
-    words = "train", "tiny", "--cpu", "--images", "256", "--batch", "8", "--checkpoint-images", "128", "--keep", "9"
+    words = (
+        "train",
+        "tiny",
+        "--cpu",
+        "--images",
+        "256",
+        "--batch",
+        "8",
+        "--set",
+        "checkpoint-images=128",
+        "--set",
+        "keep=9",
+    )
     whole = s2id(*words, "--out", str(tmp_path / "a"), processes=2)
     assert whole.returncode == 0, whole.stderr
     half = tmp_path / "b" / "checkpoints" / "000000000128"

@@ -1,14 +1,13 @@
-"""The commands that make a model of models. torch is imported inside them, so that help is there at once."""
+"""The commands that make a model from models: distill and guide."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
 
-from s2id.cli.options import data_set, long_side, name_files, writable
+from s2id.cli.flags import part
+from s2id.cli.options import Data, Weights, data_set, device, long_side, name_files, writable
 from s2id.errors import InputError
-from s2id.training.follow import drive
-from s2id.training.run import checkpoints_of
 from s2id.training.settings import DistillConfig, TrainConfig
 
 _TRAINING = TrainConfig(
@@ -22,55 +21,43 @@ _TRAINING = TrainConfig(
     sample_minutes=0.0,
 )
 
+_FLAGS = ("images", "minutes", "batch", "lr", "seed", "cpu")
 
-@dataclass(frozen=True)
-class Guide:
-    """Give a model a weaker one as its guide: what it draws moves away from what the weaker one would draw."""
-
-    weights: tyro.conf.Positional[str]
-    """The model: a bundled model's name, a .safetensors file, a folder that holds one, or a Hub repository."""
-    weaker: tyro.conf.Positional[str]
-    """The guide, likewise: trained as the model, but smaller or shorter."""
-    out: Path
-    """Folder for the model with its guide, which all commands take as weights."""
-    autoguidance: float = 2.0
-    """How far to move away where sampling is not told another weight; 1 is not at all."""
-    detail_density: int = 0
-    """End sampling on a state of so many samples, a density that both trainings saw; 0 ends as the model does."""
-    detail_time: float | None = None
-    """t from which on the state is so fine; 0.25, as in training, if not given."""
-
-    def run(self) -> int:
-        """Join the two."""
-        from s2id.sampling.model import load
-
-        if self.detail_time is not None and not self.detail_density:
-            raise InputError("--detail-time is from when on states are finer; say how fine with --detail-density.")
-        both = load(self.weights).guided_by(load(self.weaker), self.autoguidance)
-        if self.detail_density:
-            both = both.ending_on(
-                self.detail_density, TrainConfig.detail_time if self.detail_time is None else self.detail_time
-            )
-        writable(self.out)
-        both.write(self.out)
-        name_files([self.out / name for name in ("model.safetensors", "config.json")])
-        return 0
+_UNUSED = (
+    "long_side",
+    "workers",
+    "both_conditions",
+    "observe",
+    "views",
+    "densities",
+    "density_weights",
+    "detail_density",
+    "detail_time",
+    "detail_share",
+    "max_weight",
+    "schedule_shift",
+    "token_share",
+    "dense_finish",
+)
+"""Settings of training that distillation takes from the teacher or does not use."""
 
 
 @dataclass(frozen=True)
 class Distill:
-    """Teach a model to do in a few calls what it does in many: its trajectories first, then the training."""
+    """Train a student that draws in a few calls of the network what its teacher draws in many.
 
-    weights: tyro.conf.Positional[str] = "mnist"
-    """The teacher: a bundled model's name, a .safetensors file, a folder that holds one, or a Hub repository."""
-    data: Path | None = None
-    """Folder of the data the teacher was trained on: its labels are asked for. Found or downloaded if not given."""
+    The teacher's trajectories are drawn first and kept in the run folder; then the student is trained on them.
+    """
+
+    weights: tyro.conf.Positional[Weights] = "mnist"
+    data: Data = None
     out: Path = Path("out/distilled")
-    """Run folder: trajectories, checkpoints, metrics, the model."""
+    """Run folder: trajectories, checkpoints, metrics and the model."""
     resume: str | None = None
-    """"latest", or one of the run's checkpoint folders. Trajectories that are there are kept in any case."""
-    distill: tyro.conf.OmitArgPrefixes[DistillConfig] = field(default_factory=DistillConfig)
-    train: tyro.conf.OmitArgPrefixes[TrainConfig] = _TRAINING
+    """Go on with a run: "latest", or the path of one of its checkpoints. None: begin a new run; trajectories that the
+    folder holds are used again in any case."""
+    distill: DistillConfig = part(DistillConfig())
+    train: TrainConfig = part(_TRAINING, group="training", flags=_FLAGS, omit=_UNUSED)
 
     def run(self) -> int:
         """Draw trajectories and train."""
@@ -79,10 +66,15 @@ class Distill:
         from s2id.data.registry import load_pictures
         from s2id.sampling.model import load
         from s2id.training.distil import check_teacher, draw_trajectories, load_trajectories, student
+        from s2id.training.follow import drive
+        from s2id.training.run import checkpoints_of
 
-        teacher = load(self.weights)
-        name, place = data_set(teacher.card, self.weights, self.data)
-        pictures = load_pictures(name, place, long_side=long_side(teacher.card), min_side=teacher.config.patch)
+        teacher = load(self.weights, device("cpu" if self.train.cpu else "auto"))
+        pictures = load_pictures(
+            *data_set(teacher.card, self.weights, self.data),
+            long_side=long_side(teacher.card),
+            min_side=teacher.config.patch,
+        )
         check_teacher(teacher, pictures, self.distill)
         writable(self.out)
         checkpoints_of(self.out, self.resume)
@@ -92,3 +84,40 @@ class Distill:
                 bar.update(count - bar.n)
         drawn = load_trajectories(folder, self.distill.pairs)
         return drive(student(teacher, pictures, drawn, self.distill, self.train, self.out), self.out, self.resume)
+
+
+@dataclass(frozen=True)
+class Guide:
+    """Join a model and a weaker one in one file, for autoguidance: sampling moves away from the weaker one's errors.
+
+    The weaker model, the guide, is trained like the model, but is smaller or has seen fewer images.
+    """
+
+    weights: tyro.conf.Positional[Weights]
+    weaker: tyro.conf.Positional[str]
+    """The guide: a bundled model's name, a .safetensors file, a folder that holds one, or a Hub repository."""
+    out: Path
+    """Folder for the joined model, which every command takes as weights."""
+    autoguidance: float = 2.0
+    """Weight of autoguidance where sampling names no other: 1 is off, more moves further away from the guide."""
+    detail_density: int = 0
+    """Samples along the long side of the state that sampling ends on, a density that both models were trained on. 0:
+    sampling ends as the model does."""
+    detail_time: float | None = None
+    """Time t, from 0 (picture) to 1 (noise), below which the state has --detail-density samples. None: 0.25, as in
+    training."""
+
+    def run(self) -> int:
+        """Join the two models and write the file."""
+        from s2id.sampling.model import load
+
+        if self.detail_time is not None and not self.detail_density:
+            raise InputError("--detail-time says when states become finer; say how fine with --detail-density.")
+        both = load(self.weights).guided_by(load(self.weaker), self.autoguidance)
+        if self.detail_density:
+            time = TrainConfig.detail_time if self.detail_time is None else self.detail_time
+            both = both.ending_on(self.detail_density, time)
+        writable(self.out)
+        both.write(self.out)
+        name_files([self.out / name for name in ("model.safetensors", "config.json")])
+        return 0

@@ -1,22 +1,117 @@
-"""What the commands share: texts to values, and where they compute and write. No torch until it is needed."""
+"""Flags that commands share, and how their texts become values. torch is imported inside the functions that need it."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal
 
+import tyro
+
+from s2id.cli.flags import Help
 from s2id.errors import InputError
 from s2id.sampling.settings import Card
-from s2id.settings import Size, Window
+from s2id.settings import Fit, Size, Window
 
 if TYPE_CHECKING:
-    pass
+    from s2id.condition import Condition
+    from s2id.sampling.model import S2ID
+
+Weights = Annotated[
+    str,
+    Help(
+        "The model: a bundled model's name (mnist, mnist-fast), a .safetensors file, a folder that holds "
+        "model.safetensors, or a repository of the Hugging Face Hub."
+    ),
+]
+
+Label = Annotated[
+    str | None,
+    Help(
+        "Class index or name. None: no class is asked for.",
+    ),
+]
+
+Data = Annotated[
+    Path | None,
+    Help(
+        "Folder of the data set that the model was trained on. None: looked for in ./data, else downloaded.",
+        metavar="PATH",
+    ),
+]
+
+Sizes = Annotated[
+    tyro.conf.UseAppendAction[tuple[str, ...]],
+    Help(
+        "Height x width of the pictures in pixels, e.g. 1024x576. Repeat for several sizes.",
+        metavar="HxW",
+    ),
+]
+
+Region = Annotated[
+    str | None,
+    Help(
+        "Zoom into a region: top,left,bottom,right as fractions of the frame from 0 to 1, e.g. 0.25,0.25,0.5,0.5. "
+        "None: the whole frame.",
+        metavar="T,L,B,R",
+    ),
+]
+
+Fitting = Annotated[
+    Fit,
+    Help(
+        'What to do where a picture\'s aspect ratio is not the model\'s: "fit" shows more canvas, "fill" cuts the '
+        'frame, "stretch" squeezes it.'
+    ),
+]
+
+Seeds = Annotated[str, Help("Random seeds, one picture each: 7, a range 0-63 or a list 1,5,9.", metavar="N,N-N")]
+
+MaxPixels = Annotated[int, Help("Largest picture, in pixels; larger ones are refused.")]
+
+Device = Annotated[
+    Literal["auto", "cpu", "cuda", "mps"],
+    Help("Where to compute. auto: the fastest device of this machine."),
+]
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What is asked of a picture beside its class."""
+
+    with_: str | None = None
+    """Attributes that the picture has, and numbers, separated by commas: smiling,age=30. `s2id info` lists the names
+    that a model knows. None: nothing is asked."""
+    without: str | None = None
+    """Attributes that the picture does not have, separated by commas. None: nothing is asked."""
+
+    def ask(self, model: "S2ID", label: str | None = None) -> "Condition":
+        """The condition of one picture.
+
+        Raises:
+            InputError: The model does not know a name.
+        """
+        from s2id.sampling.conditions import ask
+
+        names, numbers = parse_traits(self.with_)
+        attributes = {**dict.fromkeys(names, True), **dict.fromkeys(parse_names(self.without), False)}
+        return ask(model, label, attributes=attributes, numbers=numbers)
+
+    @property
+    def words(self) -> list[str]:
+        """What is asked, as parts of a file's name."""
+        names, _ = parse_traits(self.with_)
+        numbers = [word for word in parse_names(self.with_) if "=" in word]
+        return [f"with-{n}" for n in names] + [f"without-{n}" for n in parse_names(self.without)] + numbers
 
 
 def parse_size(text: str) -> Size:
     """Height and width from "HxW".
 
+    >>> parse_size("1024x576")
+    (1024, 576)
+
     Raises:
-        InputError: It is nothing of the kind.
+        InputError: The text is not of that form.
     """
     height, _, width = text.lower().partition("x")
     if not (height.isdecimal() and width.isdecimal()):
@@ -25,10 +120,10 @@ def parse_size(text: str) -> Size:
 
 
 def parse_window(text: str | None) -> Window | None:
-    """Top, left, bottom, right from four numbers with commas.
+    """Top, left, bottom and right from four numbers with commas; `None` stays `None`.
 
     Raises:
-        InputError: It is nothing of the kind.
+        InputError: The text is not of that form.
     """
     if text is None:
         return None
@@ -41,33 +136,56 @@ def parse_window(text: str | None) -> Window | None:
     return top, left, bottom, right
 
 
-def parse_seeds(seed: int | None, seeds: str | None) -> list[int]:
-    """The seeds of --seed or --seeds.
+def parse_seeds(text: str) -> list[int]:
+    """Seeds from a number, a range or a list.
+
+    >>> parse_seeds("0-2,9")
+    [0, 1, 2, 9]
 
     Raises:
-        InputError: Both are given, or the text is no list or range.
+        InputError: The text is not of that form.
     """
-    if seeds is None:
-        return [seed or 0]
-    if seed is not None:
-        raise InputError("both --seed and --seeds are given; use one of them.")
     chosen: list[int] = []
-    for part in seeds.split(","):
+    for part in text.split(","):
         first, dash, last = part.strip().partition("-")
         if not first.isdecimal() or (dash and not (last.isdecimal() and int(first) <= int(last))):
-            raise InputError(f"seeds {seeds!r} is no list or range; write it as in 0-63 or 1,5,9.")
+            raise InputError(f"seed {text!r} is no number, range or list; write it as in 7, 0-63 or 1,5,9.")
         chosen += range(int(first), int(last or first) + 1)
     return chosen
 
 
-def device(name: str) -> str:
-    """The name of a device that is there.
+def parse_names(text: str | None) -> list[str]:
+    """Names from a list with commas; `None` is none."""
+    return [part.strip() for part in (text or "").split(",") if part.strip()]
+
+
+def parse_traits(text: str | None) -> tuple[list[str], dict[str, float]]:
+    """Names of attributes, and numbers by name.
+
+    >>> parse_traits("smiling,age=30")
+    (['smiling'], {'age': 30.0})
 
     Raises:
-        InputError: It is not.
+        InputError: What stands behind an `=` is no number.
+    """
+    words = parse_names(text)
+    try:
+        numbers = {name.strip(): float(value) for name, value in (word.split("=") for word in words if "=" in word)}
+    except ValueError as error:
+        raise InputError(f"{text!r} is not understood; write names and name=number as in smiling,age=30.") from error
+    return [word for word in words if "=" not in word], numbers
+
+
+def device(name: str) -> str:
+    """The name of a device that is there; "auto" is a GPU if there is one.
+
+    Raises:
+        InputError: The device is not there.
     """
     import torch
 
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
     try:
         torch.empty(0, device=name, dtype=torch.float64)  # coordinates need the digits
     except (RuntimeError, AssertionError, TypeError) as error:
@@ -75,17 +193,17 @@ def device(name: str) -> str:
     return name
 
 
-def suffix(size: Size, window: Window | None) -> str:
-    """A picture's size and window, for its file's name."""
+def suffix(size: Size, window: Window | None = None) -> str:
+    """Size and window of a picture, as the end of its file's name."""
     region = "" if window is None else "-window" + "_".join(f"{edge:g}" for edge in window)
     return f"{size[0]}x{size[1]}{region}"
 
 
 def writable(folder: Path) -> None:
-    """Make a folder and try it, before anything is computed.
+    """Make a folder and try to write in it, before anything is computed.
 
     Raises:
-        InputError: It cannot be written.
+        InputError: The folder cannot be written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -97,21 +215,21 @@ def writable(folder: Path) -> None:
 
 
 def name_files(written: Sequence[Path]) -> None:
-    """Print what was written."""
+    """Print the paths of the files that were written, at most twenty."""
     shown = written if len(written) <= 20 else [*written[:20], f"... and {len(written) - 20} more"]
     print("wrote", *shown, sep="\n  ")
 
 
 def data_set(card: Card, weights: str, folder: Path | None) -> tuple[str, Path | None]:
-    """What reads the data that a model was trained on, and where they are: what `data.load` takes.
+    """Name of the reader of a model's training data, and the folder to read: the arguments of `data.registry.load`.
 
     Args:
-        card: The model's.
-        weights: What the user called it, for the message.
-        folder: Where the user says they are; `None` is wherever they are looked for.
+        card: The model's card.
+        weights: What the user called the model, for the message.
+        folder: Folder that the user gave; `None` looks in the usual places.
 
     Raises:
-        InputError: The card names none.
+        InputError: The card does not name a data set.
     """
     from s2id.data.registry import READERS
 
@@ -123,5 +241,5 @@ def data_set(card: Card, weights: str, folder: Path | None) -> tuple[str, Path |
 
 
 def long_side(card: Card) -> int | None:
-    """What the data's pictures were shrunk to, if they were."""
+    """Pixels that the training pictures' long side was shrunk to; `None` if the card does not say."""
     return max(card.size) if card.size else None

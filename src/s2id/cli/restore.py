@@ -1,49 +1,63 @@
-"""The commands that start from pictures: upscale, restore and depixelate.
-
-torch is imported inside them, so that help is there at once.
-"""
+"""The commands that start from pictures: upscale, restore and depixelate."""
 
 import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
-from s2id.cli.options import device, name_files, parse_seeds, parse_size, suffix, writable
+from s2id.cli.flags import Help, part
+from s2id.cli.options import (
+    Device,
+    Label,
+    Seeds,
+    Traits,
+    Weights,
+    device,
+    name_files,
+    parse_seeds,
+    parse_size,
+    suffix,
+    writable,
+)
 from s2id.errors import InputError
+from s2id.inverse.settings import RESTORING
 from s2id.sampling.settings import Sampling
+
+_Picture = Annotated[Path, Help("The picture: a PNG, JPEG or other image file.")]
+
+_Size = Annotated[str, Help("Height x width of the result in pixels, e.g. 112x112.", metavar="HxW")]
 
 
 @dataclass(frozen=True)
 class Upscale:
-    """Enlarge a picture with one call of the network; its means over the old pixels are the old picture."""
+    """Enlarge a picture with one call of the network.
 
-    picture: tyro.conf.Positional[Path]
-    """The picture."""
-    size: str
-    """Height x width wanted, as in 112x112."""
-    weights: str = "mnist"
-    """A bundled model's name, a .safetensors file, a folder that holds one, or a Hub repository."""
-    label: str | None = None
-    """Class index or name; no condition if not given."""
+    The result does not depend on a seed, and its means over the pixels of the given picture are that picture.
+    """
+
+    picture: tyro.conf.Positional[_Picture]
+    size: _Size
+    weights: Weights = "mnist"
+    label: Label = None
+    traits: Traits = Traits()
     out: Path = Path("out")
-    """Folder for the picture."""
-    device: str = "cpu"
-    """Where to compute: cpu, cuda."""
+    """Folder for the result."""
+    device: Device = "auto"
 
     def run(self) -> int:
-        """Enlarge and write."""
+        """Enlarge the picture and write it."""
         size = parse_size(self.size)
         from s2id.images import read, to_float, write
         from s2id.inverse.restore import upscale
         from s2id.sampling.model import load
 
         model = load(self.weights, device(self.device))
-        picture = to_float(read(self.picture))
-        enlarged = upscale(model, picture, size, self.label)
+        enlarged = upscale(model, to_float(read(self.picture)), size, self.label)
         writable(self.out)
-        path = self.out / f"{self.picture.stem}-{suffix(size, None)}.png"
+        path = self.out / f"{self.picture.stem}-{suffix(size)}.png"
         write(path, enlarged)
         name_files([path])
         return 0
@@ -51,41 +65,32 @@ class Upscale:
 
 @dataclass(frozen=True)
 class Restore:
-    """Draw what a picture may have been: larger, whole, in colour or without its noise, an answer per seed."""
+    """Draw what a poor picture may have been: larger, with holes filled, in colour, or without its noise.
 
-    picture: tyro.conf.Positional[Path]
-    """The picture."""
+    Each seed gives one answer that agrees with the picture; mean.png and std.png show what the answers share and where
+    they differ.
+    """
+
+    picture: tyro.conf.Positional[_Picture]
     size: str | None = None
-    """Height x width of the answers, as in 28x28; the picture's if not given."""
+    """Height x width of the answers in pixels, e.g. 28x28. None: the size of the picture."""
     mask: Path | None = None
-    """Picture of the same size: white where the picture is seen, black where it is to be filled in."""
+    """Picture of the same size, white where the given picture is known and black where it is to be filled in. None: all
+    of it is known."""
     noise: float = 0.0
-    """Standard deviation of the picture's noise, on a scale of -1 to 1."""
-    weights: str = "mnist"
-    """A bundled model's name, a .safetensors file, a folder that holds one, or a Hub repository."""
-    label: str | None = None
-    """Class index or name; no condition if not given."""
-    seeds: str = "0-7"
-    """An answer each, as in 0-7 or 1,5,9."""
-    guidance: float = 1.0
-    """1 is off; more exaggerates the label."""
-    steps: int = 20
-    """Solver steps."""
-    sampler: str = "dpmpp"
-    """The solver."""
-    eta: float = 0.0
-    """Fresh noise per step with ddim and dpmpp, 0 to 1; 1 and 40 steps of ddim serve holes better."""
-    restarts: int = 0
-    """How often an answer is made noisy again and solved anew."""
+    """Standard deviation of the noise in the given picture, where black is -1 and white is 1."""
+    weights: Weights = "mnist"
+    label: Label = None
+    traits: Traits = Traits()
+    seed: Seeds = "0-7"
+    sampling: Sampling = part(RESTORING, omit=("autoguidance", "density"))
     out: Path = Path("out")
-    """Folder for the answers, their mean and their standard deviation."""
-    device: str = "cpu"
-    """Where to compute: cpu, cuda."""
+    """Folder for the answers, mean.png and std.png."""
+    device: Device = "auto"
 
     def run(self) -> int:
-        """Draw and write."""
-        size, seeds = self.size and parse_size(self.size), parse_seeds(None, self.seeds)
-        sampling = Sampling(self.steps, self.guidance, sampler=self.sampler, eta=self.eta, restarts=self.restarts)
+        """Draw the answers and write them."""
+        size, seeds = self.size and parse_size(self.size), parse_seeds(self.seed)
         from s2id.images import read, to_float, write
         from s2id.inverse.restore import restore
         from s2id.sampling.model import load
@@ -93,6 +98,7 @@ class Restore:
         model = load(self.weights, device(self.device))
         picture = to_float(read(self.picture))
         mask = None if self.mask is None else read(self.mask, 1)[0] >= 128
+        label = self.traits.ask(model, self.label)
         writable(self.out)
         start = time.perf_counter()
         found = restore(
@@ -101,9 +107,9 @@ class Restore:
             size or None,
             mask=mask,
             noise=self.noise,
-            label=self.label,
+            label=label,
             seeds=seeds,
-            sampling=sampling,
+            sampling=self.sampling,
         )
         seconds = time.perf_counter() - start
         written = [self.out / f"seed{seed}.png" for seed in seeds]
@@ -118,32 +124,31 @@ class Restore:
 
 @dataclass(frozen=True)
 class Depixelate:
-    """Make one sharp picture of the pixelated frames of a camera that moved."""
+    """Make one sharp picture from the pixelated frames of a moving camera."""
 
     frames: tyro.conf.Positional[Path]
-    """A folder of pictures, a .gif, a .npz with one array of frames, or a video."""
-    size: str
-    """Height x width of the picture, in the frames' aspect, as in 228x196."""
+    """A folder of pictures, a .gif, a .npz file with one array of frames, or a video."""
+    size: _Size
     weights: str | None = None
-    """The prior, as for sample; without one, frames are fused without a prior."""
+    """Model whose pictures are like a whole frame: a bundled name, a file, a folder or a Hub repository. None: frames
+    are fused without a model."""
     noise: float | None = None
-    """Std of a frame's pixel in a range of -1 to 1; estimated if not given."""
-    label: str | None = None
-    """Class index or name for the model; no condition if not given."""
-    seeds: str = "0-7"
-    """The model's answers, whose mean is the picture."""
+    """Standard deviation of the noise in a frame's pixel, where black is -1 and white is 1. None: estimated."""
+    label: Label = None
+    traits: Traits = Traits()
+    seed: Seeds = "0-7"
+    """Random seeds of the model's answers, whose mean is the picture: 7, a range 0-63 or a list 1,5,9."""
     video: bool = False
-    """Also write video.gif: each frame redrawn sharply, where it was taken."""
+    """Also write video.gif: every frame drawn sharply from where it was taken."""
     out: Path = Path("out/depixelate")
     """Folder for picture.png, uncertainty.png and motion.json."""
-    device: str = "cpu"
-    """Where the model computes: cpu, cuda."""
+    device: Device = "auto"
 
     def run(self) -> int:
-        """Fuse, say what was found, and write."""
-        size, seeds = parse_size(self.size), parse_seeds(None, self.seeds)
-        if self.label is not None and self.weights is None:
-            raise InputError(f"label {self.label!r} says something to a model only; name one with --weights.")
+        """Fuse the frames, print what was found, and write it."""
+        size, seeds = parse_size(self.size), parse_seeds(self.seed)
+        if self.weights is None and (self.label is not None or self.traits != Traits()):
+            raise InputError("--label, --with and --without need a model; name one with --weights.")
         from s2id.images import write
         from s2id.inverse.depixelate import depixelate
         from s2id.inverse.frames import read_frames, write_gif
@@ -154,7 +159,8 @@ class Depixelate:
         start = time.perf_counter()
         frames = read_frames(self.frames)
         model = None if self.weights is None else load(self.weights, where)
-        done = depixelate(frames, size, model=model, noise=self.noise, label=self.label, seeds=seeds)
+        label = None if model is None else self.traits.ask(model, self.label)
+        done = depixelate(frames, size, model=model, noise=self.noise, label=label, seeds=seeds)
         print(f"{len(frames)} frames of {frames.shape[2]}x{frames.shape[3]}; motion in their pixels (down, right):")
         for i, (y, x) in enumerate(done.motion.tolist()):
             print(f"  {i:3d} {y:+8.3f} {x:+8.3f}   likeness {done.likeness[i]:.3f}")

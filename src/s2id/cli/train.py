@@ -1,0 +1,108 @@
+"""The command that trains a model."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from s2id.cli.flags import Help, part
+from s2id.errors import InputError
+from s2id.network.settings import ModelConfig
+from s2id.settings import to_dict
+from s2id.training.presets import PRESETS
+from s2id.training.settings import TrainConfig
+
+DATA_DECIDE = ("channels", "latents", "classes", "attributes", "numbers", "token_width")
+"""Settings of a network that follow from the data it is trained on."""
+
+_FLAGS = (
+    "images",
+    "minutes",
+    "batch",
+    "lr",
+    "seed",
+    "long_side",
+    "densities",
+    "precision",
+    "cpu",
+    "workers",
+    "observe",
+)
+
+_PRESET = f"Named run, whose settings the other flags change: {', '.join(PRESETS)}."
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train a model: `s2id train PRESET --help` shows the preset's settings.
+
+    The run folder receives checkpoints, metrics.jsonl, sheets of samples and, at the end, model/, which `s2id sample`
+    takes. Ctrl-C stops the run with a checkpoint, from which --resume latest goes on.
+    """
+
+    preset: tyro.conf.Positional[Annotated[str, Help(_PRESET, metavar="PRESET")]]
+    data: Path | None = None
+    """Folder of the data: the standard files of the preset's data set, or pictures in a subfolder per class or with a
+    metadata.csv. For the preset hub: the data set's name on the Hugging Face Hub. None: looked for in ./data, else
+    downloaded."""
+    out: Path = Path("out/run")
+    """Run folder."""
+    vae: Path | None = None
+    """Folder of a diffusers autoencoder (config.json and .safetensors), in whose latents the model then composes. None:
+    the model composes in pixels."""
+    resume: str | None = None
+    """Go on with a run: "latest", or the path of one of its checkpoints. None: begin a new run."""
+    init: str | None = None
+    """Model to begin with: a bundled name, a file, a folder or a Hub repository. None: random weights."""
+    dry_run: bool = False
+    """Print all settings as JSON and stop. What follows from the data is not filled in."""
+    train: TrainConfig = part(TrainConfig(), group="training", flags=_FLAGS)
+    model: ModelConfig = part(ModelConfig(), group="network", omit=DATA_DECIDE)
+
+    @classmethod
+    def default(cls, words: Sequence[str]) -> "Train | None":
+        """The command with a preset's settings; `None` if the words ask for help without naming a preset.
+
+        Raises:
+            InputError: There is no such preset, or none is named.
+        """
+        name = words[0] if words and not words[0].startswith("-") else None
+        if name is None:
+            if {"-h", "--help", "--help-all"} & set(words):
+                return None
+            raise InputError(f"train needs a preset; choose {', '.join(PRESETS)}.")
+        if name not in PRESETS:
+            near = get_close_matches(name, PRESETS, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"choose {', '.join(PRESETS)}."
+            raise InputError(f"there is no preset {name!r}; {hint}")
+        return cls(name, out=Path("out") / name, train=PRESETS[name].train, model=PRESETS[name].model)
+
+    def run(self) -> int:
+        """Train to the end, or print the settings."""
+        preset = replace(PRESETS[self.preset], train=self.train, model=self.model)
+        if self.dry_run:
+            folders = {"folder": self.data, "vae": self.vae}
+            given = {name: None if path is None else str(path) for name, path in folders.items()}
+            run = {"preset": self.preset, "data": preset.data, **given, "out": str(self.out), **to_dict(preset)}
+            print(json.dumps(run, indent=2))
+            return 0
+        from s2id.data.registry import load_pictures
+        from s2id.sampling.model import load as load_model
+        from s2id.training.follow import drive
+        from s2id.training.latents import encoded
+        from s2id.training.latents import load as load_autoencoder
+        from s2id.training.trainer import Trainer
+
+        train, patch = preset.train, preset.model.patch
+        pictures = load_pictures(
+            preset.data, self.data, long_side=train.long_side, min_side=patch, workers=train.workers
+        )
+        if self.vae:
+            # the autoencoder is gone when training begins: its latents are enough
+            pictures = encoded(pictures, load_autoencoder(self.vae), patch)
+        start = load_model(self.init) if self.init else None
+        return drive(Trainer(preset, pictures, self.out, start), self.out, self.resume)

@@ -1,0 +1,157 @@
+"""Flags and settings of a command, generated from its dataclass."""
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import pytest
+import tyro
+
+from s2id.cli.flags import Help, options, part, read
+from s2id.cli.main import COMMANDS, main, name_of, parse
+from s2id.cli.train import DATA_DECIDE
+from s2id.errors import InputError
+from s2id.settings import setting
+from s2id.training.presets import PRESETS
+
+
+@dataclass(frozen=True)
+class Inner:
+    """Settings."""
+
+    steps: int | None = None
+    """Number of steps."""
+    width: int = setting(4, "network")
+    """Width."""
+    interval: tuple[float, float] = setting((0.0, 1.0), "sampling")
+    """First and last time."""
+    sizes: tuple[int, ...] = setting((1,), "sampling")
+    """Sizes."""
+    pairs: tuple[tuple[str, float], ...] = setting((), "sampling")
+    """Weights by name."""
+    shift: bool = setting(True, "sampling")
+    """Whether it shifts."""
+    kind: Literal["a", "b"] = setting("a", "sampling")
+    """Which."""
+    density: int | None = setting(None, "sampling")
+    """Density."""
+    data: int = 1
+    """What the data decide."""
+
+    def __post_init__(self):
+        if self.width < 1:
+            raise InputError(f"width is {self.width}; it must be at least 1.")
+
+
+@dataclass(frozen=True)
+class Toy:
+    """A toy."""
+
+    name: tyro.conf.Positional[str]
+    with_: Annotated[str, Help("Company.")] = "nobody"
+    inner: Inner = part(Inner(), omit=("data",))
+    fixed: Inner = part(
+        Inner(width=8),
+        group="fixed",
+        flags=("density",),
+        omit=("steps", "width", "interval", "sizes", "pairs", "shift", "data"),
+    )
+    out: Path = Path("out")
+
+    def run(self):
+        return 0
+
+
+def test_plain_fields_are_flags_and_others_settings():
+    toy = read(Toy, ["a", "--with", "b", "--steps", "3", "--density", "7", "--out", "x"])
+    assert (toy.name, toy.with_, toy.inner.steps, toy.fixed.density, toy.out) == ("a", "b", 3, 7, Path("x"))
+    assert toy.inner.density is None and toy.fixed.width == 8
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "value"),
+    [
+        ("width=7", "width", 7),
+        ("interval=0.1,0.6", "interval", (0.1, 0.6)),
+        ("sizes=20,16", "sizes", (20, 16)),
+        ("sizes=", "sizes", ()),
+        ("pairs=smiling=4,age=2.5", "pairs", (("smiling", 4.0), ("age", 2.5))),
+        ("density=9", "density", 9),
+        ("density=none", "density", None),
+    ],
+)
+def test_a_setting_is_read_by_its_type(text, name, value):
+    assert getattr(read(Toy, ["a", "--set", text]).inner, name) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("width", "--set 'width' is not understood; write --set name=value."),
+        ("widht=3", "there is no setting 'widht'; did you mean width?"),
+        ("steps=3", "steps is a flag of this command; write --steps instead of --set."),
+        ("width=wide", "--set width takes a whole number, not 'wide'; its default is 4."),
+        ("width=0", "width is 0; it must be at least 1."),
+        ("interval=0.1", "--set interval takes a number and a number, not '0.1'; its default is 0,1."),
+        ("sizes=1,x", "--set sizes takes a list with commas, each a whole number, not '1,x'; its default is 1."),
+        ("density=x", "--set density takes a whole number or none, not 'x'; its default is none."),
+        ("data=3", "there is no setting 'data'; --help-all lists the settings."),
+    ],
+)
+def test_a_bad_setting_is_refused_in_a_sentence(text, sentence):
+    with pytest.raises(InputError) as refused:
+        read(Toy, ["a", "--set", text])
+    assert str(refused.value) == sentence
+
+
+def test_help_all_lists_every_setting_by_group(capsys):
+    with pytest.raises(SystemExit) as done:
+        read(Toy, ["--help-all"])
+    said = capsys.readouterr().out
+    assert done.value.code == 0
+    assert "--steps" in said and "Company." in said
+    assert said.index("settings of the network") < said.index("  width=4\n      Width.") < said.index("  interval=0,1")
+
+
+@pytest.mark.parametrize("kind", COMMANDS, ids=name_of)
+def test_every_flag_says_what_it_is_for(kind, capsys):
+    found = list(options(kind))
+    shared = [one for option in found for one in getattr(option.kind, "__metadata__", ()) if isinstance(one, Help)]
+    assert all(option.help for option in found if not getattr(option.kind, "__metadata__", None))
+    assert all(one.text for one in shared)
+    for group in (True, False):
+        names = [option.name for option in found if (option.group is None) is group]
+        assert len(names) == len(set(names))
+
+
+def test_help_is_short(capsys):
+    """At most 20 flags of any command and 120 of all together, besides --help itself."""
+    counts = {}
+    for kind in COMMANDS:
+        with pytest.raises(SystemExit):
+            parse([name_of(kind), "--help"])
+        counts[name_of(kind)] = len(re.findall(r"^│ --\w", capsys.readouterr().out, flags=re.MULTILINE))
+    assert max(counts.values()) <= 20 and sum(counts.values()) <= 120, counts
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_setting_of_a_preset_is_set_and_shown(preset, capsys):
+    assert main(["train", preset, "--dry-run", "--set", "heads=2", "--set", "keep=7", "--lr", "0.5"]) == 0
+    resolved = json.loads(capsys.readouterr().out)
+    assert resolved["model"]["heads"] == 2 and resolved["train"]["keep"] == 7 and resolved["train"]["lr"] == 0.5
+
+
+@pytest.mark.parametrize("name", DATA_DECIDE)
+def test_what_the_data_decide_cannot_be_set(name, capsys):
+    assert main(["train", "mnist", "--dry-run", "--set", f"{name}=3"]) == 2
+    assert f"there is no setting '{name.replace('_', '-')}'" in capsys.readouterr().err
+
+
+def test_commands_are_found_by_name(capsys):
+    assert main(["--help"]) == 0
+    said = capsys.readouterr().out
+    assert all(f"  {name_of(kind)} " in said for kind in COMMANDS) and {"t-scrape", "sample"} <= set(said.split())
+    assert main(["smaple"]) == 2 and "there is no command 'smaple'; did you mean sample?" in capsys.readouterr().err
+    assert parse(["sample", "mnist", "--seed", "3"]).seed == "3"
