@@ -65,7 +65,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401
-    """The public names, imported when first asked for: `s2id --help` must not wait for torch."""
+    """A public name, imported when it is first used, because `s2id --help` must not wait for torch."""
     if name in _HOMES:
         return getattr(import_module(f"s2id.{_HOMES[name]}"), name)
     raise AttributeError(f"module 's2id' has no attribute {name!r}")

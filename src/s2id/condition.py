@@ -1,7 +1,7 @@
-"""What is asked of pictures: a class, attributes, numbers and text, each of which may be unknown.
+"""Conditions: the class, attributes, numbers and text that pictures have or should have, any of which may be unknown.
 
-Denoisers take one, a plain tensor of classes, or nothing. What is unknown is not attended to, so nothing at all is
-the unconditional model, and any subset may be asked for.
+A denoiser takes a `Condition`, a plain tensor of classes, or `None`. The network does not attend to what is unknown, so
+a condition in which everything is unknown gives the unconditional model.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,39 +19,44 @@ _Value = TypeVar("_Value", float, Tensor)
 
 @dataclass(frozen=True)
 class Condition:
-    """What is asked of each picture of a batch."""
+    """Labels of each picture of a batch, known from data or asked of a model.
+
+    >>> asked = Condition(torch.tensor([3, NULL]))
+    >>> len(asked), asked.known, asked[1:].known
+    (2, True, False)
+    """
 
     label: Labels
-    """Class; NULL is unknown."""
+    """Class index of each picture; NULL (-1) is unknown."""
     attributes: Int[Tensor, "b a"] | None = None
-    """1 present, -1 absent, 0 unknown; `None` knows none."""
+    """1 where an attribute is present, -1 where it is absent, 0 where it is unknown. `None`: all are unknown."""
     numbers: Float[Tensor, "b k"] | None = None
-    """Scaled so that the training data span -1 to 1; NaN is unknown; `None` knows none."""
+    """Numbers, scaled so that the training data span -1 to 1; NaN is unknown. `None`: all are unknown."""
     tokens: Float[Tensor, "b n d"] | None = None
-    """A text encoder's; rows of NaN are no token; `None` has none."""
+    """Tokens of a text encoder; a row of NaN is no token. `None`: no picture has a text."""
 
     def __len__(self) -> int:
-        """Number of pictures."""
+        """Number of pictures in the batch."""
         return len(self.label)
 
     def __getitem__(self, index: slice | Tensor) -> "Condition":
-        """Of some of the pictures."""
+        """Condition of some pictures of the batch."""
         return self._each(lambda part: part[index])
 
     def to(self, device: torch.device) -> "Condition":
-        """The same on a device."""
+        """The same condition on another device."""
         return self._each(lambda part: part.to(device))
 
     def clone(self) -> "Condition":
-        """A copy, for whoever must own its tensors."""
+        """A copy that shares no memory with this condition."""
         return self._each(Tensor.clone)
 
     def split(self, count: int) -> list["Condition"]:
-        """Of `count` pictures after another."""
+        """Conditions of consecutive parts of the batch, `count` pictures each; the last part may be smaller."""
         return [self[first : first + count] for first in range(0, len(self), count)]
 
     def where(self, kept: Bool[Tensor, " b"]) -> "Condition":
-        """The same of the pictures kept, and of the others nothing."""
+        """The same condition for pictures where `kept` is true; everything is unknown for the others."""
         lost, nan = ~kept, float("nan")
         attributes, numbers, tokens = self.attributes, self.numbers, self.tokens
         return Condition(
@@ -62,41 +67,46 @@ class Condition:
         )
 
     def unknown(self) -> "Condition":
-        """Nothing asked, of as many pictures and in the same shape."""
+        """A condition of the same shape in which everything is unknown."""
         return self.where(torch.zeros_like(self.label, dtype=torch.bool))
 
     @property
     def known(self) -> bool:
-        """Whether anything is asked of any picture."""
+        """Whether anything is known of any picture."""
         attributes = self.attributes is not None and bool((self.attributes != 0).any())
         measured = any(part is not None and not bool(part.isnan().all()) for part in (self.numbers, self.tokens))
         return bool((self.label != NULL).any()) or attributes or measured
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> "Condition":
+        """Condition with a function applied to each tensor."""
         rest = (None if part is None else change(part) for part in (self.attributes, self.numbers, self.tokens))
         return Condition(change(self.label), *rest)
 
 
 Asked = Labels | Condition
-"""What a denoiser takes: classes alone, or a condition."""
+"""Type of a denoiser's condition: class indices alone, or a `Condition`."""
 
 
 def condition_of(asked: Asked | None, count: int, device: torch.device | None = None) -> Condition:
-    """What is asked, as a condition; `None` asks nothing of `count` pictures."""
+    """Condition of `count` pictures from any form that denoisers accept; `None` becomes one with everything unknown."""
     if asked is None:
         return Condition(torch.full((count,), NULL, device=device))
     return asked if isinstance(asked, Condition) else Condition(asked)
 
 
 def scaled(value: _Value, low: float, high: float) -> _Value:
-    """A number as networks hear it: the data's least is -1, its most 1, NaN unknown; 0 where all are the same."""
+    """A number mapped linearly from [low, high] to [-1, 1], or to 0 if `low` equals `high`; NaN stays NaN.
+
+    >>> scaled(30.0, low=20.0, high=60.0)
+    -0.5
+    """
     return 2 * (value - low) / (high - low) - 1 if high > low else 0 * value
 
 
 def cat(conditions: Sequence[Condition]) -> Condition:
-    """Several batches as one; where some know a kind of label and others do not, it is unknown in these."""
+    """One condition of several batches; a kind of label that one batch lacks is unknown for its pictures."""
 
-    def padded(name: str, nothing: float) -> Tensor | None:
+    def padded(name: str, nothing: float) -> Tensor | None:  # one kind of label; `nothing` marks what is unknown
         parts = [getattr(condition, name) for condition in conditions]
         some = next((part for part in parts if part is not None), None)
         if some is None:

@@ -1,8 +1,8 @@
-"""Where pixels are: centres, cells, windows, jitter.
+"""Coordinates of pixels: centres, cells, windows, and the sizes of diffusion states.
 
-The frame is what a model composes. In *composition* units its longer side spans [-0.5, 0.5] and the unit
-is the same on both axes, so a circle stays a circle; in *box* units each axis spans [-0.5, 0.5], so edges
-are known. Coordinates are (y, x) of pixel *centres*: one point of the scene has one coordinate at any size.
+A model composes a *frame*. In composition units the frame's longer side spans [-0.5, 0.5], and the unit is the same on
+both axes, so a circle stays a circle. In box units each axis spans [-0.5, 0.5], so a coordinate tells how far the edges
+are. A coordinate is the (y, x) of a pixel's centre; a point of the scene has one coordinate at all picture sizes.
 """
 
 from dataclasses import dataclass
@@ -15,17 +15,19 @@ from s2id.errors import InputError
 from s2id.settings import Fit, Size, Window
 
 Part = tuple[slice, slice]
-"""Rows and columns of samples, each from a start to a stop."""
+"""A rectangle of samples: the slice of its rows and the slice of its columns."""
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Pixel centres of a picture: every row's y with every column's x, in composition units."""
+    """Pixel centres of a picture in composition units; a pixel lies at its row's y and its column's x."""
 
     y: Float[Tensor, " h"]
+    """Coordinate of each row."""
     x: Float[Tensor, " w"]
+    """Coordinate of each column."""
     cell: tuple[float, float]
-    """Pixel pitch along y and x."""
+    """Distance between neighbouring rows and between neighbouring columns."""
 
     @property
     def size(self) -> Size:
@@ -34,11 +36,11 @@ class Grid:
 
     @property
     def coords(self) -> Float[Tensor, "h w 2"]:
-        """(y, x) of every pixel."""
+        """Coordinates (y, x) of every pixel."""
         return torch.stack(torch.meshgrid(self.y, self.x, indexing="ij"), dim=-1)
 
     def refine(self, factor: int) -> "Grid":
-        """The grid with every pixel split into `factor` x `factor`; its block means are this grid."""
+        """Grid with every pixel split into `factor` x `factor` pixels; their mean coordinate is that of the pixel."""
         cy, cx = self.cell[0] / factor, self.cell[1] / factor
         offset = torch.arange(factor, dtype=self.y.dtype, device=self.y.device) - (factor - 1) / 2
         y = (self.y[:, None] + cy * offset).flatten()
@@ -46,16 +48,16 @@ class Grid:
         return Grid(y, x, (cy, cx))
 
     def part(self, rows: slice, columns: slice) -> "Grid":
-        """The grid of some rows and columns."""
+        """Grid of a slice of the rows and a slice of the columns."""
         return Grid(self.y[rows], self.x[columns], self.cell)
 
     def to(self, device: torch.device) -> "Grid":
-        """The grid on a device."""
+        """The same grid on another device."""
         return Grid(self.y.to(device), self.x.to(device), self.cell)
 
 
 def check_size(size: Size) -> None:
-    """Refuse a size that is not a picture's.
+    """Refuse a size with an empty side.
 
     Raises:
         InputError: A side is less than one pixel.
@@ -65,46 +67,56 @@ def check_size(size: Size) -> None:
 
 
 def extent(size: Size) -> tuple[float, float]:
-    """Height and width of a frame in composition units; the longer is 1."""
+    """Height and width of a frame in composition units; the longer of the two is 1.
+
+    >>> extent((30, 40))
+    (0.75, 1.0)
+    """
     long = max(size)
     return size[0] / long, size[1] / long
 
 
 def cell(size: Size) -> float:
-    """Pixel pitch of a whole frame in composition units."""
+    """Distance between neighbouring pixels in composition units, for a picture of a whole frame."""
     return 1 / max(size)
 
 
 def centres(count: int, pitch: float, middle: float = 0.0) -> Float[Tensor, " n"]:
-    """`count` points `pitch` apart around `middle`, in float64 (zooms need the digits)."""
+    """`count` points that lie `pitch` apart around `middle`, in float64 because deep zooms need the digits."""
     return middle + pitch * (torch.arange(count, dtype=torch.float64) - (count - 1) / 2)
 
 
 def frame_grid(size: Size) -> Grid:
-    """The pixels of a whole frame of that size."""
+    """Grid of a picture that shows a whole frame of the same aspect."""
     check_size(size)
     pitch = cell(size)
     return Grid(centres(size[0], pitch), centres(size[1], pitch), (pitch, pitch))
 
 
 def pixel_coords(size: Size) -> Float[Tensor, "h w 2"]:
-    """Composition coordinates (y, x) of pixel centres; the longer side spans [-0.5, 0.5]."""
+    """Composition coordinates (y, x) of pixel centres; the longer side spans [-0.5, 0.5].
+
+    >>> pixel_coords((1, 2))
+    tensor([[[ 0.0000, -0.2500],
+             [ 0.0000,  0.2500]]], dtype=torch.float64)
+    """
     return frame_grid(size).coords
 
 
 def box_coords(size: Size) -> Float[Tensor, "h w 2"]:
-    """Box coordinates (y, x) of pixel centres; each side spans [-0.5, 0.5]."""
+    """Box coordinates (y, x) of pixel centres; both sides span [-0.5, 0.5]."""
     return pixel_coords(size) / torch.tensor(extent(size), dtype=torch.float64)
 
 
 def corner_coords(size: Size, box: bool = False) -> Float[Tensor, "h w 2"]:
-    """Coordinates that run from the first centre to the last: those of the longer side are at -0.5 and 0.5.
+    """Coordinates as published: the first and the last pixel centre of the longer side lie at -0.5 and 0.5.
 
-    As published, and a defect: one point of the scene has another coordinate at every size.
+    This is a defect of the published network, kept to reproduce it: a point of the scene has another coordinate at
+    every picture size.
 
     Args:
         size: Height and width, in pixels.
-        box: Each side, not the longer only, spans [-0.5, 0.5].
+        box: Whether the first and last centres of both sides, not only of the longer one, lie at -0.5 and 0.5.
     """
     check_size(size)
     pitches = (1 / max(1, (side if box else max(size)) - 1) for side in size)
@@ -118,17 +130,20 @@ def view(
     window: Window | None = None,
     fit: Fit = "fit",
 ) -> Grid:
-    """The pixels of a picture that looks at a frame, or at a window of it.
+    """Grid of a picture that shows a frame, or a window of it.
 
     Args:
-        size: Height and width of the picture.
-        frame: Height and width of the frame in composition units.
-        window: Region looked at; `None` is the whole frame.
-        fit: What to do where the aspects differ. `"fit"` shows all of the region and canvas beyond it,
-            `"fill"` fills the picture and shows less of the region, `"stretch"` makes pixels oblong.
+        size: Height and width of the picture, in pixels.
+        frame: Height and width of the frame, in composition units.
+        window: Region to show, as fractions of the frame. `None` shows the whole frame.
+        fit: What to do if the region and the picture have different aspects. `"fit"` shows the whole region and canvas
+            beyond it, `"fill"` shows less of the region, `"stretch"` makes pixels oblong.
 
     Raises:
-        InputError: The size is empty or the window is inverted or leaves the frame.
+        InputError: The size is empty, the window is inverted or leaves the frame, or `fit` is unknown.
+
+    >>> view((28, 28), window=(0.0, 0.0, 0.5, 0.5)).cell == (0.5 / 28, 0.5 / 28)
+    True
     """
     check_size(size)
     top, left, bottom, right = window or (0.0, 0.0, 1.0, 1.0)
@@ -150,25 +165,28 @@ def view(
 
 
 def state_size(density: int, frame: tuple[float, float] = (1.0, 1.0), multiple: int = 1) -> Size:
-    """Size of the state of a frame: `density` samples along the longer side.
+    """Height and width of the diffusion state of a frame.
 
     Args:
         density: Samples along the longer side.
         frame: Height and width of the frame, in any unit.
-        multiple: Both sides are rounded to a multiple of this (a network's patch), at least one.
+        multiple: Both sides are rounded to a positive multiple of this, which is the network's patch.
+
+    >>> state_size(20, frame=(0.75, 1.0), multiple=2)
+    (16, 20)
     """
     scale = density / max(frame) / multiple
     return max(1, round(frame[0] * scale)) * multiple, max(1, round(frame[1] * scale)) * multiple
 
 
 def trained_size(size: Size, density: int, patch: int, factor: int = 1) -> Size:
-    """Size of the state of pictures of a size: the density's where they have as many samples, on neither side more.
+    """Height and width of the diffusion state of training pictures: neither side has more samples than the picture.
 
     Args:
-        size: Height and width of the pictures.
-        density: Samples along the longer side.
-        patch: Samples per token side.
-        factor: Pixels per sample's side where none is to be finer: 1, or an autoencoder's.
+        size: Height and width of the pictures, in pixels.
+        density: Samples along the longer side, if the pictures have as many.
+        patch: Samples per side of a token.
+        factor: Pixels per side of the finest allowed sample: 1, or the factor of an autoencoder.
     """
     most = [side // factor // patch * patch for side in size]
     fitting = max(patch, min(density, max(size) // factor) // patch * patch)
@@ -182,10 +200,9 @@ def jitter(
     """Coordinates displaced by independent Gaussian noise.
 
     Args:
-        coords: (y, x), in any unit.
-        std: Standard deviation along y and x in that unit; the published recipe has half a pixel, 1 / (2 max(h, w))
-            in composition units and 1 / (2 h), 1 / (2 w) in box units.
-        generator: Source of randomness; `None` is torch's own.
+        coords: Coordinates (y, x), in any unit.
+        std: Standard deviation along y and x, in the same unit. The published recipe uses half a pixel.
+        generator: Random generator. `None` uses torch's global one.
     """
     noise = torch.randn(coords.shape, generator=generator, dtype=coords.dtype, device=coords.device)
     return coords + noise * torch.tensor(std, dtype=coords.dtype, device=coords.device)

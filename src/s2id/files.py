@@ -1,4 +1,4 @@
-"""Safetensors files and files that are replaced whole or not at all. No pickle is read."""
+"""Files that are written whole or not at all, and .safetensors files with a checksum. No pickle is ever read."""
 
 import hashlib
 import json
@@ -18,7 +18,7 @@ from s2id.errors import InputError
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file that takes the place of `path` when it is complete; until then, and on failure, the old one stays.
+    """A file to write, which replaces `path` when the `with` block ends; if the block fails, the old file stays.
 
     Raises:
         InputError: The folder cannot be written.
@@ -39,7 +39,12 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, str]) -> None:
-    """Write tensors and facts to one .safetensors file, whole or not at all.
+    """Write tensors to a .safetensors file, whole or not at all.
+
+    Args:
+        path: The file.
+        tensors: Tensors by name.
+        facts: Texts by name, which become the file's metadata; `format` names the kind of file for `read_tensors`.
 
     Raises:
         InputError: The file cannot be written.
@@ -51,14 +56,14 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str,
 
 
 def read_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """The tensors and facts of a .safetensors file written by `write_tensors`.
+    """Tensors and facts of a .safetensors file that `write_tensors` wrote.
 
     Args:
         path: The file.
-        kind: What its `format` must be.
+        kind: Value that the fact `format` must have.
 
     Raises:
-        InputError: It is missing, damaged, of another format, or no .safetensors file at all.
+        InputError: The file is missing, damaged, of another format, or no .safetensors file.
     """
     try:
         with safe_open(path, "pt") as file:
@@ -72,17 +77,22 @@ def read_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, st
         raise InputError(
             f"{path} has format {facts.get('format')!r}, not {kind!r}; it was not written by s2id for this."
         )
-    said = {k: v for k, v in facts.items() if k != "sha256"}
-    if facts.get("sha256") != checksum(tensors, said):
+    others = {k: v for k, v in facts.items() if k != "sha256"}
+    if facts.get("sha256") != checksum(tensors, others):
         raise InputError(f"{path} was altered: it does not match its checksum; fetch it again.")
     return tensors, facts
 
 
 def fill(module: nn.Module, tensors: Mapping[str, Tensor], source: Path) -> None:
-    """Copy tensors into a module that must want exactly these.
+    """Copy tensors into a module whose parameters must have exactly the same names and shapes.
+
+    Args:
+        module: The module.
+        tensors: Tensors by parameter name.
+        source: File of the tensors, for the error message.
 
     Raises:
-        InputError: Names or shapes differ.
+        InputError: A name or shape differs.
     """
     wanted = module.state_dict()
     wrong = [
@@ -99,7 +109,7 @@ def fill(module: nn.Module, tensors: Mapping[str, Tensor], source: Path) -> None
 
 
 def _is_pickle(path: Path) -> bool:
-    """True for what pickle and torch.save write."""
+    """Whether a file was written by pickle or torch.save."""
     try:
         with open(path, "rb") as file:
             start = file.read(8)
@@ -111,7 +121,7 @@ def _is_pickle(path: Path) -> bool:
 
 
 def checksum(tensors: Mapping[str, Tensor], facts: Mapping[str, str] | None = None) -> str:
-    """SHA-256 over facts, if any, and the tensors' names, types, shapes and bytes, each in the order of the names."""
+    """SHA-256 of facts and of the names, types, shapes and bytes of tensors, both sorted by name."""
     digest = hashlib.sha256()
     for item in sorted((facts or {}).items()):
         digest.update(json.dumps(item).encode())

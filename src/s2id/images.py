@@ -1,6 +1,6 @@
-"""Files and tensors: reading, antialiased resizing, grids, and PNG files of any size.
+"""Pictures as files and as tensors: decoding, antialiased resizing, contact sheets, and PNG files of any size.
 
-Inside the package pictures are floats in [-1, 1]; bytes exist only here and in `data`.
+Inside the package pictures are floats in [-1, 1]; bytes occur only here and in `data`.
 """
 
 import math
@@ -29,7 +29,11 @@ _MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 
 
 def read(path: Path, channels: int | None = None) -> UInt8[Tensor, "c h w"]:
-    """The picture in a file, in bytes; see `decode`.
+    """The picture in a file, in bytes; `decode` says how it is read.
+
+    Args:
+        path: The file.
+        channels: 1 to 4 for grey, grey + alpha, RGB, RGBA. `None` keeps grey pictures grey and makes all others RGB.
 
     Raises:
         InputError: The file is no readable picture.
@@ -40,16 +44,17 @@ def read(path: Path, channels: int | None = None) -> UInt8[Tensor, "c h w"]:
 def decode(
     source: Path | BytesIO, name: str, channels: int | None = None, long_side: int | None = None
 ) -> UInt8[Tensor, "c h w"]:
-    """A picture in bytes: the first one of several, turned as EXIF says, what is transparent over white.
+    """A picture in bytes: the first frame of an animation, turned upright by its EXIF entry, over white.
 
     Args:
-        source: Anything that Pillow reads.
-        name: Of the source, for messages.
-        channels: 1 to 4 for grey, grey + alpha, RGB, RGBA; `None` keeps grey grey and makes all else RGB.
-        long_side: Shrink a larger picture to this by area means; `None` leaves it as it is.
+        source: A file, or its content, in any format that Pillow reads.
+        name: Name of the source for error messages.
+        channels: 1 to 4 for grey, grey + alpha, RGB, RGBA. `None` keeps grey pictures grey and makes all others RGB.
+        long_side: A picture with more pixels along the longer side is shrunk to this by area means. `None` leaves it
+            as it is.
 
     Raises:
-        InputError: The source is no readable picture, or one of more than MAX_PIXELS pixels.
+        InputError: The source is no readable picture, or has more than MAX_PIXELS pixels.
     """
     try:
         with warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning):
@@ -64,32 +69,35 @@ def decode(
         raise InputError(
             f"{name} cannot be read as a picture (no format that is known); replace or remove it."
         ) from error
-    except Exception as error:  # decoders raise whatever they please on damaged files
+    except Exception as error:  # on damaged files decoders raise errors of any type
         raise InputError(f"{name} cannot be read as a picture ({error}); replace or remove it.") from error
     planes = torch.from_numpy(pixels.reshape(*pixels.shape[:2], -1).copy()).permute(2, 0, 1)
     size = (planes.shape[1], planes.shape[2])
     if (target := capped(size, long_side)) == size:
         return planes
-    return torch.cat(
-        [to_bytes(resize(to_float(plane), target)) for plane in planes.split(1)]
-    )  # floats of one at a time
+    # one channel at a time, because floats need four times the memory of bytes
+    return torch.cat([to_bytes(resize(to_float(plane), target)) for plane in planes.split(1)])
 
 
 def _converted(image: Image.Image, channels: int | None) -> Image.Image:
-    """The picture as bytes of so many channels."""
+    """The picture with 8 bits per channel and the asked number of channels."""
     if image.mode in ("I", "F"):
         raise ValueError("values of 32 bits, whose range is not known; save 8 or 16")
     if image.mode.startswith("I;16"):  # Pillow would clip these to bytes, not scale them
         image = Image.fromarray((np.array(image) / 257).round().astype(np.uint8))
     mode = _MODES[channels] if channels else ("L" if image.mode in ("1", "L", "LA", "La") else "RGB")
     if image.has_transparency_data and not mode.endswith("A"):
-        seen = image.convert("RGBA")  # what is under transparency is anything at all
+        seen = image.convert("RGBA")  # transparent pixels may have any colour
         image = Image.alpha_composite(Image.new("RGBA", seen.size, "white"), seen)
     return image.convert(mode)
 
 
 def capped(size: Size, long_side: int | None) -> Size:
-    """A size with its long side cut to at most so many pixels, in the same aspect to the pixel."""
+    """The size shrunk to at most `long_side` pixels along its longer side, in the same aspect up to rounding.
+
+    >>> capped((300, 400), 64), capped((30, 40), 64)
+    ((48, 64), (30, 40))
+    """
     if long_side is None or max(size) <= long_side:
         return size
     scale = long_side / max(size)
@@ -97,17 +105,25 @@ def capped(size: Size, long_side: int | None) -> Size:
 
 
 def to_float(pixels: UInt8[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """Bytes 0..255 as -1..1."""
+    """Bytes 0 to 255 as floats -1 to 1."""
     return pixels.float() / 127.5 - 1
 
 
 def to_bytes(values: Float[Tensor, "*shape"]) -> UInt8[Tensor, "*shape"]:
-    """-1..1 as bytes 0..255, rounded; what lies outside is clipped."""
+    """Floats -1 to 1 as bytes 0 to 255, rounded; values outside the range are clipped.
+
+    >>> to_bytes(torch.tensor([-1.0, 0.0, 7.0]))
+    tensor([  0, 128, 255], dtype=torch.uint8)
+    """
     return ((values + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
 
 
 def resize(images: Float[Tensor, "*b h w"], size: Size) -> Float[Tensor, "*b h2 w2"]:
-    """The mean of a picture over each cell of another size: what a sensor with those pixels would see."""
+    """Pictures resampled to another size by area means: each pixel is the mean over the cell that it covers.
+
+    >>> resize(torch.tensor([[1.0, 3.0, 5.0, 7.0]]), (1, 2))
+    tensor([[2., 6.]])
+    """
     if images.shape[-2:] == size:
         return images
     rows = area_weights(images.shape[-2], size[0]).to(images)
@@ -116,12 +132,15 @@ def resize(images: Float[Tensor, "*b h w"], size: Size) -> Float[Tensor, "*b h2 
 
 
 def tile(images: Float[Tensor, "b c h w"], columns: int, gap: int = 1) -> Float[Tensor, "c height width"]:
-    """The pictures in reading order in one, `columns` to a row, on a mid-grey ground.
+    """A contact sheet: pictures of one size in reading order on mid-grey.
 
     Args:
-        images: Pictures of one size.
+        images: The pictures.
         columns: Pictures per row.
-        gap: Pixels between pictures.
+        gap: Pixels between neighbouring pictures.
+
+    >>> tile(torch.zeros(5, 1, 8, 8), columns=3).shape
+    torch.Size([1, 17, 26])
     """
     b, c, h, w = images.shape
     rows = -(-b // columns)
@@ -133,15 +152,15 @@ def tile(images: Float[Tensor, "b c h w"], columns: int, gap: int = 1) -> Float[
 
 
 def write_png(path: Path, size: Size, channels: int, strips: Iterable[UInt8[Tensor, "c _ w"]]) -> None:
-    """Write a picture that arrives as strips of rows; only one strip is in memory at a time.
+    """Write a PNG file from strips of rows, of which only one is in memory at a time.
 
-    Pillow wants the whole picture first, hence the few lines of PNG here (PNG specification, 3rd edition).
+    Pillow needs the whole picture at once, so the format is written here (PNG specification, 3rd edition).
 
     Args:
-        path: File to write; an old one stays whole until the new one is complete.
-        size: Height and width.
-        channels: 1 to 4: grey, grey + alpha, RGB, RGBA.
-        strips: The rows, from the top, in bytes.
+        path: File to write. An old file stays until the new one is complete.
+        size: Height and width, in pixels.
+        channels: 1 to 4 for grey, grey + alpha, RGB, RGBA.
+        strips: Consecutive rows of the picture from the top, in bytes.
 
     Raises:
         InputError: The file cannot be written.
@@ -167,10 +186,10 @@ def write_png(path: Path, size: Size, channels: int, strips: Iterable[UInt8[Tens
 
 
 def write(path: Path, image: Float[Tensor, "c h w"]) -> None:
-    """Write one picture in [-1, 1]; the file's ending chooses the format.
+    """Write a picture with values in [-1, 1]; the ending of the file's name chooses the format.
 
     Raises:
-        InputError: The file cannot be written, or its ending is unknown.
+        InputError: The file cannot be written, or its ending is no format's.
     """
     pixels = to_bytes(image)
     if path.suffix.lower() == ".png":
@@ -184,12 +203,13 @@ def write(path: Path, image: Float[Tensor, "c h w"]) -> None:
 
 
 def to_pillow(pixels: UInt8[Tensor, "c h w"]) -> Image.Image:
-    """The picture as Pillow's."""
+    """The picture as an image of Pillow."""
     array = pixels.permute(1, 2, 0).cpu().numpy()
     return Image.fromarray(array[..., 0] if array.shape[-1] == 1 else array)
 
 
 def _chunk(file: BinaryIO, kind: bytes, payload: bytes) -> None:
+    """Write one chunk of a PNG file; an empty chunk of pixels is left out."""
     if payload or kind == b"IEND":
         file.write(struct.pack(">I", len(payload)) + kind + payload)
         file.write(struct.pack(">I", zlib.crc32(kind + payload)))

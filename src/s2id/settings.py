@@ -1,4 +1,4 @@
-"""What the settings of every folder share: sizes, checks, and their form as JSON. Nothing here imports torch."""
+"""Types, checks and the JSON form that the settings of all folders share. Nothing here imports torch."""
 
 from dataclasses import asdict, field, fields
 from typing import Any, Literal, TypeVar
@@ -9,16 +9,16 @@ Size = tuple[int, int]
 """Height and width, in pixels."""
 
 Window = tuple[float, float, float, float]
-"""Top, left, bottom, right of a region, as fractions of the frame: (0, 0, 1, 1) is all of it."""
+"""Top, left, bottom and right of a region, as fractions of the frame: (0, 0, 1, 1) is the whole frame."""
 
 Fit = Literal["fit", "fill", "stretch"]
-"""How a frame meets a picture of another aspect: more canvas, less frame, or unequal axes."""
+"""What to do if a frame and a picture differ in aspect: show canvas beyond the frame, show less, or stretch pixels."""
 
 Prediction = Literal["eps", "x", "v"]
 """What a network's output means: the noise, the clean image, or the velocity between them."""
 
 MAX_PIXELS = 2**27
-"""Pictures of more are refused unless told otherwise."""
+"""Largest number of pixels of a picture that is read or drawn, unless a caller allows more."""
 
 
 def setting(default: Any, group: str) -> Any:  # noqa: ANN401  (a field of any type)
@@ -32,7 +32,15 @@ def setting(default: Any, group: str) -> Any:  # noqa: ANN401  (a field of any t
 
 
 def at_least_1(config: object, *names: str) -> None:
-    """Refuse counts, or any of several, that are below 1."""
+    """Refuse a settings object in which one of the named fields, or an element of a tuple there, is below 1.
+
+    Args:
+        config: The settings.
+        names: Fields that hold a number or a tuple of numbers.
+
+    Raises:
+        InputError: A number is below 1, or a tuple is empty.
+    """
     for name in names:
         counts = value if isinstance(value := getattr(config, name), tuple) else (value,)
         if not counts or min(counts) < 1:
@@ -43,17 +51,17 @@ _Config = TypeVar("_Config")
 
 
 def to_dict(config: Any) -> dict[str, Any]:  # noqa: ANN401  (any dataclass)
-    """Plain values of a dataclass, for JSON."""
+    """The fields of a dataclass as plain values that JSON can write."""
     return asdict(config)
 
 
 def from_dict(kind: type[_Config], values: dict[str, Any], source: str) -> _Config:
-    """A dataclass from JSON's values.
+    """A dataclass from values that JSON has read; the inverse of `to_dict`.
 
     Args:
-        kind: The dataclass.
-        values: Its fields; lists become tuples.
-        source: Where the values come from, for the message.
+        kind: The dataclass to make.
+        values: Value of each field. Lists become tuples, and a field without a value takes its default.
+        source: Where the values come from, for the error message.
 
     Raises:
         InputError: A field is unknown.
@@ -67,5 +75,6 @@ def from_dict(kind: type[_Config], values: dict[str, Any], source: str) -> _Conf
     return kind(**{k: _frozen(v) for k, v in values.items()})
 
 
-def _frozen(value: Any) -> Any:  # noqa: ANN401  (any of JSON's)
+def _frozen(value: Any) -> Any:  # noqa: ANN401  (any value of JSON)
+    """The value with every list in it made a tuple."""
     return tuple(_frozen(one) for one in value) if isinstance(value, list) else value

@@ -189,7 +189,7 @@ def shared_sizes(sizes: Sequence[Size]) -> list[Size]:
     A batch holds pictures of one size. So the shorter side of a rare size is cropped to the next aspect of a geometric
     series, if at least one other size comes out the same.
 
-    >>> shared_sizes([(64, 47), (64, 46)])
+    >>> shared_sizes([(64, 48), (64, 47)])
     [(64, 46), (64, 46)]
     """
     count = Counter(sizes)

@@ -50,7 +50,7 @@ def load_pictures(
     Raises:
         InputError: The name is unknown, or the files are missing, unreadable or of another kind.
 
-    >>> load_pictures("digits", split="test").size  # doctest: +SKIP
+    >>> load_pictures("digits", split="test").size
     (8, 8)
     """
     reader = READERS.get(name)
