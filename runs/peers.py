@@ -35,9 +35,11 @@ from s2id.condition import Condition
 from s2id.data.pictures import Pictures, batch_at
 from s2id.data.registry import load_pictures
 from s2id.evaluation import image_metrics
-from s2id.evaluation.evaluate import Eye, Truth, in_turn, likeness, shown
+from s2id.evaluation.examiner import Examiner, RealPictures
 from s2id.evaluation.judge import load as load_judge
+from s2id.evaluation.likeness import likeness
 from s2id.evaluation.report import markdown
+from s2id.evaluation.samples import as_saved, in_turn
 from s2id.files import fill, read_tensors, write_tensors
 from s2id.images import resize, tile, to_bytes, to_float, to_pillow
 from s2id.memory import keep_memory
@@ -237,8 +239,8 @@ class Bench:
 
     def __init__(self, data: Path, path: Path) -> None:
         judge = load_judge("mnist")
-        self.eye = Eye(judge, None, judge.size)
-        self.truth = Truth.of(load_pictures("mnist", data, "test"), self.eye)
+        self.examiner = Examiner(judge, None, judge.size)
+        self.real = RealPictures.of(load_pictures("mnist", data, "test"), self.examiner)
         self.path = path
         self.rows: dict[str, dict] = json.loads(path.read_text()) if path.is_file() else {}
 
@@ -247,10 +249,10 @@ class Bench:
         row = {**facts, "seconds": seconds, "n": 0 if pictures is None else len(pictures)}
         if pictures is not None:
             edges, pixel = [], pictures.shape[-1] / 28
-            small = torch.cat([resize(shown(part), self.eye.size) for part in pictures.split(100)])
+            small = torch.cat([resize(as_saved(part), self.examiner.size) for part in pictures.split(100)])
             if pixel >= 4:
-                edges = [image_metrics.edge_width(shown(part), pixel) for part in pictures[:50].split(10)]
-            found = likeness(small, self.eye(small), Condition(labels.long()), self.truth)
+                edges = [image_metrics.edge_width(as_saved(part), pixel) for part in pictures[:50].split(10)]
+            found = likeness(small, self.examiner(small), Condition(labels.long()), self.real)
             row |= {c: getattr(found, c) for c in COLUMNS if hasattr(found, c)}
             edge = torch.cat(edges).nanmedian().item() if edges else math.nan
             row["edge"] = None if math.isnan(edge) else edge  # no edge, or none that its pixels could tell

@@ -14,9 +14,12 @@ from s2id.coords import extent
 from s2id.data.pictures import Group, Pictures, rescaled
 from s2id.errors import InputError
 from s2id.evaluation import set_metrics
-from s2id.evaluation.evaluate import Eye, Seen, Truth, evaluate, frame_part, in_turn, likeness
+from s2id.evaluation.evaluate import evaluate
+from s2id.evaluation.examiner import Examiner, Findings, RealPictures
 from s2id.evaluation.judge import Judge
+from s2id.evaluation.likeness import likeness
 from s2id.evaluation.report import Likeness, Report, Row, markdown
+from s2id.evaluation.samples import frame_part, in_turn
 from s2id.evaluation.settings import EvaluateConfig
 from s2id.images import to_float
 from s2id.sampling.model import S2ID
@@ -120,10 +123,10 @@ def test_unknown_classes_are_neither_right_nor_wrong(model, judge):
     labels = full.groups[0].labels.clone()
     labels[:50] = NULL
     half = Pictures("noise", (replace(full.groups[0], labels=labels),), full.labels)
-    eye = Eye(judge, None, judge.size)
-    whole, some = Truth.of(full, eye), Truth.of(half, eye)
-    named = likeness(whole.images[50:], eye(whole.images[50:]), whole.asked[50:], whole)
-    assert likeness(some.images, some.seen, some.asked, some).right_class == pytest.approx(named.right_class)
+    examiner = Examiner(judge, None, judge.size)
+    whole, some = RealPictures.of(full, examiner), RealPictures.of(half, examiner)
+    named = likeness(whole.images[50:], examiner(whole.images[50:]), whole.known[50:], whole)
+    assert likeness(some.images, some.findings, some.known, some).right_class == pytest.approx(named.right_class)
 
 
 def test_numbers_are_heard_in_the_models_own_scale():
@@ -141,8 +144,8 @@ def test_one_number_is_of_the_most_balanced_attributes():
     there[:, 3] = 1  # always there
     there[:, 4] = 0  # never known
     there[1:, 5] = 0  # known of one picture
-    truth = Truth(torch.zeros(8, 1, 2, 2), Condition(torch.full((8,), NULL), there), Seen(torch.zeros(8, 1)))
-    assert truth.balanced[:9] == [0, 1, 2, *range(6, 12)] and len(truth.balanced) == 10
+    real = RealPictures(torch.zeros(8, 1, 2, 2), Condition(torch.full((8,), NULL), there), Findings(torch.zeros(8, 1)))
+    assert real.balanced[:9] == [0, 1, 2, *range(6, 12)] and len(real.balanced) == 10
 
 
 def test_a_size_agrees_with_itself_perfectly(rows):

@@ -138,7 +138,7 @@ def test_a_planted_duplicate_covers_only_its_neighbourhood():
 def test_the_manifold_does_not_depend_on_the_chunk(monkeypatch):
     real, fake = normal(57, 4), normal(43, 4, seed=1) * 0.7
     whole = manifold(real, fake)
-    monkeypatch.setattr("s2id.metrics._CHUNK", 10)
+    monkeypatch.setattr("s2id.evaluation.set_metrics._CHUNK", 10)
     assert manifold(real, fake) == whole
     assert 0 < whole.recall < whole.precision <= 1
     with pytest.raises(InputError, match="at least 6 images in each set, and they have 5 and 43"):

@@ -1,1 +1,1 @@
-"""How good a model is: measures, judges, and tables by size."""
+"""Measures of a model's quality and cost at every picture size, the judges they use, and the tables they fill."""

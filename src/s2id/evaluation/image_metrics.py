@@ -1,8 +1,8 @@
-"""What pictures are measured by: closeness of two sets, diversity, topology, sharpness, noise, layout.
+"""Measures of single pictures: fidelity to another picture, topology, sharpness, noise and layout of the ink.
 
-Pictures are in [-1, 1] and finite (`check_images` says so); what measures single pictures returns one value for each,
-NaN where there is nothing to measure. `pixel` is the side of a training pixel in the picture's pixels (1024 / 28), so
-that sizes can be compared. Features come from any network. Needs the `eval` extra.
+Pictures have values in [-1, 1] and must be finite (`check_images` refuses others). Every measure returns one value per
+picture, NaN where a picture has nothing to measure. `pixel` is the side of a training pixel in pixels of the picture
+(1024 / 28 for a 1024x1024 picture of a model of 28x28 ones), so that values of several sizes can be compared.
 """
 
 import numpy as np
@@ -12,20 +12,20 @@ from torch import Tensor
 from torch.nn.functional import grid_sample
 
 from s2id.errors import InputError
-from s2id.evaluation.set_metrics import _extra
+from s2id.evaluation.extras import needs_eval
 
-_MOST_POINTS = 1000  # of a picture's edges
+_MOST_POINTS = 1000  # points of a picture's edges that are measured
 
-_EDGE = 1.2  # least height of an edge: 0.6 of the range
+_EDGE = 1.2  # least rise of an edge: 0.6 of the range
 
-_TURN = 0.05  # a fall of more ends a rise; less is noise
+_TURN = 0.05  # a profile that falls by more has turned back; a smaller fall is noise
 
 
 def check_images(images: Float[Tensor, "b c h w"]) -> None:
     """Refuse pictures that hold NaN or infinite values.
 
     Raises:
-        InputError: One does; the first is named.
+        InputError: A picture holds such values; the message names the first one.
     """
     broken = (~images.isfinite()).flatten(1).sum(1)
     if broken.any():
@@ -37,15 +37,26 @@ def check_images(images: Float[Tensor, "b c h w"]) -> None:
 
 
 def psnr(a: Float[Tensor, "b c h w"], b: Float[Tensor, "b c h w"]) -> Float[Tensor, " b"]:
-    """Peak signal-to-noise ratio of each pair in dB, for a range of 2; infinite for equal pictures."""
+    """Peak signal-to-noise ratio of each pair of pictures in dB, for values of range 2; infinite for equal pictures.
+
+    Example:
+        >>> black = torch.full((1, 1, 4, 4), -1.0)
+        >>> [round(value, 2) for value in psnr(black, black + 0.2).tolist()]
+        [20.0]
+    """
     return 10 * torch.log10(4 / (a - b).square().flatten(1).mean(1))
 
 
 def ssim(a: Float[Tensor, "b c h w"], b: Float[Tensor, "b c h w"]) -> Float[Tensor, " b"]:
-    """Structural similarity of each pair, for a range of 2; 1 for equal pictures, mean over the channels.
+    """Structural similarity of each pair of pictures, for values of range 2; 1 for equal pictures.
 
-    Wang et al. 2004, Eq. 13, with its 11x11 Gaussian window, by torchmetrics; a picture with a shorter side has the
-    largest odd window that fits, and the Gaussian narrows with it.
+    Wang et al. 2004, Eq. 13, with its 11x11 Gaussian window, computed by torchmetrics and averaged over the channels.
+    For a picture with a shorter side the window is the largest odd one that fits, and the Gaussian narrows with it.
+
+    Example:
+        >>> picture = torch.rand(1, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+        >>> [round(value, 4) for value in ssim(picture, picture).tolist()]
+        [1.0]
 
     Raises:
         InputError: A side is shorter than 3 pixels.
@@ -53,7 +64,7 @@ def ssim(a: Float[Tensor, "b c h w"], b: Float[Tensor, "b c h w"]) -> Float[Tens
     side = min(a.shape[2:])
     if side < 3:
         raise InputError(f"structural similarity needs sides of at least 3 pixels, and the shorter has {side}.")
-    with _extra():
+    with needs_eval():
         from torchmetrics.functional.image import structural_similarity_index_measure
     half = (min(side, 11) - 1) // 2
     values = structural_similarity_index_measure(a, b, sigma=1.5 * half / 5, data_range=2.0, reduction="none")
@@ -63,15 +74,22 @@ def ssim(a: Float[Tensor, "b c h w"], b: Float[Tensor, "b c h w"]) -> Float[Tens
 def components_and_holes(
     images: Float[Tensor, "b c h w"], threshold: float = 0.0, min_area: float = 0.002
 ) -> Int[Tensor, "b 2"]:
-    """Number of ink's 8-connected parts, and of the 4-connected parts of the ground that it encloses.
+    """Number of 8-connected parts of the ink of each picture, and number of 4-connected holes that the ink encloses.
 
     Args:
-        images: Pictures with light ink; of several channels, their mean is looked at.
-        threshold: What is above is ink.
-        min_area: Parts and holes of a smaller share of the picture are ignored, so that sizes can be compared: two
-            pixels at 28x28 count, one does not.
+        images: Pictures of light ink on dark ground; several channels are averaged.
+        threshold: Pixels of a higher value are ink.
+        min_area: Least area of a part or hole, as a share of the picture; smaller ones are ignored, so that sizes can
+            be compared. With the default two pixels of a 28x28 picture count, and one does not.
+
+    Example:
+        >>> ring = torch.full((1, 1, 9, 9), -1.0)
+        >>> ring[..., 2:7, 2:7] = 1
+        >>> ring[..., 4, 4] = -1
+        >>> components_and_holes(ring).tolist()
+        [[1, 1]]
     """
-    with _extra():
+    with needs_eval():
         from scipy import ndimage
     counts = []
     for ink in (images.mean(1) > threshold).cpu().numpy():
@@ -79,7 +97,7 @@ def components_and_holes(
         parts, _ = ndimage.label(ink, structure=np.ones((3, 3)))
         kept = np.bincount(parts.ravel()) >= least
         kept[0] = False
-        # a ring of ground around the picture makes one part of all that reaches the border
+        # a ring of ground around the picture joins all ground that reaches the border into one part
         ground, _ = ndimage.label(np.pad(~kept[parts], 1, constant_values=True))
         holes = np.bincount(ground.ravel()) >= least
         holes[[0, ground[0, 0]]] = False
@@ -88,19 +106,26 @@ def components_and_holes(
 
 
 def edge_width(images: Float[Tensor, "b c h w"], pixel: float) -> Float[Tensor, " b"]:
-    """Median width of the edges between 10 and 90 % of their height, in training pixels.
+    """Median width of each picture's edges from 10 to 90 % of their rise, in training pixels.
 
-    0.8 w after a box blur of w, 2.563 sigma after a Gaussian one. Profiles run along the gradient through points where
-    the picture, clipped to its range, is 0, up to four training pixels each way or until they turn back. Edges that
-    rise by less than 0.6 of the range, or are still rising there, do not count. Values are interpolated linearly
-    between pixels, which adds a blur of variance 1/6 of a squared picture pixel: 3 % to a width of 4 picture pixels,
-    and a sharp step measures 0.8 of one or more.
+    A step blurred by a box of width w measures 0.8 w; one blurred by a Gaussian measures 2.563 sigma. The values are
+    read along the gradient, through points where the picture, clipped to its range, is 0, up to four training pixels
+    to either side or until the values turn back. Edges that rise by less than 0.6 of the range are left out, and so
+    are those that still rise at the end. Values between pixels are interpolated linearly, which blurs by a variance of
+    1/6 of a squared picture pixel: this adds 3 % to a width of 4 picture pixels, and a sharp step measures at least
+    0.8 picture pixels.
 
     Args:
-        images: Pictures; of several channels, their mean is looked at.
+        images: Pictures; several channels are averaged.
         pixel: Side of a training pixel, in picture pixels.
+
+    Example:
+        >>> step = torch.full((1, 1, 64, 64), -1.0)
+        >>> step[..., 32:] = 1
+        >>> [round(value, 2) for value in edge_width(step, pixel=1.0).tolist()]
+        [0.8]
     """
-    with _extra():
+    with needs_eval():
         from scipy import ndimage
     widths = []
     for image in images.clamp(-1, 1).mean(1).double().cpu():
@@ -109,7 +134,7 @@ def edge_width(images: Float[Tensor, "b c h w"], pixel: float) -> Float[Tensor, 
             widths.append(float("nan"))
             continue
         points = points[torch.linspace(0, len(points) - 1, min(len(points), _MOST_POINTS)).long()]
-        # the slope of a smoothed picture has a straight edge's direction, whatever the noise
+        # the gradient of the smoothed picture: noise would turn that of the picture itself
         smooth = torch.from_numpy(ndimage.gaussian_filter(image.numpy(), max(0.5 * pixel, 0.7)))
         uphill = _interpolate(torch.stack(torch.gradient(smooth)), points[:, None])[..., 0].T
         uphill = uphill / uphill.norm(dim=1, keepdim=True).clamp(min=1e-12)
@@ -123,12 +148,21 @@ def edge_width(images: Float[Tensor, "b c h w"], pixel: float) -> Float[Tensor, 
 
 
 def power_above(images: Float[Tensor, "b c h w"], cutoff: float) -> Float[Tensor, " b"]:
-    """Share of a picture's variance at more than `cutoff` cycles per picture pixel along y or along x.
+    """Share of each picture's variance above `cutoff` cycles per picture pixel along y or along x.
 
-    Pictures are continued by reflection (a cosine transform), so borders add no jump. What a training grid can hold is
-    below 0.5 / pixel on both axes. The channels' powers are added.
+    The transform is a cosine transform, which continues a picture by reflection, so that its borders add no jump. The
+    channels' powers are added.
+
+    Args:
+        images: Pictures.
+        cutoff: Frequency in cycles per picture pixel; a training grid holds frequencies below `0.5 / pixel`.
+
+    Example:
+        >>> stripes = torch.tensor([-1.0, 1.0]).repeat(32).expand(1, 1, 64, 64)  # half a cycle per pixel
+        >>> [round(share, 2) for share in power_above(stripes, 0.25).tolist()]
+        [0.99]
     """
-    with _extra():
+    with needs_eval():
         from scipy import fft
     pixels = images.double()
     pixels = pixels - pixels.mean((2, 3), keepdim=True)
@@ -137,23 +171,24 @@ def power_above(images: Float[Tensor, "b c h w"], cutoff: float) -> Float[Tensor
     above = (frequency[0][:, None] > cutoff) | (frequency[1] > cutoff)
     total = power.sum((1, 2))
     share = (power * above).sum((1, 2)) / total
-    flat = total < 1e-12 * images[0].numel()  # nothing but rounding
+    flat = total < 1e-12 * images[0].numel()  # a constant picture: all power is rounding
     return share.where(~flat, torch.nan).to(images)
 
 
 def speckle(images: Float[Tensor, "b c h w"], pixel: float) -> Float[Tensor, " b"]:
-    """Root mean square of what varies within three training pixels, where the picture should be flat; 0 if it is.
+    """Root mean square of the noise in each picture's flat areas; 0 where they are constant.
 
-    That is the difference from the mean of a square window, out to one training pixel each way; white noise of standard
-    deviation s gives s (1 - 1 / n)^(1/2) with n pixels in it. Flat is what lies farther than 1.5 training pixels from
-    any slope: from where the picture, smoothed by a Gaussian of one training pixel, changes by a tenth of the range per
-    training pixel. A training pixel counts as one picture pixel where it is smaller.
+    The noise of a pixel is its difference from the mean of a square window that reaches one training pixel to every
+    side; white noise of standard deviation s measures s (1 - 1 / n)^(1/2) with n pixels in the window. An area is flat
+    where it lies farther than 1.5 training pixels from every slope, and a slope is where the picture, smoothed by a
+    Gaussian of one training pixel, changes by a tenth of the range per training pixel. A training pixel smaller than
+    a picture pixel counts as one picture pixel.
 
     Args:
-        images: Pictures; a slope of any channel counts, and all channels' residuals are taken together.
+        images: Pictures; a slope in any channel counts, and the mean is taken over all channels.
         pixel: Side of a training pixel, in picture pixels.
     """
-    with _extra():
+    with needs_eval():
         from scipy import ndimage
     reach = max(pixel, 1.0)
     window = 2 * round(reach) + 1
@@ -162,31 +197,35 @@ def speckle(images: Float[Tensor, "b c h w"], pixel: float) -> Float[Tensor, " b
         slopes = [ndimage.gaussian_filter(image, (0, reach, reach), order) for order in ((0, 1, 0), (0, 0, 1))]
         steep = (np.hypot(*slopes) > 0.2 / reach).any(0)
         flat = ndimage.maximum_filter(steep.astype(np.uint8), 2 * round(1.5 * reach) + 1) == 0
-        residual = image - ndimage.uniform_filter(image, (1, window, window))
-        values.append(float(np.sqrt(np.square(residual[:, flat]).mean())) if flat.any() else float("nan"))
+        noise = image - ndimage.uniform_filter(image, (1, window, window))
+        values.append(float(np.sqrt(np.square(noise[:, flat]).mean())) if flat.any() else float("nan"))
     return torch.tensor(values, dtype=images.dtype, device=images.device)
 
 
 def ink_aspect(images: Float[Tensor, "b c h w"]) -> Float[Tensor, " b"]:
-    """Standard deviation of the ink along y over that along x, from its second moments; 1 for a disk.
+    """Standard deviation of the ink's position along y divided by that along x; 1 for a disk.
 
-    Ink is what differs from the border's median by more than a twentieth of the range; of several channels, their mean.
+    A pixel's ink is its difference from the median of the border's pixels, averaged over the channels; a difference of
+    less than a twentieth of the range counts as none.
     """
     ink = _ink(images)
     mass = ink.sum((1, 2))
     spreads = []
     for axis, other in ((1, 2), (2, 1)):
-        density = ink.sum(other) / mass[:, None]
+        share = ink.sum(other) / mass[:, None]
         place = torch.arange(ink.shape[axis], dtype=ink.dtype, device=ink.device)
-        centre = (density * place).sum(1, keepdim=True)
-        spreads.append((density * (place - centre).square()).sum(1) + 1 / 12)  # a pixel's ink fills its cell
+        centre = (share * place).sum(1, keepdim=True)
+        spreads.append((share * (place - centre).square()).sum(1) + 1 / 12)  # a pixel's ink fills its cell
     return (spreads[0] / spreads[1]).sqrt().to(images.dtype)
 
 
 def border_ink(images: Float[Tensor, "b c h w"], width: float = 0.02) -> Float[Tensor, " b"]:
-    """Share of the ink within `width` of a side's length from that side's ends; ink as in `ink_aspect`.
+    """Share of each picture's ink that lies in a strip along its border; ink is defined as in `ink_aspect`.
 
-    Pixels that the strip's edge crosses count in part, so sizes can be compared.
+    Args:
+        images: Pictures.
+        width: Width of the strip, as a share of the side's length. A pixel that the strip's edge crosses counts in
+            part, so that sizes can be compared.
     """
     ink = _ink(images)
     inside = []
@@ -199,7 +238,12 @@ def border_ink(images: Float[Tensor, "b c h w"], width: float = 0.02) -> Float[T
 
 
 def overshoot(images: Float[Tensor, "b c h w"], low: float = -1.0, high: float = 1.0) -> Float[Tensor, " b"]:
-    """How far a picture's worst value lies outside the range, as a share of the range; 0 if none does."""
+    """Distance of each picture's worst value from the range, as a share of the range; 0 if all values lie within.
+
+    Example:
+        >>> overshoot(torch.tensor([-1.0, 0.0, 1.5]).reshape(1, 1, 1, 3)).tolist()
+        [0.25]
+    """
     values = images.flatten(1)
     beyond = torch.maximum(values.amax(1) - high, low - values.amin(1))
     return beyond.clamp(min=0) / (high - low)
@@ -217,7 +261,7 @@ def _zero_crossings(image: Float[Tensor, "h w"]) -> Float[Tensor, "p 2"]:
 
 
 def _interpolate(maps: Float[Tensor, "c h w"], places: Float[Tensor, "p t 2"]) -> Float[Tensor, "c p t"]:
-    # pixel centres are whole numbers here, (y, x); grid_sample wants (x, y), edges at -1 and 1
+    # here pixel centres are whole numbers, (y, x); grid_sample wants (x, y) with the picture's edges at -1 and 1
     size = torch.tensor(maps.shape[1:], dtype=places.dtype)
     grid = ((2 * places + 1) / size - 1).flip(-1).reshape(1, 1, -1, 2)
     found = grid_sample(maps[None], grid, padding_mode="border", align_corners=False)
@@ -225,7 +269,10 @@ def _interpolate(maps: Float[Tensor, "c h w"], places: Float[Tensor, "p t 2"]) -
 
 
 def _rise_width(*sides: Float[Tensor, "p t"]) -> Float[Tensor, " p"]:
-    """Samples from 10 to 90 % of an edge, given both of its sides as rises from its middle; NaN where it is no edge."""
+    """Width of edges from 10 to 90 % of their rise, in samples, given the rises from their middles to either side.
+
+    NaN where a profile is no edge.
+    """
     held = []
     for side in sides:
         turned = (side < side.cummax(1).values - _TURN).cumsum(1) > 0

@@ -1,7 +1,7 @@
-"""Classifiers that judge samples: class and attributes of a picture, and features to compare sets of pictures in.
+"""Classifiers that judge samples: they name a picture's class and attributes, and give features to compare sets in.
 
-A judge is trained apart from every generator (runs/classifier.py), sees pictures at its data's own size only, and is
-named by its checksum in every table.
+A judge is trained without any generator (runs/classifier.py), takes pictures at the size of its data only, and is
+identified by the checksum of its weights in every table.
 """
 
 import json
@@ -22,7 +22,7 @@ from s2id.shapes import Images
 JUDGES = Path(__file__).parent / "judges"
 
 Extractor = Callable[[Images], Float[Tensor, "n d"]]
-"""Pictures in [-1, 1], all of one size -> features to compare sets of them in."""
+"""A function from pictures of one size in [-1, 1] to feature vectors, in which sets of pictures are compared."""
 
 _FORMAT = "s2id-judge-1"
 
@@ -30,7 +30,13 @@ _STRIDES = (1, 2, 1, 2, 1)
 
 
 class Judge(nn.Module):
-    """A small convolutional classifier; the features are its last layer's means over the picture."""
+    """A small convolutional classifier whose features are the last convolution's outputs, averaged over the picture.
+
+    Example:
+        >>> judge = load("mnist")
+        >>> judge.size, judge.classes, judge.features(torch.zeros(2, 1, 56, 56)).shape
+        ((28, 28), 10, torch.Size([2, 128]))
+    """
 
     def __init__(
         self,
@@ -42,16 +48,16 @@ class Judge(nn.Module):
         accuracy: float = 0.0,
         attributes: tuple[str, ...] = (),
     ) -> None:
-        """Set up an untrained judge.
+        """Initialise an untrained judge.
 
         Args:
-            data: Name of the data set.
-            size: Height and width at which pictures are judged.
-            channels: Colour channels.
-            classes: Labels; 0 for pictures that have attributes alone.
-            widths: Channels of each convolution; the last is the number of features.
-            accuracy: Share of the test set it names right; of attributes, where there are no classes.
-            attributes: Names of those it tells to be there or not.
+            data: Name of the data set that it is meant for.
+            size: Height and width, in pixels, at which pictures are judged.
+            channels: Number of colour channels.
+            classes: Number of classes; 0 where the data have attributes only.
+            widths: Output channels of each convolution; the last is the number of features.
+            accuracy: Share of the test set's classes that it names right; of the attributes where there are no classes.
+            attributes: Names of the attributes that it finds present or absent.
         """
         super().__init__()
         self.data, self.size, self.channels, self.classes = data, size, channels, classes
@@ -64,21 +70,21 @@ class Judge(nn.Module):
         self.out = nn.Linear(widths[-1], classes + len(attributes))
 
     def forward(self, x: Images) -> Float[Tensor, "b k"]:
-        """Logits of pictures at the judge's own size: of the classes, then of every attribute for itself."""
+        """Logits for pictures of the judge's size: one per class, followed by one per attribute."""
         return self.out(self.encode(x))
 
     def encode(self, x: Images) -> Float[Tensor, "b d"]:
-        """Features of pictures at the judge's own size."""
+        """Features of pictures of the judge's size."""
         for conv, norm in zip(self.convs, self.norms, strict=True):
             x = F.silu(norm(conv(x)))
         return x.mean(dim=(2, 3))
 
     @torch.inference_mode()
     def features(self, images: Images) -> Float[Tensor, "b d"]:
-        """Features of pictures of any size, area-averaged to the judge's own.
+        """Features of pictures of any size, which are resized to the judge's size by area means.
 
         Raises:
-            InputError: The pictures have other channels.
+            InputError: The pictures have another number of channels than the judge takes.
         """
         if images.shape[1] != self.channels:
             raise InputError(
@@ -89,21 +95,21 @@ class Judge(nn.Module):
 
     @torch.inference_mode()
     def classify(self, features: Float[Tensor, "b d"]) -> Int[Tensor, " b"]:
-        """The likeliest class of each picture, from its features."""
+        """Most likely class of each picture, given its features."""
         return self.out(features)[:, : self.classes].argmax(1)
 
     @torch.inference_mode()
     def attributes_of(self, features: Float[Tensor, "b d"]) -> Int[Tensor, "b a"]:
-        """Of each attribute of each picture, from its features: 1 present, -1 absent."""
+        """Attributes of each picture, given its features: 1 is present, -1 absent."""
         return torch.where(self.out(features)[:, self.classes :] > 0, 1, -1)
 
     @property
     def sha256(self) -> str:
-        """Checksum of the weights."""
+        """SHA-256 checksum of the weights."""
         return checksum(self.state_dict())
 
     def save(self, path: Path) -> None:
-        """Write one .safetensors file that `load` reads.
+        """Write the judge to a .safetensors file that `load` reads.
 
         Raises:
             InputError: The file cannot be written.
@@ -116,18 +122,18 @@ class Judge(nn.Module):
 
 
 def bundled() -> list[str]:
-    """Names of the data sets whose judge is in the package."""
+    """Names of the data sets that the package holds a judge for."""
     return sorted(path.stem for path in JUDGES.glob("*.safetensors"))
 
 
 def load(source: str | Path) -> Judge:
-    """A judge, ready to judge.
+    """A trained judge, in evaluation mode and without gradients.
 
     Args:
-        source: Name of a data set whose judge is in the package, or a file that `Judge.save` wrote.
+        source: Name of a data set that the package holds a judge for, or a file that `Judge.save` wrote.
 
     Raises:
-        InputError: There is no such judge, or its file is damaged.
+        InputError: No such judge exists, or its file is damaged.
     """
     known = bundled()
     path = JUDGES / f"{source}.safetensors" if source in known else Path(source)
@@ -137,34 +143,28 @@ def load(source: str | Path) -> Judge:
             "train one as runs/classifier.py does and give its file with --judge."
         )
     tensors, facts = read_tensors(path, _FORMAT)
-    said = json.loads(facts["judge"])
-    judge = Judge(
-        said["data"],
-        (said["size"][0], said["size"][1]),
-        said["channels"],
-        said["classes"],
-        tuple(said["widths"]),
-        said["accuracy"],
-        tuple(said.get("attributes", ())),
-    )
+    values = json.loads(facts["judge"])
+    height, width = values.pop("size")
+    widths, attributes = tuple(values.pop("widths")), tuple(values.pop("attributes", ()))
+    judge = Judge(**values, size=(height, width), widths=widths, attributes=attributes)
     fill(judge, tensors, path)
     return judge.eval().requires_grad_(False)
 
 
 def inception() -> Extractor:
-    """The 2048 features of Inception v3 in which published Frechet distances of colour pictures are measured.
+    """Extractor of the 2048 Inception v3 features that published Frechet distances of colour pictures use.
 
-    By torchmetrics (extra `eval`) from torch-fidelity, which needs torchvision and fetches the weights; neither is a
-    dependency of this package.
+    torchmetrics (extra `eval`) takes the network from torch-fidelity, which needs torchvision and downloads the
+    weights; neither of the two is a dependency of this package.
 
     Raises:
-        InputError: One of them is not here.
+        InputError: A package or the weights are missing.
     """
     try:
         from torchmetrics.image.fid import NoTrainInceptionV3
 
         network = NoTrainInceptionV3("inception-v3-compat", ["2048"])
-    except (ImportError, OSError, RuntimeError) as error:  # a torchvision of another torch fails as it is imported
+    except (ImportError, OSError, RuntimeError) as error:  # importing a torchvision built for another torch fails
         raise InputError(
             "Inception features need torch-fidelity, the torchvision of this torch, and their weights from the network "
             f"({error}); install them, or compare in the judge's own features."

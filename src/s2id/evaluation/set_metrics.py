@@ -1,8 +1,11 @@
-"""Measures of a set of pictures against another."""
+"""Distances between two sets of pictures, and the diversity of one set relative to another.
+
+Most measures compare sets of features, one vector per picture, from any network; `variance_ratio` compares pixels.
+Frechet and kernel distance need the extra `eval`.
+"""
 
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -10,15 +13,21 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from s2id.errors import InputError
+from s2id.evaluation.extras import needs_eval
 
-_CHUNK = 1000  # rows of a distance matrix at a time: 80 MB against 10,000
+_CHUNK = 1000  # rows of a distance matrix computed at a time: 80 MB against 10,000 columns
 
 
 def frechet_distance(a: Float[Tensor, "n d"], b: Float[Tensor, "m d"]) -> float:
-    """Squared Frechet distance of the Gaussians fitted to two sets of features; 0 for the same mean and covariance.
+    """Squared Frechet distance of the Gaussians fitted to two sets of features; 0 for equal means and covariances.
 
-    Heusel et al. 2017, Eq. 6 (arXiv 1706.08500), by torchmetrics. It is biased upward in small sets, so compare
-    distances at one n only.
+    Heusel et al. 2017, Eq. 6 (arXiv 1706.08500), computed by torchmetrics. The estimate is biased upward in small sets,
+    so only distances of equally large sets can be compared.
+
+    Example:
+        >>> features = torch.randn(100, 4, generator=torch.Generator().manual_seed(0))
+        >>> round(frechet_distance(features, features + 1), 6)  # four means, each shifted by 1
+        4.0
 
     Raises:
         InputError: A set has fewer than two samples per feature dimension.
@@ -29,12 +38,12 @@ def frechet_distance(a: Float[Tensor, "n d"], b: Float[Tensor, "m d"]) -> float:
             f"the Frechet distance of {a.shape[1]} features needs at least {least} images in each set, and they have "
             f"{len(a)} and {len(b)}; draw more, or use the kernel distance."
         )
-    with _extra():
+    with needs_eval():
         from torchmetrics.image.fid import FrechetInceptionDistance
     features = nn.Identity()
     features.num_features = a.shape[1]  # type: ignore[assignment]  # torchmetrics asks for it
     metric = FrechetInceptionDistance(feature=features).to(a.device)
-    middle = a.double().mean(0)  # its covariance is E[xx] - E[x]E[x], which loses digits far from 0
+    middle = a.double().mean(0)  # torchmetrics computes E[xx] - E[x]E[x], which loses digits far from 0
     metric.update(a.double() - middle, real=True)
     metric.update(b.double() - middle, real=False)
     return float(metric.compute())
@@ -43,16 +52,21 @@ def frechet_distance(a: Float[Tensor, "n d"], b: Float[Tensor, "m d"]) -> float:
 def kernel_distance(
     a: Float[Tensor, "n d"], b: Float[Tensor, "m d"], subsets: int = 100, subset_size: int = 1000, seed: int = 0
 ) -> float:
-    """Squared maximum mean discrepancy of two sets of features, unbiased: 0 on average for one distribution.
+    """Squared maximum mean discrepancy of two sets of features, unbiased: 0 on average for equal distributions.
 
-    Kernel (x.y / d + 1)^3, Binkowski et al. 2018, Section 4 (arXiv 1801.01401), by torchmetrics.
+    Kernel (x.y / d + 1)^3, Binkowski et al. 2018, Section 4 (arXiv 1801.01401), computed by torchmetrics.
 
     Args:
-        a: Features of one set.
-        b: Features of the other.
-        subsets: Random subsets to average over.
-        subset_size: Samples of each set in a subset; at most as many as the smaller set has.
-        seed: Chooses the subsets.
+        a: Features of the first set.
+        b: Features of the second set.
+        subsets: Number of random subsets whose distances are averaged.
+        subset_size: Samples of each set in a subset; reduced to the size of the smaller set where that is less.
+        seed: Seed of the choice of subsets.
+
+    Example:
+        >>> features = torch.randn(100, 4, generator=torch.Generator().manual_seed(0))
+        >>> kernel_distance(features, features + 3) > kernel_distance(features, features + 1)
+        True
 
     Raises:
         InputError: A set has fewer than two samples.
@@ -60,10 +74,10 @@ def kernel_distance(
     size = min(len(a), len(b), subset_size)
     if size < 2:
         raise InputError(f"the kernel distance needs subsets of 2 images, and they would have {size}; draw more.")
-    with _extra():
+    with needs_eval():
         from torchmetrics.image.kid import KernelInceptionDistance
     with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
-        warnings.simplefilter("ignore")  # it warns of keeping the features, which are here already
+        warnings.simplefilter("ignore")  # torchmetrics warns that it keeps all features; they are in memory already
         torch.default_generator.manual_seed(seed)
         once = size == len(a) == len(b)
         metric = KernelInceptionDistance(nn.Identity(), 1 if once else subsets, size).to(a.device)
@@ -74,25 +88,38 @@ def kernel_distance(
 
 @dataclass(frozen=True)
 class Manifold:
-    """How two sets of features overlap; all are 1 in expectation, or nearly, for one distribution."""
+    """Overlap of a set of generated features with a set of real ones; every value is near 1 for equal distributions.
+
+    A sample's neighbourhood is the ball around it that reaches to its k-th nearest neighbour in its own set.
+    """
 
     precision: float
-    """Share of the fake samples within some real sample's neighbourhood."""
+    """Share of the generated samples that lie in the neighbourhood of some real sample."""
     recall: float
-    """Share of the real samples within some fake sample's neighbourhood."""
+    """Share of the real samples that lie in the neighbourhood of some generated sample."""
     density: float
-    """Mean number of real neighbourhoods a fake sample is in, over k; may exceed 1."""
+    """Mean number of real neighbourhoods that a generated sample lies in, divided by k; may exceed 1."""
     coverage: float
-    """Share of the real samples with a fake sample in their neighbourhood."""
+    """Share of the real samples whose neighbourhood holds a generated sample."""
 
 
 def manifold(real: Float[Tensor, "n d"], fake: Float[Tensor, "m d"], k: int = 5) -> Manifold:
-    """Precision, recall, density and coverage, with balls out to the k-th nearest neighbour in a sample's own set.
+    """Precision, recall, density and coverage of generated features relative to real ones.
 
     Kynkaanniemi et al. 2019, Eq. 1-2 (arXiv 1904.06991); Naeem et al. 2020, Eq. 3-5 (arXiv 2002.09797).
 
+    Args:
+        real: Features of real pictures.
+        fake: Features of generated pictures.
+        k: Rank of the neighbour, in a sample's own set, that its neighbourhood reaches to.
+
+    Example:
+        >>> real = torch.randn(50, 4, generator=torch.Generator().manual_seed(0))
+        >>> manifold(real, real).recall, manifold(real, real + 100).recall
+        (1.0, 0.0)
+
     Raises:
-        InputError: A set has no k-th neighbour.
+        InputError: A set has at most k samples.
     """
     if min(len(real), len(fake)) <= k:
         raise InputError(
@@ -123,10 +150,21 @@ def variance_ratio(
     truth: Float[Tensor, "m c h w"],
     truth_labels: Int[Tensor, " m"],
 ) -> float:
-    """Pixel variance within a class against the data's, mean over the classes; 1 is the data's diversity.
+    """Pixel variance within a class divided by that of the data, averaged over the classes; 1 is the data's diversity.
+
+    Args:
+        images: Pictures to measure.
+        labels: Class of each of them.
+        truth: Pictures of the data.
+        truth_labels: Class of each picture of the data.
+
+    Example:
+        >>> data, labels = torch.randn(20, 1, 8, 8), torch.arange(2).repeat(10)
+        >>> round(variance_ratio(data / 2, labels, data, labels), 4)  # half the contrast, a quarter of the variance
+        0.25
 
     Raises:
-        InputError: A class has fewer than two images in either set, or the data's do not vary.
+        InputError: A class has fewer than two pictures in either set, or the data's pictures of a class do not vary.
     """
     return _class_ratio(lambda x: x.var(0).mean(), images, labels, truth, truth_labels)
 
@@ -137,10 +175,16 @@ def feature_spread(
     truth_features: Float[Tensor, "m d"],
     truth_labels: Int[Tensor, " m"],
 ) -> float:
-    """Mean distance of two samples of a class against the data's, mean over the classes; 1 is the data's diversity.
+    """Mean distance of two samples of a class divided by that in the data, averaged over the classes; 1 is equal.
+
+    Args:
+        features: Features of the pictures to measure.
+        labels: Class of each of them.
+        truth_features: Features of the data's pictures.
+        truth_labels: Class of each picture of the data.
 
     Raises:
-        InputError: A class has fewer than two samples in either set, or the data's do not vary.
+        InputError: A class has fewer than two samples in either set, or the data's samples of a class do not vary.
     """
     return _class_ratio(lambda x: torch.pdist(x).mean(), features, labels, truth_features, truth_labels)
 
@@ -150,13 +194,14 @@ def _share(holds: Bool[Tensor, " n"]) -> float:
 
 
 def _neighbour_distance(x: Float[Tensor, "n d"], k: int) -> Float[Tensor, " n"]:
-    # the smallest distance is a sample's own
+    # k + 1: the smallest distance is that of a sample from itself
     return torch.cat([torch.cdist(rows, x).kthvalue(k + 1, dim=1).values for rows in x.split(_CHUNK)])
 
 
 def _class_ratio(
     spread: Callable[[Tensor], Tensor], values: Tensor, labels: Tensor, truth: Tensor, truth_labels: Tensor
 ) -> float:
+    """Spread of a class divided by that of the same class of the data, averaged over the classes."""
     ratios = []
     for label in torch.cat([labels, truth_labels]).unique().tolist():
         own, other = values[labels == label], truth[truth_labels == label]
@@ -170,11 +215,3 @@ def _class_ratio(
             raise InputError(f"class {label} of the data does not vary, so nothing can be compared with its spread.")
         ratios.append(spread(own.double()) / whole)
     return torch.stack(ratios).mean().item()
-
-
-@contextmanager
-def _extra() -> Iterator[None]:
-    try:
-        yield
-    except ImportError as error:
-        raise InputError(f"this measure needs pip install 's2id[eval]' ({error}).") from error

@@ -1,4 +1,4 @@
-"""Settings of an evaluation."""
+"""Settings of an evaluation. Nothing here imports torch."""
 
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -10,23 +10,29 @@ from s2id.settings import Size
 
 @dataclass(frozen=True)
 class EvaluateConfig:
-    """What is drawn to judge a model."""
+    """All settings of an evaluation: the sizes, the number of pictures and how to sample them.
+
+    Example:
+        >>> EvaluateConfig(count=1000).quick().count
+        300
+    """
 
     sizes: tuple[Size, ...] = (
         (14, 14), (28, 28), (56, 56), (113, 113), (256, 256), (1024, 1024), (1024, 576), (576, 1024), (37, 61),
     )  # fmt: skip
-    """Height and width of the pictures, a row of the table each."""
+    """Height and width in pixels of each row's pictures."""
     count: int = 2000
-    """Pictures per size: seeds 0, 1, 2, ..., classes in turn or what the test pictures are."""
+    """Number of pictures per size, with seeds 0, 1, 2, ... A model of classes is asked for each class in turn, a model
+    of attributes, numbers or text for the conditions of test pictures."""
     detail: int = 50
-    """Pictures per size whose strokes and zooms are measured."""
+    """Number of pictures per size whose strokes and zooms are measured."""
     fit: Literal["fit", "stretch"] = "fit"
-    """Where aspects differ: "fit" shows more canvas, "stretch" squeezes."""
+    """How the frame meets a picture of another aspect: "fit" shows more canvas, "stretch" makes pixels oblong."""
     sampling: Sampling = Sampling(guidance=1.0)
     """How the pictures are sampled."""
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be judged."""
+        """Refuse sizes and numbers that cannot be measured."""
         for size in self.sizes:
             if min(size) < 3:
                 raise InputError(f"size {size[0]}x{size[1]} is too small to judge; both sides must be at least 3.")
@@ -36,7 +42,7 @@ class EvaluateConfig:
             raise InputError(f"detail is {self.detail}; it must be at least 1.")
 
     def quick(self) -> "EvaluateConfig":
-        """The same in a minute or two: fewer pictures, none beyond 256 pixels.
+        """The same settings for a minute or two: at most 300 pictures, and no size beyond 256 pixels.
 
         Raises:
             InputError: All sizes are larger.

@@ -1,12 +1,14 @@
-"""The loss against t, with and without the condition: what the published system calls t-scrape.
+"""The loss against t, with and without the condition: the published system calls this plot a t-scrape.
 
-The protocol is its own, so that numbers can be laid beside its: squared error of the predicted eps on the test set, the
-state at some density, the cosine schedule without shift. A network that predicts x or v is converted.
+The protocol is the published one, so that numbers can be compared: squared error of the predicted eps on the test set,
+at a state of any density, under the cosine schedule without shift. Predictions of x or v are converted to eps.
 """
 
+import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -16,7 +18,7 @@ from s2id.data.pictures import Pictures, rescaled
 from s2id.diffusion.denoiser import convert
 from s2id.diffusion.process import Schedule, alpha_sigma
 from s2id.errors import InputError
-from s2id.evaluation.report import blank_figure
+from s2id.evaluation.extras import blank_figure
 from s2id.images import resize, to_float
 from s2id.sampling.model import S2ID, check_denoises
 from s2id.shapes import NULL, Images, per_sample
@@ -24,7 +26,7 @@ from s2id.shapes import NULL, Images, per_sample
 
 @dataclass(frozen=True)
 class Point:
-    """Mean squared error of eps at a time."""
+    """Mean squared error of the predicted eps at one time, with the condition and without it."""
 
     t: float
     with_label: float
@@ -33,14 +35,32 @@ class Point:
 
 @dataclass(frozen=True)
 class Curve:
-    """The loss against t."""
+    """The loss against t, and the facts that one needs to measure it again.
+
+    Example:
+        >>> Curve((Point(0.25, 1.0, 2.0), Point(0.75, 3.0, 6.0))).loss
+        3.0
+    """
 
     points: tuple[Point, ...]
+    facts: dict[str, Any] = field(default_factory=dict)
+    """Weights, data and density, by name."""
 
     @property
     def loss(self) -> float:
-        """Mean over t and both conditions; the published system reports 0.03464 at 28x28."""
+        """Mean over t and over both conditions; the published system reports 0.03464 at 28x28."""
         return sum(p.with_label + p.without for p in self.points) / (2 * len(self.points))
+
+    def summary(self) -> str:
+        """The mean loss in one sentence, with the published system's own value where the protocol is the same."""
+        same = (self.facts.get("data"), self.facts.get("density")) == ("mnist", 28)
+        beside = " (published system: 0.03464)" if same else ""
+        return f"mean squared error of eps over t and both conditions: {self.loss:.5f}{beside}"
+
+    def write(self, path: Path) -> None:
+        """Write facts, mean loss and points to a JSON file."""
+        said = {**self.facts, "loss": self.loss, "points": [asdict(point) for point in self.points]}
+        path.write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
 
     def plot(self, path: Path) -> None:
         """Write a picture of the two curves.
@@ -63,30 +83,30 @@ class Curve:
 def t_scrape(
     model: S2ID, pictures: Pictures, *, points: int = 500, batch: int = 100, density: int | None = None, seed: int = 0
 ) -> Iterator[Point]:
-    """The loss at evenly spaced times in the middle of `points` equal parts of [0, 1].
+    """The loss at evenly spaced times, each in the middle of one of `points` equal parts of [0, 1].
 
     Args:
-        model: What to measure.
-        pictures: A test set; each time takes the next `batch` of it.
-        points: Times.
-        batch: Pictures per time.
-        density: Samples along the state's long side; `None` is the data's own pixels.
-        seed: Of the noise.
+        model: Model to measure.
+        pictures: Test set; each time takes the next `batch` pictures of it.
+        points: Number of times.
+        batch: Number of pictures per time.
+        density: Samples along the long side of the state; `None` is one sample per pixel of the data.
+        seed: Seed of the noise.
 
     Raises:
-        InputError: There is nothing to measure, the model is distilled, the pictures have other channels than the
-            model's, or the density does not fit its patches.
+        InputError: Nothing is to be measured, the model is distilled, the pictures have another number of channels than
+            the model's, or the density is no multiple of the model's patch.
     """
     if min(points, batch) < 1:
         raise InputError(f"points is {points} and batch {batch}; both must be at least 1.")
     check_denoises(model)
     model.need_pixels("a t-scrape")
-    images, known = _pixels(model, pictures, density)
+    images, known = _states(model, pictures, density)
     schedule = Schedule(s=model.card.schedule_s)
     generator = torch.Generator().manual_seed(seed)
     for i in range(points):
         chosen = torch.arange(i * batch, (i + 1) * batch) % len(images)
-        x, asked = images[chosen].to(model.device), known[chosen].to(model.device)
+        x, condition = images[chosen].to(model.device), known[chosen].to(model.device)
         eps = torch.randn(x.shape, generator=generator).to(x)
         t = (i + 0.5) / points
         logsnr = schedule.logsnr(torch.full((len(x),), t, device=x.device))
@@ -94,15 +114,15 @@ def t_scrape(
         x_t = per_sample(alpha, x) * x + per_sample(sigma, x) * eps
         encoded = model.network.encode(x_t, logsnr)
         errors = []
-        for condition in (asked, None):
-            prediction = model.network.predict(model.network.decode(encoded, condition), (x.shape[2], x.shape[3]))
-            said = convert(model.config.prediction, prediction, x_t, alpha, sigma).eps
-            errors.append((said - eps).square().mean().item())
+        for label in (condition, None):
+            prediction = model.network.predict(model.network.decode(encoded, label), (x.shape[2], x.shape[3]))
+            predicted = convert(model.config.prediction, prediction, x_t, alpha, sigma).eps
+            errors.append((predicted - eps).square().mean().item())
         yield Point(t, *errors)
 
 
-def _pixels(model: S2ID, pictures: Pictures, density: int | None) -> tuple[Images, Condition]:
-    """The largest group of pictures as states, and what the model can know of them."""
+def _states(model: S2ID, pictures: Pictures, density: int | None) -> tuple[Images, Condition]:
+    """The largest group of pictures as clean states, and the conditions that the model knows of them."""
     if pictures.channels != model.config.channels:
         raise InputError(
             f"{pictures.name} has {pictures.channels} channels and the model draws {model.config.channels}; "

@@ -1,0 +1,140 @@
+"""The samples that an evaluation measures: what the model is asked for, and its pictures at any size.
+
+A model of classes is asked for each class in turn. A model of attributes, numbers or text is asked for the whole
+conditions of test pictures: a set drawn under any other mixture of conditions cannot resemble the test set.
+"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+
+import torch
+from jaxtyping import Int
+
+from s2id.condition import Condition
+from s2id.coords import extent
+from s2id.evaluation.image_metrics import check_images
+from s2id.evaluation.settings import EvaluateConfig
+from s2id.images import to_bytes, to_float
+from s2id.network.settings import ModelConfig
+from s2id.sampling.field import Field
+from s2id.sampling.model import S2ID
+from s2id.sampling.sample import affordable, sample
+from s2id.settings import Size, Window
+from s2id.shapes import NULL, Images, Labels
+
+_BATCH_PIXELS = 2**22  # pixels rendered at once
+
+
+class Samples:
+    """The same seeds' pictures at any size: composed once, or anew for every size where the model is dense."""
+
+    def __init__(self, model: S2ID, config: EvaluateConfig, test: Condition) -> None:
+        """Compose the samples, unless the model composes every size anew.
+
+        Args:
+            model: Model to sample from.
+            config: Number of pictures, and how to sample.
+            test: Conditions of the test pictures.
+        """
+        self.model, self.config = model, config
+        self.asked = conditions(model, test, config.count)
+        self.compose_seconds = self.render_seconds = 0.0
+        self.fields = [] if model.config.dense else list(self._compose(None))
+
+    @property
+    def frame(self) -> tuple[float, float]:
+        """Height and width of the judged part in the middle of every picture: the data's own aspect."""
+        return extent(self.model.card.size or (1, 1))
+
+    def at(self, size: Size, window: Window | None = None) -> Iterator[Images]:
+        """The pictures of one size, on the CPU, in batches of bounded memory."""
+        self.render_seconds = 0.0
+        most = max(1, _BATCH_PIXELS // (size[0] * size[1]))
+        for composed in self._compose(size) if self.model.config.dense else self.fields:
+            for i in range(0, len(composed), most):
+                start = time.perf_counter()
+                part = composed[i : i + most].render(size, window, self.config.fit, max_pixels=size[0] * size[1]).cpu()
+                self.render_seconds += (time.perf_counter() - start) / self.config.count
+                yield part
+
+    def _compose(self, size: Size | None) -> Iterator[Field]:
+        """Fields of all seeds, in batches; `size` is the state's size, `None` leaves it to the settings."""
+        config = self.config
+        sampling = replace(config.sampling, density=max(size)) if size else config.sampling
+        batch = affordable(sampling.density or self.model.card.density)
+        self.compose_seconds = 0.0
+        for first in range(0, config.count, batch):
+            seeds = range(first, min(first + batch, config.count))
+            asked = [one if one.known else None for one in self.asked[first : seeds.stop].split(1)]
+            start = time.perf_counter()
+            composed = sample(self.model, asked, seeds, sampling, aspect=size)
+            if self.model.device.type == "cuda":
+                torch.cuda.synchronize()
+            self.compose_seconds += (time.perf_counter() - start) / config.count
+            yield composed
+
+
+def conditions(model: S2ID, test: Condition, count: int) -> Condition:
+    """Conditions of samples 0, 1, 2, ...: classes in turn, or those of test pictures in a fixed random order."""
+    if not classes_only(model.config):
+        order = torch.randperm(len(test), generator=torch.Generator().manual_seed(0))
+        return test[order.repeat(-(-count // len(test)))[:count]]
+    numbers, classes = torch.arange(count), model.config.classes
+    return Condition(numbers % classes if classes else numbers.fill_(NULL))
+
+
+def classes_only(config: ModelConfig) -> bool:
+    """Whether a model takes no condition other than a class."""
+    return not (config.attributes or config.numbers or config.token_width)
+
+
+def in_turn(labels: Labels, count: int) -> Int[torch.Tensor, " n"]:
+    """Indices of `count` random pictures whose classes come in turn, as those of the samples do.
+
+    Args:
+        labels: Class of each picture of a data set.
+        count: Number of pictures to choose.
+
+    Example:
+        >>> labels = torch.tensor([0, 0, 0, 0, 1, 1])
+        >>> labels[in_turn(labels, 4)].tolist() in ([0, 1, 0, 1], [1, 0, 1, 0], [0, 1, 1, 0], [1, 0, 0, 1])
+        True
+    """
+    shuffled = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
+    turn = torch.empty_like(labels)
+    for label in labels.unique():
+        own = labels[shuffled] == label
+        turn[own] = torch.arange(int(own.sum()))
+    return shuffled[turn.argsort(stable=True)][:count]
+
+
+def as_saved(pictures: Images) -> Images:
+    """The pictures with their values rounded to 8 bits, as an image file holds them.
+
+    Raises:
+        InputError: A picture holds values that are not finite.
+    """
+    check_images(pictures)
+    return to_float(to_bytes(pictures))
+
+
+def frame_part(size: Size, frame: tuple[float, float], fit: str) -> tuple[slice, slice]:
+    """Rows and columns of a picture that show the frame.
+
+    Args:
+        size: Height and width of the picture, in pixels.
+        frame: Height and width of the frame, in any unit.
+        fit: How the frame meets the picture. With "fit" the frame lies in the middle of more canvas; otherwise the
+            whole picture shows the frame.
+
+    Example:
+        >>> frame_part((20, 30), (1.0, 1.0), "fit")
+        (slice(0, 20, None), slice(5, 25, None))
+    """
+    if fit != "fit":
+        return slice(None), slice(None)
+    scale = min(size[0] / frame[0], size[1] / frame[1])
+    height, width = (max(1, round(side * scale)) for side in frame)
+    top, left = (size[0] - height) // 2, (size[1] - width) // 2
+    return slice(top, top + height), slice(left, left + width)
