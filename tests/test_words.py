@@ -1,6 +1,5 @@
-"""What the words say is so: README's blocks run, its file map and the changelog agree with the code."""
+"""The words are true: code and commands of README and of every page run, and what they list agrees with the package."""
 
-import csv
 import re
 import shlex
 import tomllib
@@ -8,97 +7,132 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import tyro
 from PIL import Image, ImageChops
 
 import s2id
-from s2id.cli.main import Command, Evaluate, TScrape, main
+from s2id.cli.main import main, parse
 from s2id.data.registry import load_pictures
 from s2id.training.presets import PRESETS
 from s2id.training.trainer import Trainer
 
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text()
-CONDITIONS = (ROOT / "docs" / "conditions.md").read_text()
-YOURS = (ROOT / "docs" / "your-pictures.md").read_text()
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+LONG = ("evaluate", "t-scrape", "distill")
+"""Commands whose lines are only parsed."""
+
+METADATA = """file_name,smiling,eyeglasses,age,label,text
+0.png,true,false,31,indoor,"a woman, smiling"
+1.png,false,true,60,outdoor,
+2.png,true,true,,indoor,a man
+"""
 
 
-def blocks(language, text=README):
-    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
+def blocks(page):
+    """Language and text of a page's code blocks, in order."""
+    return re.findall(r"^```(\w+)\n(.*?)^```", page.read_text(), flags=re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.parametrize("code", blocks("python"))
-def test_python_in_readme_runs(code, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    exec(compile(code, "README.md", "exec"), {})
+def commands(text):
+    """The lines of a block that call s2id, as words."""
+    lines = text.replace("\\\n", " ").splitlines()
+    return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("s2id ")]
 
 
-def pictures_to_start_from(folder):
-    """A small digit, one with a hole and what was seen of it, and pixelated frames of a camera that moved."""
+@pytest.fixture(scope="session")
+def materials(tmp_path_factory):
+    """The files that pages start from: poor digits, frames of a moving camera, and folders of pictures."""
+    folder = tmp_path_factory.mktemp("materials")
     scene = s2id.sample(s2id.load("mnist"), label=7, seed=0).image(size=(112, 112))
     scene.reduce(16).save(folder / "small.png")
     whole = scene.reduce(4)
-    whole.save(folder / "torn.png")
+    for name in ("torn.png", "noisy.png"):
+        whole.save(folder / name)
     seen = Image.new("L", whole.size, 255)
     seen.paste(0, (7, 7, 21, 21))
     seen.save(folder / "seen.png")
     moves = [(0, 0), (1, 2), (3, 1), (2, 3), (0, 2), (2, 0), (3, 3), (1, 1)]
     first, *others = (ImageChops.offset(scene, *move).reduce(4) for move in moves)
-    first.save(folder / "frames.gif", save_all=True, append_images=others)
+    for name in ("frames.gif", "FRAMES"):
+        first.save(folder / name, format="GIF", save_all=True, append_images=others)
+    for name in ("photos", "my-pictures", "faces"):
+        (folder / name).mkdir()
+        for i in range(3):
+            Image.new("RGB", (60 + 20 * i, 100), (80 * i, 9, 9)).save(folder / name / f"{i}.png")
+    (folder / "faces" / "metadata.csv").write_text(METADATA)
+    return folder
 
 
-@pytest.mark.parametrize(
-    "line", [line for block in blocks("sh") for line in block.splitlines() if line.startswith("s2id")]
-)
-def test_commands_in_readme_run(line, tmp_path_factory, monkeypatch):
-    """In one folder, in order: later lines use what earlier ones wrote. Long programs are only parsed, not run."""
-    folder = tmp_path_factory.getbasetemp() / "readme"
-    if not folder.is_dir():
-        folder.mkdir()
-        pictures_to_start_from(folder)
-    monkeypatch.chdir(folder)
-    words = shlex.split(line, comments=True)[1:]
-    if words[0] in ("evaluate", "t-scrape"):
-        assert isinstance(tyro.cli(Command, args=words), Evaluate | TScrape)
-        return
-    assert main([*words, "--dry-run"] if words[0] == "train" else words) == 0
+@pytest.fixture
+def few(monkeypatch):
+    """Every preset trains the smallest network for two steps."""
+    tiny = PRESETS["tiny"]
+    for name, preset in PRESETS.items():
+        train = replace(tiny.train, images=8, batch=4, long_side=preset.train.long_side)
+        monkeypatch.setitem(PRESETS, name, replace(preset, model=tiny.model, train=train))
 
 
-def test_the_page_on_conditions_runs(tmp_path, monkeypatch):
+def stand_in(folder, word):
+    """A barely trained model where a page names one that a long run would have left."""
+    path = Path(folder, word)
+    if re.fullmatch(r"out/.*/model", word) and not path.exists():
+        source = "faces" if "faces" in word else "photos"
+        pictures = load_pictures("folder", Path(folder, source), long_side=32)
+        tiny = replace(PRESETS["tiny"], train=replace(PRESETS["tiny"].train, images=8, batch=4))
+        Trainer(tiny, pictures, path.parent).result().save_pretrained(path)
+
+
+def run_command(folder, words):
+    """Run a command, or parse it if it takes long."""
+    words = [re.sub(r"^(1024|2048)x\d+$", "64x64", word) for word in words]
+    for word in words:
+        stand_in(folder, word)
+    if words[0] in LONG:
+        assert callable(parse(words).run)
+    else:
+        assert main([*words, "--dry-run"] if words[0] == "train" else words) == 0, words
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=lambda page: page.name)
+def test_code_and_commands_of_a_page_run(page, materials, few, tmp_path, monkeypatch):
+    """In one folder and in order: later blocks use what earlier ones made. Training is cut to a few pictures."""
+    for path in materials.rglob("*"):
+        target = tmp_path / path.relative_to(materials)
+        target.mkdir() if path.is_dir() else target.write_bytes(path.read_bytes())
     monkeypatch.chdir(tmp_path)
-    (table,) = blocks("csv", CONDITIONS)
-    (tmp_path / "faces").mkdir()
-    (tmp_path / "faces" / "metadata.csv").write_text(table)
-    for row in list(csv.DictReader(table.splitlines())):
-        Image.new("RGB", (80, 100)).save(tmp_path / "faces" / row["file_name"])
-    pictures = load_pictures("folder", Path("faces"), long_side=64)
-    few = replace(PRESETS["tiny"], train=replace(PRESETS["tiny"].train, images=32))
-    monkeypatch.setitem(PRESETS, "folder", few)  # the page's own training, in two steps
-    Trainer(few, pictures, tmp_path / "run").result().save_pretrained(tmp_path / "out" / "faces" / "model")
-    for line in (line for block in blocks("sh", CONDITIONS) for line in block.splitlines()):
-        words = shlex.split(line, comments=True)[1:]
-        assert main([*words, "--dry-run"] if words[0] == "train" else words) == 0
-    for code in blocks("python", CONDITIONS):
-        exec(compile(code, "conditions.md", "exec"), {})
+    names = {"__name__": "page"}
+    for language, text in blocks(page):
+        if language == "sh":
+            for words in commands(text):
+                run_command(tmp_path, words)
+        elif language == "python":
+            for word in re.findall(r'"(out/[^"]*)"', text):
+                stand_in(tmp_path, word)
+            short = re.sub(r"\b(?:minutes|images)=[\d_.]+", "images=8", text)
+            exec(compile(short, page.name, "exec"), names)
 
 
-def test_the_page_on_your_pictures_runs(tmp_path, monkeypatch):
-    """In order, with a tiny network for the one that a long run would train, and 2048 px drawn as 64."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "photos").mkdir()
-    for i in range(3):
-        Image.new("RGB", (60 + 20 * i, 100), (80 * i, 9, 9)).save(tmp_path / "photos" / f"{i}.jpg")
-    pictures = load_pictures("folder", Path("photos"), long_side=32)
-    Trainer(PRESETS["tiny"], pictures, tmp_path / "run").result().save_pretrained(tmp_path / "out" / "photos" / "model")
-    for line in (line for block in blocks("sh", YOURS) for line in block.splitlines()):
-        words = shlex.split(line.replace("2048x2048", "64x64"), comments=True)[1:]
-        assert main([*words, "--dry-run"] if words[0] == "train" else words) == 0
-    assert (tmp_path / "pictures" / "seed3-64x64.png").is_file()
+def test_readme_names_every_folder():
+    folders = {path.parent.name for path in (ROOT / "src" / "s2id").glob("*/__init__.py")} | {"s2id"}
+    assert folders == set(re.findall(r"^\| `(\w+)/`", PAGES[0].read_text(), flags=re.MULTILINE))
 
 
-def test_readme_maps_every_module():
-    modules = {p.name for p in (ROOT / "src" / "s2id").glob("*.py")} - {"__init__.py", "__main__.py"}
-    assert modules == set(re.findall(r"^\| `(\w+\.py)`", README, flags=re.MULTILINE))
+def test_readme_is_short():
+    assert len(PAGES[0].read_text().splitlines()) <= 130
+
+
+def test_links_lead_somewhere():
+    """Links of README and docs to files of the repository, and to headings in them."""
+    for page in PAGES:
+        for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+            path, _, heading = link.partition("#")
+            if path.startswith(("http", "mailto")):
+                continue
+            target = (page.parent / path).resolve() if path else page
+            assert target.exists(), (page.name, link)
+            if heading:
+                titles = re.findall(r"^#+ (.*)$", target.read_text(), flags=re.MULTILINE)
+                anchors = {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+                assert heading in anchors, (page.name, link)
 
 
 def test_the_changelogs_top_version_is_the_packages():
@@ -109,7 +143,7 @@ def test_the_changelogs_top_version_is_the_packages():
 
 def test_notation_names_exist():
     """Every name in the first column of docs/notation.md is used in the code."""
-    code = "\n".join(p.read_text() for p in (ROOT / "src" / "s2id").glob("*.py"))
+    code = "\n".join(p.read_text() for p in (ROOT / "src" / "s2id").rglob("*.py"))
     rows = re.findall(r"^\| ((?:`[^`]+`(?:, )?)+) \|", (ROOT / "docs" / "notation.md").read_text(), flags=re.MULTILINE)
     names = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
     assert len(names) > 15
