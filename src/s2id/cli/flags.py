@@ -283,8 +283,12 @@ def _bare(kind: Any) -> Any:  # noqa: ANN401  (of any type)
 
 @cache
 def _docstrings(kind: type) -> dict[str, str]:
-    """Text below each field of a class, by the field's name."""
-    (tree,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
+    """Text below each field of a class, by the field's name; nothing if the class has no source file."""
+    try:
+        source = inspect.getsource(kind)
+    except (OSError, TypeError):  # defined in a prompt
+        return {}
+    (tree,) = ast.parse(textwrap.dedent(source)).body
     assert isinstance(tree, ast.ClassDef)
     return {
         first.target.id: " ".join(then.value.value.split())
