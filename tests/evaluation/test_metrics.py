@@ -115,7 +115,7 @@ def test_a_set_is_on_its_own_manifold():
     found = manifold(x, x.clone(), k=3)
     assert (found.precision, found.recall, found.coverage) == (1, 1, 1)
     # a ball holds its centre and k neighbours
-    assert found.density == pytest.approx(4 / 3)
+    assert found.manifold_density == pytest.approx(4 / 3)
 
 
 def test_sets_far_apart_share_no_manifold():
@@ -130,7 +130,7 @@ def test_a_planted_duplicate_covers_only_its_neighbourhood():
     balls = torch.cdist(real, real[:1])[:, 0] <= torch.cdist(real, real).sort(1).values[:, 5]
     assert found.precision == pytest.approx(6 / 8)
     assert found.coverage == pytest.approx(balls.double().mean().item())
-    assert found.density == pytest.approx(6 / 8 * balls.sum().item() / 5)
+    assert found.manifold_density == pytest.approx(6 / 8 * balls.sum().item() / 5)
     # copies have no room around them; the lone pair's balls reach everywhere between it and them
     assert found.recall == pytest.approx(manifold(fake, real, k=5).precision)
 

@@ -37,7 +37,7 @@ def likeness(images: Images, findings: Findings, asked: Condition, real: RealPic
         kernel=1000 * set_metrics.kernel_distance(own, true),
         precision=near.precision,
         recall=near.recall,
-        density=near.density,
+        manifold_density=near.manifold_density,
         coverage=near.coverage,
         variance=set_metrics.variance_ratio(images, labels, real.images, true_labels),
         spread=set_metrics.feature_spread(own, labels, true, true_labels),

@@ -31,7 +31,7 @@ class Likeness:
     """Share of the pictures within the manifold of the test set."""
     recall: float = _column("recall")
     """Share of the test set within the manifold of the pictures."""
-    density: float = _column("density")
+    manifold_density: float = _column("manifold density")
     """Mean number of test pictures' neighbourhoods that a picture lies in, over k."""
     coverage: float = _column("coverage")
     """Share of the test pictures with a picture in their neighbourhood."""

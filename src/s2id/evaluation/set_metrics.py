@@ -97,7 +97,7 @@ class Manifold:
     """Share of the generated samples that lie in the neighbourhood of some real sample."""
     recall: float
     """Share of the real samples that lie in the neighbourhood of some generated sample."""
-    density: float
+    manifold_density: float
     """Mean number of real neighbourhoods that a generated sample lies in, divided by k; may exceed 1."""
     coverage: float
     """Share of the real samples whose neighbourhood holds a generated sample."""
@@ -139,7 +139,7 @@ def manifold(real: Float[Tensor, "n d"], fake: Float[Tensor, "m d"], k: int = 5)
     return Manifold(
         precision=_share(balls > 0),
         recall=_share(torch.cat(recalled)),
-        density=balls.double().mean().item() / k,
+        manifold_density=balls.double().mean().item() / k,
         coverage=_share(torch.cat(covered)),
     )
 
