@@ -10,7 +10,7 @@ from torch import nn
 
 from s2id.data import cache
 from s2id.network.heads import Features, FieldHead
-from s2id.network.network import Network
+from s2id.network.network import FieldNetwork
 from s2id.network.settings import ModelConfig
 from s2id.sampling.field import Field
 from s2id.sampling.model import S2ID
@@ -38,11 +38,11 @@ def enliven(module: nn.Module, seed: int = 0) -> None:
 
 
 @pytest.fixture
-def network() -> Callable[..., Network]:
+def network() -> Callable[..., FieldNetwork]:
     """Maker of a small network; its arguments change the config."""
 
-    def make(**changes) -> Network:
-        made = Network(replace(TINY, **changes)).eval().requires_grad_(False)
+    def make(**changes) -> FieldNetwork:
+        made = FieldNetwork(replace(TINY, **changes)).eval().requires_grad_(False)
         enliven(made)
         return made
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn.functional import avg_pool2d
 
-from s2id.coords import box_coords, cell, centres, extent, frame_grid, jitter, pixel_coords, state_size, view
+from s2id.coords import box_coords, cell, centres, extent, frame_grid, pixel_coords, state_size, view
 from s2id.errors import InputError
 
 SIZES = [(1, 1), (4, 4), (3, 5), (7, 2), (1, 9)]
@@ -154,21 +154,3 @@ def test_an_empty_size_is_refused(size):
 )
 def test_a_state_keeps_the_aspect_as_far_as_patches_allow(density, frame, multiple, size):
     assert state_size(density, frame, multiple) == size
-
-
-def test_jitter_has_the_asked_deviation_on_each_axis():
-    coords = pixel_coords((200, 300))
-    moved = jitter(coords, (0.5 / 300, 2 / 300), torch.Generator().manual_seed(0)) - coords
-    n = moved[..., 0].numel()
-    for axis, std in ((0, 0.5 / 300), (1, 2 / 300)):
-        values = moved[..., axis].flatten()
-        assert abs(values.mean()) < 4 * std / math.sqrt(n)
-        assert values.std().item() == pytest.approx(std, rel=4 / math.sqrt(2 * n))
-    assert abs(torch.corrcoef(moved.reshape(-1, 2).T)[0, 1]) < 4 / math.sqrt(n)
-
-
-def test_jitter_depends_on_its_generator_alone():
-    coords = pixel_coords((3, 4))
-    first, again, other = (jitter(coords, (0.1, 0.1), torch.Generator().manual_seed(s)) for s in (1, 1, 2))
-    assert torch.equal(first, again) and not torch.equal(first, other)
-    assert torch.equal(jitter(coords, (0.0, 0.0)), coords)

@@ -108,22 +108,6 @@ def box_coords(size: Size) -> Float[Tensor, "h w 2"]:
     return pixel_coords(size) / torch.tensor(extent(size), dtype=torch.float64)
 
 
-def corner_coords(size: Size, box: bool = False) -> Float[Tensor, "h w 2"]:
-    """Coordinates as published: the first and the last pixel centre of the longer side lie at -0.5 and 0.5.
-
-    This is a defect of the published network, kept to reproduce it: a point of the scene has another coordinate at
-    every picture size.
-
-    Args:
-        size: Height and width, in pixels.
-        box: Whether the first and last centres of both sides, not only of the longer one, lie at -0.5 and 0.5.
-    """
-    check_size(size)
-    pitches = (1 / max(1, (side if box else max(size)) - 1) for side in size)
-    y, x = (centres(side, pitch) for side, pitch in zip(size, pitches, strict=True))
-    return torch.stack(torch.meshgrid(y, x, indexing="ij"), dim=-1)
-
-
 def view(
     size: Size,
     frame: tuple[float, float] = (1.0, 1.0),
@@ -192,17 +176,3 @@ def trained_size(size: Size, density: int, patch: int, factor: int = 1) -> Size:
     fitting = max(patch, min(density, max(size) // factor) // patch * patch)
     height, width = state_size(fitting, extent(size), patch)
     return min(height, most[0]), min(width, most[1])
-
-
-def jitter(
-    coords: Float[Tensor, "h w 2"], std: tuple[float, float], generator: torch.Generator | None = None
-) -> Float[Tensor, "h w 2"]:
-    """Coordinates displaced by independent Gaussian noise.
-
-    Args:
-        coords: Coordinates (y, x), in any unit.
-        std: Standard deviation along y and x, in the same unit. The published recipe uses half a pixel.
-        generator: Random generator. `None` uses torch's global one.
-    """
-    noise = torch.randn(coords.shape, generator=generator, dtype=coords.dtype, device=coords.device)
-    return coords + noise * torch.tensor(std, dtype=coords.dtype, device=coords.device)

@@ -12,10 +12,13 @@ from s2id.shapes import NULL, per_sample
 LOGSNR = torch.tensor([-6.0, -1.0, 0.0, 3.0, 6.0], dtype=torch.float64)
 
 
-def noisy(seed=0):
+T = torch.tensor([0.98, 0.6, 0.5, 0.2, 0.03], dtype=torch.float64)
+
+
+def noisy(seed=0, logsnr=LOGSNR):
     generator = torch.Generator().manual_seed(seed)
     x, eps = (torch.randn(5, 2, 3, 4, generator=generator, dtype=torch.float64) for _ in range(2))
-    alpha, sigma = alpha_sigma(LOGSNR)
+    alpha, sigma = alpha_sigma(logsnr)
     x_t = per_sample(alpha, x) * x + per_sample(sigma, x) * eps
     v = per_sample(alpha, x) * eps - per_sample(sigma, x) * x
     return {"x": x, "eps": eps, "v": v}, x_t, alpha, sigma
@@ -24,20 +27,20 @@ def noisy(seed=0):
 @pytest.mark.parametrize("kind", ["x", "eps", "v"])
 def test_a_true_prediction_of_any_kind_tells_all_three(kind):
     truth, x_t, alpha, sigma = noisy()
-    views = convert(kind, truth[kind], x_t, alpha, sigma)
+    forms = convert(kind, truth[kind], x_t, alpha, sigma)
     for name in ("x", "eps", "v"):
-        assert torch.allclose(getattr(views, name), truth[name], atol=1e-10)
+        assert torch.allclose(getattr(forms, name), truth[name], atol=1e-10)
 
 
 @pytest.mark.parametrize("kind", ["x", "eps", "v"])
 def test_a_wrong_prediction_of_any_kind_still_explains_the_state(kind):
     _, x_t, alpha, sigma = noisy()
     a, s = per_sample(alpha, x_t), per_sample(sigma, x_t)
-    views = convert(kind, noisy(seed=1)[0]["v"], x_t, alpha, sigma)
-    assert torch.allclose(a * views.x + s * views.eps, x_t, atol=1e-10)
-    assert torch.allclose(a * views.eps - s * views.x, views.v, atol=1e-10)
-    again = convert("v", views.v, x_t, alpha, sigma)
-    assert torch.allclose(again.x, views.x, atol=1e-9) and torch.allclose(again.eps, views.eps, atol=1e-9)
+    forms = convert(kind, noisy(seed=1)[0]["v"], x_t, alpha, sigma)
+    assert torch.allclose(a * forms.x + s * forms.eps, x_t, atol=1e-10)
+    assert torch.allclose(a * forms.eps - s * forms.x, forms.v, atol=1e-10)
+    again = convert("v", forms.v, x_t, alpha, sigma)
+    assert torch.allclose(again.x, forms.x, atol=1e-9) and torch.allclose(again.eps, forms.eps, atol=1e-9)
 
 
 def test_weighted_x_loss_is_v_loss():
@@ -78,10 +81,10 @@ class Oracle:
 
 @pytest.mark.parametrize("kind", ["x", "eps", "v"])
 def test_a_network_that_is_right_denoises_rightly(kind):
-    truth, x_t, _, _ = noisy()
     schedule = Schedule()
+    truth, x_t, _, _ = noisy(logsnr=schedule.logsnr(T))
     denoiser = TrainedDenoiser(Oracle(truth[kind]), schedule, kind)
-    assert torch.allclose(denoiser(x_t, schedule.time(LOGSNR)), truth["x"], atol=1e-6)
+    assert torch.allclose(denoiser(x_t, T), truth["x"], atol=1e-6)
 
 
 def test_the_network_hears_the_logsnr_of_the_schedule():
@@ -190,7 +193,7 @@ def test_all_denoisers_keep_the_contract(clouds, network):
 
 @pytest.mark.parametrize("prediction", ["x", "eps", "v"])
 def test_a_trained_denoiser_reads_each_picture_at_its_own_time(network, prediction):
-    denoiser = TrainedDenoiser(network(prediction=prediction), Schedule(), prediction)
+    denoiser = TrainedDenoiser(network(), Schedule(), prediction)
     x_t = torch.randn(2, 1, 4, 4, generator=torch.Generator().manual_seed(0))
     t, label = torch.tensor([0.2, 0.7]), torch.tensor([1, 2])
     together = denoiser(x_t, t, label)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from conftest import enliven
 
-from s2id.network import blocks as layers
+from s2id.network import attention
 from s2id.network.attention import (
     AxialAttention,
     CrossAttention,
@@ -112,9 +112,9 @@ def test_features_of_a_coarse_pixel_are_the_means_of_its_fine_ones():
     assert torch.allclose(fine.reshape(8, 3, -1).mean(1), coarse, atol=1e-12)
 
 
-def small_windows(width, heads, bias=False):
+def small_windows(width, heads):
     """Window attention that is not full attention on small grids."""
-    return WindowAttention(width, heads, bias, window=3, halo=1, regions=2)
+    return WindowAttention(width, heads, window=3, halo=1, regions=2)
 
 
 @pytest.fixture
@@ -243,9 +243,9 @@ def test_padding_of_windows_is_never_heard(monkeypatch):
     module = alive(small_windows(8, 2)).requires_grad_(True)
     x = torch.randn(1, 7, 11, 8, generator=torch.Generator().manual_seed(0)).requires_grad_(True)
     heard, gradients = [], []
-    pad = layers.F.pad
+    pad = attention.F.pad
     for value in (0.0, 1e3):
-        monkeypatch.setattr(layers.F, "pad", lambda x, width, value=value: pad(x, width, value=value))
+        monkeypatch.setattr(attention.F, "pad", lambda x, width, value=value: pad(x, width, value=value))
         heard.append(module(x))
         gradients.append(torch.autograd.grad(heard[-1].square().sum(), (x, *module.parameters())))
     assert torch.equal(*heard)

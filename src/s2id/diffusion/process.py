@@ -1,7 +1,8 @@
 """The forward process `x_t = alpha * x + sigma * eps` in continuous time, t = 0 clean and t = 1 noise.
 
-A state k times as dense averages k^2 times as many noise samples over the same area, so the same picture
-is equally visible at `logsnr - 2 ln k` (Hoogeboom et al. 2023, arXiv 2301.11093, eq. 4). That is `at_density`.
+A state that is k times as dense has k^2 times as many noise samples on the same area, and their mean is k times as
+small. So a picture is equally visible in it at `logsnr - 2 ln k` (Hoogeboom et al. 2023, arXiv 2301.11093, eq. 4):
+that is the schedule which `at_density` returns.
 """
 
 import math
@@ -23,30 +24,34 @@ def alpha_sigma(
 class Schedule:
     """Cosine schedule (Nichol and Dhariwal 2021, arXiv 2102.09672, eq. 17), shifted by density.
 
-    `logsnr = log(alpha^2 / sigma^2)` is bounded before the shift, so that every t in [0, 1] has a finite one.
+    `logsnr = log(alpha^2 / sigma^2)` is bounded before the shift, so that it is finite for every t in [0, 1].
+
+    Example:
+        >>> schedule = Schedule()
+        >>> t = torch.tensor([0.25, 0.75])
+        >>> [round(value, 2) for value in schedule.logsnr(t).tolist()]
+        [1.72, -1.78]
+        >>> [round(value, 2) for value in schedule.at_density(2.0).logsnr(t).tolist()]  # lower by 2 ln 2
+        [0.33, -3.17]
     """
 
     s: float = 0.008
+    """Offset of the cosine, which keeps the noise from vanishing near t = 0."""
     shift: float = 0.0
+    """Added to logsnr."""
     bound: float = 14.0
-    """Largest |logsnr| before the shift."""
+    """Largest absolute value of logsnr before the shift."""
 
     def at_density(self, ratio: float) -> "Schedule":
-        """The schedule of a state `ratio` times as dense: logsnr lower by 2 ln(ratio)."""
+        """The schedule of a state that is `ratio` times as dense; its logsnr is lower by 2 ln(ratio)."""
         return replace(self, shift=self.shift - 2 * math.log(ratio))
 
     def logsnr(self, t: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        """Logarithm of alpha^2 / sigma^2 at time t, decreasing."""
+        """The logarithm of alpha^2 / sigma^2 at time t; it falls as t rises."""
         angle = (t.double() + self.s) / (1 + self.s) * (math.pi / 2)
         alpha_bar = (angle.cos() / math.cos(self.s / (1 + self.s) * math.pi / 2)).square()
         logsnr = alpha_bar.log() - (1 - alpha_bar).clamp(min=1e-12).log()
         return (logsnr.clamp(-self.bound, self.bound) + self.shift).to(t.dtype)
-
-    def time(self, logsnr: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        """The t of a logsnr: the inverse of `logsnr` inside its bound."""
-        alpha = torch.sigmoid(logsnr.double() - self.shift).sqrt()
-        angle = (alpha * math.cos(self.s / (1 + self.s) * math.pi / 2)).acos()
-        return (angle / (math.pi / 2) * (1 + self.s) - self.s).clamp(0, 1).to(logsnr.dtype)
 
     def __call__(self, t: Float[Tensor, "*shape"]) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
         """(alpha, sigma) at time t."""

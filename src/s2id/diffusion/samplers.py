@@ -8,6 +8,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from inspect import signature
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -172,8 +173,10 @@ def restarted(
 
 SAMPLERS: dict[str, Sampler] = {"ddim": ddim, "heun": heun, "dpmpp": dpmpp_2m}
 
-STOCHASTIC = {"ddim": ddim, "dpmpp": dpmpp_2m}
-"""Those that take fresh noise."""
+STOCHASTIC: dict[str, Callable[..., Iterator[Step]]] = {
+    name: solve for name, solve in SAMPLERS.items() if "eta" in signature(solve).parameters
+}
+"""The samplers that can add fresh noise in every step: those with the arguments `eta` and `noise`."""
 
 
 def last(steps: Iterator[Step]) -> Images:

@@ -15,7 +15,8 @@ from torch import Tensor
 from s2id.coords import Grid, extent, view
 from s2id.errors import InputError
 from s2id.linear import box_weights
-from s2id.network.heads import Features, FieldHead, PixelHead
+from s2id.network.heads import Features, FieldHead
+from s2id.network.published import PixelHead
 from s2id.settings import Size
 from s2id.shapes import Images
 

@@ -11,7 +11,7 @@ from s2id.linear import box_weights
 Tokens = Float[Tensor, "b h w d"]
 
 MANY_TOKENS = 512
-"""Image tokens from which cross-attention to few tokens multiplies its projections into these first."""
+"""Number of image tokens above which cross-attention to few condition tokens projects these instead of the image."""
 
 
 def attend(
@@ -20,10 +20,21 @@ def attend(
     v: Float[Tensor, "b m k d"],
     known: Bool[Tensor, "b k"] | None = None,
 ) -> Float[Tensor, "b m n d"]:
-    """Softmax attention of n queries to k keys, in m heads; to those `known`, where this is given.
+    """Softmax attention of n queries to k keys, in m heads.
 
-    The fused kernel, but for training on short sequences in bf16 on a CPU: there its backward pass is five times
-    slower than the products written out (benchmarks/attention.py).
+    It calls the fused kernel, except in training on short sequences in bf16 on a CPU: there the kernel's backward pass
+    takes five times as long as the two matrix products written out (benchmarks/attention.py).
+
+    Args:
+        q: Queries.
+        k: Keys.
+        v: Values.
+        known: Which keys to attend to; `None` is all of them.
+
+    Example:
+        >>> q, k, v = torch.zeros(1, 1, 1, 2), torch.zeros(1, 1, 2, 2), torch.tensor([[[[1.0, 0.0], [3.0, 4.0]]]])
+        >>> attend(q, k, v).tolist()  # equal logits: the mean of the values
+        [[[[2.0, 2.0]]]]
     """
     if q.device.type == "cpu" and q.dtype == torch.bfloat16 and q.requires_grad and k.shape[2] <= 256:
         logits = q * q.shape[-1] ** -0.5 @ k.transpose(-1, -2)
@@ -34,7 +45,7 @@ def attend(
 
 
 class FullAttention(nn.Module):
-    """Self-attention of every token with every token."""
+    """Self-attention of every token to every token."""
 
     def __init__(self, width: int, heads: int, bias: bool = False) -> None:
         super().__init__()
@@ -43,7 +54,7 @@ class FullAttention(nn.Module):
         self.out = nn.Linear(width, width, bias=bias)
 
     def forward(self, x: Tokens) -> Tokens:
-        """Attend."""
+        """The attended tokens."""
         h, w = x.shape[1:3]
         q, k, v = rearrange(self.qkv(x), "b h w (three m d) -> three b m (h w) d", three=3, m=self.heads)
         attended = attend(q, k, v)
@@ -51,7 +62,7 @@ class FullAttention(nn.Module):
 
 
 class AxialAttention(nn.Module):
-    """Self-attention along rows plus self-attention along columns, with weights of their own."""
+    """The sum of self-attention along rows and self-attention along columns, each with its own weights."""
 
     def __init__(self, width: int, heads: int, bias: bool = False) -> None:
         super().__init__()
@@ -62,36 +73,33 @@ class AxialAttention(nn.Module):
         """Attend."""
         h, w = x.shape[1:3]
         row = self.row(rearrange(x, "b h w d -> (b h) 1 w d"))
-        # a strided view would be multiplied column by column, a tenth as fast in bf16
+        # a strided view would be multiplied column by column, which takes ten times as long in bf16
         column = self.column(rearrange(x, "b h w d -> (b w) h 1 d").contiguous())
         return rearrange(row, "(b h) 1 w d -> b h w d", h=h) + rearrange(column, "(b w) h 1 d -> b h w d", w=w)
 
 
 class WindowAttention(FullAttention):
-    """Self-attention of every token with the tokens around its window and with means over the whole grid.
+    """Self-attention of every token to the tokens in and around its window, and to means over regions of the grid.
 
-    A window's queries share the keys up to `halo` tokens beyond it (Vaswani et al. 2021, arXiv 2103.12731),
-    pushed inside at the grid's edges so that none is padding (Hassani et al. 2022, arXiv 2204.07143). What is far is
-    heard as the means of `regions` x `regions` equal parts of the grid, beside the near keys in one softmax (Yang et
-    al. 2021, arXiv 2107.00641). Where one window's keys are the whole grid, up to `window + 2 * halo` tokens a side,
-    this is full attention.
+    All queries of a window share the same keys: the tokens up to `halo` beyond the window (Vaswani et al. 2021, arXiv
+    2103.12731), moved inside at the grid's edges so that no key is padding (Hassani et al. 2022, arXiv 2204.07143).
+    Distant tokens enter the same softmax as the means of `regions` x `regions` equal parts of the grid (Yang et al.
+    2021, arXiv 2107.00641). On grids of at most `window + 2 * halo` tokens a side, this is full attention.
     """
 
-    def __init__(
-        self, width: int, heads: int, bias: bool = False, window: int = 8, halo: int = 3, regions: int = 6
-    ) -> None:
-        super().__init__(width, heads, bias)
+    def __init__(self, width: int, heads: int, window: int = 8, halo: int = 3, regions: int = 6) -> None:
+        super().__init__(width, heads)
         self.window, self.halo, self.regions = window, halo, regions
 
     def forward(self, x: Tokens) -> Tokens:
-        """Attend."""
+        """The attended tokens."""
         _, h, w, d = x.shape
         (height, rows), (width, columns) = self._windows(h), self._windows(w)
         n, o = len(rows), len(columns)
         if n * o == 1:
             return super().forward(x)
         q, kv = self.qkv(x).split((d, 2 * d), -1)
-        # the last windows' queries may be padding: what they hear is cut off again
+        # the last windows' queries may be padding; their results are cut off again
         q = F.pad(q, (0, 0, 0, o * width - w, 0, n * height - h))
         q = rearrange(q, "b (n i) (o j) (m d) -> (b n o) m (i j) d", n=n, o=o, m=self.heads)
         near = kv.index_select(1, rows.flatten().to(kv.device)).index_select(2, columns.flatten().to(kv.device))
@@ -104,7 +112,7 @@ class WindowAttention(FullAttention):
         return self.out(rearrange(attend(q, k, v), pattern, n=n, o=o, i=height)[:, :h, :w])
 
     def _windows(self, count: int) -> tuple[int, Int[Tensor, "n k"]]:
-        """Tokens along one axis of each window, alike within one token, and the indices of each one's keys."""
+        """Size of each window along one axis, in tokens, and the indices of its keys."""
         if count <= self.window + 2 * self.halo:
             return count, torch.arange(count)[None]
         side = -(-count // -(-count // self.window))
@@ -113,7 +121,7 @@ class WindowAttention(FullAttention):
         return side, first[:, None] + torch.arange(reach)
 
     def _means(self, x: Float[Tensor, "b h w c"]) -> Float[Tensor, "b i j c"]:
-        """Means over equal parts of the grid."""
+        """Means over `regions` x `regions` equal parts of the grid."""
         rows, columns = (
             box_weights((torch.arange(n, dtype=torch.float64) + 0.5) * (count / n) - 0.5, count / n, count).to(x)
             for count, n in ((count, min(count, self.regions)) for count in x.shape[1:3])
@@ -124,18 +132,18 @@ class WindowAttention(FullAttention):
 class LinearAttention(nn.Module):
     """Self-attention without softmax: the weight of a key is phi(q) . phi(k), with phi(x) = elu(x) + 1.
 
-    Keys and values are summed first, so the cost is linear in the tokens (Katharopoulos et al. 2020, arXiv 2006.16236,
-    equations 5 to 7). The sums are fp32 whatever the precision: bf16 would stop counting at 256.
+    The products of keys and values are summed first, so the cost is linear in the number of tokens (Katharopoulos et
+    al. 2020, arXiv 2006.16236, equations 5 to 7). The sums are fp32 at any precision: bf16 counts only to 256.
     """
 
-    def __init__(self, width: int, heads: int, bias: bool = False) -> None:
+    def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
-        self.qkv = nn.Linear(width, 3 * width, bias=bias)
-        self.out = nn.Linear(width, width, bias=bias)
+        self.qkv = nn.Linear(width, 3 * width, bias=False)
+        self.out = nn.Linear(width, width, bias=False)
 
     def forward(self, x: Tokens) -> Tokens:
-        """Attend."""
+        """The attended tokens."""
         h, w = x.shape[1:3]
         q, k, v = rearrange(self.qkv(x), "b h w (three m d) -> three b m (h w) d", three=3, m=self.heads)
         with torch.autocast(x.device.type, enabled=False):
@@ -155,7 +163,13 @@ class CrossAttention(nn.Module):
         self.out = nn.Linear(width, width, bias=bias)
 
     def forward(self, x: Tokens, condition: Float[Tensor, "b n d"], known: Bool[Tensor, "b n"] | None = None) -> Tokens:
-        """Attend; to the tokens `known`, where this is given."""
+        """The attended image tokens.
+
+        Args:
+            x: Image tokens.
+            condition: Tokens of the condition.
+            known: Which of these to attend to; `None` is all of them.
+        """
         h, w = x.shape[1:3]
         k, v = rearrange(self.kv(condition), "b n (two m d) -> two b m n d", two=2, m=self.heads)
         if h * w > MANY_TOKENS and 2 * self.heads * condition.shape[1] < x.shape[3]:
@@ -171,7 +185,7 @@ class CrossAttention(nn.Module):
         v: Float[Tensor, "b m n e"],
         known: Bool[Tensor, "b n"] | None,
     ) -> Tokens:
-        """The same, with the projections multiplied into the keys and values: these are fewer than channels."""
+        """Cross-attention with the image's projections multiplied into keys and values, of which there are few."""
         m, scale = self.heads, k.shape[-1] ** -0.5
         keys = torch.einsum("bmne,med->bmnd", k * scale, rearrange(self.q.weight, "(m e) d -> m e d", m=m))
         values = torch.einsum("bmne,dme->bmnd", v, rearrange(self.out.weight, "d (m e) -> d m e", m=m))

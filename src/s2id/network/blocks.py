@@ -1,7 +1,7 @@
-"""Parts of a network: Fourier features, attention, modulation, reading of samples. Knows no diffusion.
+"""Residual blocks of our network. They know nothing of diffusion.
 
-Tokens are kept as a grid `b h w d`, so that all kinds of self-attention share one signature. Our norm acts per token:
-crops, tiles and token subsets stay exact. Parts of the published network stand behind the signatures of ours.
+Tokens are kept as a grid `b h w d`, so that all kinds of self-attention share one signature. The norm acts on each
+token alone, so a crop of the grid, a tile or a subset of tokens is computed exactly as within the whole.
 """
 
 import torch
@@ -21,16 +21,19 @@ from s2id.network.attention import (
 )
 from s2id.network.settings import ModelConfig
 
+ATTENTIONS = {"full": FullAttention, "axial": AxialAttention, "window": WindowAttention, "linear": LinearAttention}
+"""Self-attention by its name in ModelConfig."""
+
 
 def normalise(x: Tokens) -> Tokens:
-    """Layer norm of each token by itself, without parameters."""
+    """Layer norm of each token alone, without parameters."""
     return F.layer_norm(x, x.shape[-1:])
 
 
 class Neighbours(nn.Module):
-    """Depthwise 3x3 convolution over the grid of tokens: where each token's neighbours are, from the first step on.
+    """A depthwise 3x3 convolution over the grid of tokens, which tells each token who its neighbours are.
 
-    Chu et al. 2021, arXiv 2102.10882 (conditional positional encodings). Starts at zero.
+    Chu et al. 2021, arXiv 2102.10882 (conditional positional encodings). Its weights start at zero.
     """
 
     def __init__(self, width: int) -> None:
@@ -40,15 +43,15 @@ class Neighbours(nn.Module):
             nn.init.zeros_(parameter)
 
     def forward(self, x: Tokens) -> Tokens:
-        """Mix."""
+        """The convolved tokens."""
         return self.conv(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
 
 
 class FeedForward(nn.Module):
-    """Two layers with SiLU between them, on each token by itself."""
+    """Two linear layers with SiLU between them, on each token alone."""
 
     recompute = False
-    """Forget what is between the layers and compute it again in the backward pass."""
+    """Compute the hidden layer a second time in the backward pass instead of keeping it in memory."""
 
     def __init__(self, width: int, expansion: int) -> None:
         super().__init__()
@@ -56,18 +59,18 @@ class FeedForward(nn.Module):
         self.fall = nn.Linear(expansion * width, width)
 
     def forward(self, x: Tokens) -> Tokens:
-        """Transform."""
+        """The transformed tokens."""
         if self.recompute and torch.is_grad_enabled():
             return checkpoint(self._layers, x, use_reentrant=False, preserve_rng_state=False)
         return self._layers(x)
 
     def _layers(self, x: Tokens) -> Tokens:
-        # nobody needs what silu hears but the backward pass, and memory not touched is a third of its time
+        # only the backward pass needs the input of silu; writing over it saves a third of the time
         return self.fall(F.silu(self.rise(x), inplace=not torch.is_grad_enabled()))
 
 
 class Film(nn.Module):
-    """Scale, shift and gate of each sub-layer from a vector (FiLM; gates start at zero, Peebles and Xie 2022)."""
+    """Scale, shift and gate of every sub-layer from one vector (FiLM; Peebles and Xie 2022). All start at zero."""
 
     def __init__(self, film_width: int, width: int, sublayers: int) -> None:
         super().__init__()
@@ -81,79 +84,32 @@ class Film(nn.Module):
         return rearrange(self.out(vector), "b (s three d) -> s three b 1 1 d", s=self.sublayers, three=3)
 
 
-class ScaledFilm(nn.Module):
-    """Scale and shift from a vector, and a gate that is learned, from one, and does not hear it: as published."""
-
-    def __init__(self, film_width: int, width: int, sublayers: int) -> None:
-        super().__init__()
-        self.sublayers = sublayers
-        self.out = nn.Linear(film_width, 2 * sublayers * width)
-        self.gate = nn.Parameter(torch.ones(sublayers, width))
-        nn.init.normal_(self.out.weight, std=1e-3)
-        nn.init.zeros_(self.out.bias)
-
-    def forward(self, vector: Float[Tensor, "b f"]) -> list[tuple[Tensor, Tensor, Tensor]]:
-        """One (scale, shift, gate) per sub-layer."""
-        film = rearrange(self.out(vector), "b (s two d) -> s two b 1 1 d", s=self.sublayers, two=2)
-        return [(scale, shift, gate) for (scale, shift), gate in zip(film, self.gate, strict=True)]
-
-
 def modulate(x: Tokens, scale: Float[Tensor, "b 1 1 d"], shift: Float[Tensor, "b 1 1 d"]) -> Tokens:
-    """The normalised tokens, scaled and shifted."""
+    """The normalised tokens, times 1 + scale, plus shift."""
     return torch.addcmul(shift, normalise(x), 1 + scale)
 
 
-class TokenNorm(nn.Module):
-    """`modulate`, as a part."""
+class Block(nn.Module):
+    """A residual block: convolution, self-attention, cross-attention (only if `cross`), feed-forward layers.
 
-    def forward(self, x: Tokens, scale: Float[Tensor, "b 1 1 d"], shift: Float[Tensor, "b 1 1 d"]) -> Tokens:
-        """Normalise and modulate."""
-        return modulate(x, scale, shift)
-
-
-class GroupNorm(nn.Module):
-    """Groups of channels normalised over the whole map, with learned scale and offset, then modulated: as published.
-
-    A token's value depends on the whole picture, so a crop is not a crop.
+    Example:
+        >>> block = Block(ModelConfig(width=8, heads=2, film_width=4), cross=False)
+        >>> tokens = torch.randn(1, 3, 5, 8)
+        >>> torch.equal(block(tokens, torch.randn(1, 4)), tokens)  # a fresh block is the identity
+        True
     """
 
-    def __init__(self, width: int, groups: int) -> None:
-        super().__init__()
-        self.groups = groups
-        self.weight = nn.Parameter(torch.ones(width))
-        self.bias = nn.Parameter(torch.zeros(width))
-
-    def forward(self, x: Tokens, scale: Float[Tensor, "b 1 1 d"], shift: Float[Tensor, "b 1 1 d"]) -> Tokens:
-        """Normalise and modulate, in two passes over the tokens: both scales are one, and both offsets."""
-        normed = F.group_norm(x.permute(0, 3, 1, 2), self.groups).permute(0, 2, 3, 1)
-        return torch.addcmul(torch.addcmul(shift, self.bias, 1 + scale), normed, self.weight * (1 + scale))
-
-
-class Block(nn.Module):
-    """Modulated residual block: self-attention, cross-attention if `cross`, feed-forward."""
-
     recompute = False
-    """Forget what is between the block's ends and compute it again in the backward pass, dropping the same."""
+    """Compute everything inside the block a second time in the backward pass instead of keeping it in memory."""
 
     def __init__(self, config: ModelConfig, cross: bool) -> None:
         super().__init__()
         width, heads = config.width, config.heads
-        self.neighbours = Neighbours(width) if config.neighbours else None
-        attentions = {
-            "full": FullAttention,
-            "axial": AxialAttention,
-            "window": WindowAttention,
-            "linear": LinearAttention,
-        }
-        self.attention = attentions[config.attention](width, heads, config.bias)
-        self.cross = CrossAttention(width, heads, config.bias) if cross else None
+        self.neighbours = Neighbours(width)
+        self.attention = ATTENTIONS[config.attention](width, heads)
+        self.cross = CrossAttention(width, heads) if cross else None
         self.feed_forward = FeedForward(width, config.expansion)
-        films = {"gated": Film, "scaled": ScaledFilm}
-        self.film = films[config.residual](config.film_width, width, 3 if cross else 2)
-        groups = (config.heads, 1, 1) if cross else (config.heads, 1)
-        self.norms = nn.ModuleList(GroupNorm(width, g) if config.norm == "group" else TokenNorm() for g in groups)
-        self.scale = nn.Parameter(torch.full((width,), 0.1)) if config.residual == "scaled" else None
-        self.dropout = config.dropout
+        self.film = Film(config.film_width, width, 3 if cross else 2)
 
     def forward(
         self,
@@ -162,7 +118,14 @@ class Block(nn.Module):
         condition: Float[Tensor, "b n d"] | None = None,
         known: Bool[Tensor, "b n"] | None = None,
     ) -> Tokens:
-        """Transform; the condition's tokens that are not `known`, where this is given, are not attended to."""
+        """The transformed tokens.
+
+        Args:
+            x: Image tokens.
+            film: Vector that scales, shifts and gates the sub-layers.
+            condition: Tokens for cross-attention.
+            known: Which of these tokens to attend to; `None` is all of them.
+        """
         if self.recompute and torch.is_grad_enabled():
             return checkpoint(self._sublayers, x, film, condition, known, use_reentrant=False)
         return self._sublayers(x, film, condition, known)
@@ -174,17 +137,9 @@ class Block(nn.Module):
         condition: Float[Tensor, "b n d"] | None,
         known: Bool[Tensor, "b n"] | None,
     ) -> Tokens:
-        entered = x
-        (a, *c, f), (norm_a, *norm_c, norm_f) = self.film(film), self.norms
-        if self.neighbours is not None:
-            x = x + self.neighbours(x)
-        x = torch.addcmul(x, a[2], self._drop(self.attention(norm_a(x, a[0], a[1])), 0))
+        a, *c, f = self.film(film)
+        x = x + self.neighbours(x)
+        x = torch.addcmul(x, a[2], self.attention(modulate(x, a[0], a[1])))
         if self.cross is not None and condition is not None:
-            crossed = self.cross(norm_c[0](x, c[0][0], c[0][1]), condition, known)
-            x = torch.addcmul(x, c[0][2], self._drop(crossed, 1))
-        x = torch.addcmul(x, f[2], self._drop(self.feed_forward(norm_f(x, f[0], f[1])), 2))
-        # as published, with the block as a whole weighed once more
-        return x if self.scale is None else torch.addcmul(entered, self.scale, x)
-
-    def _drop(self, x: Tokens, sublayer: int) -> Tokens:
-        return F.dropout(x, self.dropout[sublayer]) if self.training and self.dropout[sublayer] else x
+            x = torch.addcmul(x, c[0][2], self.cross(modulate(x, c[0][0], c[0][1]), condition, known))
+        return torch.addcmul(x, f[2], self.feed_forward(modulate(x, f[0], f[1])))

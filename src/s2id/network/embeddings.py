@@ -1,4 +1,4 @@
-"""Embeddings of noise, position and condition."""
+"""Vectors for the noise level, positions and conditions, made of Fourier features."""
 
 import math
 
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from s2id.condition import Condition
-from s2id.coords import box_coords, corner_coords, jitter, pixel_coords
+from s2id.coords import box_coords, pixel_coords
 from s2id.network.settings import ModelConfig
 from s2id.shapes import Scalars
 
@@ -16,120 +16,100 @@ from s2id.shapes import Scalars
 def fourier_features(
     coords: Float[Tensor, "*shape"], cell: float, frequencies: Float[Tensor, " k"]
 ) -> Float[Tensor, "*shape 2*k"]:
-    """Means of sin and cos over a cell around each coordinate: what a pixel of that width can know of them.
+    """Means of sin and cos over a cell around each coordinate.
 
-    The mean of sin(w x) over a cell of width c is sin(w x) sinc(w c / 2): frequencies that the cell cannot resolve
-    fade out (integrated positional encoding; Barron et al. 2021, arXiv 2103.13415, section 3.1, with a box for
-    the Gaussian).
+    The mean of sin(w x) over a cell of width c is sin(w x) sinc(w c / 2), so frequencies that the cell cannot resolve
+    fade out (integrated positional encoding; Barron et al. 2021, arXiv 2103.13415, section 3.1, with a box in place
+    of the Gaussian).
 
     Args:
         coords: Coordinates along one axis.
-        cell: Width averaged over; 0 is the plain feature.
+        cell: Width of the cell; 0 gives the plain sin and cos.
         frequencies: Angular frequencies w.
+
+    Example:
+        >>> fourier_features(torch.zeros(1), 0.0, torch.tensor([1.0, 2.0])).tolist()
+        [[0.0, 0.0, 1.0, 1.0]]
     """
     angle = coords[..., None] * frequencies
     fade = torch.sinc(frequencies * (cell / (2 * math.pi)))
     return torch.cat([angle.sin() * fade, angle.cos() * fade], dim=-1)
 
 
+def octaves(exponents: range) -> Float[Tensor, " k"]:
+    """The angular frequencies pi * 2^k."""
+    return math.pi * 2.0 ** torch.tensor(exponents)
+
+
 class NoiseEmbedding(nn.Module):
-    """The vector that modulates every block, from logsnr and the state's density."""
+    """The vector that scales, shifts and gates every block, from the state's logsnr and its density."""
 
-    octaves = range(-5, 1)
+    exponents = range(-5, 1)
 
     def __init__(self, film_width: int) -> None:
         super().__init__()
-        self.register_buffer("frequencies", math.pi * 2.0 ** torch.tensor(self.octaves), persistent=False)
+        self.register_buffer("frequencies", octaves(self.exponents), persistent=False)
         self.frequencies: Tensor
-        self.hidden = nn.Linear(4 * len(self.octaves), film_width)
+        self.hidden = nn.Linear(4 * len(self.exponents), film_width)
         self.out = nn.Linear(film_width, film_width)
 
     def forward(self, logsnr: Scalars, cell: float) -> Float[Tensor, "b f"]:
-        """The vector; `cell` is the state's pixel pitch in composition units."""
+        """The vector.
+
+        Args:
+            logsnr: Of each state's own samples.
+            cell: Distance between the state's samples in composition units: 1 / density.
+        """
         density = logsnr.new_full((1,), -math.log2(cell))
-        heard = [fourier_features(a, 0.0, self.frequencies) for a in (logsnr, density)]
-        heard[1] = heard[1].expand(len(logsnr), -1)
-        return F.silu(self.out(F.silu(self.hidden(torch.cat(heard, dim=-1)))))
-
-
-class AlphaBarEmbedding(nn.Module):
-    """The vector that modulates every block, from alpha_bar alone: as published."""
-
-    octaves = range(-3, 7)
-
-    def __init__(self, film_width: int) -> None:
-        super().__init__()
-        self.register_buffer("frequencies", math.pi * 2.0 ** torch.tensor(self.octaves), persistent=False)
-        self.frequencies: Tensor
-        features = 2 * len(self.octaves)
-        self.norm = nn.LayerNorm(features)
-        self.hidden = nn.Linear(features, film_width)
-        self.out = nn.Linear(film_width, film_width)
-
-    def forward(self, logsnr: Scalars, cell: float) -> Float[Tensor, "b f"]:
-        """The vector; `cell` is not heard."""
-        heard = self.norm(fourier_features(logsnr.sigmoid() - 0.5, 0.0, self.frequencies))
-        return F.silu(self.out(F.silu(self.hidden(heard))))
+        features = [fourier_features(a, 0.0, self.frequencies) for a in (logsnr, density)]
+        features[1] = features[1].expand(len(logsnr), -1)
+        return F.silu(self.out(F.silu(self.hidden(torch.cat(features, dim=-1)))))
 
 
 class PositionEmbedding(nn.Module):
-    """Dual positions, composition and box, as Fourier features faded by the token's own cell."""
+    """A vector per token from its position in composition and in box coordinates, averaged over the token's cell."""
 
-    octaves = range(-3, 8)
+    exponents = range(-3, 8)
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
-        self.register_buffer("frequencies", math.pi * 2.0 ** torch.tensor(self.octaves), persistent=False)
+        self.register_buffer("frequencies", octaves(self.exponents), persistent=False)
         self.frequencies: Tensor
-        self.corners, self.fade = config.corners, config.fade
-        self.systems = ("composition", "box") if config.coordinates == "dual" else (config.coordinates,)
-        features = 4 * len(self.octaves)
-        self.norm = nn.GroupNorm(1, features) if config.norm == "group" else None
-        self.out = nn.Linear(features * len(self.systems), config.width, bias=False)
+        self.out = nn.Linear(8 * len(self.exponents), width, bias=False)
 
-    def forward(self, size: tuple[int, int], std: float = 0.0) -> Float[Tensor, "h w d"]:
-        """One vector per token.
-
-        Args:
-            size: Height and width, in tokens.
-            std: Standard deviation of the coordinates' jitter, in tokens.
-        """
-        systems = []
-        for system in self.systems:
-            box = system == "box"
-            cells = (1 / size[0], 1 / size[1]) if box else (1 / max(size), 1 / max(size))
-            coords = corner_coords(size, box) if self.corners else box_coords(size) if box else pixel_coords(size)
-            coords = coords.to(self.frequencies)
-            if std:
-                coords = jitter(coords, (std * cells[0], std * cells[1]))
-            faded = cells if self.fade else (0.0, 0.0)
-            heard = [fourier_features(coords[..., i], faded[i], self.frequencies) for i in (0, 1)]
-            systems.append(torch.cat(heard, dim=-1))
-        if self.norm is not None:
-            systems = [self.norm(heard.movedim(-1, 0)[None])[0].movedim(0, -1) for heard in systems]
-        return self.out(torch.cat(systems, dim=-1))
+    def forward(self, size: tuple[int, int]) -> Float[Tensor, "h w d"]:
+        """The vectors of a grid of tokens; `size` is its height and width, in tokens."""
+        long = 1 / max(size)
+        systems = (pixel_coords(size), (long, long)), (box_coords(size), (1 / size[0], 1 / size[1]))
+        features = [
+            fourier_features(coords.to(self.frequencies)[..., axis], cells[axis], self.frequencies)
+            for coords, cells in systems
+            for axis in (0, 1)
+        ]
+        return self.out(torch.cat(features, dim=-1))
 
 
 class NumberEmbedding(nn.Module):
     """A token per number, from Fourier features of its value."""
 
-    octaves = range(-2, 3)
+    exponents = range(-2, 3)
 
     def __init__(self, numbers: int, width: int) -> None:
         super().__init__()
-        self.register_buffer("frequencies", math.pi * 2.0 ** torch.tensor(self.octaves), persistent=False)
+        self.register_buffer("frequencies", octaves(self.exponents), persistent=False)
         self.frequencies: Tensor
+        count = len(self.exponents)
         self.which = nn.Embedding(numbers, width)
-        self.weight = nn.Parameter(torch.randn(numbers, 2 * len(self.octaves), width) * len(self.octaves) ** -0.5)
+        self.weight = nn.Parameter(torch.randn(numbers, 2 * count, width) * count**-0.5)
 
     def forward(self, numbers: Float[Tensor, "b k"]) -> Float[Tensor, "b k d"]:
-        """The tokens; what lies beyond the training data's span is heard as its end."""
-        heard = fourier_features(numbers.clamp(-1, 1), 0.0, self.frequencies)
-        return self.which.weight + torch.einsum("bkf,kfd->bkd", heard, self.weight)
+        """The tokens. Values beyond the training data's range, -1 to 1, count as its nearer end."""
+        features = fourier_features(numbers.clamp(-1, 1), 0.0, self.frequencies)
+        return self.which.weight + torch.einsum("bkf,kfd->bkd", features, self.weight)
 
 
 class ConditionTokens(nn.Module):
-    """What else than a class is asked, as tokens: attributes, numbers and a text encoder's."""
+    """Tokens for all parts of a condition but its class: attributes, numbers and text."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -139,13 +119,13 @@ class ConditionTokens(nn.Module):
         self.text = nn.Linear(config.token_width, config.width) if config.token_width else None
 
     def forward(self, asked: Condition) -> tuple[list[Float[Tensor, "b n d"]], list[Bool[Tensor, "b n"]]]:
-        """Tokens of each kind, and which of them are known."""
+        """Tokens of each part, and which of these tokens are known."""
         tokens, known = [], []
         if self.attributes is not None and asked.attributes is not None:
-            # the learned tokens of having come first, then those of lacking
-            lacking = (asked.attributes < 0).long() * self.config.attributes
-            which = torch.arange(self.config.attributes, device=lacking.device)
-            tokens.append(self.attributes(which + lacking))
+            # the tokens of attributes present come first, then those of attributes absent
+            absent = (asked.attributes < 0).long() * self.config.attributes
+            which = torch.arange(self.config.attributes, device=absent.device)
+            tokens.append(self.attributes(which + absent))
             known.append(asked.attributes != 0)
         if self.numbers is not None and asked.numbers is not None:
             tokens.append(self.numbers(asked.numbers.nan_to_num()))
@@ -157,9 +137,10 @@ class ConditionTokens(nn.Module):
 
 
 class ConditionFilm(nn.Module):
-    """What the condition adds to the vector that modulates the decoder's blocks, from the mean of its tokens.
+    """The vector that a condition adds to the noise level's in the decoder's blocks, from the mean of its tokens.
 
-    Every token of the picture hears it at once, where attention must first learn whom to listen to. Starts at zero.
+    It reaches every image token from the first training step on, while attention must first learn which tokens to
+    attend to. It starts at zero.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -172,7 +153,7 @@ class ConditionFilm(nn.Module):
     def forward(
         self, condition: Float[Tensor, "b n d"], known: Bool[Tensor, "b n"] | None = None
     ) -> Float[Tensor, "b f"]:
-        """The vector; tokens that are not `known`, where this is given, do not count."""
+        """The vector; only tokens that are `known` count, `None` is all of them."""
         if known is None:
             mean = condition.mean(1)
         else:

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from s2id.coords import Grid
-from s2id.linear import box_weights
 
 
 def _quartic(u: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
@@ -165,19 +164,3 @@ class FieldHead(nn.Module):
         }
         both.load_state_dict(layers, assign=True)
         return both.requires_grad_(False)
-
-
-class PixelHead(nn.Module):
-    """Features that are pixels already: a picture, constant over each pixel; other sizes see its means over areas."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.channels = channels
-
-    def forward(
-        self, features: Features, grid: Grid, supersample: int | None = None, bound: float | None = None
-    ) -> Float[Tensor, "b c h w"]:
-        """Means over a grid's pixels, exact whatever `supersample` is; on the features' own grid, the features."""
-        rows, columns = features.weights(grid, box_weights)
-        values = features.values.movedim(-1, 1)
-        return rows @ (values if bound is None else values.clamp(-bound, bound)) @ columns.mT

@@ -1,108 +1,212 @@
-"""Settings of the network. No field is an image size."""
+"""Settings of the two networks: ours and the published one. No field is an image size."""
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal
 
 from s2id.errors import InputError
-from s2id.settings import Prediction, at_least_1
+from s2id.settings import Prediction, at_least_1, from_dict, setting, to_dict
 
 Recompute = Literal["no", "feed_forward", "blocks"]
+"""Activations that training computes a second time in the backward pass instead of keeping them in memory."""
+
+DATA_FIELDS = ("channels", "latents", "classes", "attributes", "numbers", "token_width")
+"""Facts of a network's config that the training data decide; `for_data` sets them."""
 
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Architecture of the network. No field is an image size."""
+    """Architecture of our network, `FieldNetwork`, which predicts functions.
 
-    channels: int = 1
-    """Colour channels of the data."""
-    latents: int = 0
-    """Channels of an autoencoder's latents, which the states then are; 0 has pictures as states."""
-    classes: int = 10
-    """Labels the condition knows; 0 means unconditional."""
-    width: int = 96
+    Example:
+        >>> config = ModelConfig(width=64, heads=2).for_data(channels=3, classes=5)
+        >>> config.width, config.state_channels, config.classes
+        (64, 3, 5)
+    """
+
+    network: ClassVar = "field"
+    prediction: ClassVar[Prediction] = "x"
+    dense: ClassVar = False
+    """Whether a composed state is the picture itself, so that every size is composed anew."""
+    knows_density: ClassVar = True
+    """Whether the network's input includes how many samples the state has along its long side."""
+
+    channels: int = setting(1, "network")
+    """Colour channels of the pictures."""
+    latents: int = setting(0, "network")
+    """Channels of the autoencoder's latents that the states consist of. 0: the states are pictures."""
+    classes: int = setting(10, "network")
+    """Number of classes; 0 has none."""
+    width: int = setting(96, "network")
     """Channels of a token."""
-    encoder_blocks: int = 3
-    """Blocks run once per step."""
-    decoder_blocks: int = 3
-    """Blocks run once per condition."""
-    heads: int = 3
-    """Attention heads; divides the width."""
-    expansion: int = 3
-    """Hidden channels of a feed-forward layer, in widths."""
-    film_width: int = 64
-    """Channels of the vector that modulates every block."""
-    condition_tokens: int = 4
+    encoder_blocks: int = setting(3, "network")
+    """Blocks before the condition enters. They run once per step, whatever the number of conditions."""
+    decoder_blocks: int = setting(3, "network")
+    """Blocks that the condition enters. They run once per condition."""
+    heads: int = setting(3, "network")
+    """Attention heads; must divide the width."""
+    expansion: int = setting(3, "network")
+    """Hidden channels of a feed-forward layer, as a multiple of the width."""
+    film_width: int = setting(64, "network")
+    """Channels of the vector that scales, shifts and gates every block."""
+    condition_tokens: int = setting(4, "network")
     """Learned tokens per class."""
-    attributes: int = 0
-    """What a picture may have or not have, a learned token each for having and lacking it."""
-    numbers: int = 0
-    """Measures of a picture, such as an age, a token each."""
-    token_width: int = 0
-    """Channels of a text encoder's tokens; 0 knows no text."""
-    attention: Literal["full", "axial", "window", "linear"] = "window"
-    """Every token with every token; rows and columns apart; what is near, and means of what is far; or every token with
-    every token without softmax. "window" has the weights of "full", and is it on grids of up to 14 x 14 tokens."""
-    patch: int = 2
-    """State samples per token side."""
-    lattice: int = 3
-    """Feature samples per token side, for the head to interpolate."""
-    head_width: int = 32
-    """Channels of a feature sample and of the head's hidden layer."""
-    jitter: float = 0.0
-    """Std of the coordinates' Gaussian jitter in training, in state pixels; 0.5 as published."""
-    prediction: Prediction = "x"
-    """What the network's output means."""
-    coordinates: Literal["dual", "composition", "box"] = "dual"
-    """Both coordinate systems, or one of them."""
-    corners: bool = False
-    """Coordinates end to end over the outermost centres, as published, instead of over the cells."""
-    fade: bool = True
-    """Attenuate the positions' Fourier features by the cell; off as published."""
-    norm: Literal["token", "group"] = "token"
-    """Each token by itself, or groups of channels over the whole map with learned scales, as published."""
-    residual: Literal["gated", "scaled"] = "gated"
-    """Residuals gated by the noise from zero, or with a learned scale per channel from one, as published."""
-    neighbours: bool = True
-    """A depthwise 3x3 convolution over the tokens in every block; off as published."""
-    bias: bool = False
-    """Biases in attention; on as published."""
-    dropout: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    """Share dropped in training of what self-attention, cross-attention and feed-forward say; 0.1 0.1 0.2 published."""
-    hears: Literal["logsnr", "alpha_bar"] = "logsnr"
-    """Noise as the state's own logsnr and density, or as alpha_bar at the trained density, as published."""
-    condition_film: bool = True
-    """The condition modulates the decoder's blocks too, besides being attended to; off as published."""
-    learned_condition: bool = True
-    """Train the condition's tokens; off leaves them as they were drawn, as published."""
-    head: Literal["field", "linear"] = "field"
-    """A function of any place, or one value per state sample, as published."""
+    attributes: int = setting(0, "network")
+    """Number of attributes, each of which a picture may have or lack; each state has one learned token."""
+    numbers: int = setting(0, "network")
+    """Number of measured quantities of a picture, such as an age; each becomes one token."""
+    token_width: int = setting(0, "network")
+    """Channels of a text encoder's tokens. 0: the network takes no text."""
+    attention: Literal["full", "axial", "window", "linear"] = setting("window", "network")
+    """Self-attention of image tokens. "full": every token attends to every token. "axial": along rows, and along
+    columns. "window": to near tokens, and to means over regions of the grid. "linear": to every token, without softmax.
+    "window" has the weights of "full" and computes the same on grids of up to 14 x 14 tokens."""
+    patch: int = setting(2, "network")
+    """Samples of the state along each side of a token."""
+    lattice: int = setting(3, "network")
+    """Feature samples along each side of a token; the head interpolates between them."""
+    head_width: int = setting(32, "network")
+    """Channels of a feature sample, and of the head's hidden layer."""
+    condition_film: bool = setting(True, "network")
+    """Whether the condition also scales, shifts and gates the decoder's blocks, beside being attended to."""
 
     @property
     def state_channels(self) -> int:
         """Channels of a state."""
         return self.latents or self.channels
 
-    @property
-    def dense(self) -> bool:
-        """Whether a composed state is the picture itself, so that each size is composed anew."""
-        return self.head == "linear" or self.prediction != "x"
+    def for_data(
+        self,
+        *,
+        channels: int,
+        classes: int,
+        latents: int = 0,
+        attributes: int = 0,
+        numbers: int = 0,
+        token_width: int = 0,
+    ) -> "ModelConfig":
+        """The config for data with these facts; each is the field of that name."""
+        return replace(
+            self,
+            channels=channels,
+            latents=latents,
+            classes=classes,
+            attributes=attributes,
+            numbers=numbers,
+            token_width=token_width,
+        )
 
     def __post_init__(self) -> None:
         """Refuse what cannot be built."""
-        at_least_1(
-            self, "width", "heads", "expansion", "film_width", "condition_tokens", "patch", "lattice", "head_width"
-        )
+        counts = "width", "heads", "expansion", "film_width", "condition_tokens", "patch", "lattice", "head_width"
+        at_least_1(self, *counts)
+        _check_heads(self.width, self.heads)
+
+
+@dataclass(frozen=True)
+class PublishedConfig:
+    """Architecture of the network as it was published, `PublishedNetwork`, which predicts the noise of every pixel.
+
+    Its states are pictures: it has no latents, one sample per token, and classes as its only condition.
+
+    Example:
+        >>> PublishedConfig().for_data(channels=1, classes=10).dense
+        True
+    """
+
+    network: ClassVar = "published"
+    prediction: ClassVar[Prediction] = "eps"
+    dense: ClassVar = True
+    knows_density: ClassVar = False
+    latents: ClassVar = 0
+    attributes: ClassVar = 0
+    numbers: ClassVar = 0
+    token_width: ClassVar = 0
+    patch: ClassVar = 1
+    lattice: ClassVar = 1
+
+    channels: int = setting(1, "network")
+    """Colour channels of the pictures."""
+    classes: int = setting(10, "network")
+    """Number of classes; 0 has none."""
+    width: int = setting(128, "network")
+    """Channels of a token."""
+    encoder_blocks: int = setting(8, "network")
+    """Blocks before the condition enters. They run once per step, whatever the number of conditions."""
+    decoder_blocks: int = setting(8, "network")
+    """Blocks that the condition enters. They run once per condition."""
+    heads: int = setting(8, "network")
+    """Attention heads, and groups of the norm before self-attention; must divide the width."""
+    expansion: int = setting(4, "network")
+    """Hidden channels of a feed-forward layer, as a multiple of the width."""
+    film_width: int = setting(128, "network")
+    """Channels of the vector that scales and shifts every block."""
+    condition_tokens: int = setting(2, "network")
+    """Tokens per class; they stay as they were drawn."""
+    jitter: float = setting(0.5, "network")
+    """Standard deviation of the Gaussian noise on coordinates in training, in pixels."""
+    dropout: tuple[float, float, float] = setting((0.1, 0.1, 0.2), "network")
+    """Shares of self-attention's, cross-attention's and the feed-forward layers' output that training drops."""
+
+    @property
+    def state_channels(self) -> int:
+        """Channels of a state."""
+        return self.channels
+
+    def for_data(self, *, channels: int, classes: int, **others: int) -> "PublishedConfig":
+        """The config for data with these facts; each is the field of that name.
+
+        Raises:
+            InputError: The data have attributes, numbers, text or latents.
+        """
+        if wrong := [name for name, value in others.items() if value]:
+            raise InputError(f"the published network takes classes only, and these data have {wrong[0]}; use another.")
+        return replace(self, channels=channels, classes=classes)
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be built."""
+        at_least_1(self, "width", "heads", "expansion", "film_width", "condition_tokens")
+        _check_heads(self.width, self.heads)
         if not all(0 <= share < 1 for share in self.dropout):
             raise InputError(f"dropout is {self.dropout}; each must be at least 0 and below 1.")
-        if self.width % self.heads:
-            raise InputError(
-                f"width {self.width} is not a multiple of heads {self.heads}; choose heads that divide it."
-            )
-        if self.prediction != "x" and self.patch != self.lattice:
-            raise InputError(
-                f"prediction {self.prediction!r} is defined on the state's own samples; use lattice = patch."
-            )
-        if self.head == "linear" and (self.patch, self.lattice) != (1, 1):
-            raise InputError("head 'linear' says one value per state sample; use patch = lattice = 1.")
-        if self.latents and self.dense:
-            raise InputError("latents are no picture to draw; they need a function: head field and prediction x.")
+
+
+def _check_heads(width: int, heads: int) -> None:
+    if width % heads:
+        raise InputError(f"width {width} is not a multiple of heads {heads}; choose heads that divide it.")
+
+
+NetworkConfig = ModelConfig | PublishedConfig
+
+_CONFIGS: dict[str, type[NetworkConfig]] = {"field": ModelConfig, "published": PublishedConfig}
+
+
+def network_to_dict(config: NetworkConfig) -> dict[str, Any]:
+    """Plain values of a network's config, with the network's name first, for JSON.
+
+    Example:
+        >>> values = network_to_dict(ModelConfig(patch=1))
+        >>> values["network"], values["patch"]
+        ('field', 1)
+        >>> network_from_dict(values, "this example").patch
+        1
+    """
+    return {"network": config.network, **to_dict(config)}
+
+
+def network_from_dict(values: dict[str, Any], source: str) -> NetworkConfig:
+    """A network's config from the values that `network_to_dict` returned.
+
+    Args:
+        values: Name of the network, and fields of its config.
+        source: Where the values come from, for the message.
+
+    Raises:
+        InputError: The network or a field is unknown.
+    """
+    name = str(values.get("network"))
+    if name not in _CONFIGS:
+        raise InputError(
+            f"{source} is for a network {name!r} and this version of s2id has {' and '.join(_CONFIGS)}; "
+            "use the version that wrote it."
+        )
+    return from_dict(_CONFIGS[name], {k: v for k, v in values.items() if k != "network"}, source)

@@ -19,7 +19,8 @@ from s2id.errors import InputError
 from s2id.files import fill, read_tensors, write_tensors
 from s2id.images import to_bytes, to_pillow, write, write_png
 from s2id.memory import keep_memory
-from s2id.network.heads import Features, FieldHead, PixelHead
+from s2id.network.heads import Features, FieldHead
+from s2id.network.published import PixelHead
 from s2id.settings import MAX_PIXELS, Fit, Size, Window
 
 _TILE_VALUES = 2**24  # of features that a tile reads; a processor holds few of them at once

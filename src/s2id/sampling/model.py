@@ -21,8 +21,8 @@ from s2id.diffusion.process import Schedule
 from s2id.errors import InputError
 from s2id.files import fill, read_tensors, write_tensors
 from s2id.memory import keep_memory
-from s2id.network.network import Network
-from s2id.network.settings import ModelConfig
+from s2id.network.build import build
+from s2id.network.settings import DATA_FIELDS, NetworkConfig, network_from_dict, network_to_dict
 from s2id.sampling.settings import Card
 from s2id.settings import from_dict, to_dict
 
@@ -40,12 +40,12 @@ _PICKLES = {".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".bin"}
 class S2ID(nn.Module, PyTorchModelHubMixin, library_name="s2id", tags=["diffusion", "arbitrary-resolution"]):
     """A network and the facts that sampling from it needs; perhaps a weaker network, to be guided by."""
 
-    def __init__(self, config: ModelConfig, card: Card, guide: ModelConfig | None = None) -> None:
+    def __init__(self, config: NetworkConfig, card: Card, guide: NetworkConfig | None = None) -> None:
         super().__init__()
         self.config = config
         self.card = card
-        self.network = Network(config)
-        self.guide = Network(guide) if guide else None
+        self.network = build(config)
+        self.guide = build(guide) if guide else None
 
     def guided_by(self, weaker: "S2ID", autoguidance: float) -> "S2ID":
         """The model with another one's network as its guide.
@@ -117,8 +117,8 @@ class S2ID(nn.Module, PyTorchModelHubMixin, library_name="s2id", tags=["diffusio
 
     def facts(self) -> dict[str, Any]:
         """Configs and card as plain values, for JSON."""
-        guide = {"guide": to_dict(self.guide.config)} if self.guide else {}
-        return {"config": to_dict(self.config), "card": to_dict(self.card), **guide}
+        guide = {"guide": network_to_dict(self.guide.config)} if self.guide else {}
+        return {"config": network_to_dict(self.config), "card": to_dict(self.card), **guide}
 
     @property
     def schedule(self) -> Schedule:
@@ -190,9 +190,9 @@ class S2ID(nn.Module, PyTorchModelHubMixin, library_name="s2id", tags=["diffusio
     def _from_file(cls, path: Path) -> "S2ID":
         tensors, facts = read_tensors(path, _MODEL_FORMAT)
         model = cls(
-            from_dict(ModelConfig, json.loads(facts["config"]), f"the config in {path}"),
+            network_from_dict(json.loads(facts["config"]), f"the config in {path}"),
             from_dict(Card, json.loads(facts["card"]), f"the card in {path}"),
-            from_dict(ModelConfig, json.loads(facts["guide"]), f"the guide in {path}") if "guide" in facts else None,
+            network_from_dict(json.loads(facts["guide"]), f"the guide in {path}") if "guide" in facts else None,
         )
         fill(model, {k if k.startswith(_GUIDE) else f"network.{k}": v for k, v in tensors.items()}, path)
         return model.eval().requires_grad_(False)
@@ -211,7 +211,6 @@ def check_denoises(model: S2ID) -> None:
 def _alike(model: S2ID) -> dict[str, object]:
     """What a model and its guide must have in common: what they draw, and the states they draw it on."""
     config, card = model.config, model.card
-    of_config = ("channels", "latents", "classes", "attributes", "numbers", "token_width", "prediction", "head")
     of_card = (
         "labels", "attributes", "numbers", "number_ranges", "density", "size", "schedule_s", "schedule_shift",
         "autoencoder",
@@ -220,7 +219,7 @@ def _alike(model: S2ID) -> dict[str, object]:
         f"names of {name}" if name in ("labels", "attributes", "numbers") else name: getattr(card, name)
         for name in of_card
     }
-    return {**{name: getattr(config, name) for name in of_config}, **names}
+    return {**{name: getattr(config, name) for name in (*DATA_FIELDS, "network")}, **names}
 
 
 def bundled() -> list[str]:

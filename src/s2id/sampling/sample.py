@@ -23,8 +23,9 @@ from s2id.diffusion.samplers import SAMPLERS, STOCHASTIC, Sampler, Step, last, r
 from s2id.diffusion.settings import ALWAYS, NoiseKind
 from s2id.errors import InputError
 from s2id.images import resize
-from s2id.network.heads import Features, FieldHead, PixelHead
-from s2id.network.network import Network
+from s2id.network.build import AnyNetwork
+from s2id.network.heads import Features, FieldHead
+from s2id.network.published import PixelHead
 from s2id.sampling.conditions import Seeds, describe, forget, pair
 from s2id.sampling.field import Field
 from s2id.sampling.model import S2ID, check_denoises
@@ -253,12 +254,12 @@ def trained_denoiser(model: S2ID, size: Size, shift: bool = True) -> TrainedDeno
     return _denoiser(model, model.network, size, shift)
 
 
-def _denoiser(model: S2ID, network: Network, size: Size, shift: bool) -> TrainedDenoiser:
+def _denoiser(model: S2ID, network: AnyNetwork, size: Size, shift: bool) -> TrainedDenoiser:
     config, schedule = network.config, _schedule(model, size, shift)
-    heard = schedule if config.hears == "logsnr" else model.schedule
+    input_schedule = schedule if config.knows_density else model.schedule
     # at t = 1 an eps-prediction's error is magnified by 1 / alpha, a thousandfold; clean states are in [-1, 1]
     bound = 1.0 if config.prediction == "eps" else None
-    return TrainedDenoiser(network, schedule, config.prediction, heard, bound)
+    return TrainedDenoiser(network, schedule, config.prediction, input_schedule, bound)
 
 
 def _schedule(model: S2ID, size: Size, shift: bool = True) -> Schedule:
@@ -294,7 +295,7 @@ def read_out(
         return Field(Features(x.movedim(1, -1), frame or extent(size)), PixelHead(model.config.channels), facts)
     logsnr = _schedule(model, size).logsnr(torch.full((len(x),), t, dtype=torch.float64, device=x.device)).to(x)
 
-    def read(network: Network) -> Features:
+    def read(network: AnyNetwork) -> Features:
         return network.decode(network.encode(x, logsnr, frame), asked.to(x.device))
 
     own, head = read(model.network), model.network.head

@@ -17,7 +17,7 @@ from s2id.data.pictures import Pictures, chosen_at
 from s2id.diffusion.process import Schedule, alpha_sigma
 from s2id.images import resize, to_bytes, to_float
 from s2id.network.network import state_grid
-from s2id.network.settings import ModelConfig
+from s2id.network.settings import NetworkConfig
 from s2id.seeds import seed_of
 from s2id.settings import Size
 from s2id.shapes import NULL, Images, Scalars, per_sample
@@ -49,7 +49,7 @@ class Batch:
 
 
 def draw(
-    pictures: Pictures, config: TrainConfig, model: ModelConfig, schedule: Schedule, number: int, share: float = 1.0
+    pictures: Pictures, config: TrainConfig, model: NetworkConfig, schedule: Schedule, number: int, share: float = 1.0
 ) -> Batch:
     """Batch `number` of the run: pictures, densities, times and noise, all a function of (seed, number).
 
@@ -85,9 +85,8 @@ def draw(
     part = None if share == 1 else token_window(samples, model.patch, share, generator)
     height, width = part or (slice(0, samples[0]), slice(0, samples[1]))
     if model.dense:
-        target = {"x": state, "eps": eps, "v": alpha * eps - sigma * state}[model.prediction][:, :, height, width]
         grid = state_grid(samples, extent(size)).part(height, width)
-        return Batch(x_t, logsnr, condition, extent(size), grid, 1, target, None, part)
+        return Batch(x_t, logsnr, condition, extent(size), grid, 1, eps[:, :, height, width], None, part)
     factor = config.supersample[int(torch.randint(len(config.supersample), (), generator=generator))]
     if seen and seen.kind == "area":  # the state is a view as well, from the place of no shift
         views = look(to_float(pixels), seen, config.views, generator)

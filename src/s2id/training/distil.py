@@ -196,7 +196,7 @@ def check_teacher(teacher: S2ID, pictures: Pictures, config: DistillConfig) -> N
     if teacher.card.times:
         raise InputError("this model is distilled already; distil the one that it learned from.")
     if teacher.config.dense:
-        raise InputError("this model composes each size anew; distil one whose head is a function (prediction x).")
+        raise InputError("the published network composes every size anew; distil one that predicts functions.")
 
 
 def _facts(teacher: S2ID, config: DistillConfig, train: TrainConfig) -> dict[str, str]:

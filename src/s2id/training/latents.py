@@ -19,6 +19,7 @@ from s2id.data.pictures import Group, Latents, Pictures
 from s2id.errors import InputError
 from s2id.files import checksum
 from s2id.images import resize, to_float
+from s2id.network.settings import ModelConfig
 from s2id.shapes import Images
 from s2id.training.settings import Preset
 
@@ -159,8 +160,8 @@ def on_latents(preset: Preset, pictures: Pictures) -> Preset:
         return preset
     if preset.train.observe is not None:
         raise InputError("observe sees pictures only as observations and an autoencoder sees them whole; use one.")
-    if preset.model.dense:
-        raise InputError("latents are no picture to draw; they need a function: head field and prediction x.")
+    if not isinstance(preset.model, ModelConfig):
+        raise InputError("latents need a network that predicts functions, and the published one does not.")
     per_sample = max(1, pictures.latents.factor // 2)
     model = replace(preset.model, lattice=preset.model.patch * per_sample)
     train = replace(

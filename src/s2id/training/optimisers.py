@@ -6,12 +6,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from s2id.network.network import Network
+from s2id.network.build import AnyNetwork
 from s2id.training.muon import Muon
 from s2id.training.settings import TrainConfig
 
 
-def _optimisers(network: Network, config: TrainConfig) -> list[torch.optim.Optimizer]:
+def _optimisers(network: AnyNetwork, config: TrainConfig) -> list[torch.optim.Optimizer]:
     """AdamW, and Muon for the blocks' matrices if asked; both decay matrices only."""
     plain = {p for m in network.modules() if isinstance(m, nn.Embedding) for p in m.parameters()}
     blocks = {p for p in (*network.encoder.parameters(), *network.decoder.parameters()) if p.ndim == 2}

@@ -18,6 +18,7 @@ from s2id.data.pictures import Pictures
 from s2id.errors import InputError
 from s2id.images import resize
 from s2id.linear import box_weights
+from s2id.network.settings import ModelConfig
 from s2id.shapes import Images
 from s2id.training.settings import Pixelation, Preset
 
@@ -146,8 +147,8 @@ def fitted(preset: Preset, pictures: Pictures) -> Preset:
     if preset.train.observe is None:
         return preset
     seen, text = Pixelation.read(preset.train.observe), preset.train.observe
-    if preset.model.dense:
-        raise InputError(f"observe {text} needs a network that predicts functions: head field and prediction x.")
+    if not isinstance(preset.model, ModelConfig):
+        raise InputError(f"observe {text} needs a network that predicts functions, and the published one does not.")
     sizes = {(group.images.shape[2], group.images.shape[3]) for group in pictures.groups}
     if len(sizes) > 1:
         raise InputError(

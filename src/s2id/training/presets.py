@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from s2id.network.settings import ModelConfig
+from s2id.network.settings import ModelConfig, PublishedConfig
 from s2id.training.settings import Preset, TrainConfig
 
 _ONE_DENSITY = TrainConfig(densities=(8,), density_weights=(1.0,), queries=4.0, ema=0.999)
@@ -13,33 +13,7 @@ _WIDE = ModelConfig(width=128, heads=4, encoder_blocks=4, decoder_blocks=4)
 
 _LONG = TrainConfig(images=800_000, batch=64, max_weight=5.0)
 
-_PUBLISHED = ModelConfig(
-    width=128,
-    encoder_blocks=8,
-    decoder_blocks=8,
-    heads=8,
-    expansion=4,
-    film_width=128,
-    condition_tokens=2,
-    attention="axial",
-    patch=1,
-    lattice=1,
-    jitter=0.5,
-    prediction="eps",
-    corners=True,
-    fade=False,
-    norm="group",
-    residual="scaled",
-    neighbours=False,
-    bias=True,
-    dropout=(0.1, 0.1, 0.2),
-    hears="alpha_bar",
-    condition_film=False,
-    learned_condition=False,
-    head="linear",
-)
-
-_PUBLISHED_TRAINING = TrainConfig(
+_PUBLISHED = TrainConfig(
     images=1_200_000,
     batch=25,
     optimiser="adamw",
@@ -84,7 +58,7 @@ PRESETS: dict[str, Preset] = {
         ModelConfig(width=96, heads=4, encoder_blocks=2, decoder_blocks=2, patch=2, head_width=32, lattice=2),
         replace(_ONE_DENSITY, images=300_000),
     ),
-    "reference": Preset("mnist", _PUBLISHED, _PUBLISHED_TRAINING),
+    "reference": Preset("mnist", PublishedConfig(), _PUBLISHED),
     "tiny": Preset(
         "digits",
         ModelConfig(width=16, heads=2, encoder_blocks=1, decoder_blocks=1, patch=2, head_width=8, lattice=2),

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from s2id.errors import InputError
-from s2id.network.settings import ModelConfig, Recompute
+from s2id.network.settings import ModelConfig, NetworkConfig, Recompute
 from s2id.sampling.settings import DEFAULT_STEPS, Sampling
 from s2id.settings import at_least_1
 
@@ -214,5 +214,5 @@ class Preset:
     """A named run: data, network, training."""
 
     data: Literal["mnist", "fashion-mnist", "digits", "glyphs", "emoji", "folder", "celeba", "hub"]
-    model: ModelConfig = field(default_factory=ModelConfig)
+    model: NetworkConfig = field(default_factory=ModelConfig)
     train: TrainConfig = field(default_factory=TrainConfig)

@@ -26,12 +26,12 @@ from s2id.diffusion.process import Schedule
 from s2id.errors import InputError
 from s2id.files import fill, read_tensors, replacing, write_tensors
 from s2id.memory import keep_memory
-from s2id.network.network import Network
-from s2id.network.settings import ModelConfig
+from s2id.network.build import build
+from s2id.network.settings import NetworkConfig, network_from_dict, network_to_dict
 from s2id.sampling.model import S2ID
 from s2id.sampling.settings import Card
 from s2id.seeds import seed_of
-from s2id.settings import from_dict, to_dict
+from s2id.settings import to_dict
 from s2id.training.batches import Batch, draw
 from s2id.training.latents import on_latents
 from s2id.training.optimisers import _load_optimisers, _optimisers, warm_average
@@ -109,8 +109,7 @@ class Trainer:
         """
         preset = on_latents(fitted(preset, pictures), pictures)
         self.config = preset.train
-        self.model = replace(
-            preset.model,
+        self.model = preset.model.for_data(
             channels=pictures.channels,
             latents=pictures.latent_shape[0],
             classes=len(pictures.labels),
@@ -129,7 +128,7 @@ class Trainer:
             precision = "bf16" if multiplies_bf16(cpu) else "no"
         self.accelerator = Accelerator(cpu=cpu, mixed_precision=precision)
         torch.manual_seed(self.config.seed)
-        network = Network(self.model)
+        network = build(self.model)
         if start is not None:
             network.load_state_dict(start.network.state_dict())
         network.recompute(self.config.recompute)
@@ -329,7 +328,7 @@ class Trainer:
                     "seconds": self.seconds,
                     "images_per_step": self.images_per_step,
                     "train": to_dict(self.config),
-                    "model": to_dict(self.model),
+                    "model": network_to_dict(self.model),
                     "data": self.pictures.name,
                     "names": self._names(),
                     "autoencoder": self._autoencoder,
@@ -366,7 +365,7 @@ class Trainer:
             facts = json.loads((checkpoint / "run.json").read_text())
         except (OSError, ValueError) as error:
             raise InputError(f"{checkpoint} is no checkpoint ({error}); name one of the run's.") from error
-        if from_dict(ModelConfig, facts["model"], str(checkpoint)) != self.model:
+        if network_from_dict(facts["model"], str(checkpoint)) != self.model:
             raise InputError(f"{checkpoint} is of another network; resume with the preset and data it was made with.")
         if facts.get("names", self._names()) != self._names():
             raise InputError(
@@ -452,7 +451,7 @@ class _Rate:
         return self.amount / self.seconds
 
 
-def check_data(pictures: Pictures, config: TrainConfig, model: ModelConfig) -> None:
+def check_data(pictures: Pictures, config: TrainConfig, model: NetworkConfig) -> None:
     """Refuse data that the run cannot use.
 
     Raises:

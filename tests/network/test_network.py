@@ -1,5 +1,6 @@
 """The network: one set of weights for every size, and a head that reads one function anywhere."""
 
+import json
 import math
 from dataclasses import fields, replace
 from typing import get_args, get_type_hints
@@ -10,11 +11,13 @@ from conftest import TINY
 from torch.nn.functional import avg_pool2d
 
 from s2id.coords import Grid, extent, frame_grid
-from s2id.diffusion.denoiser import Network as Contract
+from s2id.diffusion.denoiser import Network
 from s2id.errors import InputError
+from s2id.network.build import build
 from s2id.network.heads import Features
-from s2id.network.network import Network, state_grid
-from s2id.network.settings import ModelConfig
+from s2id.network.network import FieldNetwork, state_grid
+from s2id.network.published import PublishedNetwork
+from s2id.network.settings import ModelConfig, PublishedConfig, network_from_dict, network_to_dict
 from s2id.shapes import NULL
 
 ATTENTIONS = get_args(get_type_hints(ModelConfig)["attention"])
@@ -29,7 +32,7 @@ def state(*shape, seed=0):
 def test_the_same_weights_run_at_every_size(network, attention):
     weights = network(attention=attention).state_dict()
     for size in SIZES:
-        fresh = Network(replace(TINY, attention=attention)).eval()
+        fresh = FieldNetwork(replace(TINY, attention=attention)).eval()
         fresh.load_state_dict(weights)
         with torch.inference_mode():
             out = fresh(state(1, 1, *size), torch.zeros(1), torch.tensor([3]))
@@ -43,7 +46,7 @@ def test_no_part_of_the_config_is_an_image_size():
 
 
 def test_a_network_keeps_the_contract(network):
-    assert isinstance(network(), Contract)
+    assert isinstance(network(), Network)
 
 
 @pytest.mark.parametrize("attention", ATTENTIONS)
@@ -59,9 +62,8 @@ def test_pictures_in_a_batch_do_not_know_each_other(network, attention):
 PART = slice(4, 10), slice(2, 12)
 
 
-@pytest.mark.parametrize("changes", [{}, {"corners": True, "fade": False}, {"coordinates": "composition"}])
-def test_tokens_of_a_part_enter_as_they_do_in_the_whole(network, changes):
-    made, x_t, logsnr = network(encoder_blocks=0, **changes), state(2, 1, 12, 16), torch.tensor([-2.0, 3.0])
+def test_tokens_of_a_part_enter_as_they_do_in_the_whole(network):
+    made, x_t, logsnr = network(encoder_blocks=0), state(2, 1, 12, 16), torch.tensor([-2.0, 3.0])
     whole, part = made.encode(x_t, logsnr), made.encode(x_t, logsnr, part=PART)
     assert torch.allclose(part.tokens, whole.tokens[:, 2:5, 1:6], atol=1e-6)
     assert torch.equal(part.film, whole.film)
@@ -149,8 +151,24 @@ def test_a_state_that_does_not_fit_the_network_is_refused(network, shape):
 def test_a_config_that_cannot_be_built_is_refused():
     with pytest.raises(InputError, match="choose heads that divide"):
         ModelConfig(width=10, heads=3)
-    with pytest.raises(InputError, match="use lattice = patch"):
-        ModelConfig(prediction="eps", patch=4, lattice=2)
+    with pytest.raises(InputError, match="lattice is 0; it must be at least 1"):
+        ModelConfig(lattice=0)
+
+
+def test_a_config_in_a_file_names_its_network():
+    for config, kind in (
+        (TINY, FieldNetwork),
+        (PublishedConfig(width=8, encoder_blocks=1, decoder_blocks=1), PublishedNetwork),
+    ):
+        again = network_from_dict(json.loads(json.dumps(network_to_dict(config))), "the file")
+        assert again == config and type(build(again)) is kind
+    for values, reason in (({}, "None"), ({"network": "unet"}, "'unet'")):
+        with pytest.raises(
+            InputError, match=f"the file is for a network {reason} and this version of s2id has field and published"
+        ):
+            network_from_dict(values, "the file")
+    with pytest.raises(InputError, match="does not know \\(jitter\\)"):
+        network_from_dict({"network": "field", "jitter": 0.5}, "the file")
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -177,7 +195,7 @@ def test_a_few_rows_at_a_time_are_read_as_all_at_once(network, monkeypatch, valu
     made = network()
     features = made.decode(made.encode(state(2, 1, 8, 6), torch.zeros(2)))
     whole = made.head(features, frame_grid((9, 14)))  # all at once, as in training
-    monkeypatch.setattr("s2id.model._CACHED", values)
+    monkeypatch.setattr("s2id.network.heads._CACHED", values)
     with torch.no_grad():
         assert torch.allclose(made.head(features, frame_grid((9, 14))), whole, atol=1e-6)
 
@@ -219,15 +237,6 @@ def test_one_forward_pass_is_its_three_parts(network):
     assert torch.equal(parts, made(x_t, logsnr, label))
 
 
-@pytest.mark.parametrize("prediction", ["eps", "v"])
-def test_predictions_that_belong_to_samples_are_read_one_by_one(network, prediction):
-    made = network(prediction=prediction)
-    x_t, logsnr = state(1, 1, 8, 8), torch.zeros(1)
-    read = made.predict(made.decode(made.encode(x_t, logsnr)), (8, 8))
-    assert torch.equal(read, made(x_t, logsnr, supersample=1))  # as in training
-    assert not torch.allclose(read, made(x_t, logsnr), atol=1e-4)
-
-
 def test_a_given_frame_is_what_the_function_lives_on(network):
     made = network()
     encoded = made.encode(state(1, 1, 8, 4), torch.zeros(1), frame=(1.0, 0.6))
@@ -237,16 +246,8 @@ def test_a_given_frame_is_what_the_function_lives_on(network):
     assert grid.cell == (1 / 8, 0.15) and (grid.x[-1] - grid.x[0]).item() == pytest.approx(0.45)
 
 
-def test_jitter_moves_coordinates_in_training_only(network):
-    made, x_t = network(jitter=0.5), state(1, 1, 4, 4)
-    assert torch.equal(made(x_t, torch.zeros(1)), made(x_t, torch.zeros(1)))
-    made.train()
-    torch.manual_seed(0)
-    assert not torch.equal(made(x_t, torch.zeros(1)), made(x_t, torch.zeros(1)))
-
-
 def test_a_fresh_network_passes_gradients_to_its_output(network):
-    fresh = Network(TINY)
+    fresh = FieldNetwork(TINY)
     fresh(state(2, 1, 4, 4), torch.zeros(2), torch.tensor([1, NULL])).square().mean().backward()
     assert fresh.head.out.weight.grad.abs().max() > 0 and fresh.stem.weight.grad.abs().max() > 0
 
@@ -257,3 +258,18 @@ def test_every_parameter_of_a_live_network_learns(network):
     dead = [name for name, p in made.named_parameters() if p.grad is None or not math.isfinite(p.grad.sum())]
     still = [name for name, p in made.named_parameters() if not p.grad.abs().max() > 0]
     assert not dead and not still
+
+
+def test_computing_anew_changes_no_gradient_and_keeps_less(network):
+    gradients, kept = [], []
+    for what in ("no", "feed_forward", "blocks"):
+        made = network().requires_grad_(True)
+        made.recompute(what)
+        sizes = []
+        with torch.autograd.graph.saved_tensors_hooks(lambda x, to=sizes: to.append(x.numel()) or x, lambda x: x):
+            made(state(2, 1, 16, 16), torch.zeros(2), torch.tensor([1, NULL])).square().mean().backward()
+        gradients.append([p.grad for p in made.parameters()])
+        kept.append(sum(sizes))
+    for anew in gradients[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(anew, gradients[0], strict=True))
+    assert kept[0] > 1.1 * kept[1] and kept[1] > 1.1 * kept[2]

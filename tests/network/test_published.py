@@ -1,17 +1,17 @@
-"""The published system from our parts: its numbers, its defects one by one, and what cures them."""
+"""The published network: its numbers, its defects, and what becomes of them at other sizes."""
 
 import math
 from dataclasses import replace
 
 import pytest
 import torch
-from conftest import TINY, enliven
+from conftest import enliven
 from PIL import Image
 from torch.nn.functional import avg_pool2d
 
 import s2id
 from s2id.cli.main import main
-from s2id.coords import box_coords, corner_coords, jitter, pixel_coords
+from s2id.coords import box_coords, pixel_coords
 from s2id.data.idx import DIGITS
 from s2id.data.pictures import Group, Pictures
 from s2id.data.registry import load_pictures
@@ -24,10 +24,16 @@ from s2id.diffusion.samplers import ddim, last
 from s2id.errors import InputError
 from s2id.images import resize
 from s2id.network.attention import CrossAttention
-from s2id.network.blocks import GroupNorm, TokenNorm
-from s2id.network.embeddings import AlphaBarEmbedding, PositionEmbedding
-from s2id.network.heads import PixelHead
-from s2id.network.network import Network
+from s2id.network.published import (
+    AlphaBarEmbedding,
+    CornerPositionEmbedding,
+    GroupNorm,
+    PixelHead,
+    PublishedNetwork,
+    corner_coords,
+    jitter,
+)
+from s2id.network.settings import PublishedConfig
 from s2id.sampling.field import Field
 from s2id.sampling.model import S2ID
 from s2id.sampling.sample import compose, trained_denoiser
@@ -48,7 +54,7 @@ def state(*shape, seed=0):
 
 
 def lively(**changes):
-    made = Network(replace(SMALL, **changes)).eval().requires_grad_(False)
+    made = PublishedNetwork(replace(SMALL, **changes)).eval().requires_grad_(False)
     enliven(made)
     return made
 
@@ -66,21 +72,20 @@ def small():
 
 def test_the_published_network_has_its_parameters():
     with torch.device("meta"):
-        counts = {name: p.numel() for name, p in Network(PUBLISHED).named_parameters()}
+        counts = {name: p.numel() for name, p in PublishedNetwork(PUBLISHED).named_parameters()}
     assert sum(count for name, count in counts.items() if not name.startswith("condition")) == 6_118_657
 
 
 def test_the_published_network_has_its_channels():
-    assert PositionEmbedding(PUBLISHED).out.in_features == 88
-    assert PositionEmbedding(replace(PUBLISHED, coordinates="box")).out.in_features == 44
-    made = Network(SMALL)
+    assert CornerPositionEmbedding(128, 0.5).out.in_features == 88
+    made = PublishedNetwork(SMALL)
     assert made.position.out.in_features + made.stem.in_features == 89
     assert AlphaBarEmbedding(128).hidden.in_features == 20
     assert made.condition.embedding_dim == 2 * SMALL.width
 
 
 def test_published_blocks_start_as_they_did():
-    made = Network(SMALL)
+    made = PublishedNetwork(SMALL)
     for block in (*made.encoder, *made.decoder):
         assert (block.scale == 0.1).all() and (block.film.gate == 1).all() and (block.film.out.bias == 0).all()
         assert 5e-4 < block.film.out.weight.std() < 2e-3
@@ -105,8 +110,8 @@ def test_jitter_is_half_a_pixel_in_both_systems(size, monkeypatch):
         stds.append(std)
         return jitter(coords, std, torch.Generator().manual_seed(0))
 
-    monkeypatch.setattr("s2id.model.jitter", spy)
-    made = Network(SMALL)
+    monkeypatch.setattr("s2id.network.published.jitter", spy)
+    made = PublishedNetwork(SMALL)
     made(state(1, 1, *size), torch.zeros(1))
     h, w = size
     half = 1 / (2 * max(size))
@@ -116,6 +121,20 @@ def test_jitter_is_half_a_pixel_in_both_systems(size, monkeypatch):
     stds.clear()
     made.eval()(state(1, 1, *size), torch.zeros(1))
     assert stds == []
+
+
+def test_jitter_has_the_asked_deviation_on_each_axis():
+    coords = pixel_coords((200, 300))
+    moved = jitter(coords, (0.5 / 300, 2 / 300), torch.Generator().manual_seed(0)) - coords
+    assert abs(moved.mean()) < 1e-4
+    assert torch.allclose(moved.std((0, 1)), torch.tensor([0.5, 2.0]).double() / 300, rtol=0.02)
+
+
+def test_jitter_depends_on_its_generator_alone():
+    coords = pixel_coords((3, 4))
+    first, again, other = (jitter(coords, (0.1, 0.1), torch.Generator().manual_seed(s)) for s in (1, 1, 2))
+    assert torch.equal(first, again) and not torch.equal(first, other)
+    assert torch.equal(jitter(coords, (0.0, 0.0)), coords)
 
 
 def test_corner_coordinates_run_end_to_end():
@@ -191,11 +210,10 @@ def test_both_conditions_are_trained_in_one_pass():
 
 
 def test_random_tokens_stay_as_they_were_drawn():
-    for learned in (False, True):
-        made = Network(replace(SMALL, learned_condition=learned))
-        enliven(made)
-        made(state(1, 1, 4, 4), torch.zeros(1), torch.tensor([1])).square().mean().backward()
-        assert (made.condition.weight.grad is not None) == learned
+    made = PublishedNetwork(SMALL)
+    enliven(made)
+    made(state(1, 1, 4, 4), torch.zeros(1), torch.tensor([1])).square().mean().backward()
+    assert made.condition.weight.grad is None
 
 
 def test_the_published_network_trains_and_resumes_to_the_bit(tmp_path):
@@ -244,70 +262,49 @@ def test_the_command_line_composes_a_dense_model_at_each_size(small, tmp_path):
             assert picture.tobytes() == wanted.image((h, w)).tobytes()
 
 
-# Each choice by itself
-
-SWITCHES = {
-    "coordinates": "composition",
-    "corners": False,
-    "fade": True,
-    "norm": "token",
-    "residual": "gated",
-    "neighbours": True,
-    "bias": False,
-    "dropout": (0.0, 0.0, 0.0),
-    "hears": "logsnr",
-    "condition_film": True,
-    "learned_condition": True,
-    "jitter": 0.0,
-    "attention": "full",
-    "prediction": "x",
-    "head": "field",
-}
+# The parts
 
 
-@pytest.mark.parametrize("published", [True, False], ids=["off", "on"])
-@pytest.mark.parametrize("name", SWITCHES)
-def test_each_choice_can_be_made_alone_and_runs_at_every_size(name, published):
-    # ours within the published network, and the published one within ours
-    value = SWITCHES[name] if published else getattr(PUBLISHED, name)
-    config = replace(SMALL if published else replace(TINY, patch=1, lattice=1), **{name: value})
-    made = Network(config)
-    enliven(made)
-    for size in ((4, 6), (9, 5)):
-        out = made(state(2, 1, *size), torch.zeros(2), torch.tensor([3, NULL]))
-        assert out.shape == (2, 1, *size)
-        made.zero_grad()
-        out.square().mean().backward()
-        still = [k for k, p in made.named_parameters() if p.requires_grad and not p.grad.abs().max() > 0]
-        assert not [k for k in still if not k.endswith("qkv.bias")], "keys' biases do nothing in softmax"
+@pytest.mark.parametrize("size", [(4, 6), (9, 5), (1, 1), (12, 12)])
+def test_the_same_weights_run_and_learn_at_every_size(size):
+    made = lively().requires_grad_(True)
+    made.condition.requires_grad_(False)
+    out = made(state(2, 1, *size), torch.zeros(2), torch.tensor([3, NULL]))
+    assert out.shape == (2, 1, *size)
+    out.square().mean().backward()
+    still = [k for k, p in made.named_parameters() if p.requires_grad and not p.grad.abs().max() > 0]
+    one = size == (1, 1)  # softmax over one token ignores queries and keys
+    assert one or not [k for k in still if not k.endswith("qkv.bias")], "keys' biases do nothing in softmax"
 
 
-def test_choices_that_exclude_each_other_are_refused():
-    with pytest.raises(InputError, match="use patch = lattice = 1"):
-        replace(TINY, head="linear")
+def test_a_part_of_a_state_enters_as_it_does_in_the_whole():
+    made = lively(encoder_blocks=0)
+    x_t, part = state(1, 1, 8, 8), (slice(2, 6), slice(0, 4))
+    whole, some = made.encode(x_t, torch.zeros(1)), made.encode(x_t, torch.zeros(1), part=part)
+    assert torch.allclose(some.tokens, whole.tokens[:, 2:6, :4], atol=1e-6)
+    assert some.frame == (0.5, 0.5) and some.middle == (0.0, -0.25)
 
 
-def test_a_group_norm_sees_the_whole_picture_and_a_token_norm_does_not():
+def test_data_that_the_published_network_has_no_place_for_are_refused():
+    with pytest.raises(InputError, match="these data have attributes"):
+        SMALL.for_data(channels=3, classes=0, latents=0, attributes=40, numbers=0, token_width=0)
+    with pytest.raises(InputError, match="each must be at least 0 and below 1"):
+        PublishedConfig(dropout=(0.1, 1.0, 0.0))
+    with pytest.raises(InputError, match="label 10 is none of this model's 10 classes"):
+        lively()(state(1, 1, 4, 4), torch.zeros(1), torch.tensor([10]))
+    with pytest.raises(InputError, match="3 channels and size 4x4; this network takes 1"):
+        lively()(state(1, 3, 4, 4), torch.zeros(1))
+
+
+def test_a_group_norm_sees_the_whole_picture():
     x, zero = state(1, 6, 6, 8), torch.zeros(1, 1, 1, 8)
-    group, token = GroupNorm(8, 2), TokenNorm()
+    group = GroupNorm(8, 2)
     crop = x[:, 1:4, 2:5]
-    assert torch.equal(token(crop, zero, zero), token(x, zero, zero)[:, 1:4, 2:5])
     assert (group(crop, zero, zero) - group(x, zero, zero)[:, 1:4, 2:5]).abs().max() > 0.05
     enliven(group)
     scale, shift = state(1, 1, 1, 8, seed=1), state(1, 1, 1, 8, seed=2)
     wanted = torch.nn.functional.group_norm(x.movedim(-1, 1), 2, group.weight, group.bias).movedim(1, -1)
     assert torch.allclose(group(x, scale, shift), wanted * (1 + scale) + shift, atol=1e-5)
-
-
-def test_fading_keeps_what_a_cell_can_know():
-    def told(fade):
-        config = replace(SMALL, fade=fade, corners=False, norm="token")
-        made = PositionEmbedding(config).requires_grad_(False)
-        enliven(made)
-        fine, coarse = made((12, 12)), made((4, 4))
-        return (avg_pool2d(fine.movedim(-1, 0), 3).movedim(0, -1) - coarse).abs().max()
-
-    assert told(fade=True) < 1e-5 < 0.1 < told(fade=False)
 
 
 @pytest.mark.parametrize("bias", [False, True])
@@ -410,31 +407,29 @@ def test_a_field_model_composes_at_other_densities_too(model):
         Sampling(density=0)
 
 
-def test_the_shift_lowers_the_states_logsnr_and_not_what_a_dense_network_hears(small, model):
+def test_the_shift_lowers_the_states_logsnr_and_not_the_input_of_a_dense_network(small, model):
     t = torch.tensor([0.5])
     for shift in (True, False):
         denoiser = trained_denoiser(small, (16, 16), shift)
         assert denoiser.schedule.logsnr(t) == pytest.approx(small.schedule.logsnr(t) - shift * 2 * math.log(2))
-        assert denoiser.heard == small.schedule
-    assert trained_denoiser(model, (16, 16)).heard == model.schedule.at_density(2.0)
+        assert denoiser.input_schedule == small.schedule
+    assert trained_denoiser(model, (16, 16)).input_schedule == model.schedule.at_density(2.0)
 
 
 class Calibrated:
-    """A perfect network that knows one density: it hears what the noise is there and averages denser states."""
+    """An exact denoiser of states of one density, asked about denser ones: it averages them to its own size.
 
-    def __init__(self, exact, side):
-        self.exact, self.side = exact, side
+    It takes the noise level from `schedule`, whatever that of the denser states is.
+    """
 
-    def encode(self, x_t, logsnr):
-        coarse = resize(x_t, (self.side, self.side))
-        return self.exact(coarse, self.exact.schedule.time(logsnr.double()))
+    def __init__(self, exact, side, schedule):
+        self.exact, self.side, self.schedule = exact, side, schedule
 
-    def decode(self, encoded, label=None):
-        return encoded
-
-    def predict(self, features, size):
-        factor = size[0] // self.side
-        return features.repeat_interleave(factor, 2).repeat_interleave(factor, 3)
+    def __call__(self, x_t, t, label=None):
+        factor = x_t.shape[2] // self.side
+        scale = self.exact.schedule(t)[0] / self.schedule(t)[0]
+        denoised = self.exact(resize(x_t * scale[:, None, None, None], (self.side, self.side)), t)
+        return denoised.repeat_interleave(factor, 2).repeat_interleave(factor, 3)
 
 
 @pytest.mark.parametrize("k", [1, 2, 4])
@@ -446,7 +441,7 @@ def test_diversity_survives_density_with_the_shift_and_dies_without(k):
     noise = torch.randn(count, 1, k * side, k * side, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
     def diversity(schedule):
-        denoiser = TrainedDenoiser(Calibrated(exact, side), schedule, heard=exact.schedule)
+        denoiser = Calibrated(exact, side, schedule)
         return resize(last(ddim(denoiser, noise, times(40))), (side, side)).var(0).mean().item() / truth
 
     assert 0.75 < diversity(exact.schedule.at_density(float(k))) < 1.15
