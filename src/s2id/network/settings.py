@@ -203,8 +203,8 @@ def network_from_dict(values: dict[str, Any], source: str) -> NetworkConfig:
     Raises:
         InputError: The network or a field is unknown.
     """
-    name = str(values.get("network"))
-    if name not in _CONFIGS:
+    name = values.get("network")
+    if not isinstance(name, str) or name not in _CONFIGS:
         raise InputError(
             f"{source} is for a network {name!r} and this version of s2id has {' and '.join(_CONFIGS)}; "
             "use the version that wrote it."
