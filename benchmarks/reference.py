@@ -72,7 +72,7 @@ def peak_gflops(precision: str) -> float:
 def guided_call(side: int, repeats: int, precision: str) -> dict[str, float]:
     """One row: a guided call on a square state."""
     model = S2ID(PRESETS["reference"].model, Card(density=28)).eval().requires_grad_(False)
-    torch.nn.init.normal_(model.network.lattice.weight, std=0.1)
+    torch.nn.init.normal_(model.network.out.weight, std=0.1)
     denoiser = Guided(trained_denoiser(model, (side, side)), 4.0)
     x_t, t, label = torch.randn(1, 1, side, side), torch.full((1,), 0.5), torch.tensor([7])
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):

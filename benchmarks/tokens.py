@@ -27,7 +27,7 @@ import torch
 
 from s2id.evaluation.report import markdown
 from s2id.memory import keep_memory
-from s2id.network.network import Network
+from s2id.network.network import FieldNetwork
 from s2id.network.settings import ModelConfig, Recompute
 
 KINDS = get_args(get_type_hints(ModelConfig)["attention"])
@@ -69,7 +69,7 @@ def measured(kind: str, side: int, args: argparse.Namespace) -> dict[str, object
         decoder_blocks=args.blocks,
         attention=kind,  # type: ignore[arg-type]
     )
-    network = Network(config).to(args.device)
+    network = FieldNetwork(config).to(args.device)
     for parameter in network.parameters():
         torch.nn.init.normal_(parameter, std=0.05)
     network.recompute(args.recompute)

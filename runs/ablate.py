@@ -29,15 +29,7 @@ VARIANTS: dict[str, list[str]] = {
     "400-tokens-quarter": ["--set", "token-share=0.25", *SMALL_TOKENS],
     "tokens-half": ["--set", "token-share=0.5"],
     "tokens-quarter": ["--set", "token-share=0.25"],
-    "coordinates-composition": ["--set", "coordinates=composition"],
-    "coordinates-box": ["--set", "coordinates=box"],
-    "fade-off": ["--set", "fade=false"],
-    "jitter": ["--set", "jitter=0.5", "--set", "fade=false"],
-    "neighbours-off": ["--set", "neighbours=false"],
-    # eps and v are said on the state's own samples, so x is given the same lattice beside them
     "x-lattice-2": ["--set", "lattice=2"],
-    "eps": ["--set", "prediction=eps", "--set", "lattice=2"],
-    "v": ["--set", "prediction=v", "--set", "lattice=2"],
     "density-10": ["--densities", "10", "--set", "density-weights=1"],
     "density-14": ["--densities", "14", "--set", "density-weights=1"],
     "density-16": ["--densities", "16", "--set", "density-weights=1"],
@@ -90,9 +82,7 @@ def measured(name: str, options: list[str], args: argparse.Namespace) -> dict[st
         length = [*budget, "--set", "sample-minutes=0"]
         run(name, "train", "mnist", *data, *length, *BASE, *options, *resume, "--out", str(folder))
     if not table.is_file():
-        # eps and v compose anew at every size, and hours at 224
-        larger = [] if {"eps", "v"} & set(options) else ["--size", "112x112", "--size", "224x224"]
-        sizes = ["--size", "28x28", *larger]
+        sizes = ["--size", "28x28", "--size", "112x112", "--size", "224x224"]
         run(name, "evaluate", str(folder / "model"), *data, *sizes, "--count", str(args.count), "--detail", "50",
             "--steps", "20", "--out", str(table.parent))  # fmt: skip
     said = json.loads(table.read_text())

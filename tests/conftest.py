@@ -11,7 +11,7 @@ from torch import nn
 from s2id.data import cache
 from s2id.network.heads import Features, FieldHead
 from s2id.network.network import FieldNetwork
-from s2id.network.settings import ModelConfig
+from s2id.network.settings import ModelConfig, PublishedConfig
 from s2id.sampling.field import Field
 from s2id.sampling.model import S2ID
 from s2id.sampling.settings import Card
@@ -27,6 +27,8 @@ TINY = ModelConfig(
     lattice=2,
     head_width=8,
 )
+
+SMALL_PUBLISHED = PublishedConfig(width=16, heads=2, encoder_blocks=1, decoder_blocks=1, film_width=8)
 
 
 def enliven(module: nn.Module, seed: int = 0) -> None:

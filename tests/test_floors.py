@@ -86,7 +86,7 @@ def test_a_folder_has_no_circles(name):
 
 def test_an_import_up_or_sideways_is_found_wherever_it_hides():
     assert wrong("coords", "from s2id.settings import Size\nimport torch") == []
-    assert wrong("coords", "from s2id.network.network import Network") == ["network.network"]
+    assert wrong("coords", "from s2id.network.network import FieldNetwork") == ["network.network"]
     assert wrong("diffusion.exact", "import s2id.data.pictures") == ["data.pictures"]
     assert wrong("diffusion.exact", "from s2id.data import pictures") == ["data.pictures"]
     assert wrong("sampling.field", "def f():\n    from s2id.inverse.restore import restore") == ["inverse.restore"]

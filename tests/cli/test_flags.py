@@ -11,8 +11,8 @@ import tyro
 
 from s2id.cli.flags import Help, options, part, read
 from s2id.cli.main import COMMANDS, main, name_of, parse
-from s2id.cli.train import DATA_DECIDE
 from s2id.errors import InputError
+from s2id.network.settings import DATA_FIELDS
 from s2id.settings import setting
 from s2id.training.presets import PRESETS
 
@@ -143,7 +143,7 @@ def test_every_setting_of_a_preset_is_set_and_shown(preset, capsys):
     assert resolved["model"]["heads"] == 2 and resolved["train"]["keep"] == 7 and resolved["train"]["lr"] == 0.5
 
 
-@pytest.mark.parametrize("name", DATA_DECIDE)
+@pytest.mark.parametrize("name", DATA_FIELDS)
 def test_what_the_data_decide_cannot_be_set(name, capsys):
     assert main(["train", "mnist", "--dry-run", "--set", f"{name}=3"]) == 2
     assert f"there is no setting '{name.replace('_', '-')}'" in capsys.readouterr().err

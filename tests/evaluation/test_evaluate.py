@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from conftest import TINY, enliven
+from conftest import SMALL_PUBLISHED, TINY, enliven
 from torch.nn import functional as F
 
 from s2id.condition import Condition
@@ -234,7 +234,7 @@ def test_what_cannot_be_judged_is_refused_before_anything_is_drawn(changes, said
 
 def test_a_dense_model_is_composed_anew_at_every_size(judge):
     card = Card(data="noise", density=16, size=(16, 16))
-    dense = S2ID(replace(TINY, prediction="eps"), card).eval().requires_grad_(False)
+    dense = S2ID(SMALL_PUBLISHED, card).eval().requires_grad_(False)
     enliven(dense)
     config = replace(QUICK, sizes=((16, 16), (16, 32), (32, 32)), sampling=Sampling(1, 1.0))
     rows = list(evaluate(dense, judge, noise(100, 1), noise(100, 2), config))

@@ -1,10 +1,11 @@
 """Restoring: answers say what was seen, at any size, and bad input is refused in a sentence."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
-from conftest import TINY, enliven
+from conftest import SMALL_PUBLISHED, TINY, enliven
 from PIL import Image
 
 import s2id
@@ -30,10 +31,8 @@ def rms(x):
     return x.square().mean().sqrt().item()
 
 
-def made(**changes):
-    model = (
-        S2ID(TINY.__class__(**{**vars(TINY), **changes}), Card(data="noise", density=8)).eval().requires_grad_(False)
-    )
+def made(config=TINY, **changes):
+    model = S2ID(replace(config, **changes), Card(data="noise", density=8)).eval().requires_grad_(False)
     enliven(model)
     return model
 
@@ -136,13 +135,13 @@ def test_a_grey_picture_is_coloured():
 
 
 def test_a_dense_model_has_no_function_to_enlarge_by():
-    dense = made(head="linear", patch=1, lattice=1, prediction="eps")
+    dense = made(SMALL_PUBLISHED)
     with pytest.raises(InputError, match="composes each size anew and has no function to enlarge by"):
         upscale(dense, picture(4, 4), (8, 8))
 
 
 def test_a_dense_model_restores_at_the_answers_size():
-    dense = made(head="linear", patch=1, lattice=1, prediction="eps")
+    dense = made(SMALL_PUBLISHED)
     found = restore(dense, picture(4, 4), (8, 8), seeds=[0], sampling=Sampling(2, 1.0))
     assert found.residual < 1e-3
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from conftest import SMALL_PUBLISHED as SMALL
 from conftest import enliven
 from PIL import Image
 from torch.nn.functional import avg_pool2d
@@ -46,7 +47,6 @@ from s2id.training.settings import Preset
 from s2id.training.trainer import Trainer
 
 PUBLISHED = PRESETS["reference"].model
-SMALL = replace(PUBLISHED, width=16, heads=2, encoder_blocks=1, decoder_blocks=1, film_width=8)
 
 
 def state(*shape, seed=0):

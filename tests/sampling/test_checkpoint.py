@@ -7,13 +7,14 @@ from dataclasses import replace
 
 import pytest
 import torch
-from conftest import enliven
+from conftest import SMALL_PUBLISHED, enliven
 from huggingface_hub import hub_mixin
 from huggingface_hub.errors import LocalEntryNotFoundError
 from safetensors.torch import save_file
 
 from s2id.errors import InputError
 from s2id.files import checksum, fill, write_tensors
+from s2id.network.settings import network_to_dict
 from s2id.sampling import model as checkpoint
 from s2id.sampling.model import MODEL_FILE, S2ID, bundled, load
 from s2id.settings import to_dict
@@ -59,7 +60,7 @@ def test_a_folder_for_the_hub_comes_back_to_the_bit(model, tmp_path, monkeypatch
     for again in (S2ID.from_pretrained(tmp_path / "folder"), load(tmp_path / "folder")):
         assert same(again, model) and again.config == model.config and again.card == model.card
     said = json.loads((tmp_path / "folder" / "config.json").read_text())
-    assert said["config"] == json.loads(json.dumps(to_dict(model.config)))
+    assert said["config"] == json.loads(json.dumps(network_to_dict(model.config)))
     assert said["card"] == json.loads(json.dumps(to_dict(model.card)))
 
 
@@ -101,7 +102,7 @@ def test_sampling_may_be_told_to_end_on_finer_states(model):
         with pytest.raises(InputError, match=message):
             model.ending_on(density, time)
     for other, message in (
-        (S2ID(replace(model.config, prediction="eps"), model.card), "draws no functions"),
+        (S2ID(SMALL_PUBLISHED, model.card), "draws no functions"),
         (S2ID(replace(model.config, latents=4), model.card), "composes an autoencoder's latents"),
         (S2ID(model.config, replace(model.card, times=(1.0, 0.5))), "distilled"),
     ):
@@ -118,7 +119,6 @@ def test_sampling_may_be_told_to_end_on_finer_states(model):
         ({}, {"schedule_shift": -1.0}, 2.0, "the guide has schedule_shift -1.0"),
         ({"patch": 4}, {}, 2.0, "the guide's patch is 4 and the model's 2"),
         ({"lattice": 4}, {}, 2.0, "the guide's lattice is 4 in a patch of 2 and the model's 2 in one of 2"),
-        ({"prediction": "v", "lattice": 2}, {}, 2.0, "the guide has prediction v and the model x"),
         ({}, {"times": (1.0, 0.5)}, 2.0, "a distilled model draws and does nothing else"),
         ({}, {}, float("nan"), "autoguidance is nan"),
     ],
@@ -127,6 +127,8 @@ def test_a_guide_that_draws_something_else_is_refused(model, config, card, weigh
     other = S2ID(replace(model.config, **config), replace(model.card, **card))
     with pytest.raises(InputError, match=message):
         model.guided_by(other, weight)
+    with pytest.raises(InputError, match="the guide has network published and the model field"):
+        model.guided_by(S2ID(SMALL_PUBLISHED, model.card), 2.0)
 
 
 def test_a_file_whose_guide_is_not_whole_is_refused(model, weaker, tmp_path):
@@ -257,7 +259,7 @@ def test_a_safetensors_file_of_another_program_is_a_sentence(tmp_path):
 def test_numbers_that_do_not_fit_the_config_are_a_sentence(model, tmp_path, change):
     facts = {
         "format": "s2id-model-1",
-        "config": json.dumps(to_dict(replace(model.config, **change))),
+        "config": json.dumps(network_to_dict(replace(model.config, **change))),
         "card": json.dumps(to_dict(model.card)),
     }
     write_tensors(tmp_path / "a.safetensors", weights(model), facts)
@@ -266,10 +268,10 @@ def test_numbers_that_do_not_fit_the_config_are_a_sentence(model, tmp_path, chan
 
 
 def test_a_config_of_a_newer_release_is_a_sentence(model, tmp_path):
-    for part, text in (("config", to_dict(model.config)), ("card", to_dict(model.card))):
+    for part, text in (("config", network_to_dict(model.config)), ("card", to_dict(model.card))):
         facts = {
             "format": "s2id-model-1",
-            "config": json.dumps(to_dict(model.config)),
+            "config": json.dumps(network_to_dict(model.config)),
             "card": json.dumps(to_dict(model.card)),
         }
         facts[part] = json.dumps({**text, "wings": 2})

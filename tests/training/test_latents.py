@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from conftest import SMALL_PUBLISHED
 from PIL import Image
 
 import s2id
@@ -245,8 +246,8 @@ def test_data_and_presets_that_latents_cannot_be_of_are_refused(vae):
     pictures, preset = encoded(PICTURES, grey, patch=1), PRESETS["tiny"]
     with pytest.raises(InputError, match="observe sees"):
         on_latents(replace(preset, train=replace(preset.train, observe="area:2")), pictures)
-    with pytest.raises(InputError, match="need a function"):
-        on_latents(replace(preset, model=replace(preset.model, prediction="eps")), pictures)
+    with pytest.raises(InputError, match="need a network that predicts functions"):
+        on_latents(replace(preset, model=SMALL_PUBLISHED), pictures)
     assert on_latents(preset, PICTURES) == preset
 
 

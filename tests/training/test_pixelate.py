@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from conftest import SMALL_PUBLISHED
 
 from s2id.cli.main import main
 from s2id.coords import view
@@ -293,7 +294,7 @@ def test_pictures_of_several_sizes_and_networks_without_a_field_are_refused(tmp_
     preset = replace(PRESETS["tiny"], train=replace(PRESETS["tiny"].train, observe="area:2"))
     with pytest.raises(InputError, match="needs pictures of one size and mixed has 2"):
         fitted(preset, Pictures("mixed", groups, ("a",)))
-    dense = replace(preset, model=replace(preset.model, prediction="v"))
+    dense = replace(preset, model=SMALL_PUBLISHED)
     with pytest.raises(InputError, match="needs a network that predicts functions"):
         fitted(dense, load_pictures("digits"))
 

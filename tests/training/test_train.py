@@ -14,6 +14,7 @@ from dataclasses import replace
 import pytest
 import torch
 from accelerate.state import AcceleratorState
+from conftest import SMALL_PUBLISHED
 from safetensors.torch import load_file
 
 from s2id.coords import frame_grid
@@ -266,21 +267,17 @@ def test_every_precision_and_attention_trains(tmp_path, precision, attention):
     assert all(math.isfinite(p.loss) for p in trainer.run())
 
 
-@pytest.mark.parametrize("prediction", ["eps", "v"])
-def test_the_target_of_eps_and_v_is_their_definition(prediction):
-    preset = PRESETS["tiny"]
-    model = replace(preset.model, prediction=prediction)
+def test_the_target_of_the_published_network_is_the_noise():
+    preset = replace(PRESETS["tiny"], model=replace(PRESETS["tiny"].model, patch=1, lattice=1))
     pictures, schedule = load_pictures("digits"), Schedule()
-    batch = draw(pictures, preset.train, model, schedule, 5)
+    batch = draw(pictures, preset.train, SMALL_PUBLISHED, schedule, 5)
     clean = draw(pictures, replace(preset.train, supersample=(1,), queries=100.0), preset.model, schedule, 5)
     assert torch.equal(batch.x_t, clean.x_t)
     alpha, sigma = (
         batch.logsnr.sigmoid().sqrt()[:, None, None, None],
         (-batch.logsnr).sigmoid().sqrt()[:, None, None, None],
     )
-    eps = (batch.x_t - alpha * clean.target) / sigma
-    wanted = eps if prediction == "eps" else alpha * eps - sigma * clean.target
-    assert torch.allclose(batch.target, wanted, atol=2e-3)
+    assert torch.allclose(batch.target, (batch.x_t - alpha * clean.target) / sigma, atol=2e-3)
 
 
 def test_targets_are_the_pictures_own_pixels_and_states_their_means():
@@ -341,16 +338,15 @@ def test_targets_of_a_window_are_the_pictures_own_pixels_inside(share, density):
     assert 0.4 < pixels / 30 < 2, "as many targets per token as of a whole"
 
 
-@pytest.mark.parametrize("prediction", ["x", "eps"])
-def test_a_window_is_of_the_state_that_the_whole_would_be(prediction):
-    model = replace(PRESETS["tiny"].model, prediction=prediction)
+@pytest.mark.parametrize("model", [PRESETS["tiny"].model, SMALL_PUBLISHED])
+def test_a_window_is_of_the_state_that_the_whole_would_be(model):
     whole, part = (
         draw(load_pictures("digits"), PRESETS["tiny"].train, model, Schedule(), 3, share) for share in (1.0, 0.25)
     )
     assert whole.part is None and part.part is not None
     assert torch.equal(whole.x_t, part.x_t) and torch.equal(whole.logsnr, part.logsnr)
     assert torch.equal(whole.condition.label, part.condition.label)
-    if prediction == "eps":
+    if model.dense:
         assert torch.equal(part.target, whole.target[:, :, part.part[0], part.part[1]])
 
 
@@ -405,7 +401,7 @@ def test_a_checkpoint_from_before_a_field_existed_goes_on(tmp_path):
     first.save()
     path = checkpoints(tmp_path)[-1] / "run.json"
     facts = json.loads(path.read_text())
-    del facts["model"]["jitter"]
+    del facts["model"]["condition_film"]
     path.write_text(json.dumps(facts))
     tiny(tmp_path).resume(checkpoints(tmp_path)[-1])
 

@@ -11,13 +11,10 @@ import tyro
 
 from s2id.cli.flags import Help, part
 from s2id.errors import InputError
-from s2id.network.settings import ModelConfig
+from s2id.network.settings import DATA_FIELDS, ModelConfig, NetworkConfig
 from s2id.settings import to_dict
 from s2id.training.presets import PRESETS
 from s2id.training.settings import TrainConfig
-
-DATA_DECIDE = ("channels", "latents", "classes", "attributes", "numbers", "token_width")
-"""Settings of a network that follow from the data it is trained on."""
 
 _FLAGS = (
     "images",
@@ -61,7 +58,7 @@ class Train:
     dry_run: bool = False
     """Print all settings as JSON and stop. What follows from the data is not filled in."""
     train: TrainConfig = part(TrainConfig(), group="training", flags=_FLAGS)
-    model: ModelConfig = part(ModelConfig(), group="network", omit=DATA_DECIDE)
+    model: NetworkConfig = part(ModelConfig(), group="network", omit=DATA_FIELDS)
 
     @classmethod
     def default(cls, words: Sequence[str]) -> "Train | None":

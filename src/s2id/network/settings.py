@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 from s2id.errors import InputError
-from s2id.settings import Prediction, at_least_1, from_dict, setting, to_dict
+from s2id.settings import Prediction, at_least_1, from_dict, to_dict
 
 Recompute = Literal["no", "feed_forward", "blocks"]
 """Activations that training computes a second time in the backward pass instead of keeping them in memory."""
@@ -30,43 +30,43 @@ class ModelConfig:
     knows_density: ClassVar = True
     """Whether the network's input includes how many samples the state has along its long side."""
 
-    channels: int = setting(1, "network")
+    channels: int = 1
     """Colour channels of the pictures."""
-    latents: int = setting(0, "network")
+    latents: int = 0
     """Channels of the autoencoder's latents that the states consist of. 0: the states are pictures."""
-    classes: int = setting(10, "network")
+    classes: int = 10
     """Number of classes; 0 has none."""
-    width: int = setting(96, "network")
+    width: int = 96
     """Channels of a token."""
-    encoder_blocks: int = setting(3, "network")
+    encoder_blocks: int = 3
     """Blocks before the condition enters. They run once per step, whatever the number of conditions."""
-    decoder_blocks: int = setting(3, "network")
+    decoder_blocks: int = 3
     """Blocks that the condition enters. They run once per condition."""
-    heads: int = setting(3, "network")
+    heads: int = 3
     """Attention heads; must divide the width."""
-    expansion: int = setting(3, "network")
+    expansion: int = 3
     """Hidden channels of a feed-forward layer, as a multiple of the width."""
-    film_width: int = setting(64, "network")
+    film_width: int = 64
     """Channels of the vector that scales, shifts and gates every block."""
-    condition_tokens: int = setting(4, "network")
+    condition_tokens: int = 4
     """Learned tokens per class."""
-    attributes: int = setting(0, "network")
+    attributes: int = 0
     """Number of attributes, each of which a picture may have or lack; each state has one learned token."""
-    numbers: int = setting(0, "network")
+    numbers: int = 0
     """Number of measured quantities of a picture, such as an age; each becomes one token."""
-    token_width: int = setting(0, "network")
+    token_width: int = 0
     """Channels of a text encoder's tokens. 0: the network takes no text."""
-    attention: Literal["full", "axial", "window", "linear"] = setting("window", "network")
+    attention: Literal["full", "axial", "window", "linear"] = "window"
     """Self-attention of image tokens. "full": every token attends to every token. "axial": along rows, and along
     columns. "window": to near tokens, and to means over regions of the grid. "linear": to every token, without softmax.
     "window" has the weights of "full" and computes the same on grids of up to 14 x 14 tokens."""
-    patch: int = setting(2, "network")
+    patch: int = 2
     """Samples of the state along each side of a token."""
-    lattice: int = setting(3, "network")
+    lattice: int = 3
     """Feature samples along each side of a token; the head interpolates between them."""
-    head_width: int = setting(32, "network")
+    head_width: int = 32
     """Channels of a feature sample, and of the head's hidden layer."""
-    condition_film: bool = setting(True, "network")
+    condition_film: bool = True
     """Whether the condition also scales, shifts and gates the decoder's blocks, beside being attended to."""
 
     @property
@@ -124,27 +124,27 @@ class PublishedConfig:
     patch: ClassVar = 1
     lattice: ClassVar = 1
 
-    channels: int = setting(1, "network")
+    channels: int = 1
     """Colour channels of the pictures."""
-    classes: int = setting(10, "network")
+    classes: int = 10
     """Number of classes; 0 has none."""
-    width: int = setting(128, "network")
+    width: int = 128
     """Channels of a token."""
-    encoder_blocks: int = setting(8, "network")
+    encoder_blocks: int = 8
     """Blocks before the condition enters. They run once per step, whatever the number of conditions."""
-    decoder_blocks: int = setting(8, "network")
+    decoder_blocks: int = 8
     """Blocks that the condition enters. They run once per condition."""
-    heads: int = setting(8, "network")
+    heads: int = 8
     """Attention heads, and groups of the norm before self-attention; must divide the width."""
-    expansion: int = setting(4, "network")
+    expansion: int = 4
     """Hidden channels of a feed-forward layer, as a multiple of the width."""
-    film_width: int = setting(128, "network")
+    film_width: int = 128
     """Channels of the vector that scales and shifts every block."""
-    condition_tokens: int = setting(2, "network")
+    condition_tokens: int = 2
     """Tokens per class; they stay as they were drawn."""
-    jitter: float = setting(0.5, "network")
+    jitter: float = 0.5
     """Standard deviation of the Gaussian noise on coordinates in training, in pixels."""
-    dropout: tuple[float, float, float] = setting((0.1, 0.1, 0.2), "network")
+    dropout: tuple[float, float, float] = (0.1, 0.1, 0.2)
     """Shares of self-attention's, cross-attention's and the feed-forward layers' output that training drops."""
 
     @property
