@@ -239,19 +239,8 @@ def test_the_published_network_trains_and_resumes_to_the_bit(tmp_path):
 
 def test_the_command_line_composes_a_dense_model_at_each_size(small, tmp_path):
     small.save(tmp_path / "small.safetensors")
-    words = [
-        "--label",
-        "7",
-        "--steps",
-        "2",
-        "--guidance",
-        "1",
-        "--noise",
-        "white",
-        "--no-shift",
-        "--out",
-        str(tmp_path),
-    ]
+    words = ["--label", "7", "--steps", "2", "--guidance", "1", "--set", "noise=white", "--set", "shift=false"]
+    words += ["--out", str(tmp_path)]
     sizes = ["--size", "8x8", "--size", "12x20"]
     assert main(["sample", str(tmp_path / "small.safetensors"), *sizes, *words]) == 0
     for h, w in ((8, 8), (12, 20)):
