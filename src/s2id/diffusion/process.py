@@ -30,7 +30,7 @@ class Schedule:
         >>> schedule = Schedule()
         >>> t = torch.tensor([0.25, 0.75])
         >>> [round(value, 2) for value in schedule.logsnr(t).tolist()]
-        [1.72, -1.78]
+        [1.71, -1.78]
         >>> [round(value, 2) for value in schedule.at_density(2.0).logsnr(t).tolist()]  # lower by 2 ln 2
         [0.33, -3.17]
     """

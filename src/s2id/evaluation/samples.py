@@ -16,7 +16,7 @@ from s2id.coords import extent
 from s2id.evaluation.image_metrics import check_images
 from s2id.evaluation.settings import EvaluateConfig
 from s2id.images import to_bytes, to_float
-from s2id.network.settings import ModelConfig
+from s2id.network.settings import NetworkConfig
 from s2id.sampling.field import Field
 from s2id.sampling.model import S2ID
 from s2id.sampling.sample import affordable, sample
@@ -84,7 +84,7 @@ def conditions(model: S2ID, test: Condition, count: int) -> Condition:
     return Condition(numbers % classes if classes else numbers.fill_(NULL))
 
 
-def classes_only(config: ModelConfig) -> bool:
+def classes_only(config: NetworkConfig) -> bool:
     """Whether a model takes no condition other than a class."""
     return not (config.attributes or config.numbers or config.token_width)
 
