@@ -56,7 +56,7 @@ class Distill:
     resume: str | None = None
     """Go on with a run: "latest", or the path of one of its checkpoints. None: begin a new run; trajectories that the
     folder holds are used again in any case."""
-    distill: DistillConfig = part(DistillConfig())
+    distill: DistillConfig = part(DistillConfig(), omit=("eta", "density", "restarts"))
     train: TrainConfig = part(_TRAINING, group="training", flags=_FLAGS, omit=_UNUSED)
 
     def run(self) -> int:

@@ -36,7 +36,7 @@ class Evaluate:
     from 14x14 to 1024x1024."""
     quick: bool = False
     """Judge at most 300 pictures per size, and no size beyond 256 pixels."""
-    evaluation: EvaluateConfig = part(EvaluateConfig(), omit=("sizes",))
+    evaluation: EvaluateConfig = part(EvaluateConfig(), omit=("sizes", "restarts"))
     out: Path = Path("out/evaluate")
     """Folder for the table and the curves."""
     device: Device = "auto"

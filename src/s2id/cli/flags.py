@@ -55,7 +55,7 @@ def part(
         group: Heading in `--help-all` for the fields that name no group themselves, none of which is then a flag.
             `None` leaves what is a flag to the settings.
         flags: Names of fields that are flags all the same.
-        omit: Names of fields that the command line cannot set.
+        omit: Names of fields, at any depth, that the command line cannot set.
     """
     return field(default=default, metadata={"group": group, "flags": flags, "omit": omit})
 
@@ -91,14 +91,16 @@ def options(
         path: Names of the fields that lead to `kind`.
         holder: Metadata of the field that holds the settings, from `part` or `setting`; `None` is a command itself.
     """
-    group, flags, omit = ((holder or {}).get(key) for key in ("group", "flags", "omit"))
+    group, flags = ((holder or {}).get(key) for key in ("group", "flags"))
+    omit = (holder or {}).get("omit") or ()
     helps, kinds = _docstrings(kind), get_type_hints(kind, include_extras=True)
     for f in fields(kind):
         value = _default(f) if default is None else getattr(default, f.name)
-        if f.name in (omit or ()):
+        if f.name in omit:
             continue
         if is_dataclass(value):
-            yield from options(type(value), value, (*path, f.name), f.metadata)
+            below = {**f.metadata, "omit": (*omit, *f.metadata.get("omit", ()))}
+            yield from options(type(value), value, (*path, f.name), below)
             continue
         heading = None if flags and f.name in flags else f.metadata.get("group") or group
         yield Option((*path, f.name), kinds[f.name], value, helps.get(f.name, ""), heading)
