@@ -29,7 +29,7 @@ from s2id.memory import keep_memory
 from s2id.network.settings import ModelConfig
 from s2id.sampling.model import S2ID
 from s2id.sampling.sample import sample
-from s2id.training.latents import encoded, load
+from s2id.training.latents import load_autoencoder, with_latents
 from s2id.training.presets import PRESETS
 from s2id.training.trainer import Trainer
 
@@ -58,11 +58,11 @@ def variants(side: int, args: argparse.Namespace, folder: Path) -> tuple[dict[st
     """A run per kind of state, and the seconds that encoding a picture takes."""
     images = torch.randint(0, 256, (64, 3, side, side), dtype=torch.uint8)
     pictures = Pictures("noise", (Group(images, torch.arange(64) % 10),), tuple("0123456789"))
-    made = load(autoencoder(folder / "vae", args.factor))
-    encoded(pictures, made, args.patch)  # once for warming up
+    made = load_autoencoder(autoencoder(folder / "vae", args.factor))
+    with_latents(pictures, made, args.patch)  # once for warming up
     clock = CLOCKS[args.clock]
     start = clock()
-    latent = encoded(pictures, made, args.patch)
+    latent = with_latents(pictures, made, args.patch)
     seconds = (clock() - start) / 64
     model = ModelConfig(
         channels=3,

@@ -80,7 +80,7 @@ def main() -> None:
     args = parser.parse_args()
     keep_memory()
     preset = PRESETS[args.preset]
-    train = replace(preset.train, batch=args.batch or preset.train.batch, images=10**9, cpu=True)
+    train = replace(preset.train, batch=args.batch or preset.train.batch, images=10**9, device="cpu")
     preset = replace(preset, train=train)
     with tempfile.TemporaryDirectory() as place:
         root, cache.CACHE = Path(place), Path(place) / "cache"

@@ -85,7 +85,7 @@ def guided_call(side: int, repeats: int, precision: str) -> dict[str, float]:
 def training_step(batch: int, repeats: int, precision: str) -> dict[str, float]:
     """One row: a step of the preset on noise of MNIST's shape."""
     preset = PRESETS["reference"]
-    config = replace(preset.train, batch=batch, precision=precision, cpu=True)  # type: ignore[arg-type]
+    config = replace(preset.train, batch=batch, precision=precision, device="cpu")  # type: ignore[arg-type]
     noise = Group(torch.randint(0, 256, (1000, 1, 28, 28), dtype=torch.uint8), torch.randint(0, 10, (1000,)))
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(replace(preset, train=config), Pictures("noise", (noise,), DIGITS), Path(folder))

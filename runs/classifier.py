@@ -24,7 +24,7 @@ from s2id.evaluation.judge import Judge
 from s2id.images import to_float
 from s2id.memory import keep_memory
 from s2id.shapes import NULL
-from s2id.training.trainer import multiplies_bf16
+from s2id.training.device import multiplies_bf16
 
 
 def augment(x: Tensor, strength: float = 1.0) -> Tensor:
@@ -105,7 +105,7 @@ def main() -> None:
             if args.mirror:
                 x = torch.where((torch.rand(len(x)) < 0.5)[:, None, None, None], x.flip(3), x)
             x = augment(x, args.strength).to(memory_format=torch.channels_last)
-            with torch.autocast("cpu", torch.bfloat16, enabled=multiplies_bf16(cpu=True)):
+            with torch.autocast("cpu", torch.bfloat16, enabled=multiplies_bf16(torch.device("cpu"))):
                 logits = model(x)
             loss = loss_of(logits.float(), known[chosen])
             optimiser.zero_grad()

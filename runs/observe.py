@@ -33,7 +33,7 @@ def options(variant: str, cell: int) -> list[str]:
         return ["--densities", str(28 // cell), "--set", "density-weights=1",
                 "--model.patch", str(patch), "--model.lattice", str(patch * cell)]  # fmt: skip
     return [
-        "--observe",
+        "--pixelate",
         {"observe": f"area:{cell}", "still": f"area:{cell}:still", "bicubic": f"bicubic:{cell}"}[variant],
     ]
 

@@ -47,11 +47,12 @@ from s2id.sampling.model import S2ID, load
 from s2id.sampling.sample import sample
 from s2id.sampling.settings import Sampling
 from s2id.seeds import seed_of
-from s2id.training.optimisers import warm_average
+from s2id.training.device import multiplies_bf16
+from s2id.training.optimisers import learning_rate, warm_average
 from s2id.training.presets import PRESETS
 from s2id.training.run import checkpoints
 from s2id.training.settings import Preset
-from s2id.training.trainer import Trainer, learning_rate, multiplies_bf16
+from s2id.training.trainer import Trainer
 
 SIDES = (28, 112, 448)
 NULL_CLASS = 10
@@ -158,7 +159,7 @@ def fit(network: nn.Module, pictures: Pictures, minutes: float, batch: int) -> i
     config = replace(PRESETS["mnist"].train, lr=1e-3)
     optimiser = torch.optim.AdamW(network.parameters(), betas=(0.9, 0.99), weight_decay=config.weight_decay, fused=True)
     average = AveragedModel(network, multi_avg_fn=warm_average(config.ema))
-    fast = multiplies_bf16(cpu=True)
+    fast = multiplies_bf16(torch.device("cpu"))
     network.train()
     start, number = time.process_time(), 0
     while (done := (time.process_time() - start) / (60 * minutes)) < 1:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from s2id.sampling.sample import sample
     from s2id.sampling.settings import Card, Sampling
     from s2id.training.settings import TrainConfig
+    from s2id.training.train import train
 
 __version__ = version("s2id")
 
@@ -42,6 +43,7 @@ _HOMES = {
     "pictures": "data.source",
     "restore": "inverse.restore",
     "sample": "sampling.sample",
+    "train": "training.train",
     "upscale": "inverse.restore",
 }
 __all__ = [
@@ -60,6 +62,7 @@ __all__ = [
     "pictures",
     "restore",
     "sample",
+    "train",
     "upscale",
 ]
 

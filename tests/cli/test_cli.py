@@ -197,13 +197,13 @@ def test_a_dry_run_prints_the_resolved_run(tmp_path, capsys):
 
 def test_a_preset_trains_to_a_model_that_samples(tmp_path, capsys):
     out = tmp_path / "run"
-    code, said, _ = run(capsys, "train", "tiny", "--cpu", "--images", 64, "--out", out)
+    code, said, _ = run(capsys, "train", "tiny", "--device", "cpu", "--images", 64, "--out", out)
     assert code == 0 and "1437 grey images" in said and str(out / "model") in said
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     assert [line["images_seen"] for line in lines] == [16, 32, 48, 64]
     assert picture_size(next((out / "samples").iterdir())) == (8 * 9 - 1, 10 * 9 - 1)
     assert run(capsys, "sample", out / "model", "--label", 3, "--steps", 2, "--out", tmp_path / "drawn")[0] == 0
-    assert "already holds a run" in refused(capsys, "train", "tiny", "--cpu", "--images", 64, "--out", out)
+    assert "already holds a run" in refused(capsys, "train", "tiny", "--device", "cpu", "--images", 64, "--out", out)
 
 
 @pytest.fixture
@@ -273,7 +273,8 @@ def test_pictures_in_folders_train(tmp_path, capsys):
         "folder",
         "--data",
         tmp_path / "data",
-        "--cpu",
+        "--device",
+        "cpu",
         "--images",
         8,
         "--batch",
@@ -313,7 +314,7 @@ def test_seed_lists_and_ranges_parse():
 
 def test_training_begins_with_given_weights(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    tiny = ["--images", "32", "--cpu", "--set", "sample-minutes=0"]
+    tiny = ["--images", "32", "--device", "cpu", "--set", "sample-minutes=0"]
     assert main(["train", "tiny", *tiny, "--out", "first"]) == 0
     assert main(["train", "tiny", *tiny, "--init", "first/model", "--lr", "1e-9", "--out", "second"]) == 0
     first, second = (load(tmp_path / name / "model") for name in ("first", "second"))

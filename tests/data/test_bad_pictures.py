@@ -134,7 +134,7 @@ def test_one_pixel_and_thirty_thousand_do_not_stop_the_others(tmp_path, capsys):
         tuple(group.images.shape[2:]) for group in s2id.pictures(tmp_path / "photos", long_side=150).groups
     }
     small = "--set width=16 --set heads=2 --set encoder-blocks=1 --set decoder-blocks=1 --densities 8"
-    run = f"--images 4 --batch 2 --long-side 32 --set sample-minutes=0 --cpu --out {tmp_path / 'run'}"
+    run = f"--images 4 --batch 2 --long-side 32 --set sample-minutes=0 --device cpu --out {tmp_path / 'run'}"
     assert main(["train", "folder", "--data", str(tmp_path / "photos"), *small.split(), *run.split()]) == 0
     assert "dot.png has 1x1 pixels" in capsys.readouterr().out
 
@@ -212,7 +212,7 @@ def test_pictures_of_one_class_train_and_are_drawn(tmp_path):
     for i in range(3):
         save(tmp_path / "data" / "cat" / f"{i}.png", colour=(80 * i, 10, 10))
     preset = PRESETS["tiny"]
-    train = replace(preset.train, images=8, batch=4, cpu=True)
+    train = replace(preset.train, images=8, batch=4, device="cpu")
     trainer = Trainer(replace(preset, train=train), s2id.pictures(tmp_path / "data"), tmp_path / "run")
     assert all(progress.loss < 100 for progress in trainer.run())
     model = trainer.result()

@@ -252,7 +252,7 @@ def test_training_leaves_out_any_number_of_labels():
 
 def tiny(pictures, folder, **changes):
     preset = PRESETS["tiny"]
-    settings = {"images": 48, "batch": 4, "cpu": True, **changes}
+    settings = {"images": 48, "batch": 4, "device": "cpu", **changes}
     return Trainer(replace(preset, train=replace(preset.train, **settings)), pictures, folder)
 
 
@@ -268,7 +268,7 @@ def test_a_model_with_attributes_resumes_to_the_bit(folder, tmp_path):
     second = tiny(pictures, tmp_path / "b")
     second.resume(checkpoints(tmp_path / "b")[-1])
     assert [p.loss for p in second.run()] == losses[5:]
-    assert all(torch.equal(v, straight._state()[k]) for k, v in second._state().items())
+    assert all(torch.equal(v, straight.tensors()[k]) for k, v in second.tensors().items())
     (folder / "metadata.csv").write_text(TABLE.replace("smiling,hat", "hat,smiling"))
     swapped = with_tokens(s2id.pictures(folder), lambda text: torch.ones(len(text.split()), 3))
     with pytest.raises(InputError, match="knows other labels, or in another order, than the data"):
@@ -301,7 +301,7 @@ def test_mixed_sizes_train_and_no_picture_is_enlarged(tmp_path):
 
 def test_the_command_line_trains_and_draws_with_and_without(celeba, tmp_path, capsys):
     small = "--set width=16 --set heads=2 --set encoder-blocks=1 --set decoder-blocks=1 --densities 8"
-    run = f"--images 8 --batch 4 --set density-weights=1 --long-side 11 --cpu --out {tmp_path / 'run'}"
+    run = f"--images 8 --batch 4 --set density-weights=1 --long-side 11 --device cpu --out {tmp_path / 'run'}"
     assert main(["train", "celeba", "--data", str(celeba), *small.split(), *run.split()]) == 0
     model = str(tmp_path / "run" / "model")
     assert main(["info", model]) == 0

@@ -218,7 +218,13 @@ def test_random_tokens_stay_as_they_were_drawn():
 
 def test_the_published_network_trains_and_resumes_to_the_bit(tmp_path):
     train = replace(
-        PRESETS["reference"].train, densities=(8,), images=24, batch=4, checkpoint_images=12, cpu=True, precision="no"
+        PRESETS["reference"].train,
+        densities=(8,),
+        images=24,
+        batch=4,
+        checkpoint_images=12,
+        device="cpu",
+        precision="no",
     )
     preset = Preset("digits", SMALL, train)
     straight, again = (Trainer(preset, load_pictures("digits"), tmp_path) for _ in range(2))
@@ -227,7 +233,7 @@ def test_the_published_network_trains_and_resumes_to_the_bit(tmp_path):
     assert again.step == 3
     for _ in again.run():
         pass
-    resumed, uninterrupted = again._state(), straight._state()
+    resumed, uninterrupted = again.tensors(), straight.tensors()
     assert resumed.keys() == uninterrupted.keys()
     assert [name for name in resumed if not torch.equal(resumed[name], uninterrupted[name])] == []
     result = again.result()

@@ -15,15 +15,19 @@ from s2id.evaluation.t_scrape import t_scrape
 from s2id.sampling.model import S2ID
 from s2id.sampling.sample import read_out, trained_denoiser, unit_noise
 from s2id.sampling.settings import Card, Sampling
-from s2id.training.distil import check_teacher, draw_trajectories, lessons, load_trajectories, picture_size, student
+from s2id.training.distil import (
+    check_teacher,
+    draw_trajectories,
+    load_trajectories,
+    picture_size,
+    student_batches,
+    student_trainer,
+)
 from s2id.training.run import checkpoints
-from s2id.training.settings import DistillConfig, TrainConfig
+from s2id.training.settings import DistillConfig, StudentConfig
 
 CONFIG = DistillConfig(times=(1.0, 0.75, 0.5), pairs=24, sampling=Sampling(4, 1.0))
-TRAIN = TrainConfig(
-    images=320, batch=8, optimiser="adamw", lr=1e-2, warmup=0.1, ema=0.9, supersample=(2,), queries=8.0, cpu=True,
-    precision="no", sample_minutes=0.0,
-)  # fmt: skip
+TRAIN = StudentConfig(images=320, batch=8, lr=1e-2, warmup=0.1, ema=0.9, device="cpu", precision="no")
 
 
 @pytest.fixture
@@ -52,7 +56,7 @@ def asked(drawn, batch, call):
 
 def test_a_call_that_says_what_is_wanted_steps_onto_the_teachers_next_state(teacher, pictures, tmp_path):
     drawn = trajectories(teacher, pictures, tmp_path)
-    give = lessons(teacher, drawn, CONFIG, TRAIN)
+    give = student_batches(teacher, drawn, CONFIG, TRAIN)
     for call in (0, 1):
         batch = give(call)
         known = trained_denoiser(teacher, (8, 8))
@@ -72,7 +76,7 @@ def test_a_call_that_says_what_is_wanted_steps_onto_the_teachers_next_state(teac
 
 def test_the_last_call_is_asked_for_the_function_that_the_teacher_reads_out(teacher, pictures, tmp_path):
     drawn = trajectories(teacher, pictures, tmp_path)
-    batch = lessons(teacher, drawn, CONFIG, TRAIN)(2)
+    batch = student_batches(teacher, drawn, CONFIG, TRAIN)(2)
     chosen = asked(drawn, batch, 2)
     field = read_out(teacher, drawn.states[chosen, -1], drawn.asked[torch.tensor(chosen)])
     wanted = torch.cat(list(field.strips(batch.grid)), dim=2)
@@ -99,7 +103,7 @@ def test_more_trajectories_fill_the_last_file(teacher, pictures, tmp_path):
 
 def test_a_call_where_the_teachers_states_are_finer_is_refused_at_first(teacher, pictures):
     teacher.card = replace(teacher.card, detail_density=12, detail_time=0.75)
-    with pytest.raises(InputError, match="finer from t = 0.75 on; give no time below"):
+    with pytest.raises(InputError, match="finer states from t = 0.75 on; give no time below"):
         check_teacher(teacher, pictures, CONFIG)
     check_teacher(teacher, pictures, replace(CONFIG, times=(1.0, 0.75)))
 
@@ -135,13 +139,13 @@ def test_a_student_learns_what_its_teacher_does_with_a_guide_and_needs_none(teac
     read, alone = (read_out(guided, moved.states[:, -1], moved.asked, autoguidance=w) for w in (2.0, 1.0))
     assert torch.allclose(moved.pictures, read.render((16, 16)), atol=5e-3)
     assert (moved.pictures - alone.render((16, 16))).abs().max() > 2e-2
-    made = student(guided, pictures, moved, CONFIG, TRAIN, tmp_path).result()
+    made = student_trainer(guided, pictures, moved, CONFIG, TRAIN, tmp_path).result()
     assert made.guide is None and made.card == replace(teacher.card, times=CONFIG.times)
 
 
 def test_a_student_begins_as_its_teacher_in_few_calls(teacher, pictures, tmp_path):
     drawn = trajectories(teacher, pictures, tmp_path / "trajectories")
-    model = student(teacher, pictures, drawn, CONFIG, TRAIN, tmp_path).result()
+    model = student_trainer(teacher, pictures, drawn, CONFIG, TRAIN, tmp_path).result()
     assert model.card == replace(teacher.card, times=CONFIG.times)
     label, times = torch.tensor([3, 5]), torch.tensor(CONFIG.times, dtype=torch.float64)
     denoiser, noise = trained_denoiser(teacher, (8, 8)), unit_noise(teacher, (8, 8), [0, 1])
@@ -156,7 +160,7 @@ def test_a_student_begins_as_its_teacher_in_few_calls(teacher, pictures, tmp_pat
 
 def test_a_student_comes_nearer_to_its_teacher(teacher, pictures, tmp_path):
     drawn = trajectories(teacher, pictures, tmp_path / "trajectories")
-    run = student(teacher, pictures, drawn, CONFIG, TRAIN, tmp_path)
+    run = student_trainer(teacher, pictures, drawn, CONFIG, TRAIN, tmp_path)
     labels, seeds = list(range(10)) * 2, range(20)
     wanted = s2id.sample(teacher, labels, seeds, steps=CONFIG.steps, guidance=1.0).render((16, 16))
 
@@ -178,7 +182,7 @@ def test_distilling_resumes_to_the_bit(teacher, pictures, tmp_path):
     drawn = trajectories(teacher, pictures, tmp_path / "trajectories")
 
     def run(name):
-        return student(teacher, pictures, drawn, CONFIG, replace(TRAIN, images=80), tmp_path / name)
+        return student_trainer(teacher, pictures, drawn, CONFIG, replace(TRAIN, images=80), tmp_path / name)
 
     straight, first = run("a"), run("b")
     list(straight.run())
@@ -188,7 +192,7 @@ def test_distilling_resumes_to_the_bit(teacher, pictures, tmp_path):
     second = run("b")
     second.resume(checkpoints(tmp_path / "b")[-1])
     list(second.run())
-    ours, theirs = second._state(), straight._state()
+    ours, theirs = second.tensors(), straight.tensors()
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
@@ -218,6 +222,17 @@ def test_a_student_neither_restores_nor_teaches(teacher):
         check_teacher(teacher, load_pictures("digits"), CONFIG)
 
 
+def test_a_students_settings_are_those_that_its_training_uses():
+    """Settings of a student are settings of training, and those of pictures and densities are not among them."""
+    train = StudentConfig(minutes=3.0, seed=5, queries=4.0).training(20)
+    assert (train.minutes, train.seed, train.queries, train.densities) == (3.0, 5, 4.0, (20,))
+    ignored = {"densities", "detail_density", "schedule_shift", "token_share", "pixelate", "views", "both_conditions"}
+    assert not ignored & StudentConfig.__dataclass_fields__.keys()
+    assert StudentConfig(images=64).training(20).minutes is None
+    with pytest.raises(InputError, match="batch is 0"):
+        StudentConfig(batch=0)
+
+
 @pytest.mark.parametrize("times", [(1.0,), (0.9, 0.5), (1.0, 0.0), (1.0, 0.5, 0.5), (1.0, 0.3)])
 def test_times_that_cannot_be_are_refused(times):
     with pytest.raises(InputError, match="time"):
@@ -226,9 +241,9 @@ def test_times_that_cannot_be_are_refused(times):
 
 def test_the_command_distils_and_what_it_writes_draws(teacher, tmp_path, capsys):
     teacher.save_pretrained(tmp_path / "teacher")
-    words = "--steps 4 --times 1 0.5 --pairs 16 --images 32 --batch 8 --cpu --set precision=no".split()
+    words = "--steps 4 --times 1 0.5 --pairs 16 --images 32 --batch 8 --device cpu --set precision=no".split()
     out = tmp_path / "run"
-    assert main(["distill", str(tmp_path / "teacher"), "--out", str(out), "--minutes", "None", *words]) == 0
+    assert main(["distill", str(tmp_path / "teacher"), "--out", str(out), *words]) == 0
     assert s2id.load(out / "model").card.times == (1.0, 0.5)
     assert main(["sample", str(out / "model"), "--label", "3", "--size", "16x16", "--out", str(tmp_path)]) == 0
     assert (tmp_path / "label3-seed0-16x16.png").is_file()

@@ -21,7 +21,7 @@ from s2id.images import to_float
 from s2id.inverse.depixelate import depixelate
 from s2id.sampling.sample import trained_denoiser
 from s2id.training.batches import draw
-from s2id.training.latents import encoded, load, on_latents
+from s2id.training.latents import for_latents, load_autoencoder, with_latents
 from s2id.training.presets import PRESETS
 from s2id.training.run import checkpoints
 from s2id.training.trainer import Trainer
@@ -70,7 +70,7 @@ PICTURES = Pictures("noise", (noise(12, 1, 16, 16), noise(6, 1, 16, 9, seed=1)),
 def trainer(folder, pictures, **changes):
     preset = PRESETS["tiny"]
     model = replace(preset.model, patch=1, lattice=1)
-    settings = {"images": 96, "batch": 8, "cpu": True, "precision": "no", **changes}
+    settings = {"images": 96, "batch": 8, "device": "cpu", "precision": "no", **changes}
     return Trainer(replace(preset, model=model, train=replace(preset.train, **settings)), pictures, folder)
 
 
@@ -78,7 +78,7 @@ def trainer(folder, pictures, **changes):
     ("kind", "channels", "factor", "latents"), [("AutoencoderTiny", 1, 4, 3), ("AutoencoderKL", 3, 2, 2)]
 )
 def test_an_autoencoder_says_its_channels_and_how_much_it_shrinks(vae, kind, channels, factor, latents):
-    made = load(vae(kind, channels))
+    made = load_autoencoder(vae(kind, channels))
     assert (made.channels, made.factor) == (channels, factor)
     assert made.encode(torch.zeros(2, channels, 16, 24)).shape == (2, latents, 16 // factor, 24 // factor)
 
@@ -88,12 +88,12 @@ def test_latents_of_a_distribution_are_its_mode(vae):
     x = torch.rand(2, 1, 8, 8) * 2 - 1
     with torch.inference_mode():
         mode = diffusers.AutoencoderKL.from_pretrained(folder).eval().encode(x).latent_dist.mode()
-    assert torch.equal(load(folder).encode(x), mode)
+    assert torch.equal(load_autoencoder(folder).encode(x), mode)
 
 
 def test_states_have_mean_0_and_std_1_per_channel_and_the_card_undoes_it(vae):
-    made = load(vae())
-    pictures = encoded(PICTURES, made, patch=1)
+    made = load_autoencoder(vae())
+    pictures = with_latents(PICTURES, made, patch=1)
     values = torch.cat([g.latents.float().movedim(1, 0).flatten(1) for g in pictures.groups], 1)
     assert values.mean(1).abs().max() < 1e-2 and (values.std(1) - 1).abs().max() < 1e-2
     mean, std = (torch.tensor(v).view(1, -1, 1, 1) for v in (pictures.latents.mean, pictures.latents.std))
@@ -110,7 +110,7 @@ def test_latents_are_whole_patches_and_no_picture_is_enlarged():
 
 
 def test_a_batch_has_latents_as_states_and_pixels_as_targets(vae, tmp_path):
-    pictures = encoded(PICTURES, load(vae()), patch=1)
+    pictures = with_latents(PICTURES, load_autoencoder(vae()), patch=1)
     made = trainer(tmp_path, pictures, supersample=(1,), queries=16.0)
     for number in range(3):
         group, chosen = chosen_at(pictures, number, 8, made.config.seed)
@@ -123,7 +123,7 @@ def test_a_batch_has_latents_as_states_and_pixels_as_targets(vae, tmp_path):
 
 
 def test_a_window_of_tokens_has_the_latents_of_that_window(vae, tmp_path):
-    pictures = encoded(replace(PICTURES, groups=PICTURES.groups[:1]), load(vae()), patch=1)
+    pictures = with_latents(replace(PICTURES, groups=PICTURES.groups[:1]), load_autoencoder(vae()), patch=1)
     made = trainer(tmp_path, pictures, token_share=0.25)
     batch = draw(pictures, made.config, made.model, made.schedule, 0, share=0.25)
     _, chosen = chosen_at(pictures, 0, 8, made.config.seed)
@@ -134,7 +134,7 @@ def test_a_window_of_tokens_has_the_latents_of_that_window(vae, tmp_path):
 
 
 def test_the_loss_is_the_pixels_and_the_latents(vae, tmp_path):
-    pictures = encoded(PICTURES, load(vae()), patch=1)
+    pictures = with_latents(PICTURES, load_autoencoder(vae()), patch=1)
     made = trainer(tmp_path, pictures)
     batch = draw(pictures, made.config, made.model, made.schedule, 0)
     field, state = made.network(
@@ -147,7 +147,7 @@ def test_the_loss_is_the_pixels_and_the_latents(vae, tmp_path):
 
 
 def test_a_denoiser_of_latents_says_latents_and_encodes_once_for_all_conditions(vae, tmp_path):
-    model = trainer(tmp_path, encoded(PICTURES, load(vae()), patch=1)).result()
+    model = trainer(tmp_path, with_latents(PICTURES, load_autoencoder(vae()), patch=1)).result()
     x_t, t = torch.randn(2, 3, 4, 4), torch.full((2,), 0.5)
     calls = []
     model.network.stem.register_forward_hook(lambda *_: calls.append(1))
@@ -161,7 +161,9 @@ def test_a_denoiser_of_latents_says_latents_and_encodes_once_for_all_conditions(
 def flat(vae):
     """Dark pictures of one class and bright ones of the other, with latents."""
     images = torch.cat([torch.full((8, 1, 16, 16), value, dtype=torch.uint8) for value in (30, 225)])
-    return encoded(Pictures("flat", (Group(images, torch.arange(16) // 8),), ("dark", "bright")), load(vae()), patch=1)
+    return with_latents(
+        Pictures("flat", (Group(images, torch.arange(16) // 8),), ("dark", "bright")), load_autoencoder(vae()), patch=1
+    )
 
 
 def test_what_is_composed_in_latents_is_drawn_in_pixels_at_any_size(flat, tmp_path):
@@ -180,7 +182,7 @@ def test_what_is_composed_in_latents_is_drawn_in_pixels_at_any_size(flat, tmp_pa
 
 
 def test_resuming_in_latents_equals_not_stopping(vae, tmp_path):
-    pictures = encoded(PICTURES, load(vae()), patch=1)
+    pictures = with_latents(PICTURES, load_autoencoder(vae()), patch=1)
     straight = trainer(tmp_path / "a", pictures)
     losses = [progress.loss for progress in straight.run()]
     first = trainer(tmp_path / "b", pictures)
@@ -190,7 +192,7 @@ def test_resuming_in_latents_equals_not_stopping(vae, tmp_path):
     second = trainer(tmp_path / "b", pictures)
     second.resume(checkpoints(tmp_path / "b")[-1])
     assert [progress.loss for progress in second.run()] == losses[5:]
-    for others in (PICTURES, encoded(PICTURES, load(vae(seed=1)), patch=1)):
+    for others in (PICTURES, with_latents(PICTURES, load_autoencoder(vae(seed=1)), patch=1)):
         with pytest.raises(InputError, match="resume it as it was|another network"):
             trainer(tmp_path / "b", others).resume(checkpoints(tmp_path / "b")[-1])
 
@@ -201,7 +203,7 @@ def test_the_command_line_trains_in_latents_and_draws_without_the_autoencoder(va
         (data / str(i % 2)).mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (20, 16), (30 * i, 100, 200)).save(data / str(i % 2) / f"{i}.png")
     words = ["train", "folder", "--data", str(data), "--vae", str(folder), "--out", str(out), "--images", "16"]
-    words += ["--batch", "8", "--cpu", "--set", "sample-minutes=0", "--set", "patch=1", "--set", "width=24"]
+    words += ["--batch", "8", "--device", "cpu", "--set", "sample-minutes=0", "--set", "patch=1", "--set", "width=24"]
     assert main(words) == 0
     for file in folder.iterdir():
         file.unlink()
@@ -220,39 +222,39 @@ def test_the_command_line_trains_in_latents_and_draws_without_the_autoencoder(va
 def test_what_is_no_autoencoder_is_refused(vae, tmp_path):
     good = vae()
     with pytest.raises(InputError, match="config.json is missing"):
-        load(tmp_path / "nowhere")
+        load_autoencoder(tmp_path / "nowhere")
     weights = good / "diffusion_pytorch_model.safetensors"
     whole = weights.read_bytes()
     weights.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(InputError, match="cannot be read as AutoencoderTiny"):
-        load(good)
+        load_autoencoder(good)
     weights.unlink()
     with pytest.raises(InputError, match="and it is missing"):
-        load(good)
+        load_autoencoder(good)
     (good / "diffusion_pytorch_model.bin").write_bytes(b"\x80")
     with pytest.raises(InputError, match="diffusion_pytorch_model.bin may be a pickle"):
-        load(good)
+        load_autoencoder(good)
     (good / "config.json").write_text('{"_class_name": "UNet2DModel"}')
     with pytest.raises(InputError, match="holds a UNet2DModel"):
-        load(good)
+        load_autoencoder(good)
 
 
 def test_data_and_presets_that_latents_cannot_be_of_are_refused(vae):
-    grey, colour = load(vae()), load(vae(channels=3))
+    grey, colour = load_autoencoder(vae()), load_autoencoder(vae(channels=3))
     with pytest.raises(InputError, match="has 1 channels and the autoencoder takes 3"):
-        encoded(PICTURES, colour, patch=1)
+        with_latents(PICTURES, colour, patch=1)
     with pytest.raises(InputError, match="16x9 pixels, a patch of latents covers 16x16"):
-        encoded(PICTURES, grey, patch=4)
-    pictures, preset = encoded(PICTURES, grey, patch=1), PRESETS["tiny"]
-    with pytest.raises(InputError, match="observe sees"):
-        on_latents(replace(preset, train=replace(preset.train, observe="area:2")), pictures)
-    with pytest.raises(InputError, match="need a network that predicts functions"):
-        on_latents(replace(preset, model=SMALL_PUBLISHED), pictures)
-    assert on_latents(preset, PICTURES) == preset
+        with_latents(PICTURES, grey, patch=4)
+    pictures, preset = with_latents(PICTURES, grey, patch=1), PRESETS["tiny"]
+    with pytest.raises(InputError, match="pixelate hides"):
+        for_latents(replace(preset, train=replace(preset.train, pixelate="area:2")), pictures)
+    with pytest.raises(InputError, match="need a network that predicts"):
+        for_latents(replace(preset, model=SMALL_PUBLISHED), pictures)
+    assert for_latents(preset, PICTURES) == preset
 
 
 def test_what_reads_states_as_pictures_is_refused(vae, tmp_path):
-    pictures = encoded(PICTURES, load(vae()), patch=1)
+    pictures = with_latents(PICTURES, load_autoencoder(vae()), patch=1)
     model = trainer(tmp_path, pictures).result()
     picture = torch.zeros(1, 8, 8)
     for task in (

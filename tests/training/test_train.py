@@ -25,22 +25,23 @@ from s2id.errors import InputError
 from s2id.images import resize, to_float
 from s2id.sampling.model import load as load_model
 from s2id.seeds import seed_of
-from s2id.training import batches
+from s2id.training import batches, device
 from s2id.training import trainer as train
-from s2id.training.batches import draw, stratified, target_pixels, token_window
+from s2id.training.batches import DrawAhead, draw, stratified, target_pixels, token_window
+from s2id.training.optimisers import learning_rate
 from s2id.training.presets import PRESETS
 from s2id.training.run import checkpoints, locked
-from s2id.training.trainer import DivergedError, Trainer, learning_rate
+from s2id.training.trainer import DivergedError, Trainer
 
 
 def tiny(folder, **changes):
     preset = PRESETS["tiny"]
-    settings = {"images": 160, "cpu": True, **changes}
+    settings = {"images": 160, "device": "cpu", **changes}
     return Trainer(replace(preset, train=replace(preset.train, **settings)), load_pictures("digits"), folder)
 
 
 def weights(trainer):
-    return {k: v.clone() for k, v in trainer._state().items()}
+    return {k: v.clone() for k, v in trainer.tensors().items()}
 
 
 def assert_same(a, b):
@@ -79,7 +80,8 @@ def test_two_processes_resume_to_the_bit(tmp_path):
     words = (
         "train",
         "tiny",
-        "--cpu",
+        "--device",
+        "cpu",
         "--images",
         "256",
         "--batch",
@@ -102,7 +104,7 @@ def test_two_processes_resume_to_the_bit(tmp_path):
 
 def test_an_interrupt_leaves_a_checkpoint_to_go_on_from(tmp_path):
     out = tmp_path / "run"
-    words = [sys.executable, "-m", "s2id", "train", "tiny", "--cpu", "--images", "1000000", "--out", str(out)]
+    words = [sys.executable, "-m", "s2id", "train", "tiny", "--device", "cpu", "--images", "1000000", "--out", str(out)]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     deadline = time.monotonic() + 120
     while not ((out / "metrics.jsonl").is_file() and (out / "metrics.jsonl").read_text().count("\n") > 2):
@@ -111,12 +113,15 @@ def test_an_interrupt_leaves_a_checkpoint_to_go_on_from(tmp_path):
     process.send_signal(signal.SIGINT)
     said, _ = process.communicate(timeout=120)
     assert process.returncode == 130
+    assert "length of this run: 1,000,000 images, about" in said
     assert "go on with --resume latest" in said
     seen = json.loads((checkpoints(out)[-1] / "run.json").read_text())["step"] * 16
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     assert lines[-1]["images_seen"] == seen
-    assert s2id("train", "tiny", "--cpu", "--images", "1000000", "--out", str(out)).returncode == 2, "overwrote a run"
-    more = s2id("train", "tiny", "--cpu", "--images", str(seen + 32), "--out", str(out), "--resume", "latest")
+    assert s2id("train", "tiny", "--device", "cpu", "--images", "1000000", "--out", str(out)).returncode == 2, (
+        "overwrote a run"
+    )
+    more = s2id("train", "tiny", "--device", "cpu", "--images", str(seen + 32), "--out", str(out), "--resume", "latest")
     assert more.returncode == 0, more.stderr
     assert load_model(out / "model").card.images_seen == seen + 32
 
@@ -163,7 +168,7 @@ def test_going_on_from_an_older_checkpoint_gives_up_what_came_after_it(tmp_path)
 
 def test_a_checkpoint_of_another_optimiser_is_refused(tmp_path):
     tiny(tmp_path, optimiser="adamw").save()
-    with pytest.raises(InputError, match="trained with adamw; resume it as it was"):
+    with pytest.raises(InputError, match="trained with the optimiser adamw; resume it as it was"):
         tiny(tmp_path).resume(checkpoints(tmp_path)[-1])
 
 
@@ -258,7 +263,7 @@ def test_accumulated_batches_count_as_one_step(tmp_path):
 @pytest.mark.parametrize("attention", ["full", "axial", "window", "linear"])
 def test_every_precision_and_attention_trains(tmp_path, precision, attention):
     preset = PRESETS["tiny"]
-    settings = replace(preset.train, images=48, precision=precision, cpu=True)
+    settings = replace(preset.train, images=48, precision=precision, device="cpu")
     trainer = Trainer(
         replace(preset, model=replace(preset.model, attention=attention), train=settings),
         load_pictures("digits"),
@@ -391,7 +396,7 @@ def test_times_are_uniform_and_evenly_spread(count):
 
 def test_precision_follows_the_processor(tmp_path, monkeypatch):
     for fast, precision in ((True, "bf16"), (False, "no")):
-        monkeypatch.setattr(train, "multiplies_bf16", lambda _, fast=fast: fast)
+        monkeypatch.setattr(device, "multiplies_bf16", lambda _, fast=fast: fast)
         assert tiny(tmp_path, precision="auto").accelerator.mixed_precision == precision
         AcceleratorState._reset_state(reset_partial_state=True)
 
@@ -427,7 +432,9 @@ def test_a_run_starts_from_weights_of_its_own_kind_alone(tmp_path):
 
     def begun(model, **changes):
         preset = PRESETS["tiny"]
-        changed = replace(preset, train=replace(preset.train, seed=1, cpu=True), model=replace(preset.model, **changes))
+        changed = replace(
+            preset, train=replace(preset.train, seed=1, device="cpu"), model=replace(preset.model, **changes)
+        )
         return Trainer(changed, load_pictures("digits"), tmp_path / "b", model)
 
     second = begun(start)
@@ -436,7 +443,7 @@ def test_a_run_starts_from_weights_of_its_own_kind_alone(tmp_path):
     with pytest.raises(InputError, match="another network"):
         begun(start, width=32)
     start.card = replace(start.card, labels=start.card.labels[::-1])
-    with pytest.raises(InputError, match="other things"):
+    with pytest.raises(InputError, match="other labels"):
         begun(start)
 
 
@@ -479,3 +486,21 @@ def test_large_pictures_are_floats_a_few_at_a_time(monkeypatch):
     config = replace(PRESETS["tiny"].train, densities=(20,), batch=6)
     window = draw(PHOTOS, config, PRESETS["tiny"].model, Schedule(), 0, 0.25)
     assert max(made) == 2 * pixels[0].numel() and made[-1] == window.target.numel() < pixels.numel() / 4
+
+
+@pytest.mark.parametrize(("numbers", "stride"), [(range(12), 1), (range(1, 20, 2), 2), ([0, 1, 7, 8, 9, 0, 1], 1)])
+def test_batches_drawn_ahead_are_those_drawn_one_by_one(numbers, stride):
+    preset, pictures = PRESETS["tiny"], load_pictures("digits")
+    drawn = []
+
+    def batch(number):
+        drawn.append(number)
+        return draw(pictures, preset.train, preset.model, Schedule(), number)
+
+    ahead = DrawAhead(batch, depth=3)
+    for number in numbers:
+        found, wanted = ahead(number, stride), draw(pictures, preset.train, preset.model, Schedule(), number)
+        assert torch.equal(found.x_t, wanted.x_t) and torch.equal(found.target, wanted.target)
+        assert torch.equal(found.condition.label, wanted.condition.label) and found.supersample == wanted.supersample
+    if list(numbers) == list(range(numbers[0], numbers[-1] + 1, stride)):
+        assert len(drawn) == len(set(drawn)), "no batch is drawn twice"

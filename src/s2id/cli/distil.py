@@ -8,38 +8,7 @@ import tyro
 from s2id.cli.flags import part
 from s2id.cli.options import Data, Weights, data_set, device, long_side, name_files, writable
 from s2id.errors import InputError
-from s2id.training.settings import DistillConfig, TrainConfig
-
-_TRAINING = TrainConfig(
-    minutes=20.0,
-    optimiser="adamw",
-    lr=3e-4,
-    weight_decay=0.0,
-    ema=0.99,
-    supersample=(2,),
-    queries=8.0,
-    sample_minutes=0.0,
-)
-
-_FLAGS = ("images", "minutes", "batch", "lr", "seed", "cpu")
-
-_UNUSED = (
-    "long_side",
-    "workers",
-    "both_conditions",
-    "observe",
-    "views",
-    "densities",
-    "density_weights",
-    "detail_density",
-    "detail_time",
-    "detail_share",
-    "max_weight",
-    "schedule_shift",
-    "token_share",
-    "dense_finish",
-)
-"""Settings of training that distillation takes from the teacher or does not use."""
+from s2id.training.settings import DistillConfig, StudentConfig, TrainConfig
 
 
 @dataclass(frozen=True)
@@ -57,7 +26,7 @@ class Distill:
     """Go on with a run: "latest", or the path of one of its checkpoints. None: begin a new run; trajectories that the
     folder holds are used again in any case."""
     distill: DistillConfig = part(DistillConfig(), omit=("eta", "density", "restarts"))
-    train: TrainConfig = part(_TRAINING, group="training", flags=_FLAGS, omit=_UNUSED)
+    train: StudentConfig = part(StudentConfig())
 
     def run(self) -> int:
         """Draw trajectories and train."""
@@ -65,11 +34,12 @@ class Distill:
 
         from s2id.data.registry import load_pictures
         from s2id.sampling.model import load
-        from s2id.training.distil import check_teacher, draw_trajectories, load_trajectories, student
-        from s2id.training.follow import drive
-        from s2id.training.run import checkpoints_of
+        from s2id.training.distil import check_teacher, draw_trajectories, load_trajectories, student_trainer
+        from s2id.training.run import checkpoint_to_resume
+        from s2id.training.train import Run
+        from s2id.training.watch import drive
 
-        teacher = load(self.weights, device("cpu" if self.train.cpu else "auto"))
+        teacher = load(self.weights, device(self.train.device))
         pictures = load_pictures(
             *data_set(teacher.card, self.weights, self.data),
             long_side=long_side(teacher.card),
@@ -77,13 +47,14 @@ class Distill:
         )
         check_teacher(teacher, pictures, self.distill)
         writable(self.out)
-        checkpoints_of(self.out, self.resume)
+        checkpoint_to_resume(self.out, self.resume)
         folder = self.out / "trajectories"
         with tqdm(total=self.distill.pairs, unit="trajectory") as bar:
             for count in draw_trajectories(teacher, pictures, self.distill, self.train, folder):
                 bar.update(count - bar.n)
         drawn = load_trajectories(folder, self.distill.pairs)
-        return drive(student(teacher, pictures, drawn, self.distill, self.train, self.out), self.out, self.resume)
+        trainer = student_trainer(teacher, pictures, drawn, self.distill, self.train, self.out)
+        return drive(Run(trainer, self.resume))
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated
 
@@ -13,22 +12,8 @@ from s2id.cli.flags import Help, part
 from s2id.errors import InputError
 from s2id.network.settings import DATA_FIELDS, ModelConfig, NetworkConfig
 from s2id.settings import to_dict
-from s2id.training.presets import PRESETS
+from s2id.training.presets import PRESETS, preset_named
 from s2id.training.settings import TrainConfig
-
-_FLAGS = (
-    "images",
-    "minutes",
-    "batch",
-    "lr",
-    "seed",
-    "long_side",
-    "densities",
-    "precision",
-    "cpu",
-    "workers",
-    "observe",
-)
 
 _PRESET = f"Named run, whose settings the other flags change: {', '.join(PRESETS)}."
 
@@ -57,7 +42,7 @@ class Train:
     """Model to begin with: a bundled name, a file, a folder or a Hub repository. None: random weights."""
     dry_run: bool = False
     """Print all settings as JSON and stop. What follows from the data is not filled in."""
-    train: TrainConfig = part(TrainConfig(), group="training", flags=_FLAGS)
+    train: TrainConfig = part(TrainConfig())
     model: NetworkConfig = part(ModelConfig(), group="network", omit=DATA_FIELDS)
 
     @classmethod
@@ -72,11 +57,8 @@ class Train:
             if {"-h", "--help", "--help-all"} & set(words):
                 return None
             raise InputError(f"train needs a preset; choose {', '.join(PRESETS)}.")
-        if name not in PRESETS:
-            near = get_close_matches(name, PRESETS, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"choose {', '.join(PRESETS)}."
-            raise InputError(f"there is no preset {name!r}; {hint}")
-        return cls(name, out=Path("out") / name, train=PRESETS[name].train, model=PRESETS[name].model)
+        preset = preset_named(name)
+        return cls(name, out=Path("out") / name, train=preset.train, model=preset.model)
 
     def run(self) -> int:
         """Train to the end, or print the settings."""
@@ -89,10 +71,10 @@ class Train:
             return 0
         from s2id.data.registry import load_pictures
         from s2id.sampling.model import load as load_model
-        from s2id.training.follow import drive
-        from s2id.training.latents import encoded
-        from s2id.training.latents import load as load_autoencoder
+        from s2id.training.latents import load_autoencoder, with_latents
+        from s2id.training.train import Run
         from s2id.training.trainer import Trainer
+        from s2id.training.watch import drive
 
         train, patch = preset.train, preset.model.patch
         pictures = load_pictures(
@@ -100,6 +82,6 @@ class Train:
         )
         if self.vae:
             # the autoencoder is gone when training begins: its latents are enough
-            pictures = encoded(pictures, load_autoencoder(self.vae), patch)
+            pictures = with_latents(pictures, load_autoencoder(self.vae), patch)
         start = load_model(self.init) if self.init else None
-        return drive(Trainer(preset, pictures, self.out, start), self.out, self.resume)
+        return drive(Run(Trainer(preset, pictures, self.out, start), self.resume))

@@ -36,7 +36,7 @@ class Group:
     truth: Callable[[int, Size], Float[Tensor, "c h w"]] | None = None
     """Function (index, size) -> the true picture at any size, for data that are more than pixels (fonts, emoji)."""
     latents: Float16[Tensor, "n k y x"] | None = None
-    """Pictures as an autoencoder encodes them, scaled by `training.latents.encoded`."""
+    """Pictures as an autoencoder encodes them, scaled by `training.latents.with_latents`."""
 
     def condition(self, chosen: Int[Tensor, " b"] | None = None) -> Condition:
         """Labels of the chosen pictures, by default of all."""

@@ -1,10 +1,12 @@
-"""What a network is shown and asked in training: batches, each a function of (seed, number).
+"""Training batches: noisy states and the targets of their predictions, each batch a function of (seed, number).
 
-A batch is pictures of the data, a state's density, times and noise; what they become is a noisy state, and what the
-network should say of it.
+A batch draws pictures of the data, the density of their states, times and noise. No loader has a state to save.
 """
 
 import math
+import os
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import torch
@@ -15,58 +17,88 @@ from s2id.condition import Condition, cat
 from s2id.coords import Grid, Part, extent, frame_grid, trained_size
 from s2id.data.pictures import Pictures, chosen_at
 from s2id.diffusion.process import Schedule, alpha_sigma
+from s2id.errors import InputError
 from s2id.images import resize, to_bytes, to_float
 from s2id.network.network import state_grid
 from s2id.network.settings import NetworkConfig
 from s2id.seeds import seed_of
 from s2id.settings import Size
 from s2id.shapes import NULL, Images, Scalars, per_sample
-from s2id.training.pixelated import Views, enlarged, look
-from s2id.training.settings import Pixelation, TrainConfig
+from s2id.training.pixelated import PixelatedViews, enlarged, pixelated
+from s2id.training.settings import Pixelation, StudentConfig, TrainConfig
 
 _FLOATS = 2**24
-"""Values of pictures that are floats at once."""
+"""Number of pixel values that are converted to floats at a time."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """One forward pass: states and what the network should say of them."""
+    """Noisy states of one forward pass, and the targets of their predictions."""
 
     x_t: Images
+    """Noisy states."""
     logsnr: Scalars
     condition: Condition
-    """One per image, or every image's and then none."""
+    """One condition per state; or twice as many, all known conditions and then as many empty ones."""
     frame: tuple[float, float]
+    """Extent of the pictures, in units of their long side."""
     grid: Grid
+    """Where the targets lie."""
     supersample: int | None
-    """Head samples per pixel side; `None` is as many as the pixel needs."""
-    target: Float[Tensor, "b k y x"] | Views
-    """What the network should have said, or what was seen of it."""
+    """Values of the field per side of a target pixel; `None` is as many as the pixel needs."""
+    target: Float[Tensor, "b k y x"] | PixelatedViews
+    """Targets of the field, or the pixelated views that the targets are computed from."""
     state: Float[Tensor, "b _ _ _"] | None
-    """The clean states that the network should say too; `None` where they are pictures."""
+    """Clean states, where the network predicts latents beside the field; `None` elsewhere."""
     part: Part | None
-    """Rows and columns of the states that the network sees; `None` is all."""
+    """Rows and columns of the states that the network sees; `None` is the whole state."""
+
+
+def check_data(pictures: Pictures, config: TrainConfig, model: NetworkConfig) -> None:
+    """Refuse data that a run cannot use.
+
+    Raises:
+        InputError: Pictures are smaller than a patch, or densities are no multiples of it.
+    """
+    detail = (config.detail_density,) if config.detail_density else ()
+    if detail and model.dense:
+        raise InputError("detail_density is for networks that predict functions; leave it 0 with this model.")
+    if wrong := [n for n in (*config.densities, *detail) if n < model.patch or n % model.patch]:
+        raise InputError(f"density {wrong[0]} is no multiple of the patch {model.patch}; choose one that is.")
+    height, width = min((group.images.shape[2:] for group in pictures.groups), key=min)
+    if min(height, width) < model.patch:
+        raise InputError(
+            f"{pictures.name} has images of {height}x{width} pixels, smaller than the network's patch of "
+            f"{model.patch}, and none is enlarged; remove them or use a smaller patch."
+        )
 
 
 def draw(
     pictures: Pictures, config: TrainConfig, model: NetworkConfig, schedule: Schedule, number: int, share: float = 1.0
 ) -> Batch:
-    """Batch `number` of the run: pictures, densities, times and noise, all a function of (seed, number).
+    """Batch `number` of a run: pictures, density, times and noise, all drawn from (seed, number).
 
     Args:
         pictures: The data.
-        config: Of the run.
-        model: Of the network.
-        schedule: Of the run.
-        number: Which batch.
-        share: Of the states' tokens and of the targets; below 1 the batch has a window's.
+        config: Settings of the run.
+        model: Config of the network.
+        schedule: Noise schedule of the run.
+        number: Number of the batch, from 0.
+        share: Share of the states' tokens and of the targets to train on; below 1, those of a window.
+
+    Example:
+        >>> from s2id.data.registry import load_pictures
+        >>> from s2id.training.presets import PRESETS
+        >>> tiny = PRESETS["tiny"]
+        >>> draw(load_pictures("digits"), tiny.train, tiny.model, Schedule(), number=0).x_t.shape
+        torch.Size([16, 1, 8, 8])
     """
     generator = torch.Generator().manual_seed(seed_of(config.seed, number))
     group, chosen = chosen_at(pictures, number, config.batch, config.seed)
     pixels, known = group.images[chosen], group.condition(chosen)
-    seen = Pixelation.read(config.observe) if config.observe else None
-    if seen and seen.kind == "bicubic":
-        pixels = to_bytes(enlarged(to_float(pixels), seen.cell))
+    pixelation = Pixelation.read(config.pixelate) if config.pixelate else None
+    if pixelation and pixelation.kind == "bicubic":
+        pixels = to_bytes(enlarged(to_float(pixels), pixelation.cell))
     size = (pixels.shape[2], pixels.shape[3])
     density, latest = draw_density(config, generator)
     if group.latents is not None:
@@ -88,8 +120,8 @@ def draw(
         grid = state_grid(samples, extent(size)).part(height, width)
         return Batch(x_t, logsnr, condition, extent(size), grid, 1, eps[:, :, height, width], None, part)
     factor = config.supersample[int(torch.randint(len(config.supersample), (), generator=generator))]
-    if seen and seen.kind == "area":  # the state is a view as well, from the place of no shift
-        views = look(to_float(pixels), seen, config.views, generator)
+    if pixelation and pixelation.kind == "area":  # the state is a view as well, from the place of no shift
+        views = pixelated(to_float(pixels), pixelation, config.views, generator)
         return Batch(x_t, logsnr, condition, extent(size), frame_grid(size), factor, views, None, part)
     affordable = (height.stop - height.start) * (width.stop - width.start) * config.queries / factor**2
     inside = whole_pixels(size[0], samples[0], height), whole_pixels(size[1], samples[1], width)
@@ -100,25 +132,54 @@ def draw(
     return Batch(x_t, logsnr, condition, extent(size), grid, factor, target, clean, part)
 
 
+class DrawAhead:
+    """Batches that threads draw ahead, while an accelerator computes on those before."""
+
+    def __init__(self, draw: Callable[[int], Batch], depth: int = 8) -> None:
+        """A queue of batches.
+
+        Args:
+            draw: Function from a batch's number to the batch; it must depend on nothing else.
+            depth: Number of batches that are drawn ahead.
+        """
+        self._draw, self._depth = draw, depth
+        self._pool = ThreadPoolExecutor(max(1, min(depth, (os.cpu_count() or 2) // 2)))
+        self._coming: dict[int, Future[Batch]] = {}
+
+    def __call__(self, number: int, stride: int = 1) -> Batch:
+        """Batch `number`. The batches of the next numbers, `stride` apart, begin to be drawn."""
+        wanted = range(number, number + self._depth * stride, stride)
+        self._coming = {n: batch for n, batch in self._coming.items() if n in wanted}
+        for later in wanted:
+            if later not in self._coming:
+                self._coming[later] = self._pool.submit(self._draw, later)
+        return self._coming.pop(number).result()
+
+
 def means(pixels: UInt8[Tensor, "b c h w"], size: Size) -> Float[Tensor, "b c y x"]:
-    """The pictures at a state's size. Large ones are made floats a few at a time: all at once may not fit."""
+    """Area means of pictures at a state's size. Few pictures are floats at a time, for large ones fill the memory."""
     few = max(1, _FLOATS // pixels[0].numel())
     return torch.cat([resize(to_float(some), size) for some in pixels.split(few)])
 
 
 def draw_density(config: TrainConfig, generator: torch.Generator) -> tuple[int, float]:
-    """A batch's state density, and the t below which its times are."""
+    """Density of a batch's states, and the latest time t that the batch draws."""
     if config.detail_density and torch.rand((), generator=generator) < config.detail_share:
         return config.detail_density, config.detail_time
     weights = torch.tensor(config.density_weights)
     return config.densities[int(torch.multinomial(weights, 1, generator=generator))], 1.0
 
 
-def hide(known: Condition, config: TrainConfig, generator: torch.Generator) -> Condition:
-    """What is known, without what training leaves out.
+def hide(known: Condition, config: TrainConfig | StudentConfig, generator: torch.Generator) -> Condition:
+    """The conditions without what training hides.
 
-    Some images lose everything. The others lose each of their labels with a chance that is drawn per image where there
-    are several, so that a model learns to be asked for any few of them.
+    Some pictures lose their whole condition. Where a condition has several labels, the others lose each label with a
+    probability that is drawn per picture, so that a model learns to be asked for any subset of the labels.
+
+    Args:
+        known: Conditions of a batch.
+        config: Settings with the shares to hide, `drop_label` and `drop_each`.
+        generator: Source of randomness.
     """
     known = known.where(torch.rand(len(known), generator=generator) >= config.drop_label)
     if known.attributes is None and known.numbers is None and known.tokens is None:
@@ -144,15 +205,15 @@ def stratified(count: int, generator: torch.Generator) -> Scalars:
 
 
 def token_window(size: Size, patch: int, share: float, generator: torch.Generator) -> Part:
-    """A random window of a state: rows and columns of samples that hold about a share of its tokens.
+    """Rows and columns of a random window of a state, which holds about a share of the state's tokens.
 
-    A window, for a scattered subset would leave the convolution, the windows of attention and the head no grid. It is
-    drawn wherever it touches the state and pushed inside: drawn inside, it would seldom see the corners.
+    The tokens form a window because convolution, attention's windows and the head need a grid. The window is drawn
+    from all places at which it touches the state, and then moved inside: drawn inside, it would seldom hold a corner.
 
     Args:
-        size: Height and width of the state.
-        patch: Samples per token side.
-        share: Of the tokens, above 0; both sides shrink alike, to two tokens at least.
+        size: Height and width of the state, in samples.
+        patch: Samples along each side of a token.
+        share: Share of the tokens, above 0. Both sides shrink by the same factor, to at least two tokens.
         generator: Source of randomness.
     """
 
@@ -167,12 +228,18 @@ def token_window(size: Size, patch: int, share: float, generator: torch.Generato
 
 
 def whole_pixels(pixels: int, samples: int, part: slice) -> slice:
-    """Which of a side's pixels lie wholly within some of its samples."""
+    """Those of a side's pixels that lie wholly within a slice of its samples."""
     return slice(-(-part.start * pixels // samples), part.stop * pixels // samples)
 
 
 def target_pixels(inside: Part, pixels: float, generator: torch.Generator) -> Part:
-    """Every n-th of some rows and columns from a random start: about `pixels` pixels, spread over all of them."""
+    """Every n-th row and column from a random start.
+
+    Args:
+        inside: Rows and columns to choose from.
+        pixels: About how many pixels to choose; n follows from it.
+        generator: Source of randomness.
+    """
     sides = [axis.stop - axis.start for axis in inside]
     stride = max(1, round(math.sqrt(sides[0] * sides[1] / pixels)))
     rows, columns = (

@@ -1,9 +1,9 @@
-"""Few calls that do what many did: a student is trained on where its teacher's trajectories lead.
+"""Distillation: a student samples in a few network calls what its teacher samples in many.
 
-The student calls at a few fixed times. Each call but the last is asked for the x whose first-order step (ddim's) ends
-at the next time where the teacher's many steps end (Salimans and Ho 2022, arXiv 2202.00512, algorithm 2); the last, for
-the function that the teacher reads out in the end, seen twice as dense as the data (Luhman and Luhman 2021, arXiv
-2101.02388). The teacher's trajectories are drawn once and kept.
+The student's calls have a few fixed times. The target of each call but the last is the x from which one step of ddim
+reaches the state that the teacher's many steps reach (Salimans and Ho 2022, arXiv 2202.00512, algorithm 2). The target
+of the last call is the teacher's final field, at twice the data's resolution (Luhman and Luhman 2021, arXiv
+2101.02388). The teacher's trajectories are drawn once and kept in files.
 """
 
 from collections.abc import Callable, Iterator
@@ -33,25 +33,28 @@ from s2id.sampling.sample import (
 from s2id.seeds import seed_of
 from s2id.settings import Size, to_dict
 from s2id.training.batches import Batch, hide, target_pixels
-from s2id.training.settings import DistillConfig, Preset, TrainConfig
+from s2id.training.settings import DistillConfig, Preset, StudentConfig
 from s2id.training.trainer import Trainer
 
 _FORMAT = "s2id-trajectories-3"
 
 _MORE = ("attributes", "numbers", "tokens")
+"""Parts of a condition that some data sets have, beside the class."""
 
-_DENSER = 2  # pixels of a picture that is taught per pixel side of the data
+_DENSER = 2
+"""Pixels of a target picture along each side of a pixel of the data."""
 
 
 @dataclass(frozen=True)
 class Trajectories:
-    """What the teacher drew."""
+    """Trajectories of the teacher."""
 
     states: Float[Tensor, "n k c h w"]
-    """At each of the teacher's times, from 1 to 0, or to where its states get finer."""
+    """States at each of the teacher's times, from t = 1 to 0, or to the time at which it changes to finer states."""
     pictures: Float[Tensor, "n c y x"]
-    """Of the functions read out in the end."""
+    """Pictures of the final fields."""
     asked: Condition
+    """Condition of each trajectory."""
 
     def __len__(self) -> int:
         """Number of trajectories."""
@@ -59,25 +62,25 @@ class Trajectories:
 
 
 def picture_size(teacher: S2ID) -> Size:
-    """Height and width at which the teacher's functions are kept as pictures."""
+    """Height and width of the pictures that are kept of the teacher's final fields."""
     height, width = teacher.card.size or (teacher.card.density, teacher.card.density)
     return _DENSER * height, _DENSER * width
 
 
 def draw_trajectories(
-    teacher: S2ID, pictures: Pictures, config: DistillConfig, train: TrainConfig, folder: Path
+    teacher: S2ID, pictures: Pictures, config: DistillConfig, train: StudentConfig, folder: Path
 ) -> Iterator[int]:
-    """How many trajectories are in a folder, after each batch that is drawn into it; what is there already stays.
+    """Draw trajectories into a folder, and yield after each batch how many it holds. Complete files are kept.
 
     Args:
         teacher: The model.
-        pictures: The data whose labels are asked for, and now and then nothing.
-        config: Number of trajectories and how to draw them.
-        train: Of the run: seed and share of pictures drawn without any condition.
-        folder: Where they are kept.
+        pictures: The data whose conditions the trajectories have.
+        config: Number of trajectories and how to sample them.
+        train: Seed, and share of the trajectories without any condition.
+        folder: Where trajectories are kept.
 
     Raises:
-        InputError: The folder holds those of another teacher or another config.
+        InputError: The folder holds trajectories of another teacher or of other settings.
     """
     facts = _facts(teacher, config, train)
     batch = affordable(teacher.card.density)
@@ -88,7 +91,7 @@ def draw_trajectories(
             tensors, found = read_tensors(path, _FORMAT)
             _check(path, found, facts)
             held = len(tensors["label"])
-        if held < count:  # a shorter run's last file is drawn anew
+        if held < count:  # the last file of a run with fewer trajectories is drawn anew
             seeds = [seed_of(train.seed, first + i, 2) for i in range(count)]
             generator = torch.Generator().manual_seed(seed_of(train.seed, number, 3))
             asked = hide(batch_at(pictures, number, count, train.seed)[1], train, generator)
@@ -100,7 +103,7 @@ def _draw(teacher: S2ID, config: DistillConfig, seeds: list[int], asked: Conditi
     size, _ = state_sizes(teacher, teacher.card.size or (1, 1))
     steps = compose(teacher, asked, seeds, config.sampling)
     walk = [step.x_t for step in steps]
-    # a teacher may end on finer states: the student calls before, and sees their end in the picture
+    # a teacher may end on finer states: all of the student's calls come before, and its target shows their result
     coarse = [x_t for x_t in walk if (x_t.shape[2], x_t.shape[3]) == size]
     states = torch.stack([unit_noise(teacher, size, seeds, config.sampling.noise), *coarse], dim=1)
     field = read_out(teacher, walk[-1], asked, autoguidance=autoguidance_of(teacher, config.sampling.autoguidance))
@@ -110,23 +113,25 @@ def _draw(teacher: S2ID, config: DistillConfig, seeds: list[int], asked: Conditi
 
 
 def load_trajectories(folder: Path, count: int) -> Trajectories:
-    """The first trajectories that `draw_trajectories` left in a folder."""
+    """The first `count` trajectories that `draw_trajectories` wrote into a folder."""
     parts = [read_tensors(path, _FORMAT)[0] for path in sorted(folder.glob("[0-9]*.safetensors"))]
     states, pictures = (torch.cat([part[name] for part in parts])[:count].float() for name in ("states", "pictures"))
     asked = [Condition(part["label"], *(part.get(name) for name in _MORE)) for part in parts]
     return Trajectories(states, pictures, cat(asked)[:count])
 
 
-def lessons(teacher: S2ID, drawn: Trajectories, config: DistillConfig, train: TrainConfig) -> Callable[[int], Batch]:
-    """Batches by number, the student's calls in turn: states, and what each call should say of them.
+def student_batches(
+    teacher: S2ID, drawn: Trajectories, config: DistillConfig, train: StudentConfig
+) -> Callable[[int], Batch]:
+    """Function from a batch's number to a batch: states of the teacher and the targets of the student's predictions.
 
-    The last call, which is asked for the most, has the turns of all others and as many more.
+    The student's calls take turns. The last call, which has the hardest target, has more than half of the batches.
 
     Args:
         teacher: The model.
-        drawn: Its trajectories.
-        config: Times of the calls.
-        train: Of the run: seed, pictures per batch, head samples.
+        drawn: Trajectories of the model.
+        config: Times of the student's calls.
+        train: Seed, states per batch, and values of the field per sample of the state.
     """
     size = (drawn.states.shape[3], drawn.states.shape[4])
     frame, denoiser = extent(size), trained_denoiser(teacher, size, config.sampling.shift)
@@ -138,68 +143,66 @@ def lessons(teacher: S2ID, drawn: Trajectories, config: DistillConfig, train: Tr
         generator = torch.Generator().manual_seed(seed_of(train.seed, number))
         chosen = torch.randint(len(drawn), (train.batch,), generator=generator)
         call = min(number % (2 * len(times)), len(times) - 1)
-        x_t, asked, heard = drawn.states[chosen, at[call]], drawn.asked[chosen], logsnr[call].expand(train.batch)
+        x_t, asked, noise = drawn.states[chosen, at[call]], drawn.asked[chosen], logsnr[call].expand(train.batch)
         if call + 1 < len(times):
             ratio = (sigma[call + 1] / sigma[call]).item()
             after = drawn.states[chosen, at[call + 1]]
-            wanted = (after - ratio * x_t) / (alpha[call + 1] - ratio * alpha[call]).item()
-            return Batch(x_t, heard, asked, frame, state_grid(size, frame), None, wanted, None, None)
+            target = (after - ratio * x_t) / (alpha[call + 1] - ratio * alpha[call]).item()
+            return Batch(x_t, noise, asked, frame, state_grid(size, frame), None, target, None, None)
         height, width = drawn.pictures.shape[2:]
         factor = train.supersample[int(torch.randint(len(train.supersample), (), generator=generator))]
         affordable = size[0] * size[1] * train.queries / factor**2
         rows, columns = target_pixels((slice(0, height), slice(0, width)), affordable, generator)
         grid = view((height, width), frame, fit="stretch").part(rows, columns)
         picture = drawn.pictures[chosen][:, :, rows, columns]
-        return Batch(x_t, heard, asked, frame, grid, factor, picture, None, None)
+        return Batch(x_t, noise, asked, frame, grid, factor, picture, None, None)
 
     return batch
 
 
-def student(
-    teacher: S2ID, pictures: Pictures, drawn: Trajectories, config: DistillConfig, train: TrainConfig, folder: Path
+def student_trainer(
+    teacher: S2ID, pictures: Pictures, drawn: Trajectories, config: DistillConfig, train: StudentConfig, folder: Path
 ) -> Trainer:
-    """The run that teaches a student, which begins as its teacher; what it results in draws in its own few calls.
+    """The training run of a student. The student begins with its teacher's weights.
 
     Args:
         teacher: The model.
         pictures: The data that it was trained on.
-        drawn: Its trajectories.
-        config: What is taught.
-        train: How; densities and the loss's weight are set here.
-        folder: Where checkpoints go.
+        drawn: Trajectories of the model.
+        config: Times of the student's calls.
+        train: Settings of the training.
+        folder: Where checkpoints are written.
 
     Raises:
-        InputError: The data are not the teacher's.
+        InputError: The data are not those that the teacher was trained on.
     """
     card = replace(teacher.card, times=config.times, detail_density=0, detail_time=0.0, autoguidance=1.0)
     start = S2ID(teacher.config, card)
     start.network.load_state_dict(teacher.network.state_dict())
-    # every call's error counts alike: x is asked for at every time
-    train = replace(train, densities=(teacher.card.density,), density_weights=(1.0,), max_weight=1.0)
-    preset = Preset("folder", teacher.config, train)
-    return Trainer(preset, pictures, folder, start, lessons(teacher, drawn, config, train))
+    preset = Preset("folder", teacher.config, train.training(teacher.card.density))
+    return Trainer(preset, pictures, folder, start, student_batches(teacher, drawn, config, train))
 
 
 def check_teacher(teacher: S2ID, pictures: Pictures, config: DistillConfig) -> None:
-    """Refuse what cannot teach, before hours are spent on it.
+    """Refuse a teacher that cannot be distilled, before hours are spent on it.
 
     Raises:
-        InputError: The model is distilled already, its pictures have nothing between their pixels, the data are not
-            the model's, or a call comes when its states are finer.
+        InputError: The model is distilled already, or predicts no functions; the data are not those it was trained
+            on; or one of the student's times is after the teacher's change to finer states.
     """
     card = teacher.card
     if card.detail_density and config.times[-1] * config.steps < int(card.detail_time * config.steps):
-        raise InputError(f"the model's states are finer from t = {card.detail_time:g} on; give no time below.")
+        raise InputError(f"the model samples on finer states from t = {card.detail_time:g} on; give no time below.")
     if not card.knows(pictures.names):
-        raise InputError(f"{pictures.name} knows other things than the model; name the data set it was trained on.")
+        raise InputError(f"{pictures.name} has other labels than the model; name the data set it was trained on.")
     teacher.need_pixels("distilling")
     if teacher.card.times:
-        raise InputError("this model is distilled already; distil the one that it learned from.")
+        raise InputError("this model is distilled already; distil the model that it was distilled from.")
     if teacher.config.dense:
         raise InputError("the published network composes every size anew; distil one that predicts functions.")
 
 
-def _facts(teacher: S2ID, config: DistillConfig, train: TrainConfig) -> dict[str, str]:
+def _facts(teacher: S2ID, config: DistillConfig, train: StudentConfig) -> dict[str, str]:
     own = {
         "teacher": checksum(teacher.tensors()),
         "detail_density": str(teacher.card.detail_density),

@@ -1,7 +1,8 @@
-"""States that are an autoencoder's latents: composed are few samples, drawn are pixels. Theory: docs/latents.md.
+"""States that are an autoencoder's latents, of which a picture has fewer than pixels. Theory: docs/latents.md.
 
-The encoder alone is used, once per picture and before training. The network says the clean latents, for the solver, and
-the function of the pixels; the field head takes the decoder's place, so a model needs no autoencoder to draw.
+Only the encoder is used, once per picture and before training. The network predicts the clean latents, for the solver,
+and the field, whose pixels are the picture. The field head takes the place of the decoder, so a trained model draws
+without the autoencoder.
 """
 
 import json
@@ -30,36 +31,42 @@ _WEIGHTS = "diffusion_pytorch_model.safetensors"
 _PICKLES = ("*.bin", "*.ckpt", "*.pt", "*.pth", "*.pkl")
 
 _PROBE = 64
+"""Side of the picture that is encoded to measure how much an autoencoder shrinks, in pixels."""
 
 _BATCH_PIXELS = 2**18
+"""Pixels that are encoded at a time."""
 
 _CHUNK = 4096
+"""Pictures whose latents are scaled at a time."""
 
 
 @dataclass(frozen=True)
 class Autoencoder:
-    """One of diffusers' autoencoders, as what it makes of pictures."""
+    """The encoder of an autoencoder of diffusers, frozen."""
 
     module: nn.Module
     name: str
-    """Its class and the SHA-256 of its weights."""
+    """Class of the autoencoder, and SHA-256 of its weights."""
     channels: int
-    """Of the pictures."""
+    """Colour channels of the pictures."""
     factor: int
-    """Pixels per side of a latent sample."""
+    """Pixels of a picture along each side of a latent sample."""
 
     @torch.inference_mode()
     def encode(self, x: Images) -> Float[Tensor, "b k y x"]:
-        """Latents of pictures whose sides are multiples of the factor; where they are a distribution, its mode."""
-        said: Any = self.module.encode(x)  # type: ignore[operator]
-        return said.latents if hasattr(said, "latents") else said.latent_dist.mode()
+        """Latents of pictures whose sides are multiples of the factor; the mode, where they are a distribution."""
+        output: Any = self.module.encode(x)  # type: ignore[operator]
+        return output.latents if hasattr(output, "latents") else output.latent_dist.mode()
 
 
-def load(folder: Path) -> Autoencoder:
-    """An autoencoder as diffusers writes it: config.json and .safetensors.
+def load_autoencoder(folder: Path) -> Autoencoder:
+    """An autoencoder from a folder that diffusers' `save_pretrained` wrote.
+
+    Args:
+        folder: Holds config.json and diffusion_pytorch_model.safetensors.
 
     Raises:
-        InputError: diffusers is not installed, or the folder is missing, holds none of its autoencoders, or pickles.
+        InputError: diffusers is not installed, or the folder is missing, holds no such autoencoder, or holds pickles.
     """
     try:
         import diffusers
@@ -69,7 +76,7 @@ def load(folder: Path) -> Autoencoder:
         name = json.loads((folder / "config.json").read_text())["_class_name"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
-            f"{folder} holds no autoencoder: its config.json is missing or does not say a class; "
+            f"{folder} holds no autoencoder: its config.json is missing or names no class; "
             "give a folder that diffusers' save_pretrained wrote."
         ) from error
     if name not in _CLASSES:
@@ -90,23 +97,23 @@ def load(folder: Path) -> Autoencoder:
     return replace(made, factor=_PROBE // side)
 
 
-def encoded(pictures: Pictures, autoencoder: Autoencoder, patch: int) -> Pictures:
-    """The pictures with their latents, each channel of mean 0 and standard deviation 1 over the data.
+def with_latents(pictures: Pictures, autoencoder: Autoencoder, patch: int) -> Pictures:
+    """The pictures with their latents, scaled so that each channel has mean 0 and standard deviation 1 over the data.
 
-    A picture is shrunk to whole patches of latents first; none is enlarged.
+    Before it is encoded, a picture is shrunk to a whole number of patches; no picture is enlarged.
 
     Args:
         pictures: The data.
-        autoencoder: From `load`.
-        patch: Latent samples per token side.
+        autoencoder: Autoencoder from `load_autoencoder`.
+        patch: Latent samples along each side of a token.
 
     Raises:
-        InputError: The pictures have other channels than the autoencoder's, or are smaller than a patch of latents.
+        InputError: The autoencoder takes another number of channels, or a picture is smaller than a patch of latents.
     """
     if pictures.channels != autoencoder.channels:
         raise InputError(
             f"{pictures.name} has {pictures.channels} channels and the autoencoder takes {autoencoder.channels}; "
-            "train one of the data's own."
+            "train an autoencoder on this data."
         )
     least, token = min((group.images.shape[2:] for group in pictures.groups), key=min), autoencoder.factor * patch
     if min(least) < token:
@@ -125,7 +132,7 @@ def encoded(pictures: Pictures, autoencoder: Autoencoder, patch: int) -> Picture
 
 
 def _moments(raw: Sequence[Float16[Tensor, "_ k _ _"]]) -> tuple[Float64[Tensor, " k"], Float64[Tensor, " k"]]:
-    """Mean and standard deviation of each channel over all pictures; of one that never varies, all but nothing."""
+    """Mean and standard deviation of each channel over all pictures. A constant channel has a deviation of 1e-6."""
     count, (total, square) = 0, torch.zeros(2, raw[0].shape[1], dtype=torch.float64)
     for part in (part.double() for latents in raw for part in latents.split(_CHUNK)):
         count += part[:, 0].numel()
@@ -136,7 +143,7 @@ def _moments(raw: Sequence[Float16[Tensor, "_ k _ _"]]) -> tuple[Float64[Tensor,
 
 
 def _latents(group: Group, autoencoder: Autoencoder, patch: int) -> Float16[Tensor, "n k y x"]:
-    """What the autoencoder says of a group's pictures."""
+    """Latents of a group's pictures, not yet scaled."""
     size, factor = (group.images.shape[2], group.images.shape[3]), autoencoder.factor
     height, width = trained_size(size, max(size) // factor, patch, factor)
     batch = max(1, _BATCH_PIXELS // (size[0] * size[1]))
@@ -147,19 +154,19 @@ def _latents(group: Group, autoencoder: Autoencoder, patch: int) -> Float16[Tens
     return torch.cat(parts)
 
 
-def on_latents(preset: Preset, pictures: Pictures) -> Preset:
-    """The preset for states that are the pictures' latents; as it is where they have none.
+def for_latents(preset: Preset, pictures: Pictures) -> Preset:
+    """The preset with states that are the pictures' latents; the preset itself if the pictures have none.
 
-    States are as dense as the latents. A state sample stands for many pixels, so the function has a feature sample per
-    two of them, and `queries` counts head samples per feature sample.
+    States have the density of the latents. A sample of a state covers many pixels, so the field has one feature sample
+    per 2 x 2 pixels, and `queries` counts values of the field per feature sample.
 
     Raises:
-        InputError: The preset sees pictures as observations, or its network predicts no functions.
+        InputError: The preset pixelates, or its network predicts no functions.
     """
     if pictures.latents is None:
         return preset
-    if preset.train.observe is not None:
-        raise InputError("observe sees pictures only as observations and an autoencoder sees them whole; use one.")
+    if preset.train.pixelate is not None:
+        raise InputError("pixelate hides the sharp pictures, and an autoencoder encodes them; use one of the two.")
     if not isinstance(preset.model, ModelConfig):
         raise InputError("latents need a network that predicts functions, and the published one does not.")
     per_sample = max(1, pictures.latents.factor // 2)

@@ -1,8 +1,8 @@
-"""Muon: momentum whose matrices are made orthogonal before they move a weight, so that all directions learn alike.
+"""Muon: momentum that is made orthogonal before it moves a matrix, so that all directions are learned alike.
 
-Jordan et al. 2024 (kellerjordan.github.io/posts/muon). torch's own makes each matrix orthogonal by itself and in bf16:
-on a processor without products in bf16 that takes longer than forward and backward pass together. Here matrices of a
-shape share one product, in fp32 on a CPU.
+Jordan et al. 2024 (kellerjordan.github.io/posts/muon). torch.optim.Muon makes each matrix orthogonal in a product of
+its own and in bf16: on a processor without bf16 products that takes longer than forward and backward pass together.
+Here all matrices of one shape share a product, in fp32 on a CPU.
 """
 
 from collections import defaultdict
@@ -13,15 +13,20 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 _QUINTIC = (3.4445, -4.7750, 2.0315)
-"""Coefficients that raise the small singular values fastest; the post's."""
+"""Coefficients of Jordan et al., which raise small singular values fastest."""
 
 
 def orthogonal(matrices: Float[Tensor, "n r c"], iterations: int = 5) -> Float[Tensor, "n r c"]:
-    """Each matrix with its singular values all near one (0.7 to 1.2), by Newton-Schulz iterations.
+    """Matrices with the same singular vectors and all singular values near 1 (0.7 to 1.2).
 
     Args:
-        matrices: Any, of one shape; zero stays zero.
-        iterations: Of X <- a X + (b X X' + c (X X')^2) X.
+        matrices: Matrices of one shape; zero stays zero.
+        iterations: Number of Newton-Schulz iterations X <- a X + (b X X' + c (X X')^2) X.
+
+    Example:
+        >>> matrices = torch.diag_embed(torch.tensor([[0.1, 2.0]]))
+        >>> bool((orthogonal(matrices).diagonal(dim1=1, dim2=2) - 1).abs().max() < 0.4)
+        True
     """
     wide = matrices.mT if matrices.shape[1] > matrices.shape[2] else matrices
     x = wide.bfloat16() if wide.is_cuda else wide.float()
@@ -34,28 +39,28 @@ def orthogonal(matrices: Float[Tensor, "n r c"], iterations: int = 5) -> Float[T
 
 
 class Muon(torch.optim.Optimizer):
-    """Nesterov momentum made orthogonal, with decoupled weight decay.
+    """Optimiser whose step is the orthogonalised Nesterov momentum, with decoupled weight decay.
 
-    A step is scaled to the size that AdamW's usually has, so both share a learning rate (Liu et al. 2025,
-    arXiv 2502.16982, equation 4).
+    Steps are scaled to the usual size of AdamW's, so both take the same learning rate (Liu et al. 2025, arXiv
+    2502.16982, equation 4).
     """
 
     def __init__(
         self, matrices: Iterable[nn.Parameter], lr: float, weight_decay: float = 0.0, momentum: float = 0.95
     ) -> None:
-        """Set up.
+        """An optimiser of some matrices.
 
         Args:
-            matrices: Parameters of two axes.
-            lr: Learning rate, as AdamW's.
-            weight_decay: Share of a weight that goes per step, times `lr`.
-            momentum: Share of the former gradients that stays.
+            matrices: Parameters with two axes.
+            lr: Learning rate, on AdamW's scale.
+            weight_decay: Each step multiplies weights by 1 - lr * weight_decay.
+            momentum: Decay per step of the mean of past gradients, 0 to 1.
         """
         super().__init__(matrices, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """Move the weights; those without a gradient stay."""
+        """Change every weight that has a gradient."""
         found = None
         if closure is not None:
             with torch.enable_grad():
@@ -72,7 +77,7 @@ class Muon(torch.optim.Optimizer):
         return found
 
     def _momentum(self, weight: Tensor, share: float) -> Tensor:
-        """The gradient, looking ahead along the mean of all there were."""
+        """Nesterov momentum: the gradient, blended with the mean of past gradients."""
         assert weight.grad is not None
         state = self.state[weight]
         if "momentum_buffer" not in state:

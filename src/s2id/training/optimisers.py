@@ -1,5 +1,6 @@
-"""The optimisers of a run, and its moving average."""
+"""The optimisers of a run, its learning rate, and the moving average of its weights."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -11,8 +12,26 @@ from s2id.training.muon import Muon
 from s2id.training.settings import TrainConfig
 
 
-def _optimisers(network: AnyNetwork, config: TrainConfig) -> list[torch.optim.Optimizer]:
-    """AdamW, and Muon for the blocks' matrices if asked; both decay matrices only."""
+def learning_rate(config: TrainConfig, done: float) -> float:
+    """Learning rate at a point of the run: a linear warm-up from 0, then a cosine to the final rate.
+
+    Args:
+        config: Settings of the run.
+        done: Share of the run that is done, 0 to 1.
+
+    Example:
+        >>> config = TrainConfig(lr=1.0, final_lr=0.0, warmup=0.5)
+        >>> [learning_rate(config, done) for done in (0.0, 0.25, 0.5, 1.0)]
+        [0.0, 0.5, 1.0, 0.0]
+    """
+    if done < config.warmup:
+        return config.lr * (done / config.warmup)
+    share = min(1.0, (done - config.warmup) / (1 - config.warmup))
+    return config.final_lr + (config.lr - config.final_lr) * 0.5 * (1 + math.cos(math.pi * share))
+
+
+def make_optimisers(network: AnyNetwork, config: TrainConfig) -> list[torch.optim.Optimizer]:
+    """AdamW, and with the setting "muon" also Muon for the matrices of the blocks. Only matrices are decayed."""
     plain = {p for m in network.modules() if isinstance(m, nn.Embedding) for p in m.parameters()}
     blocks = {p for p in (*network.encoder.parameters(), *network.decoder.parameters()) if p.ndim == 2}
     hidden = blocks if config.optimiser == "muon" else set()
@@ -29,7 +48,18 @@ def _optimisers(network: AnyNetwork, config: TrainConfig) -> list[torch.optim.Op
     return [adamw, Muon(own, config.lr, config.weight_decay)]
 
 
-def _load_optimisers(optimisers: list[Any], tensors: dict[str, Tensor]) -> None:
+def optimiser_tensors(optimisers: list[Any]) -> dict[str, Tensor]:
+    """The state of all optimisers, each tensor named "optimiser.parameter.key"."""
+    return {
+        f"{number}.{i}.{key}": tensor
+        for number, optimiser in enumerate(optimisers)
+        for i, values in optimiser.state_dict()["state"].items()
+        for key, tensor in values.items()
+    }
+
+
+def load_optimisers(optimisers: list[Any], tensors: dict[str, Tensor]) -> None:
+    """Give optimisers the state that `optimiser_tensors` returned."""
     states: list[dict[int, dict[str, Tensor]]] = [{} for _ in optimisers]
     for name, tensor in tensors.items():
         number, index, key = name.split(".", 2)
@@ -39,7 +69,11 @@ def _load_optimisers(optimisers: list[Any], tensors: dict[str, Tensor]) -> None:
 
 
 def warm_average(decay: float) -> Callable[..., None]:
-    """A moving average whose decay rises to `decay`: (1 + n) / (10 + n) after n steps."""
+    """Update rule of a moving average whose decay after n steps is (1 + n) / (10 + n), and at most `decay`.
+
+    Args:
+        decay: Largest decay per step, below 1.
+    """
 
     @torch.no_grad()
     def update(averages: list[Tensor], currents: list[Tensor], steps: Tensor) -> None:

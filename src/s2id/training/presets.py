@@ -1,7 +1,8 @@
-"""The named runs, as values."""
+"""The named runs, as values. Nothing here imports torch."""
 
 from dataclasses import replace
 
+from s2id.errors import InputError
 from s2id.network.settings import ModelConfig, PublishedConfig
 from s2id.training.settings import Preset, TrainConfig
 
@@ -34,14 +35,14 @@ PRESETS: dict[str, Preset] = {
     "glyphs": Preset(
         "glyphs",
         _WIDE,
-        # the data's own density too, for reconstruction: what is told of a given picture goes in unshrunk
+        # the data's own density too, for reconstruction: a given picture enters the state unshrunk
         replace(_LONG, densities=(20, 28, 14), density_weights=(0.65, 0.25, 0.1)),
     ),
     "emoji": Preset(
         "emoji",
-        # windows of tokens are not yet faster at 16 a side
+        # attention in windows is not yet faster on 16 x 16 tokens
         ModelConfig(channels=3, classes=98, attributes=15, attention="full"),
-        # pictures twice as dense as the densest state: what lies between its samples is learned, not guessed
+        # pictures of twice the densest state: detail between the state's samples is learned, not interpolated
         TrainConfig(
             images=800_000, max_weight=5.0, densities=(24, 32, 16), density_weights=(0.4, 0.4, 0.2), long_side=64
         ),
@@ -65,3 +66,22 @@ PRESETS: dict[str, Preset] = {
         replace(_ONE_DENSITY, images=640, batch=16),
     ),
 }
+
+
+def preset_named(name: str) -> Preset:
+    """The preset of a name.
+
+    Raises:
+        InputError: There is none.
+
+    Example:
+        >>> preset_named("tiny").data
+        'digits'
+    """
+    if name not in PRESETS:
+        from difflib import get_close_matches
+
+        near = get_close_matches(name, PRESETS, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"choose {', '.join(PRESETS)}."
+        raise InputError(f"there is no preset {name!r}; {hint}")
+    return PRESETS[name]

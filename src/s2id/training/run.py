@@ -1,25 +1,33 @@
-"""A run folder: checkpoints, its lock, and training in it to the end."""
+"""A run's folder: its checkpoints, written whole or not at all, and its lock, which one run holds at a time."""
 
+import json
+import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
+from torch import Tensor
 
 from s2id.errors import InputError
+from s2id.files import read_tensors, replacing, write_tensors
+
+_FORMAT = "s2id-training-1"
 
 
 def checkpoints(folder: Path) -> list[Path]:
-    """A run's complete checkpoints, oldest first."""
+    """All complete checkpoints in a run's folder, oldest first."""
     return sorted(p for p in (folder / "checkpoints").glob("[0-9]*") if (p / "run.json").is_file())
 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """The run folder, for one run only.
+    """A run's folder, locked against other runs.
 
     Raises:
-        InputError: Another process has it, or it cannot be written.
+        InputError: Another run holds the lock, or the folder cannot be written.
     """
     lock = FileLock(folder / ".lock", timeout=0)
     try:
@@ -33,15 +41,112 @@ def locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def checkpoints_of(folder: Path, resume: str | None) -> list[Path]:
-    """A run's checkpoints: some where it is to go on, and none where it begins.
+def checkpoint_to_resume(folder: Path, resume: str | Path | None) -> Path | None:
+    """The checkpoint that a run goes on from; `None` if the run begins.
+
+    Args:
+        folder: Folder of the run.
+        resume: "latest", a checkpoint's folder, or `None` to begin.
 
     Raises:
-        InputError: It is the other way round.
+        InputError: The run is to begin and the folder holds checkpoints, or to go on and it holds none.
     """
     found = checkpoints(folder)
     if resume == "latest" and not found:
         raise InputError(f"{folder} has no checkpoint to resume; start without --resume.")
     if found and not resume:
         raise InputError(f"{folder} already holds a run; go on with --resume latest, or choose another --out.")
-    return found
+    if not resume:
+        return None
+    return found[-1] if resume == "latest" else Path(resume)
+
+
+def write_checkpoint(
+    folder: Path, images_seen: int, tensors: dict[str, Tensor], facts: dict[str, Any], keep: int
+) -> None:
+    """Write a checkpoint, whole or not at all, and delete those that are no longer needed.
+
+    Args:
+        folder: Folder of the run.
+        images_seen: Pictures that the run has drawn; the checkpoint's name.
+        tensors: Weights and the optimisers' state.
+        facts: All else that resuming needs, as values for JSON.
+        keep: Number of checkpoints to keep, this one included.
+
+    Raises:
+        InputError: The folder cannot be written; the older checkpoints stay.
+    """
+    final = folder / "checkpoints" / f"{images_seen:012d}"
+    partial = final.with_name(f".{final.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        write_tensors(partial / "training.safetensors", tensors, {"format": _FORMAT})
+        with replacing(partial / "run.json") as file:
+            file.write(json.dumps(facts, indent=2).encode())
+        shutil.rmtree(final, ignore_errors=True)
+        os.replace(partial, final)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    found = checkpoints(folder)
+    now = found.index(final) + 1
+    # later checkpoints belong to a run that was given up when this one went on from an earlier checkpoint
+    for old in (*found[: max(0, now - keep)], *found[now:]):
+        shutil.rmtree(old)
+
+
+def read_facts(checkpoint: Path) -> dict[str, Any]:
+    """The facts that a checkpoint was written with.
+
+    Raises:
+        InputError: It is no checkpoint.
+    """
+    try:
+        return json.loads((checkpoint / "run.json").read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{checkpoint} is no checkpoint ({error}); name one of the run's.") from error
+
+
+def read_parts(checkpoint: Path) -> dict[str, dict[str, Tensor]]:
+    """The tensors of a checkpoint: `part/name` of the file is `name` of the dictionary `part`.
+
+    Raises:
+        InputError: The file is damaged.
+    """
+    tensors, _ = read_tensors(checkpoint / "training.safetensors", _FORMAT)
+    parts: dict[str, dict[str, Tensor]] = {"network": {}, "average": {}, "optimiser": {}}
+    for name, tensor in tensors.items():
+        part, rest = name.split("/", 1)
+        parts[part][rest] = tensor
+    return parts
+
+
+def check_same(checkpoint: Path, facts: dict[str, Any], own: dict[str, Any]) -> None:
+    """Refuse a checkpoint of another run.
+
+    Args:
+        checkpoint: The checkpoint, for the message.
+        facts: Facts of the checkpoint.
+        own: Facts that the run would write now.
+
+    Raises:
+        InputError: The checkpoint's data, settings or number of processes are not those of the run.
+    """
+    if facts.get("names", own["names"]) != own["names"]:
+        raise InputError(f"{checkpoint} knows other labels than the data, or in another order; resume it with its own.")
+    before, now = facts["train"].get("pixelate", facts["train"].get("observe")), own["train"]["pixelate"]
+    if before != now:
+        raise InputError(
+            f"{checkpoint} was trained with pixelate {before or 'off'} and not {now or 'off'}; resume it as it was."
+        )
+    if (before := facts["train"].get("optimiser")) != own["train"]["optimiser"]:
+        raise InputError(f"{checkpoint} was trained with the optimiser {before}; resume it as it was.")
+    if (before := facts.get("autoencoder", "")) != own["autoencoder"]:
+        raise InputError(
+            f"{checkpoint} was trained with {before or 'no autoencoder'} and not with "
+            f"{own['autoencoder'] or 'none'}; resume it as it was (--vae)."
+        )
+    if facts["images_per_step"] != own["images_per_step"]:
+        raise InputError(
+            f"{checkpoint} was made with {facts['images_per_step']} images per step and this run has "
+            f"{own['images_per_step']}; use the same batch, accumulate and number of processes."
+        )

@@ -1,34 +1,49 @@
-"""Settings of training, of a teacher and of a named run."""
+"""Settings of training, of distillation and of a named run. Nothing here imports torch."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from s2id.errors import InputError
 from s2id.network.settings import ModelConfig, NetworkConfig, Recompute
 from s2id.sampling.settings import DEFAULT_STEPS, Sampling
-from s2id.settings import at_least_1
+from s2id.settings import at_least_1, setting
+
+Device = Literal["auto", "cpu", "cuda", "mps"]
+"""Where to compute. "auto" is a CUDA GPU if there is one, else the CPU."""
+
+Precision = Literal["auto", "no", "bf16"]
+"""Mixed precision. "auto" is bf16 if the processor has instructions for bf16 products, else fp32."""
 
 
 @dataclass(frozen=True)
 class Pixelation:
-    """How poorly training sees pictures."""
+    """The operator through which training sees every picture, read from a text such as "area:4".
+
+    Example:
+        >>> Pixelation.read("area:4:scale=1").lenses
+        ((3, 0.0), (4, 0.0), (5, 0.0))
+    """
 
     kind: Literal["area", "bicubic"]
+    """"area": means over cells, from places drawn anew each time. "bicubic": shrunk and enlarged again."""
     cell: int
-    """Pixels of the picture per side of an observed one."""
+    """Side of a cell, in pixels of the picture."""
     still: bool = False
-    """Every picture from one place."""
+    """Whether every view is taken from the same place."""
     scale: int = 0
-    """Cells are up to so many pixels smaller or larger, anew in each view: the camera's distance."""
+    """Largest difference of a view's cell from `cell`, in pixels; drawn anew for each view."""
     blur: float = 0.0
-    """Most std of the blur, in pixels, before cells take their means: each view has none, half or all of it."""
+    """Largest standard deviation of the Gaussian blur before the means, in pixels. A view has none, half or all."""
 
     @classmethod
     def read(cls, text: str) -> "Pixelation":
-        """From "area:K", with ":still" or ":scale=S" and ":blur=B" behind it if wanted, or "bicubic:K".
+        """The pixelation that a text describes.
+
+        Args:
+            text: "area:K", "area:K:still", "area:K:scale=S:blur=B" (either may be missing) or "bicubic:K".
 
         Raises:
-            InputError: It is nothing of the kind.
+            InputError: The text is of another form, or a number is out of range.
         """
         kind, _, rest = text.partition(":")
         digits, *more = rest.split(":")
@@ -41,21 +56,21 @@ class Pixelation:
             known = False
         if not known or kind not in ("area", "bicubic") or kind == "bicubic" and more:
             raise InputError(
-                f"observe {text!r} is not understood; write area:K, area:K:still, area:K:scale=S:blur=B or bicubic:K "
-                "with K pixels a side, as in area:4."
+                f"pixelate {text!r} is not understood; write area:K, area:K:still, area:K:scale=S:blur=B or bicubic:K "
+                "with cells of K pixels a side, as in area:4."
             )
         cell = int(digits)
         if cell < 2:
-            raise InputError(f"observe {text!r} pixelates nothing; K must be at least 2.")
+            raise InputError(f"pixelate {text!r} leaves pictures as they are; K must be at least 2.")
         if not 0 <= scale <= cell - 2:
-            raise InputError(f"observe {text!r} has cells of {cell - scale} pixels; S must be 0 to {cell - 2}.")
+            raise InputError(f"pixelate {text!r} has cells of {cell - scale} pixels; S must be 0 to {cell - 2}.")
         if not 0 <= blur <= cell:
-            raise InputError(f"observe {text!r} has a blur of {blur:g}; B must lie between 0 and {cell}, in pixels.")
+            raise InputError(f"pixelate {text!r} has a blur of {blur:g}; B must lie between 0 and {cell}, in pixels.")
         return cls("area" if kind == "area" else "bicubic", cell, still, scale, blur)
 
     @property
     def lenses(self) -> tuple[tuple[int, float], ...]:
-        """Cell and blur of every kind of view."""
+        """Side of the cell and blur of every kind of view, in pixels."""
         cells = range(self.cell - self.scale, self.cell + self.scale + 1)
         blurs = (0.0, self.blur / 2, self.blur) if self.blur else (0.0,)
         return tuple((cell, blur) for cell in cells for blur in blurs)
@@ -63,104 +78,119 @@ class Pixelation:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How a network is trained."""
+    """Settings of a training run.
+
+    Example:
+        >>> TrainConfig(minutes=10.0, batch=64).lr
+        0.004
+    """
 
     images: int = 600_000
-    """Images to draw, over all processes."""
+    """Length of the run: number of training pictures drawn, repetitions counted, over all processes."""
     minutes: float | None = None
-    """Bound the run by time instead, with the learning rate's schedule fitted to it."""
+    """Length of the run as a time instead; the schedule of the learning rate is fitted to it."""
     batch: int = 32
-    """Images per process and forward pass."""
-    accumulate: int = 1
-    """Forward passes per optimiser step."""
-    optimiser: Literal["adamw", "muon"] = "muon"
-    """What moves the blocks' matrices; all else is AdamW's."""
+    """Pictures per forward pass and process."""
     lr: float = 4e-3
-    """Peak learning rate; 4e-3 suits muon, about a quarter of it adamw."""
-    final_lr: float = 1e-5
-    """Learning rate at the end of the cosine."""
-    warmup: float = 0.02
-    """Share of the run over which the learning rate rises."""
-    weight_decay: float = 0.01
-    """Decoupled decay of matrices; vectors and embeddings have none."""
-    clip: float = 1.0
-    """Largest norm of the gradient."""
-    ema: float = 0.9995
-    """Decay of the weights' moving average per step, reached by a warm-up."""
-    drop_label: float = 0.1
-    """Share of images trained without any condition."""
-    drop_each: float = 0.5
-    """Mean share of an image's labels trained as unknown where there are attributes, numbers or text: every image draws
-    its own, evenly between 0 and twice this, so at 0.5 all numbers of known labels are alike frequent."""
-    long_side: int | None = None
-    """Shrink the pictures of a folder to at most so many pixels a side when they are read; none is enlarged. Emoji are
-    drawn at so many, or at 32."""
-    workers: int = 2
-    """Processes that read the pictures of a folder, or of the Hub, for the first time; 0 reads in this one."""
-    both_conditions: bool = False
-    """Train every image with its label and without it, in one step with one encoder pass, as published."""
-    observe: str | None = None
-    """See the pictures only as observations: "area:K", means over cells K pixels wide, from places that are drawn anew
-    each time; "area:K:still", all from one place; "area:K:scale=S:blur=B", through cells of K - S to K + S pixels and a
-    blur of up to B pixels; "bicubic:K", enlarged again. States are then observations: that sets the densities and the
-    network's patch and lattice."""
-    views: int = 4
-    """Places from which each picture is observed per draw with "area:K"; more steady the gradient, and no more."""
-    recompute: Recompute = "no"
-    """Compute the feed-forward layers anew in the backward pass (a tenth more time, half the memory), or whole blocks
-    (one forward pass more, and the memory of one block)."""
+    """Peak learning rate. 4e-3 suits the optimiser "muon", 1e-3 suits "adamw"."""
     densities: tuple[int, ...] = (20, 16, 24)
-    """State densities (samples along the long side), one drawn per batch; multiples of the patch. Sampling composes
-    on the first."""
-    density_weights: tuple[float, ...] = (0.94, 0.03, 0.03)
-    """Share of the batches of each density."""
-    detail_density: int = 0
-    """State density of the last steps of sampling, where noise no longer hides what a coarser state cannot hold; a
-    multiple of the patch. 0 stays on `densities`."""
-    detail_time: float = 0.25
-    """t below which states of `detail_density` are trained, and sampled."""
-    detail_share: float = 0.3
-    """Share of the batches with states of `detail_density`, where there is one."""
-    supersample: tuple[int, ...] = (2, 3, 4)
-    """Head samples per target pixel side, one drawn per batch."""
-    queries: float = 2.0
-    """Head samples per state sample: targets are as many of the picture's pixels as this buys, evenly spread."""
-    max_weight: float = 10.0
-    """Bound of the loss weight 1 / sigma^2 (v-prediction's) in x-prediction."""
-    schedule_shift: float = -1.0
-    """Added to the cosine schedule's logsnr: below 0 spends more of training and sampling on composition."""
-    token_share: float = 1.0
-    """Share of a state's tokens, and of the targets, that a step trains on: a window of the grid, drawn per batch."""
-    dense_finish: float = 0.25
-    """Share of the run, at its end, that trains on whole states although `token_share` is less."""
+    """Numbers of samples along a state's long side, one drawn per batch; each a multiple of the network's patch.
+    Sampling composes on the first."""
+    long_side: int | None = None
+    """Shrink pictures of a folder or of the Hub to at most this many pixels along their long side; smaller ones stay as
+    they are. Emoji are drawn with this many pixels a side. `None` leaves pictures as they are, and draws emoji with
+    32."""
+    pixelate: str | None = None
+    """Train on pixelated views and learn the sharp pictures from them. "area:K": means over cells of K x K pixels, from
+    places drawn anew each time. "area:K:still": all views from one place. "area:K:scale=S:blur=B": cells of K - S to
+    K + S pixels, after a blur of up to B pixels. "bicubic:K": shrunk and enlarged again. This sets the densities and
+    the network's patch and lattice. `None` trains on the pictures as they are."""
     seed: int = 0
     """Seed of everything random in the run."""
-    precision: Literal["auto", "no", "bf16"] = "auto"
-    """Mixed precision; `auto` is bf16 where the processor multiplies it fast."""
-    compile: bool = False
+    device: Device = "auto"
+    """Where to compute. "auto" is a CUDA GPU if there is one, else the CPU."""
+    precision: Precision = "auto"
+    """Mixed precision. "auto" is bf16 if the processor has instructions for bf16 products, else fp32 ("no")."""
+    workers: int = 2
+    """Processes that decode the pictures of a folder or of the Hub the first time they are read. 0 decodes in the main
+    process."""
+
+    accumulate: int = setting(1, "optimiser")
+    """Forward passes per optimiser step."""
+    optimiser: Literal["adamw", "muon"] = setting("muon", "optimiser")
+    """Optimiser of the matrices in the network's blocks. All other weights are AdamW's."""
+    final_lr: float = setting(1e-5, "optimiser")
+    """Learning rate at the end of the cosine schedule."""
+    warmup: float = setting(0.02, "optimiser")
+    """Share of the run over which the learning rate rises linearly from 0."""
+    weight_decay: float = setting(0.01, "optimiser")
+    """Decoupled weight decay of matrices; vectors and embeddings have none."""
+    clip: float = setting(1.0, "optimiser")
+    """Largest norm of the gradient; a longer one is scaled down to it."""
+    ema: float = setting(0.9995, "optimiser")
+    """Decay per step of the moving average of the weights, which is the model that a run ends with. The decay starts
+    lower and rises to this."""
+    recompute: Recompute = setting("no", "optimiser")
+    """Activations to compute a second time in the backward pass instead of keeping them. "feed_forward": hidden layers;
+    a tenth more time, half the memory. "blocks": whole blocks; one forward pass more, the memory of one block."""
+    compile: bool = setting(False, "optimiser")
     """Compile the network with torch.compile."""
-    cpu: bool = False
-    """Stay on the CPU although there is an accelerator."""
-    checkpoint_minutes: float = 5.0
-    """Time between checkpoints."""
-    checkpoint_images: int | None = None
-    """Images between checkpoints, instead of a time."""
-    keep: int = 2
-    """Checkpoints kept."""
-    sample_minutes: float = 5.0
-    """Time between sample grids; 0 draws none."""
-    tensorboard: bool = False
-    """Write TensorBoard files beside the metrics."""
+
+    density_weights: tuple[float, ...] = setting((0.94, 0.03, 0.03), "states")
+    """Share of the batches that each of `densities` has."""
+    detail_density: int = setting(0, "states")
+    """Samples along the long side of the finer state on which sampling ends, where little noise is left; a multiple of
+    the network's patch. 0 ends on the first of `densities`."""
+    detail_time: float = setting(0.25, "states")
+    """Time t below which states of `detail_density` are trained and sampled, from 0 (clean) to 1 (noise)."""
+    detail_share: float = setting(0.3, "states")
+    """Share of the batches that have states of `detail_density`, where it is not 0."""
+    supersample: tuple[int, ...] = setting((2, 3, 4), "states")
+    """Values of the field per side of a target pixel, whose mean is the prediction for the pixel; one drawn per
+    batch."""
+    queries: float = setting(2.0, "states")
+    """Values of the field per sample of the state. Of the picture's pixels, evenly spread, as many are targets as this
+    number of values covers."""
+    max_weight: float = setting(10.0, "states")
+    """Upper bound of the loss weight 1 / sigma^2 of x-prediction, with which it equals v-prediction."""
+    schedule_shift: float = setting(-1.0, "states")
+    """Constant added to logsnr of the cosine schedule. Below 0, training and sampling spend more time on noisy
+    states, where a picture's composition is decided."""
+    token_share: float = setting(1.0, "states")
+    """Share of a state's tokens, and of the targets, that a step trains on: a window of the grid, drawn per batch."""
+    dense_finish: float = setting(0.25, "states")
+    """Share of the run, at its end, that trains on whole states where `token_share` is below 1."""
+
+    drop_label: float = setting(0.1, "data")
+    """Share of pictures that are trained without any condition."""
+    drop_each: float = setting(0.5, "data")
+    """Mean share of a picture's labels that are hidden, where there are attributes, numbers or text. Each picture draws
+    its own share, uniformly from 0 to twice this, so with 0.5 every number of known labels is equally frequent."""
+    both_conditions: bool = setting(False, "data")
+    """Train every picture with its label and without it, in one step with one pass of the encoder, as published."""
+    views: int = setting(4, "data")
+    """Views of each picture per batch with `pixelate`. More give a gradient with less noise at a higher cost."""
+
+    checkpoint_minutes: float = setting(5.0, "files")
+    """Minutes between checkpoints."""
+    checkpoint_images: int | None = setting(None, "files")
+    """Pictures between checkpoints, instead of a time."""
+    keep: int = setting(2, "files")
+    """Number of checkpoints that are kept, the newest ones."""
+    sample_minutes: float = setting(5.0, "files")
+    """Minutes between sheets of samples; 0 draws none."""
+    tensorboard: bool = setting(False, "files")
+    """Write TensorBoard files beside metrics.jsonl."""
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be run."""
+        """Refuse values out of range."""
         if len(self.densities) != len(self.density_weights):
             raise InputError(
                 f"densities has {len(self.densities)} entries and density_weights "
                 f"{len(self.density_weights)}; give one weight per density."
             )
-        if self.observe is not None:
-            Pixelation.read(self.observe)
+        if self.pixelate is not None:
+            Pixelation.read(self.pixelate)
         at_least_1(self, "images", "batch", "accumulate", "keep", "views", "densities", "supersample")
         for name in ("queries", "clip", *(["minutes"] if self.minutes is not None else [])):
             if not getattr(self, name) > 0:
@@ -171,8 +201,8 @@ class TrainConfig:
             raise InputError(f"workers is {self.workers}; it must be at least 0.")
         if not 0 < self.token_share <= 1:
             raise InputError(f"token_share is {self.token_share:g}; it must be above 0 and at most 1.")
-        if self.observe is not None and self.token_share < 1:
-            raise InputError("observe looks at whole pictures and token_share at windows of them; use one of the two.")
+        if self.pixelate is not None and self.token_share < 1:
+            raise InputError("pixelate needs whole pictures and token_share trains on windows; use one of the two.")
         shares = ("drop_label", "dense_finish", "detail_time", "detail_share")
         for name, most in (*((share, 1.0) for share in shares), ("drop_each", 0.5)):
             if not 0 <= getattr(self, name) <= most:
@@ -181,14 +211,14 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class DistillConfig:
-    """What of a teacher's trajectories a student is taught."""
+    """Which of a teacher's trajectories, and which calls, a student learns."""
 
     times: tuple[float, ...] = (1.0, 0.5)
-    """Times of the student's calls, from 1 down, all of them the teacher's too."""
+    """Times of the student's network calls, from 1 (noise) down. Each must be a time of the teacher's steps."""
     pairs: int = 2000
-    """Trajectories, each used many times."""
+    """Number of trajectories that the teacher draws. Each is used many times."""
     sampling: Sampling = Sampling(steps=10, guidance=1.0)
-    """How the teacher samples; the student has its guidance built in."""
+    """How the teacher samples. The student learns the result, so the teacher's guidance is built in."""
 
     @property
     def steps(self) -> int:
@@ -196,23 +226,92 @@ class DistillConfig:
         return self.sampling.steps or DEFAULT_STEPS
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be taught."""
+        """Refuse values out of range."""
         at_least_1(self, "pairs")
         if self.sampling.eta or self.sampling.restarts or self.sampling.density:
             raise InputError(
-                "a teacher samples on its own states and without fresh noise; leave eta, restarts, density."
+                "a teacher samples on the states it was trained on and without fresh noise; leave eta and restarts 0, "
+                "and density unset."
             )
         falling = all(s < t for t, s in zip(self.times[:-1], self.times[1:], strict=True))
         if len(self.times) < 2 or self.times[0] != 1 or self.times[-1] <= 0 or not falling:
             raise InputError(f"times is {self.times}; give two or more, from 1 down and above 0.")
         if wrong := [t for t in self.times if abs(t * self.steps - round(t * self.steps)) > 1e-6]:
-            raise InputError(f"time {wrong[0]:g} is none of the teacher's; choose multiples of 1 / {self.steps}.")
+            raise InputError(f"time {wrong[0]:g} is between the teacher's steps; choose multiples of 1 / {self.steps}.")
+
+
+@dataclass(frozen=True)
+class StudentConfig:
+    """How a student is trained in distillation. What is not here follows from the teacher."""
+
+    minutes: float = 20.0
+    """Length of the training."""
+    images: int | None = None
+    """Length of the training as a number of states drawn, instead of a time."""
+    batch: int = 32
+    """States per forward pass and process."""
+    lr: float = 3e-4
+    """Peak learning rate of AdamW."""
+    seed: int = 0
+    """Seed of the trajectories' noise and labels, and of the training."""
+    device: Device = "auto"
+    """Where the teacher and the student compute. "auto" is a CUDA GPU if there is one, else the CPU."""
+    precision: Precision = setting("auto", "optimiser")
+    """Mixed precision of the student's training. "auto" is bf16 if the processor has instructions for it, else fp32."""
+    warmup: float = setting(0.02, "optimiser")
+    """Share of the training over which the learning rate rises linearly from 0."""
+    ema: float = setting(0.99, "optimiser")
+    """Decay per step of the moving average of the weights, which is the student that the training ends with."""
+    supersample: tuple[int, ...] = setting((2,), "states")
+    """Values of the field per side of a target pixel in the student's last call; one drawn per batch."""
+    queries: float = setting(8.0, "states")
+    """Values of the field per sample of the state in the student's last call."""
+    drop_label: float = setting(0.1, "data")
+    """Share of trajectories that are drawn without any condition."""
+    drop_each: float = setting(0.5, "data")
+    """Mean share of a picture's labels that its trajectory is drawn without, as in `TrainConfig`."""
+    checkpoint_minutes: float = setting(5.0, "files")
+    """Minutes between checkpoints."""
+    sample_minutes: float = setting(0.0, "files")
+    """Minutes between sheets of the student's pictures; 0 draws none."""
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range."""
+        self.training(1)
+
+    def training(self, density: int) -> TrainConfig:
+        """Settings of the training run.
+
+        Args:
+            density: Samples along the long side of the teacher's states.
+
+        Example:
+            >>> StudentConfig(lr=1e-3).training(density=20).optimiser
+            'adamw'
+        """
+        own = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        length = {"minutes": None} if self.images is not None else {"images": TrainConfig.images}
+        # every call predicts x and its error counts alike: no loss weight is above 1
+        return replace(
+            TrainConfig(densities=(density,), density_weights=(1.0,)),
+            **{**own, **length, "optimiser": "adamw", "weight_decay": 0.0, "max_weight": 1.0},
+        )
 
 
 @dataclass(frozen=True)
 class Preset:
-    """A named run: data, network, training."""
+    """A named training run.
+
+    Example:
+        >>> from dataclasses import replace
+        >>> from s2id.training.presets import PRESETS
+        >>> replace(PRESETS["tiny"], model=ModelConfig(width=32, heads=2)).data
+        'digits'
+    """
 
     data: Literal["mnist", "fashion-mnist", "digits", "glyphs", "emoji", "folder", "celeba", "hub"]
+    """Name of the data set."""
     model: NetworkConfig = field(default_factory=ModelConfig)
+    """Settings of the network."""
     train: TrainConfig = field(default_factory=TrainConfig)
+    """Settings of the training."""

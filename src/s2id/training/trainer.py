@@ -1,22 +1,18 @@
-"""The training loop: a generator of progress, on one process or many, resumable; on a CPU to the bit.
+"""The training loop: a generator of progress, on one process or several, that resumes exactly.
 
-Everything random in a step is drawn from the seed and its batches' numbers (`batches`), so a checkpoint at a step's
-boundary needs no loader or generator state. Metrics, pictures and bars belong to the caller.
+Everything random in a step is drawn from the seed and the numbers of its batches (`batches`), so a checkpoint at a
+step's boundary needs no state of a loader or generator. Metrics, pictures and bars are the caller's.
 """
 
-import json
 import math
-import os
-import shutil
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
-from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
@@ -24,67 +20,36 @@ from s2id.data.pictures import Pictures
 from s2id.diffusion.denoiser import loss
 from s2id.diffusion.process import Schedule
 from s2id.errors import InputError
-from s2id.files import fill, read_tensors, replacing, write_tensors
+from s2id.files import fill
 from s2id.memory import keep_memory
 from s2id.network.build import build
-from s2id.network.settings import NetworkConfig, network_from_dict, network_to_dict
+from s2id.network.settings import network_from_dict, network_to_dict
 from s2id.sampling.model import S2ID
 from s2id.sampling.settings import Card
 from s2id.seeds import seed_of
 from s2id.settings import to_dict
-from s2id.training.batches import Batch, draw
-from s2id.training.latents import on_latents
-from s2id.training.optimisers import _load_optimisers, _optimisers, warm_average
-from s2id.training.pixelated import Views, fitted
-from s2id.training.run import checkpoints
-from s2id.training.settings import Preset, TrainConfig
-
-_FORMAT = "s2id-training-1"
+from s2id.training.batches import Batch, DrawAhead, check_data, draw
+from s2id.training.device import accelerator_for
+from s2id.training.latents import for_latents
+from s2id.training.optimisers import (
+    learning_rate,
+    load_optimisers,
+    make_optimisers,
+    optimiser_tensors,
+    warm_average,
+)
+from s2id.training.pixelated import PixelatedViews, for_views
+from s2id.training.progress import Progress, Rate
+from s2id.training.run import check_same, read_facts, read_parts, write_checkpoint
+from s2id.training.settings import Preset
 
 
 class DivergedError(RuntimeError):
-    """The loss stopped being a number; the last good checkpoint is kept."""
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where a run stands after an optimiser step."""
-
-    step: int
-    images_seen: int
-    loss: float
-    """Mean over the step's images, of all processes."""
-    lr: float
-    gradient_norm: float
-    images_per_second: float
-    done: float
-    """Share of the run, 0 to 1."""
-    seconds_left: float
-
-
-def multiplies_bf16(cpu: bool) -> bool:
-    """Whether the processor that trains has instructions for products in bf16; without, they crawl."""
-    if torch.cuda.is_available() and not cpu:
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    known = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-    return bool(known.get("avx512_bf16") or known.get("amx_bf16"))
-
-
-def learning_rate(config: TrainConfig, done: float) -> float:
-    """Linear warm-up, then a cosine to the final rate.
-
-    Args:
-        config: Of the run.
-        done: Share of the run, 0 to 1.
-    """
-    if done < config.warmup:
-        return config.lr * (done / config.warmup)
-    share = min(1.0, (done - config.warmup) / (1 - config.warmup))
-    return config.final_lr + (config.lr - config.final_lr) * 0.5 * (1 + math.cos(math.pi * share))
+    """The loss or its gradient is not finite; the last checkpoint is from before."""
 
 
 class Trainer:
-    """A run: network, moving average, optimiser and position, in memory and in a folder."""
+    """A run: network, moving average, optimisers and position, in memory and in a folder."""
 
     def __init__(
         self,
@@ -92,22 +57,22 @@ class Trainer:
         pictures: Pictures,
         folder: Path,
         start: S2ID | None = None,
-        lessons: Callable[[int], Batch] | None = None,
+        batches: Callable[[int], Batch] | None = None,
     ) -> None:
-        """Set up a run at its beginning.
+        """A run at its beginning.
 
         Args:
-            preset: What to train and how; channels and what is known of pictures are taken from the data.
+            preset: Settings of network and training. The data decide the network's channels and conditions.
             pictures: The data.
-            folder: Where checkpoints go.
-            start: A model whose weights to begin with; `None` begins with random ones.
-            lessons: Batch of each number, and what comes out is what `start` was but for its weights; `None` draws
-                them from the pictures.
+            folder: Where checkpoints are written.
+            start: Model whose weights the run begins with; `None` begins with random weights.
+            batches: Function from a batch's number to the batch, for distillation: the result is then `start` with
+                other weights. `None` draws batches from the pictures.
 
         Raises:
-            InputError: The data are not what the preset or `start` can use.
+            InputError: Preset or `start` do not fit the data, or the device is not available.
         """
-        preset = on_latents(fitted(preset, pictures), pictures)
+        preset = for_latents(for_views(preset, pictures), pictures)
         self.config = preset.train
         self.model = preset.model.for_data(
             channels=pictures.channels,
@@ -121,41 +86,41 @@ class Trainer:
         self.pictures, self.folder = pictures, folder
         if start is not None:
             self._check_start(start)
-        self.start, self.lessons = start, lessons
-        precision = self.config.precision
-        cpu = self.config.cpu or torch.backends.mps.is_available()  # coordinates need digits that MPS has not
-        if precision == "auto":
-            precision = "bf16" if multiplies_bf16(cpu) else "no"
-        self.accelerator = Accelerator(cpu=cpu, mixed_precision=precision)
-        torch.manual_seed(self.config.seed)
-        network = build(self.model)
-        if start is not None:
-            network.load_state_dict(start.network.state_dict())
-        network.recompute(self.config.recompute)
-        self.average = AveragedModel(
-            network, device=self.accelerator.device, multi_avg_fn=warm_average(self.config.ema)
-        )
-        self.network, *self.optimisers = self.accelerator.prepare(network, *_optimisers(network, self.config))
-        self.forward: nn.Module = torch.compile(self.network) if self.config.compile else self.network  # type: ignore[assignment]
+        self.start, self._draw_batch = start, batches
+        self.accelerator = accelerator_for(self.config)
+        self._build()
         self.schedule = Schedule(shift=self.config.schedule_shift)
-        self._batches = Ahead(self._batch)
+        self._draw_ahead = DrawAhead(self._batch)
         self.step = 0
         self.seconds = 0.0
         self.stopping = False
 
+    def _build(self) -> None:
+        """Network, moving average and optimisers, with the weights that the run begins with."""
+        torch.manual_seed(self.config.seed)
+        network = build(self.model)
+        if self.start is not None:
+            network.load_state_dict(self.start.network.state_dict())
+        network.recompute(self.config.recompute)
+        self.average = AveragedModel(
+            network, device=self.accelerator.device, multi_avg_fn=warm_average(self.config.ema)
+        )
+        self.network, *self.optimisers = self.accelerator.prepare(network, *make_optimisers(network, self.config))
+        self.forward: nn.Module = torch.compile(self.network) if self.config.compile else self.network  # type: ignore[assignment]
+
     @property
     def images_seen(self) -> int:
-        """Images drawn so far, over all processes."""
+        """Pictures drawn so far, over all processes."""
         return self.step * self.images_per_step
 
     @property
     def images_per_step(self) -> int:
-        """Images per optimiser step, over all processes."""
+        """Pictures per optimiser step, over all processes."""
         return self.config.batch * self.config.accumulate * self.accelerator.num_processes
 
     @property
     def done(self) -> float:
-        """Share of the run behind, 0 to 1."""
+        """Share of the run that is done, 0 to 1."""
         if self.config.minutes is not None:
             return min(1.0, self.seconds / (60 * self.config.minutes))
         return min(1.0, self.images_seen / self.config.images)
@@ -166,18 +131,18 @@ class Trainer:
         return self.config.token_share if self.done < 1 - self.config.dense_finish else 1.0
 
     def stop(self) -> None:
-        """Ask the run to end, with a checkpoint, after the step it is in."""
+        """Ask the run to end after its present step, with a checkpoint."""
         self.stopping = True
 
     def result(self) -> S2ID:
-        """The model of the moving average."""
+        """The model with the moving average of the weights."""
         model = S2ID(self.model, self._card())
         model.network.load_state_dict(self.average.module.state_dict())
         return model.eval().requires_grad_(False)
 
     def _card(self) -> Card:
         seen = self.images_seen + (self.start.card.images_seen if self.start is not None else 0)
-        if self.start is not None and self.lessons is not None:
+        if self.start is not None and self._draw_batch is not None:
             return replace(self.start.card, images_seen=seen)
         latents = self.pictures.latents
         return Card(
@@ -191,7 +156,7 @@ class Trainer:
             attributes=self.pictures.attributes,
             numbers=self.pictures.numbers,
             number_ranges=self.pictures.number_ranges,
-            observe=self.config.observe or "",
+            observe=self.config.pixelate or "",
             autoencoder=latents.autoencoder if latents else "",
             latent_factor=latents.factor if latents else 1,
             latent_mean=latents.mean if latents else (),
@@ -202,14 +167,14 @@ class Trainer:
         )
 
     def run(self) -> Iterator[Progress]:
-        """Train to the end, yielding after every optimiser step and writing checkpoints on the way.
+        """Train to the end, with checkpoints on the way, and yield the progress after every optimiser step.
 
         Raises:
             DivergedError: The loss is not finite.
         """
         keep_memory()
         saved_seconds, saved_images = self.seconds, self.images_seen
-        rate = _Rate()
+        rate = Rate()
         while self.done < 1 and not self._agree_to_stop():
             start = time.perf_counter()
             progress = self._step()
@@ -219,7 +184,7 @@ class Trainer:
                 progress,
                 images_per_second=speed,
                 done=self.done,
-                seconds_left=self._seconds_left(speed),
+                seconds_left=self.seconds_left(speed),
             )
             if self.config.checkpoint_images is not None:
                 due = self.images_seen - saved_images >= self.config.checkpoint_images
@@ -258,11 +223,12 @@ class Trainer:
         processes = self.accelerator.num_processes
         number = (self.step * self.config.accumulate + micro) * processes + self.accelerator.process_index
         device = self.accelerator.device
-        ahead = device.type == "cuda" and self.config.token_share == 1  # a share of less changes in the run
-        batch = self._batches(number, processes) if ahead else self._batch(number)
+        # a token share below 1 changes during the run, so these batches cannot be drawn ahead
+        ahead = device.type == "cuda" and self.config.token_share == 1
+        batch = self._draw_ahead(number, processes) if ahead else self._batch(number)
         torch.manual_seed(seed_of(self.config.seed, number, 1))  # the coordinates' jitter, dropout
         with self.accelerator.autocast():
-            said = self.forward(
+            output = self.forward(
                 batch.x_t.to(device),
                 batch.logsnr.to(device),
                 batch.condition.to(device),
@@ -271,11 +237,16 @@ class Trainer:
                 supersample=batch.supersample,
                 part=batch.part,
             )
-        conditions = len(batch.condition) // len(batch.x_t)
-        field, state = said if isinstance(said, tuple) else (said, None)
+        error = self._loss(batch, *(output if isinstance(output, tuple) else (output, None)))
+        self.accelerator.backward(error / self.config.accumulate)
+        return error.detach()
+
+    def _loss(self, batch: Batch, field: Tensor, state: Tensor | None) -> Tensor:
+        """Loss of the predicted values of the field, and of the predicted latents where there are any."""
+        conditions, device = len(batch.condition) // len(batch.x_t), field.device
         prediction, logsnr = field.float(), batch.logsnr.repeat(conditions).to(device)
         target = batch.target.to(device)
-        if isinstance(target, Views):
+        if isinstance(target, PixelatedViews):
             target = torch.cat([target.correct(part) for part in prediction.detach().split(len(batch.x_t))])
         else:
             target = target.repeat(conditions, 1, 1, 1)
@@ -283,15 +254,15 @@ class Trainer:
         if state is not None and batch.state is not None:
             clean = batch.state.to(device).repeat(conditions, 1, 1, 1)
             error = error + loss(self.model.prediction, state.float(), clean, logsnr, self.config.max_weight)
-        self.accelerator.backward(error / self.config.accumulate)
-        return error.detach()
+        return error
 
     def _batch(self, number: int) -> Batch:
-        if self.lessons is not None:
-            return self.lessons(number)
+        if self._draw_batch is not None:
+            return self._draw_batch(number)
         return draw(self.pictures, self.config, self.model, self.schedule, number, self.token_share)
 
-    def _seconds_left(self, speed: float) -> float:
+    def seconds_left(self, speed: float) -> float:
+        """Time to the end of the run, estimated from a speed in pictures per second."""
         if self.config.minutes is not None:
             return 60 * self.config.minutes - self.seconds
         return (self.config.images - self.images_seen) / speed
@@ -304,167 +275,70 @@ class Trainer:
         return bool(self.accelerator.reduce(flag, "sum").item())
 
     def _agree_on_seconds(self, seconds: float) -> float:
-        """The processes' mean: they must decide alike what depends on time."""
+        """Mean over the processes, so that all of them decide alike where a decision depends on time."""
         if self.accelerator.num_processes == 1:
             return seconds
         own = torch.tensor(seconds, dtype=torch.float64, device=self.accelerator.device)
         return float(self.accelerator.reduce(own, "mean").item())
 
     def save(self) -> None:
-        """Write a checkpoint, whole or not at all, and drop the oldest. Every process calls it.
+        """Write a checkpoint, whole or not at all, and delete the oldest. Every process calls it.
 
         Raises:
             InputError: The folder cannot be written; the older checkpoints stay.
         """
         self.accelerator.wait_for_everyone()
         if self.accelerator.is_main_process:
-            final = self.folder / "checkpoints" / f"{self.images_seen:012d}"
-            partial = final.with_name(f".{final.name}.partial")
-            shutil.rmtree(partial, ignore_errors=True)
-            try:
-                write_tensors(partial / "training.safetensors", self._state(), {"format": _FORMAT})
-                facts = {
-                    "step": self.step,
-                    "seconds": self.seconds,
-                    "images_per_step": self.images_per_step,
-                    "train": to_dict(self.config),
-                    "model": network_to_dict(self.model),
-                    "data": self.pictures.name,
-                    "names": self._names(),
-                    "autoencoder": self._autoencoder,
-                }
-                with replacing(partial / "run.json") as file:
-                    file.write(json.dumps(facts, indent=2).encode())
-                shutil.rmtree(final, ignore_errors=True)
-                os.replace(partial, final)
-            finally:
-                shutil.rmtree(partial, ignore_errors=True)
-            found = checkpoints(self.folder)
-            now = found.index(final) + 1
-            # those beyond this one are of a run that was given up for it
-            for old in (*found[: max(0, now - self.config.keep)], *found[now:]):
-                shutil.rmtree(old)
+            write_checkpoint(self.folder, self.images_seen, self.tensors(), self._facts(), self.config.keep)
         self.accelerator.wait_for_everyone()
+
+    def resume(self, checkpoint: Path) -> None:
+        """Go on from a checkpoint. On a CPU, the rest of the run is bit for bit as without the interruption.
+
+        Raises:
+            InputError: The checkpoint is damaged or belongs to another run.
+        """
+        facts = read_facts(checkpoint)
+        if network_from_dict(facts["model"], str(checkpoint)) != self.model:
+            raise InputError(f"{checkpoint} is of another network; resume with the preset and data it was made with.")
+        check_same(checkpoint, facts, self._facts())
+        parts = read_parts(checkpoint)
+        fill(self.accelerator.unwrap_model(self.network), parts["network"], checkpoint)
+        fill(self.average.module, parts["average"], checkpoint)
+        self.average.n_averaged.fill_(facts["step"])
+        load_optimisers(self.optimisers, parts["optimiser"])
+        self.step, self.seconds = facts["step"], facts["seconds"]
+
+    def _facts(self) -> dict[str, Any]:
+        """All that a checkpoint holds beside tensors."""
+        return {
+            "step": self.step,
+            "seconds": self.seconds,
+            "images_per_step": self.images_per_step,
+            "train": to_dict(self.config),
+            "model": network_to_dict(self.model),
+            "data": self.pictures.name,
+            # classes, attributes and numbers in their order, for each has weights of its own
+            "names": [list(names) for names in self.pictures.names],
+            "autoencoder": self.pictures.latents.autoencoder if self.pictures.latents else "",
+        }
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All tensors of a checkpoint: weights, their moving average and the optimisers' state."""
+        parts = {
+            "network": self.accelerator.unwrap_model(self.network).state_dict(),
+            "average": self.average.module.state_dict(),
+            "optimiser": optimiser_tensors(self.optimisers),
+        }
+        return {f"{part}/{name}": tensor for part, tensors in parts.items() for name, tensor in tensors.items()}
 
     def _check_start(self, start: S2ID) -> None:
         if not start.card.knows(self.pictures.names):
-            raise InputError(f"the model to begin with knows other things than {self.pictures.name}; use its own data.")
+            raise InputError(
+                f"the model to begin with knows other labels than {self.pictures.name}; use the data it was trained on."
+            )
         if start.config != self.model:
             raise InputError(
                 "the model to begin with is another network; give the run the model's own settings (`s2id info` prints "
                 "them)."
             )
-
-    def resume(self, checkpoint: Path) -> None:
-        """Go on from a checkpoint, on a CPU to the bit as if there had been no interruption.
-
-        Raises:
-            InputError: The checkpoint is damaged or of another run.
-        """
-        try:
-            facts = json.loads((checkpoint / "run.json").read_text())
-        except (OSError, ValueError) as error:
-            raise InputError(f"{checkpoint} is no checkpoint ({error}); name one of the run's.") from error
-        if network_from_dict(facts["model"], str(checkpoint)) != self.model:
-            raise InputError(f"{checkpoint} is of another network; resume with the preset and data it was made with.")
-        if facts.get("names", self._names()) != self._names():
-            raise InputError(
-                f"{checkpoint} knows other labels, or in another order, than the data; resume it with its own."
-            )
-        if (before := facts["train"].get("observe")) != self.config.observe:
-            raise InputError(
-                f"{checkpoint} was trained with observe {before or 'off'} and not {self.config.observe or 'off'}; "
-                "resume it as it was."
-            )
-        if (before := facts["train"].get("optimiser")) != self.config.optimiser:
-            raise InputError(f"{checkpoint} was trained with {before}; resume it as it was (--optimiser {before}).")
-        if (before := facts.get("autoencoder", "")) != self._autoencoder:
-            raise InputError(
-                f"{checkpoint} was trained with {before or 'no autoencoder'} and not with "
-                f"{self._autoencoder or 'none'}; resume it as it was (--vae)."
-            )
-        if facts["images_per_step"] != self.images_per_step:
-            raise InputError(
-                f"{checkpoint} was made with {facts['images_per_step']} images per step and this run has "
-                f"{self.images_per_step}; use the same batch, accumulate and number of processes."
-            )
-        tensors, _ = read_tensors(checkpoint / "training.safetensors", _FORMAT)
-        parts: dict[str, dict[str, Tensor]] = {"network": {}, "average": {}, "optimiser": {}}
-        for name, tensor in tensors.items():
-            part, rest = name.split("/", 1)
-            parts[part][rest] = tensor
-        fill(self.accelerator.unwrap_model(self.network), parts["network"], checkpoint)
-        fill(self.average.module, parts["average"], checkpoint)
-        self.average.n_averaged.fill_(facts["step"])
-        _load_optimisers(self.optimisers, parts["optimiser"])
-        self.step, self.seconds = facts["step"], facts["seconds"]
-
-    @property
-    def _autoencoder(self) -> str:
-        """Whose latents the states are, if they are any's."""
-        return self.pictures.latents.autoencoder if self.pictures.latents else ""
-
-    def _names(self) -> list[list[str]]:
-        """Every class, attribute and number, in their order: each has weights of its own."""
-        return [list(names) for names in self.pictures.names]
-
-    def _state(self) -> dict[str, Tensor]:
-        network = self.accelerator.unwrap_model(self.network)
-        state = {f"network/{k}": v for k, v in network.state_dict().items()}
-        state |= {f"average/{k}": v for k, v in self.average.module.state_dict().items()}
-        for number, optimiser in enumerate(self.optimisers):
-            for i, values in optimiser.state_dict()["state"].items():
-                state |= {f"optimiser/{number}.{i}.{k}": v for k, v in values.items()}
-        return state
-
-
-class Ahead:
-    """Batches drawn in threads while an accelerator works on those before them."""
-
-    def __init__(self, draw: Callable[[int], Batch], depth: int = 8) -> None:
-        """Set up.
-
-        Args:
-            draw: The batch of a number, a function of it alone.
-            depth: Batches that are drawn ahead.
-        """
-        self._draw, self._depth = draw, depth
-        self._pool = ThreadPoolExecutor(max(1, min(depth, (os.cpu_count() or 2) // 2)))
-        self._coming: dict[int, Future[Batch]] = {}
-
-    def __call__(self, number: int, stride: int = 1) -> Batch:
-        """The batch of a number; those of the next numbers, `stride` apart, begin to be drawn."""
-        for later in range(number, number + self._depth * stride, stride):
-            if later not in self._coming:
-                self._coming[later] = self._pool.submit(self._draw, later)
-        return self._coming.pop(number).result()
-
-
-class _Rate:
-    """A rate, smoothed over about twenty steps."""
-
-    def __init__(self) -> None:
-        self.amount = self.seconds = 0.0
-
-    def __call__(self, amount: int, seconds: float) -> float:
-        self.amount, self.seconds = 0.95 * self.amount + amount, 0.95 * self.seconds + seconds
-        return self.amount / self.seconds
-
-
-def check_data(pictures: Pictures, config: TrainConfig, model: NetworkConfig) -> None:
-    """Refuse data that the run cannot use.
-
-    Raises:
-        InputError: Pictures are smaller than a patch, or densities are no multiples of it.
-    """
-    detail = (config.detail_density,) if config.detail_density else ()
-    if detail and model.dense:
-        raise InputError("detail_density is for networks that predict functions; leave it 0 with this model.")
-    if wrong := [n for n in (*config.densities, *detail) if n < model.patch or n % model.patch]:
-        raise InputError(f"density {wrong[0]} is no multiple of the patch {model.patch}; choose one that is.")
-    height, width = min((group.images.shape[2:] for group in pictures.groups), key=min)
-    if min(height, width) < model.patch:
-        raise InputError(
-            f"{pictures.name} has images of {height}x{width} pixels and the patch is {model.patch}, and none is "
-            "enlarged; remove them or use a smaller patch."
-        )

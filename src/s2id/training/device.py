@@ -1,0 +1,32 @@
+"""The device that a run computes on, and the precision of its products."""
+
+import torch
+from accelerate import Accelerator
+
+from s2id.errors import InputError
+from s2id.training.settings import TrainConfig
+
+
+def multiplies_bf16(device: torch.device) -> bool:
+    """Whether a processor has instructions for bf16 products; where it emulates them, they are slower than fp32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    known = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    return bool(known.get("avx512_bf16") or known.get("amx_bf16"))
+
+
+def accelerator_for(config: TrainConfig) -> Accelerator:
+    """Device, precision and processes of a run.
+
+    Raises:
+        InputError: The device is not available.
+    """
+    if config.device == "mps":
+        raise InputError("mps has no float64, which coordinates need; train with device cpu.")
+    if config.device == "cuda" and not torch.cuda.is_available():
+        raise InputError("there is no CUDA GPU on this machine; train with device cpu.")
+    cpu = config.device == "cpu" or not torch.cuda.is_available()
+    precision = config.precision
+    if precision == "auto":
+        precision = "bf16" if multiplies_bf16(torch.device("cpu" if cpu else "cuda")) else "no"
+    return Accelerator(cpu=cpu, mixed_precision=precision)

@@ -1,0 +1,114 @@
+"""Training from Python: progress, a model at the end, and a folder that one run uses at a time."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+import s2id
+from s2id.data.registry import load_pictures
+from s2id.errors import InputError
+from s2id.training.presets import PRESETS
+from s2id.training.progress import Rate, duration
+from s2id.training.run import checkpoints, locked
+
+
+def digits(out, **changes):
+    return s2id.train(load_pictures("digits"), out, "tiny", **{"images": 96, "device": "cpu", **changes})
+
+
+def test_iterating_yields_progress_and_ends_with_a_model(tmp_path):
+    run = digits(tmp_path)
+    progress = list(run)
+    assert [p.images_seen for p in progress] == list(range(16, 97, 16)) and progress[-1].done == 1
+    saved = s2id.load(tmp_path / "model")
+    assert saved.card == run.model.card and saved.card.images_seen == 96
+    for name, tensor in run.model.network.state_dict().items():
+        assert torch.equal(saved.network.state_dict()[name], tensor)
+    assert "images/s" in str(progress[-1])
+
+
+def test_a_run_that_was_stopped_is_resumed_to_the_bit(tmp_path):
+    straight, first = digits(tmp_path / "a"), digits(tmp_path / "b")
+    losses, resumed = [p.loss for p in straight], []
+    for progress in first:
+        resumed.append(progress.loss)
+        if progress.step == 2:
+            first.stop()
+    with pytest.raises(InputError, match="already holds a run"):
+        digits(tmp_path / "b")
+    second = digits(tmp_path / "b", resume="latest")
+    assert str(second) == "64 of 96 images"
+    assert resumed + [p.loss for p in second] == losses
+    assert all(torch.equal(a, b) for a, b in zip(
+        second.model.state_dict().values(), straight.model.state_dict().values(), strict=True
+    ))  # fmt: skip
+
+
+def test_a_loop_that_is_left_goes_on_where_it_was(tmp_path):
+    run = digits(tmp_path)
+    for progress in run:
+        if progress.step == 2:
+            break
+    assert [p.step for p in run] == [3, 4, 5, 6]
+
+
+def test_a_folder_has_one_run(tmp_path):
+    run = digits(tmp_path)
+    with locked(tmp_path):
+        with pytest.raises(InputError, match="in use by another run"):
+            digits(tmp_path)
+        with pytest.raises(InputError, match="in use by another run"):
+            next(iter(run))
+    other = digits(tmp_path)
+    list(other)
+    with pytest.raises(InputError, match="was used by another run"):
+        next(iter(run))
+    assert len(checkpoints(tmp_path)) == 1
+
+
+def test_a_run_says_how_long_it_takes(tmp_path):
+    run = digits(tmp_path)
+    assert str(run) == "96 images"
+    walk = iter(run)
+    for _ in range(3):
+        next(walk)
+    assert str(run).startswith("96 images, about ") and str(run).endswith(" images/s")
+    walk.close()
+    assert str(digits(tmp_path / "b", minutes=20)) == "20 minutes"
+
+
+def test_a_preset_may_be_changed_and_a_model_continued(tmp_path):
+    preset = PRESETS["tiny"]
+    first = s2id.train(
+        load_pictures("digits"), tmp_path / "a", replace(preset, train=replace(preset.train, lr=1e-2)), images=32
+    )
+    assert first.trainer.config.lr == 1e-2
+    list(first)
+    second = digits(tmp_path / "b", start=first.model)
+    assert torch.equal(second.model.network.stem.weight, first.model.network.stem.weight)
+    with pytest.raises(InputError, match="no preset 'tinny'; did you mean tiny?"):
+        s2id.train(load_pictures("digits"), tmp_path / "c", "tinny")
+
+
+@pytest.mark.parametrize("device", ["mps", "cuda"])
+def test_a_device_that_cannot_train_is_refused(tmp_path, device):
+    if device == "cuda" and torch.cuda.is_available():
+        pytest.skip("there is one")
+    with pytest.raises(InputError, match="train with device cpu"):
+        digits(tmp_path, device=device)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(-1, "0 seconds"), (1.2, "1 second"), (89, "89 seconds"), (100, "1.7 minutes"), (3600, "60 minutes"),
+     (7200, "2 hours"), (86400 * 30, "30 days")],
+)  # fmt: skip
+def test_durations_in_words(seconds, words):
+    assert duration(seconds) == words
+
+
+def test_the_first_step_does_not_count_in_the_rate():
+    rate = Rate()
+    assert rate(8, 100.0) == pytest.approx(0.08)
+    assert [rate(8, 1.0) for _ in range(3)] == pytest.approx([8.0] * 3)
