@@ -2,7 +2,7 @@
 
     python benchmarks/attention.py [--batch 64]
 
-Explains the choice in `layers.attend`: rows for both types, for the trunk's 100 tokens and for longer sequences.
+Explains the choice in `s2id.network.attention`: a row per number type and number of tokens (the trunk has 100).
 """
 
 import argparse

@@ -14,13 +14,13 @@ import argparse
 import json
 import statistics
 import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
 import torch
+from common import CLOCKS, seconds_of
 from diffusers import AutoencoderTiny
 
 from s2id.data.pictures import Group, Pictures
@@ -41,17 +41,6 @@ def autoencoder(folder: Path, factor: int) -> Path:
     blocks = {f"num_{half}_blocks": (1,) * levels for half in ("encoder", "decoder")}
     AutoencoderTiny(**widths, **blocks).save_pretrained(folder, safe_serialization=True)
     return folder
-
-
-CLOCKS = {"wall": time.perf_counter, "processor": time.process_time}
-
-
-def timed(action: Callable[[], object], clock: Callable[[], float]) -> float:
-    start = clock()
-    action()
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return clock() - start
 
 
 def variants(side: int, args: argparse.Namespace, folder: Path) -> tuple[dict[str, Trainer], float]:
@@ -100,7 +89,7 @@ def measured(side: int, args: argparse.Namespace) -> list[dict[str, object]]:
         for turn in range(args.rounds + 1):
             for name, run in runs.items():
                 for what, action in (("train", run._step), ("sample", draws[name])):
-                    spent = timed(action, CLOCKS[args.clock])
+                    spent = seconds_of(action, CLOCKS[args.clock])
                     if turn:  # the first is not counted
                         seconds.setdefault((name, what), []).append(spent)
         rows = []

@@ -29,6 +29,7 @@ from s2id.data.idx import DIGITS
 from s2id.data.pictures import Group, Pictures
 from s2id.diffusion.guidance import Guided
 from s2id.memory import keep_memory
+from s2id.network.published import PublishedNetwork
 from s2id.sampling.model import S2ID
 from s2id.sampling.sample import trained_denoiser
 from s2id.sampling.settings import Card
@@ -72,6 +73,7 @@ def peak_gflops(precision: str) -> float:
 def guided_call(side: int, repeats: int, precision: str) -> dict[str, float]:
     """One row: a guided call on a square state."""
     model = S2ID(PRESETS["reference"].model, Card(density=28)).eval().requires_grad_(False)
+    assert isinstance(model.network, PublishedNetwork)
     torch.nn.init.normal_(model.network.out.weight, std=0.1)
     denoiser = Guided(trained_denoiser(model, (side, side)), 4.0)
     x_t, t, label = torch.randn(1, 1, side, side), torch.full((1,), 0.5), torch.tensor([7])

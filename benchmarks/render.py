@@ -9,12 +9,9 @@ against log pixels.
 
 import argparse
 import json
-import statistics
-import time
-from collections.abc import Callable
 
 import numpy as np
-import torch
+from common import median_seconds
 
 import s2id
 from s2id.images import to_bytes
@@ -24,18 +21,6 @@ SIDES = (256, 512, 1024, 2048, 4096)
 BATCH = 64
 
 
-def timed(action: Callable[[], object], repeats: int, cuda: bool) -> float:
-    """Median seconds of an action, after one that is not counted."""
-    seconds = []
-    for _ in range(repeats + 1):
-        start = time.perf_counter()
-        action()
-        if cuda:
-            torch.cuda.synchronize()
-        seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds[1:])
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("weights", nargs="?", default="mnist")
@@ -43,25 +28,24 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     args = parser.parse_args()
     keep_memory()
-    cuda = args.device.startswith("cuda")
     model = s2id.load(args.weights, args.device)
     rows = []
     for side in SIDES:
-        compose = timed(lambda: s2id.sample(model, 7, seed=0), args.repeats, cuda)
+        compose = median_seconds(lambda: s2id.sample(model, 7, seed=0), args.repeats)
         field = s2id.sample(model, 7, seed=0)
 
         def render(side: int = side, field: s2id.Field = field) -> None:
             for strip in field.strips(field._view((side, side), None, "fit", 2**30)):
                 to_bytes(strip)
 
-        rows.append({"side": side, "compose_s": compose, "render_s": timed(render, args.repeats, cuda)})
+        rows.append({"side": side, "compose_s": compose, "render_s": median_seconds(render, args.repeats)})
         print(json.dumps({k: round(v, 4) for k, v in rows[-1].items()}), flush=True)
     pixels = np.log([row["side"] ** 2 for row in rows])
     for kind in ("compose_s", "render_s"):
         slope = np.polyfit(pixels, np.log([row[kind] for row in rows]), 1)[0]
         print(json.dumps({f"exponent_{kind}": round(float(slope), 3)}))
     labels = [i % 10 for i in range(BATCH)]
-    many = timed(lambda: s2id.sample(model, labels, range(BATCH)).render((28, 28)), 1, cuda)
+    many = median_seconds(lambda: s2id.sample(model, labels, range(BATCH)).render((28, 28)), 1)
     print(json.dumps({f"batch of {BATCH} at 28x28, s": round(many, 3)}))
 
 

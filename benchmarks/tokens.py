@@ -14,16 +14,14 @@ import argparse
 import json
 import math
 import resource
-import statistics
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import get_args, get_type_hints
 
 import numpy as np
 import torch
+from common import CLOCKS, median_seconds
 
 from s2id.evaluation.report import markdown
 from s2id.memory import keep_memory
@@ -34,7 +32,6 @@ KINDS = get_args(get_type_hints(ModelConfig)["attention"])
 SIDES = (14, 20, 28, 40, 56, 80, 128)
 COLUMNS = ("forward_s", "step_s", "forward_mb", "step_mb")
 ASYMPTOTIC = 28
-CLOCKS = {"wall": time.perf_counter, "processor": time.process_time}
 
 
 def peak_mb(cuda: bool) -> float:
@@ -43,18 +40,6 @@ def peak_mb(cuda: bool) -> float:
         if cuda
         else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
     )
-
-
-def timed(action: Callable[[], object], repeats: int, cuda: bool, clock: Callable[[], float]) -> float:
-    """Median seconds of an action, after one that is not counted."""
-    seconds = []
-    for _ in range(repeats + 1):
-        start = clock()
-        action()
-        if cuda:
-            torch.cuda.synchronize()
-        seconds.append(clock() - start)
-    return statistics.median(seconds[1:])
 
 
 def measured(kind: str, side: int, args: argparse.Namespace) -> dict[str, object]:
@@ -87,8 +72,8 @@ def measured(kind: str, side: int, args: argparse.Namespace) -> dict[str, object
     clock = CLOCKS[args.clock]
     before = peak_mb(cuda)
     with torch.inference_mode():
-        row = {"forward_s": timed(forward, args.repeats, cuda, clock), "forward_mb": peak_mb(cuda) - before}
-    row |= {"step_s": timed(step, args.repeats, cuda, clock), "step_mb": peak_mb(cuda) - before}
+        row = {"forward_s": median_seconds(forward, args.repeats, clock), "forward_mb": peak_mb(cuda) - before}
+    row |= {"step_s": median_seconds(step, args.repeats, clock), "step_mb": peak_mb(cuda) - before}
     return {"kind": kind, "side": side, "tokens": side**2} | {key: row[key] for key in COLUMNS}
 
 

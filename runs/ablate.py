@@ -1,17 +1,16 @@
-"""One change at a time, each trained for the same few minutes from scratch and judged alike; one table at the end.
+"""One change of the design at a time, each trained from scratch for the same few minutes and judged alike: one table.
 
     python runs/ablate.py --data data --minutes 4 [--only shift-0 attention-axial ...] [--out out/ablate]
 
-Each variant is a run of `s2id train mnist` (at BASE) and of `s2id evaluate`; what is finished is not run again, so the
-program may be stopped and started. Run it on quiet cores where the budget is time. Verdicts belong in runs/LOG.md.
+Each variant is a run of `s2id train mnist` (with BASE) and of `s2id evaluate`. Finished variants are not run again, so
+the program may be stopped and started. If the budget is time, run it on quiet cores. Verdicts belong in runs/LOG.md.
 """
 
 import argparse
-import json
 import math
-import subprocess
-import sys
 from pathlib import Path
+
+from common import evaluate_once, train_once
 
 from s2id.evaluation.report import markdown
 
@@ -25,7 +24,7 @@ VARIANTS: dict[str, list[str]] = {
     "attention-axial": ["--set", "attention=axial"],
     "attention-linear": ["--set", "attention=linear"],
     # on the 100 tokens of the others "window" is "full": here are 400
-    **{f"400-{kind}": ["--model.attention", kind, *SMALL_TOKENS] for kind in ("full", "window", "axial", "linear")},
+    **{f"400-{kind}": ["--set", f"attention={kind}", *SMALL_TOKENS] for kind in ("full", "window", "axial", "linear")},
     "400-tokens-quarter": ["--set", "token-share=0.25", *SMALL_TOKENS],
     "tokens-half": ["--set", "token-share=0.5"],
     "tokens-quarter": ["--set", "token-share=0.25"],
@@ -64,28 +63,16 @@ BASE = ["--set", "width=96", "--set", "heads=4", "--set", "encoder-blocks=3", "-
 COLUMNS = ("right_class", "frechet", "recall", "variance", "psnr", "edge")
 
 
-def run(variant: str, *words: str) -> None:
-    own = [str(Path(__file__).with_name("heads.py")), variant.removeprefix("head-")]
-    program = own if variant.startswith("head-") else ["-m", "s2id"]
-    print(*program, *words, flush=True)
-    subprocess.run([sys.executable, *program, *words], check=True)
-
-
 def measured(name: str, options: list[str], args: argparse.Namespace) -> dict[str, object]:
-    """The variant's numbers, trained and judged if they are not there yet."""
-    folder = args.out / name
-    table = folder / "evaluate" / "table.json"
-    data = ["--data", str(args.data)]
-    if not (folder / "model").is_dir():
-        resume = ["--resume", "latest"] if (folder / "checkpoints").is_dir() else []
-        budget = ["--images", str(args.images)] if args.images else ["--minutes", str(args.minutes)]
-        length = [*budget, "--set", "sample-minutes=0"]
-        run(name, "train", "mnist", *data, *length, *BASE, *options, *resume, "--out", str(folder))
-    if not table.is_file():
-        sizes = ["--size", "28x28", "--size", "112x112", "--size", "224x224"]
-        run(name, "evaluate", str(folder / "model"), *data, *sizes, "--count", str(args.count), "--detail", "50",
-            "--steps", "20", "--out", str(table.parent))  # fmt: skip
-    said = json.loads(table.read_text())
+    """The variant's numbers; it is trained and judged first, unless it has been."""
+    folder, data = args.out / name, ["--data", str(args.data)]
+    other = (str(Path(__file__).with_name("heads.py")), name.removeprefix("head-"))
+    program = other if name.startswith("head-") else ("-m", "s2id")
+    budget = ["--images", str(args.images)] if args.images else ["--minutes", str(args.minutes)]
+    train_once(folder, "mnist", *data, *budget, *BASE, *options, program=program)
+    sizes = ["--size", "28x28", "--size", "112x112", "--size", "224x224"]
+    words = [*data, *sizes, "--count", str(args.count), "--detail", "50", "--steps", "20"]
+    said = evaluate_once(folder, *words, program=program)
     rows = {row["size"]: row for row in said["rows"]}
     base, large = rows["28x28"], rows.get("224x224", {})
     numbers = {k: base[k] for k in COLUMNS[:4]} | {k: large.get(k, math.nan) for k in COLUMNS[4:]}
@@ -96,7 +83,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=Path("data"))
     parser.add_argument("--minutes", type=float, default=4)
-    parser.add_argument("--images", type=int, help="bound each run by images instead, where the cores are not quiet")
+    parser.add_argument("--images", type=int, help="length of each run in images instead, for cores that are not quiet")
     parser.add_argument("--count", type=int, default=500)
     parser.add_argument("--only", nargs="*", choices=list(VARIANTS), default=list(VARIANTS))
     parser.add_argument("--out", type=Path, default=Path("out/ablate"))

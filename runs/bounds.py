@@ -15,8 +15,7 @@ import time
 from pathlib import Path
 
 import torch
-from classifier import augment
-from restore import LOW, SIZE, hole
+from common import LOW, SIZE, augment, hole
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn

@@ -1,6 +1,6 @@
 """Train the classifier that judges samples of a data set and put it into the package.
 
-    python runs/classifier.py --data data --out src/s2id/judges/mnist.safetensors
+    python runs/classifier.py --data data --out src/s2id/evaluation/judges/mnist.safetensors
     python runs/classifier.py --name celeba --long-side 32 --mirror --strength 0.4 --data data --out judge.safetensors
 
 Independent of every generator. Shifts, rotations, scalings and shears as augmentation, moving average of the weights.
@@ -8,11 +8,11 @@ It tells the data's classes apart or, where there are none, says of each attribu
 """
 
 import argparse
-import math
 import time
 from pathlib import Path
 
 import torch
+from common import augment
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -25,24 +25,6 @@ from s2id.images import to_float
 from s2id.memory import keep_memory
 from s2id.shapes import NULL
 from s2id.training.device import multiplies_bf16
-
-
-def augment(x: Tensor, strength: float = 1.0) -> Tensor:
-    """Random rotation (15 degrees), scale (12 %), shear and shift (2.5 px) of each image, each times a strength."""
-    b = len(x)
-    angle = (torch.rand(b) * 2 - 1) * math.radians(15) * strength
-    scale = 1 + (torch.rand(b, 2) * 2 - 1) * 0.12 * strength
-    shear = (torch.rand(b) * 2 - 1) * 0.15 * strength
-    shift = (torch.rand(b, 2) * 2 - 1) * 2.5 / 14 * strength
-    theta = torch.stack(
-        [
-            torch.stack([angle.cos() * scale[:, 0], -angle.sin() + shear, shift[:, 0]], 1),
-            torch.stack([angle.sin(), angle.cos() * scale[:, 1], shift[:, 1]], 1),
-        ],
-        1,
-    )
-    grid = F.affine_grid(theta, list(x.shape), align_corners=False)
-    return F.grid_sample(x, grid, padding_mode="border", align_corners=False)
 
 
 def loss_of(logits: Tensor, truth: Condition) -> Tensor:
@@ -73,7 +55,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--name", default="mnist")
     parser.add_argument("--data", type=Path, default=Path("data"))
-    parser.add_argument("--out", type=Path, default=Path("src/s2id/judges/mnist.safetensors"))
+    parser.add_argument("--out", type=Path, default=Path("src/s2id/evaluation/judges/mnist.safetensors"))
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--long-side", type=int, help="of pictures that are shrunk as they are read")

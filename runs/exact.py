@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from restore import LOW, hole
+from common import LOW, hole
 from torch import Tensor
 
 from s2id.cli.options import writable

@@ -130,5 +130,5 @@ HEADS = {"nearest": Nearest, "linear": Linear, "point": Point, "told": Told, "en
 if __name__ == "__main__":
     if len(sys.argv) < 3 or sys.argv[1] not in HEADS:
         sys.exit(f"usage: python runs/heads.py {{{','.join(HEADS)}}} train|evaluate ...")
-    s2id.network.network.FieldHead = HEADS[sys.argv.pop(1)]  # type: ignore[misc]
+    vars(s2id.network.network)["FieldHead"] = HEADS[sys.argv.pop(1)]
     main()

@@ -10,12 +10,11 @@ observe.png, what they draw.
 
 import argparse
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import torch
+from common import evaluate_once, train_once
 
 import s2id
 from s2id.evaluation.report import markdown
@@ -31,7 +30,7 @@ def options(variant: str, cell: int) -> list[str]:
     if variant == "sharp":
         patch = 1 if (28 // cell) % 2 else 2
         return ["--densities", str(28 // cell), "--set", "density-weights=1",
-                "--model.patch", str(patch), "--model.lattice", str(patch * cell)]  # fmt: skip
+                "--set", f"patch={patch}", "--set", f"lattice={patch * cell}"]  # fmt: skip
     return [
         "--pixelate",
         {"observe": f"area:{cell}", "still": f"area:{cell}:still", "bicubic": f"bicubic:{cell}"}[variant],
@@ -45,25 +44,14 @@ def sheet(weights: Path) -> torch.Tensor:
     return tile(s2id.sample(s2id.load(weights), labels, seeds, steps=20, guidance=1.0).render(SHOWN), SEEDS)
 
 
-def run(*words: str) -> None:
-    print("s2id", *words, flush=True)
-    subprocess.run([sys.executable, "-m", "s2id", *words], check=True)
-
-
 def measured(variant: str, cell: int, args: argparse.Namespace) -> dict[str, object]:
-    """The variant's numbers, trained and judged if they are not there yet."""
-    folder = args.out / f"{variant}-{cell}"
-    table = folder / "evaluate" / "table.json"
-    data = ["--data", str(args.data)]
-    if not (folder / "model").is_dir():
-        resume = ["--resume", "latest"] if any(folder.glob("checkpoints/[0-9]*/run.json")) else []
-        length = ["--images", str(args.images), "--set", "sample-minutes=0", "--set", "supersample=2,3"]
-        width = ["--model.width", str(args.width), "--model.heads", str(args.width // 32)]
-        run("train", "mnist", *data, *length, *width, *options(variant, cell), *resume, "--out", str(folder))
-    if not table.is_file():
-        run("evaluate", str(folder / "model"), *data, "--size", "28x28", "--count", str(args.count), "--detail", "50",
-            "--steps", "20", "--guidance", "1", "--out", str(table.parent))  # fmt: skip
-    said = json.loads(table.read_text())
+    """The variant's numbers; it is trained and judged first, unless it has been."""
+    folder, data = args.out / f"{variant}-{cell}", ["--data", str(args.data)]
+    width = ["--set", f"width={args.width}", "--set", f"heads={args.width // 32}"]
+    length = ["--images", str(args.images), "--set", "supersample=2,3"]
+    train_once(folder, "mnist", *data, *length, *width, *options(variant, cell))
+    words = ["--size", "28x28", "--count", str(args.count), "--detail", "50", "--steps", "20", "--guidance", "1"]
+    said = evaluate_once(folder, *data, *words)
     row = next(row for row in said["rows"] if row["size"] == "28x28")
     return {"K": cell, "variant": variant, "images": said["facts"]["images seen"], **{k: row[k] for k in COLUMNS}}
 

@@ -12,12 +12,11 @@ of both at sizes up to 1024x1024 and 9:16; a dense state's steps take minutes ea
 import argparse
 import json
 import math
-import subprocess
-import sys
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import torch
+from common import train_once
 from PIL import Image, ImageDraw
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -76,12 +75,8 @@ SETTINGS = (
 
 
 def trained(args: argparse.Namespace, preset: str, folder: Path, words: list[str]) -> S2ID:
-    """A model of a run, trained if it is not there yet."""
-    if not (folder / "model").is_dir():
-        words = ["train", preset, "--data", str(args.data), "--set", "sample-minutes=0", "--out", str(folder), *words]
-        words += ["--resume", "latest"] if any(folder.glob("checkpoints/[0-9]*/run.json")) else []
-        print("s2id", *words, flush=True)
-        subprocess.run([sys.executable, "-m", "s2id", *words], check=True)
+    """The model of a run, which is trained first, unless it has been."""
+    train_once(folder, preset, "--data", str(args.data), *words)
     return load(folder / "model", torch.device(args.device))
 
 
