@@ -18,8 +18,9 @@ from s2id.data.registry import load_pictures
 from s2id.errors import InputError
 from s2id.evaluation import image_metrics
 from s2id.images import to_float, write
+from s2id.inverse.alignment import agreeing, refine
 from s2id.inverse.frames import read_frames
-from s2id.inverse.fusion import Frames, agreeing, fuse, refine
+from s2id.inverse.fusion import FramesOperator, fuse
 from s2id.inverse.motion import register
 
 FACTOR, NOISE = 4, 0.02  # noise: std of a frame's pixel in [-1, 1]
@@ -28,10 +29,10 @@ SEQUENCES = ("text", "eia_lr", "disk", "alpaca")
 
 def shift_and_add(frames, shifts, size):
     """Every sample the mean of the pixels whose cells cover it, by how much they do; the picture and its canvas."""
-    lens, y = Frames(tuple(frames.shape[2:]), shifts, size), frames.movedim(1, 0)[None]
-    seen = lens.transpose(torch.ones_like(y[:, :1]))
-    canvas = torch.where(seen > 1e-6, lens.transpose(y) / seen.clamp(min=1e-6), y.mean())
-    return lens.crop(canvas)[0]
+    operator, y = FramesOperator(tuple(frames.shape[2:]), shifts, size), frames.movedim(1, 0)[None]
+    seen = operator.transpose(torch.ones_like(y[:, :1]))
+    canvas = torch.where(seen > 1e-6, operator.transpose(y) / seen.clamp(min=1e-6), y.mean())
+    return operator.crop(canvas)[0]
 
 
 def bicubic(frame, size):
@@ -47,9 +48,9 @@ def look(picture, count, generator):
     shifts = 2 * torch.rand(count, 2, generator=generator) - 1
     shifts[0] = 0
     size = tuple(picture.shape[1:])
-    lens = Frames((size[0] // FACTOR, size[1] // FACTOR), shifts, size)
-    canvas = F.pad(picture, (lens.margin[1],) * 2 + (lens.margin[0],) * 2, value=-1.0)
-    frames = lens(canvas[None])[0].movedim(0, 1)
+    operator = FramesOperator((size[0] // FACTOR, size[1] // FACTOR), shifts, size)
+    canvas = F.pad(picture, (operator.margin[1],) * 2 + (operator.margin[0],) * 2, value=-1.0)
+    frames = operator(canvas[None])[0].movedim(0, 1)
     return frames + NOISE * torch.randn(frames.shape, generator=generator), shifts
 
 
@@ -120,13 +121,13 @@ def real(args):
             "shift_and_add": shift_and_add(frames[even], motion[even], size),
             "bicubic": bicubic(frames[0], size),
         }
-        lens = Frames((h, w), motion[odd], size)
-        pad = (lens.margin[1],) * 2 + (lens.margin[0],) * 2
+        operator = FramesOperator((h, w), motion[odd], size)
+        pad = (operator.margin[1],) * 2 + (operator.margin[0],) * 2
         # pixels that look beyond the first frame's view are left out: not every method has anything there
-        inside = lens(F.pad(torch.ones(1, 1, *size), pad))[0, 0] > 1 - 1e-5
+        inside = operator(F.pad(torch.ones(1, 1, *size), pad))[0, 0] > 1 - 1e-5
         truth = frames[odd].movedim(1, 0)
         rms = {
-            k: float((lens(F.pad(x[None], pad, mode="replicate"))[0] - truth)[:, inside].square().mean().sqrt())
+            k: float((operator(F.pad(x[None], pad, mode="replicate"))[0] - truth)[:, inside].square().mean().sqrt())
             for k, x in found.items()
         }
         most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024

@@ -26,8 +26,8 @@ from s2id.diffusion.process import Schedule, times
 from s2id.diffusion.samplers import RESTART, SAMPLERS, ddim, last, restarted
 from s2id.images import resize, to_float
 from s2id.inverse.observation import Area, Observation
-from s2id.inverse.posterior import Posterior
-from s2id.inverse.restore import seen_by_state
+from s2id.inverse.posterior import Measurement, Posterior
+from s2id.inverse.restore import observation_of_state
 from s2id.memory import keep_memory
 
 STATE, WIDTH = (20, 20), 0.2  # std of each Gaussian
@@ -96,8 +96,8 @@ def main() -> None:
     here = slice(FIRST, FIRST + args.count)
     truth, of, mask = to_float(group.images[here]), group.labels[here], None if args.task == "super" else hole()
     seen = resize(truth, LOW) if mask is None else torch.where(mask, truth, 0.0)
-    observation = seen_by_state(seen, STATE, mask)
-    exact, posterior = prior.posterior(observation), Posterior(prior, observation, iterations=3)
+    observation = observation_of_state(seen, STATE, mask)
+    exact, posterior = prior.posterior(observation), Posterior(prior, Measurement.of(observation, STATE), iterations=3)
     x_t = fresh((args.count, 1, *STATE), 3)(0)
     dpmpp = SAMPLERS["dpmpp"]
     again = partial(restarted, dpmpp, noise=fresh(tuple(x_t.shape), 7))

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from common import LOW, SIZE, hole
 from PIL import Image, ImageDraw
 from torch import Tensor
 
@@ -26,19 +27,10 @@ from s2id.data.registry import load_pictures
 from s2id.evaluation.image_metrics import psnr
 from s2id.evaluation.judge import load as load_judge
 from s2id.images import resize, tile, to_bytes, to_float, to_pillow, write
-from s2id.inverse.restore import answers
+from s2id.inverse.restore import restore_each
 from s2id.memory import keep_memory
-from s2id.shapes import NULL
 
-SIZE, LOW = (28, 28), (7, 7)
 TASKS = ("super", "inpaint")
-
-
-def hole() -> Tensor:
-    """True where an inpainting task shows the picture."""
-    mask = torch.ones(SIZE, dtype=torch.bool)
-    mask[7:21, 7:21] = False
-    return mask
 
 
 def bicubic(picture: Tensor) -> Tensor:
@@ -50,19 +42,19 @@ def bicubic(picture: Tensor) -> Tensor:
 def restored(
     args: argparse.Namespace, model: s2id.S2ID, task: str, truth: Tensor, labels: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Answers to each picture, (pictures, seeds, c, h, w), and their residuals, (pictures, seeds)."""
+    """Restored pictures, (pictures, seeds, c, h, w), and the rms of their residuals, (pictures, seeds)."""
     seen, mask = (resize(truth, LOW), None) if task == "super" else (truth, hole())
     generator = torch.Generator().manual_seed(args.seed)
     seen = seen + args.noise * torch.randn(seen.shape, generator=generator)
-    found = answers(
+    found = restore_each(
         model,
         seen.repeat_interleave(args.seeds, 0),
-        labels.repeat_interleave(args.seeds, 0) if args.labelled else torch.full((len(truth) * args.seeds,), NULL),
+        [label if args.labelled else None for label in labels.tolist() for _ in range(args.seeds)],
         list(range(args.seeds)) * len(truth),
         SIZE,
-        mask=mask,
-        noise=args.noise,
-        sampling=s2id.Sampling(args.steps, args.guidance, sampler=args.sampler, eta=args.eta, restarts=args.restarts),
+        mask,
+        args.noise,
+        s2id.Sampling(args.steps, args.guidance, sampler=args.sampler, eta=args.eta, restarts=args.restarts),
     )
     shape = (len(truth), args.seeds)
     return found.pictures.unflatten(0, shape), found.residual.unflatten(0, shape)
@@ -147,7 +139,7 @@ def figure(args: argparse.Namespace) -> None:
     truth, labels = truth[1000:], labels[1000:]
     sheets = []
     for task in TASKS:
-        # holes are filled as restoration.restore recommends
+        # the solver that `restore` recommends for holes
         solver = {"sampler": "ddim", "eta": 1.0, "steps": 40} if task == "inpaint" else {}
         seeds = 4 if task == "super" else 6
         found, _ = restored(argparse.Namespace(**{**vars(args), **solver, "seeds": seeds}), model, task, truth, labels)

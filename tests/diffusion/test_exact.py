@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from gaussians import covariance_matrix, waves
 from torch.nn.functional import avg_pool2d
 
 from s2id.diffusion.exact import EmpiricalDenoiser, GaussianDenoiser
@@ -13,23 +14,9 @@ from s2id.images import resize
 from s2id.shapes import NULL
 
 
-def waves(reach=3, decay=1.5):
-    """A power law."""
-    k = torch.arange(-reach, reach + 1, dtype=torch.float64)
-    return (1 + k[:, None] ** 2 + k**2) ** -decay
-
-
 @pytest.fixture
 def gaussian():
     return GaussianDenoiser(waves(), Schedule(), mean=0.3)
-
-
-def covariance_matrix(gaussian, size):
-    """Of all samples with all samples, from the covariance with the first."""
-    h, w = size
-    y, x = torch.meshgrid(torch.arange(h), torch.arange(w), indexing="ij")
-    y, x = y.flatten(), x.flatten()
-    return gaussian.covariance(size)[(y[:, None] - y) % h, (x[:, None] - x) % w]
 
 
 @pytest.mark.parametrize("size", [(4, 6), (9, 9), (2, 1)])

@@ -15,8 +15,9 @@ from s2id.cli.main import main
 from s2id.coords import extent
 from s2id.errors import InputError
 from s2id.images import resize
+from s2id.inverse.alignment import refine
 from s2id.inverse.frames import read_frames, write_gif
-from s2id.inverse.fusion import Frames, differences, differences_transpose, fuse, refine
+from s2id.inverse.fusion import FramesOperator, differences, differences_transpose, fuse
 from s2id.inverse.motion import register
 from s2id.inverse.observation import Area, Observation
 from s2id.sampling.settings import Sampling
@@ -62,11 +63,11 @@ def sixteen():
 
 def test_frames_are_area_means_and_their_transpose_is_one():
     generator = torch.Generator().manual_seed(0)
-    lens = Frames((6, 8), torch.tensor([[0.0, 0.0], [0.3, -1.2]]), (24, 32))
-    x = torch.randn(2, 3, *lens.canvas, generator=generator)
-    assert torch.allclose(lens(x)[:, :, 0], resize(lens.crop(x), (6, 8)), atol=1e-5)
-    y = torch.randn(lens(x).shape, generator=generator)
-    assert torch.allclose((lens(x) * y).sum(), (x * lens.transpose(y)).sum(), rtol=1e-4)
+    operator = FramesOperator((6, 8), torch.tensor([[0.0, 0.0], [0.3, -1.2]]), (24, 32))
+    x = torch.randn(2, 3, *operator.canvas, generator=generator)
+    assert torch.allclose(operator(x)[:, :, 0], resize(operator.crop(x), (6, 8)), atol=1e-5)
+    y = torch.randn(operator(x).shape, generator=generator)
+    assert torch.allclose((operator(x) * y).sum(), (x * operator.transpose(y)).sum(), rtol=1e-4)
     d = torch.randn(4, *x.shape, generator=generator)
     assert torch.allclose((differences(x) * d).sum(), (x * differences_transpose(d)).sum(), rtol=1e-3)
 
@@ -91,16 +92,16 @@ def test_motion_of_a_thin_stroke_in_tiny_frames_is_found(shift):
     along, across = 0.8 * y + 0.6 * x, 0.6 * y - 0.8 * x
     stroke = torch.where((along.abs() < 8) & (across.abs() < 1), 1.0, -1.0)[None, None]
     shifts = torch.tensor([(0.0, 0.0), shift])  # across the stroke, so that the two share little where they stand
-    lens = Frames((7, 7), shifts, (28, 28))
-    frames = lens(F.pad(stroke, (lens.margin[1],) * 2 + (lens.margin[0],) * 2, value=-1.0))[0].movedim(0, 1)
+    operator = FramesOperator((7, 7), shifts, (28, 28))
+    frames = operator(F.pad(stroke, (operator.margin[1],) * 2 + (operator.margin[0],) * 2, value=-1.0))[0].movedim(0, 1)
     assert (register(frames)[0] - shifts).abs().max() < 0.1
 
 
 def test_fusion_beats_one_frame_and_shift_and_add(sixteen):
     frames, shifts, truth = sixteen
     fused = fuse(frames, shifts, HIGH)
-    lens, y = Frames(LOW, shifts, HIGH), frames.movedim(1, 0)[None]
-    added = lens.crop(lens.transpose(y) / lens.transpose(torch.ones_like(y)).clamp(min=1e-6))[0]
+    operator, y = FramesOperator(LOW, shifts, HIGH), frames.movedim(1, 0)[None]
+    added = operator.crop(operator.transpose(y) / operator.transpose(torch.ones_like(y)).clamp(min=1e-6))[0]
     bicubic = F.interpolate(frames[:1], HIGH, mode="bicubic")[0]
     assert psnr(fused.picture, truth) > max(psnr(added, truth), psnr(bicubic, truth)) + 5
     assert fused.noise == pytest.approx(0.01, rel=0.8)
@@ -155,16 +156,19 @@ def test_a_frame_of_something_else_is_left_out(sixteen):
 
 def test_a_model_draws_under_the_frames(model):
     frames, shifts, _ = shots(3)
-    found = s2id.depixelate(frames, (32, 40), model=model, motion=shifts, seeds=[0, 1], sampling=Sampling(2, 1.0))
+    how = {"model": model, "motion": shifts, "seeds": [0, 1], "sampling": Sampling(2, 1.0)}
+    found = s2id.depixelate(frames, (32, 40), **how)
+    three, asked = (s2id.depixelate(frames, (32, 40), **how, label=one) for one in (3, s2id.ask(model, 3)))
+    assert torch.equal(three.picture, asked.picture) and not torch.equal(three.picture, found.picture)
     assert found.picture.shape == (1, 32, 40) and bool(found.picture.isfinite().all())
     assert found.notes == () and float(found.uncertainty.max()) > 0
     # the answers' mean explains the frames, though this model knows nothing of such pictures
-    lens = Frames((16, 20), shifts, (32, 40))
+    operator = FramesOperator((16, 20), shifts, (32, 40))
     canvas = found.fused.canvas.clone()
     top, left = found.fused.margin
     canvas[:, top : top + 32, left : left + 40] = found.picture
     inside = (slice(2, -2), slice(2, -2))  # what the first frame shows, whichever way the camera moved
-    left_over = (lens(canvas[None])[0].movedim(0, 1) - frames)[(..., *inside)]
+    left_over = (operator(canvas[None])[0].movedim(0, 1) - frames)[(..., *inside)]
     assert left_over.square().mean().sqrt() < 0.5 * (frames - frames.mean())[(..., *inside)].square().mean().sqrt()
 
 

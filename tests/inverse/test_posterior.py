@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from test_exact import covariance_matrix, waves
+from gaussians import covariance_matrix, waves
 
 from s2id.coords import extent
 from s2id.diffusion.denoiser import Denoiser
@@ -12,8 +12,11 @@ from s2id.diffusion.exact import EmpiricalDenoiser, GaussianDenoiser
 from s2id.diffusion.guidance import Guided
 from s2id.diffusion.process import Schedule, times
 from s2id.diffusion.samplers import SAMPLERS, last
+from s2id.errors import InputError
 from s2id.inverse.observation import Area, Observation
-from s2id.inverse.posterior import Posterior
+from s2id.inverse.posterior import Measurement, Operator, Posterior, sample_posterior
+from s2id.sampling.conditions import ask
+from s2id.sampling.settings import Sampling
 
 
 def normal(*shape, seed=0):
@@ -45,8 +48,9 @@ def seen(size, kind):
         mask[1:4, 1:4] = False
         observation = Observation.of_picture(torch.zeros(1, *size), mask=mask, noise=0.05)
     else:
-        shifts = torch.tensor([[0.0, 0.0], [0.07, -0.05], [-0.04, 0.11]])
-        observation = Observation.of_frames(torch.zeros(3, 1, 3, 3), shifts, noise=0.2)
+        shifts = (0.0, 0.0), (0.07, -0.05), (-0.04, 0.11)
+        frames = [Observation.of_picture(torch.zeros(1, 3, 3), shift=one, noise=0.2) for one in shifts]
+        observation = Observation.join(frames)
     values = Area(observation, size, extent(size))(truth)[0]
     return Observation(values, observation.coords, observation.cell, observation.noise)
 
@@ -55,7 +59,7 @@ def seen(size, kind):
 @pytest.mark.parametrize("size", [(6, 6), (8, 8)])
 def test_samples_have_the_exact_posterior_mean_and_covariance(size, kind):
     prior, observation, count = gaussian(size), seen(size, kind), 600
-    denoiser = Posterior(prior, observation, iterations=40)
+    denoiser = Posterior(prior, Measurement.of(observation, size), iterations=40)
     x = last(SAMPLERS["heun"](denoiser, normal(count, 1, *size), times(24))).flatten(1)
     mean, covariance = exact(prior, size, observation)
     spread = covariance.diagonal().clamp(min=0).sqrt()
@@ -69,7 +73,11 @@ def test_samples_have_the_exact_posterior_mean_and_covariance(size, kind):
 def test_every_sampler_finds_the_posterior_mean(sampler):
     size = (6, 6)
     prior, observation = gaussian(size), seen(size, "coarse")
-    x = last(SAMPLERS[sampler](Posterior(prior, observation, iterations=50), normal(300, 1, *size), times(40)))
+    x = last(
+        SAMPLERS[sampler](
+            Posterior(prior, Measurement.of(observation, size), iterations=50), normal(300, 1, *size), times(40)
+        )
+    )
     mean, covariance = exact(prior, size, observation)
     assert (x.flatten(1).mean(0) - mean).abs().max() < 5 * covariance.diagonal().max().sqrt() / math.sqrt(300) + 0.02
 
@@ -81,7 +89,7 @@ def test_one_call_is_the_mean_given_state_and_observation():
     alpha, sigma = (a.item() for a in prior.schedule(t))
     state = Observation.of_picture(x_t[0] / alpha, noise=sigma / alpha)
     expected = exact(prior, size, Observation.join([state, observation]))[0]
-    found = Posterior(prior, observation, iterations=100)(x_t, t)
+    found = Posterior(prior, Measurement.of(observation, size), iterations=100)(x_t, t)
     assert torch.allclose(found.flatten(), expected, atol=1e-4)
 
 
@@ -91,7 +99,8 @@ def test_guidance_and_labels_reach_the_prior():
     prior = EmpiricalDenoiser(pictures, Schedule(), torch.tensor([0, 1]))
     mask = torch.zeros(4, 4, dtype=torch.bool)
     mask[0, 0] = True
-    posterior = Posterior(Guided(prior, 1.0), Observation.of_picture(pictures[1], mask=mask, noise=0.1), iterations=5)
+    measured = Measurement.of(Observation.of_picture(pictures[1], mask=mask, noise=0.1), (4, 4))
+    posterior = Posterior(Guided(prior, 1.0), measured, iterations=5)
     assert isinstance(posterior, Denoiser)
     x_t = normal(8, 1, 4, 4)
     unlabelled = last(SAMPLERS["dpmpp"](posterior, x_t, times(30)))
@@ -105,14 +114,61 @@ def test_each_state_of_a_batch_may_have_seen_other_values():
     one, prior, x_t = seen(size, "coarse"), gaussian(size), normal(2, 1, 6, 6)
     both = Observation(torch.stack([one.values, -one.values]), one.coords, one.cell, one.noise)
     other = Observation(-one.values, one.coords, one.cell, one.noise)
-    together = Posterior(prior, both)(x_t, t)
-    assert torch.allclose(together[:1], Posterior(prior, one)(x_t[:1], t[:1]))
-    assert torch.allclose(together[1:], Posterior(prior, other)(x_t[1:], t[1:]))
+    together = Posterior(prior, Measurement.of(both, size))(x_t, t)
+    assert torch.allclose(together[:1], Posterior(prior, Measurement.of(one, size))(x_t[:1], t[:1]))
+    assert torch.allclose(together[1:], Posterior(prior, Measurement.of(other, size))(x_t[1:], t[1:]))
 
 
 def test_it_works_where_the_caller_records_no_gradients():
     size = (6, 6)
     with torch.inference_mode():
         x_t, t = normal(1, 1, *size), torch.tensor([0.3], dtype=torch.float64)
-        found = Posterior(gaussian(size), seen(size, "coarse"))(x_t, t)
+        found = Posterior(gaussian(size), Measurement.of(seen(size, "coarse"), size))(x_t, t)
     assert torch.isfinite(found).all() and not found.requires_grad
+
+
+class Blur:
+    """Gaussian blur along the rows: what a user would write."""
+
+    def __init__(self, width):
+        place = torch.arange(width, dtype=torch.float64)
+        kernel = torch.exp(-0.5 * (place[:, None] - place).square())
+        self.kernel = kernel / kernel.sum(1, keepdim=True)
+
+    def __call__(self, x):
+        return x @ self.kernel.to(x).T
+
+    def transpose(self, y):
+        return y @ self.kernel.to(y)
+
+
+def test_any_operator_has_the_exact_posterior_mean():
+    size, t, noise = (6, 6), torch.tensor([0.5], dtype=torch.float64), 0.1
+    prior, blur, x_t = gaussian(size), Blur(6), normal(1, 1, 6, 6)
+    assert isinstance(blur, Operator)
+    y = blur(prior.draw(1, size, torch.Generator().manual_seed(5)))
+    found = Posterior(prior, Measurement(blur, y, noise), iterations=100)(x_t, t)
+    # E + C A^T (A C A^T + noise^2)^-1 (y - A E) with C = (C_x^-1 + alpha^2 / sigma^2)^-1, by dense linear algebra
+    alpha, sigma = (a.item() for a in prior.schedule(t))
+    a = blur(torch.eye(36, dtype=torch.float64).reshape(36, 1, *size)).flatten(1).T
+    c = torch.linalg.inv(torch.linalg.inv(covariance_matrix(prior, size)) + torch.eye(36) * (alpha / sigma) ** 2)
+    mean = prior(x_t, t).flatten()
+    gain = c @ a.T @ torch.linalg.inv(a @ c @ a.T + noise**2 * torch.eye(36))
+    assert torch.allclose(found.flatten(), mean + gain @ (y.flatten() - a @ mean), atol=1e-4)
+
+
+def test_a_model_is_sampled_under_any_operator(model):
+    blur = Blur(8)
+    values = torch.linspace(-0.5, 0.5, 128).reshape(2, 1, 8, 8)
+    how = {"seeds": [3, 4], "sampling": Sampling(2, 1.0), "label": ask(model, 3), "aspect": (8, 8)}
+    field = sample_posterior(model, Measurement(blur, values, 0.05), **how)
+    assert field.render((16, 16)).shape == (2, 1, 16, 16) and field.facts["seeds"] == "3 4"
+    second = sample_posterior(model, Measurement(blur, values[1:], 0.05), **{**how, "seeds": [4]})
+    assert torch.allclose(second.render((8, 8)), field[1].render((8, 8)), atol=1e-4)
+
+
+def test_values_that_do_not_fit_are_refused(model):
+    with pytest.raises(InputError, match="3 sets of values and 2 seeds"):
+        sample_posterior(model, Measurement(Blur(8), torch.zeros(3, 1, 8, 8)), seeds=[0, 1])
+    with pytest.raises(InputError, match="shape 1x8x8 and 1x8x7 were measured"):
+        sample_posterior(model, Measurement(Blur(8), torch.zeros(1, 1, 8, 7)), aspect=(8, 8))

@@ -1,12 +1,11 @@
 """A sharp picture from the pixelated frames of a camera that moved: `s2id.depixelate`.
 
-Three steps: where was each frame taken (`motion`, then `fuse.refine`), which picture explains them all (`fuse`), and,
-where a model of such pictures is given, which of its pictures do (`posterior`).
+First the camera's motion is found (`motion`, then `alignment`), then the one picture that explains all frames
+(`fusion`). If a model of such pictures is given, pictures are drawn from its posterior given the frames (`posterior`).
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -15,58 +14,60 @@ from torch import Tensor
 
 from s2id.condition import Condition
 from s2id.coords import check_size, extent
-from s2id.diffusion.samplers import last
 from s2id.errors import InputError
+from s2id.inverse.alignment import agreeing
 from s2id.inverse.frames import read_frames
-from s2id.inverse.fusion import Frames, Fused, agreeing, fuse
+from s2id.inverse.fusion import FramesOperator, Fused, fuse
 from s2id.inverse.motion import register
-from s2id.inverse.observation import Area, Observation
-from s2id.inverse.posterior import STRADDLE, Posterior
+from s2id.inverse.observation import STRADDLE, Area, Observation, check_noise
+from s2id.inverse.posterior import Measurement, sample_posterior
 from s2id.inverse.settings import RESTORING
-from s2id.sampling.conditions import pair
 from s2id.sampling.field import check_pixels
 from s2id.sampling.model import S2ID
-from s2id.sampling.sample import affordable, compose, read_out, state_sizes
+from s2id.sampling.sample import state_sizes
 from s2id.sampling.settings import Sampling
 from s2id.settings import MAX_PIXELS, Size
 
-_STILL = 0.05  # pixels; nearer to whole pixels, frames show the same samples again
+_STILL = 0.05  # distance of all shifts from whole pixels below which the frames show the same samples again
+
+_MANY = 0.02  # share of outliers that the user is told of
 
 
 @dataclass(frozen=True)
 class Depixelated:
-    """What the frames show, and how it was found."""
+    """The picture that the frames show, and how it was found."""
 
     picture: Float[Tensor, "c h w"]
-    """In [-1, 1], in the first frame's place."""
+    """Pixel values in [-1, 1], at the position of the first frame."""
     uncertainty: Float[Tensor, "h w"]
-    """Std of each pixel, in the same unit."""
+    """Standard deviation of each pixel, in [-1, 1]."""
     motion: Float[Tensor, "f 2"]
-    """What the camera moved by, (y, x) in pixels of a frame: pixel p of a frame shows what is at p + motion."""
+    """Movement (y, x) of the camera since the first frame, in pixels of a frame: pixel p of a frame shows what is at
+    p + motion in the first."""
     likeness: Float[Tensor, " f"]
-    """Correlation of each frame with the first where they overlap; 1 where the motion was given."""
+    """Correlation of each frame with the first where they overlap; 1 if the motion was given."""
     used: Bool[Tensor, " f"]
-    """Which frames the picture is made of; the others do not fit them."""
+    """True for each frame that the picture is made of; the other frames do not fit."""
     fused: Fused
     """The picture without a model, with its surroundings."""
     frame_size: Size
-    """Of the frames that went in."""
+    """Height and width of a frame, in pixels."""
     notes: tuple[str, ...]
-    """What to know about the result, a sentence each."""
+    """What a user should know about the result, one sentence each."""
 
     def redrawn(self) -> Iterator[Float[Tensor, "c h w"]]:
-        """Every frame used as the camera would have seen it with pixels of the picture's size."""
+        """Each used frame as the camera would have recorded it with pixels of the picture's size."""
         canvas, (top, left) = self.fused.canvas.clone(), self.fused.margin
         h, w = self.picture.shape[1:]
         canvas[:, top : top + h, left : left + w] = self.picture
         view, unit = extent(self.frame_size), 1 / max(self.frame_size)
         frame = view[0] * canvas.shape[1] / h, view[1] * canvas.shape[2] / w
         for y, x in self.motion[self.used].double().tolist():
-            seen = Observation.of_picture(torch.zeros(1, h, w), view, (y * unit, x * unit))
-            yield Area(seen, (canvas.shape[1], canvas.shape[2]), frame)(canvas[None])[0].mT.unflatten(1, (h, w))
+            pixels = Observation.of_picture(torch.zeros(1, h, w), view, (y * unit, x * unit))
+            yield Area(pixels, (canvas.shape[1], canvas.shape[2]), frame)(canvas[None])[0].mT.unflatten(1, (h, w))
 
     def facts(self) -> dict[str, object]:
-        """All but the pictures, for a JSON file; motion in pixels of a frame, noise and uncertainty in [-1, 1]."""
+        """Everything but the pictures, for a JSON file; motion in pixels of a frame, noise in [-1, 1]."""
         return {
             "frame_size": list(self.frame_size),
             "size": list(self.picture.shape[1:]),
@@ -92,47 +93,63 @@ def depixelate(
     seeds: Sequence[int] = tuple(range(8)),
     sampling: Sampling = RESTORING,
 ) -> Depixelated:
-    """One picture of what the frames of a moving camera show, denser than any of them.
+    """The scene of a moving camera in smaller pixels than any of its frames has.
+
+    >>> import s2id
+    >>> frames = torch.rand(4, 1, 6, 6, generator=torch.Generator().manual_seed(0)) - 0.5
+    >>> motion = torch.tensor([[0.0, 0.0], [0.5, 0.0], [0.0, 0.5], [0.5, 0.5]])
+    >>> s2id.depixelate(frames, (12, 12), motion=motion).picture.shape
+    torch.Size([1, 12, 12])
 
     Args:
-        frames: In [-1, 1]; or where they are, as for `frames.read_frames`.
-        size: Height and width of the picture, in the frames' aspect.
-        model: The prior, trained on pictures like the whole of a frame; `None` fuses without one.
-        noise: Std of a frame's pixel in [-1, 1]; `None` estimates it.
-        motion: What the camera moved by, as in the result; `None` finds it.
-        label: Class index or name, or what `s2id.ask` made, for the model; `None` is no condition.
-        seeds: Answers of the model; the picture is their mean.
-        sampling: How each answer is sampled.
+        frames: Pixel values in [-1, 1]; or the path of a folder or file, as for `frames.read_frames`.
+        size: Height and width of the picture in pixels, in the frames' aspect.
+        model: The prior: a model of pictures that resemble a whole frame. `None` fuses the frames without a prior.
+        noise: Standard deviation of a frame's pixels, in [-1, 1]; `None` estimates it.
+        motion: Movement of the camera, as in the result; `None` estimates it.
+        label: Condition for the model: a class index or name, or the result of `s2id.ask`. `None` is no condition.
+        seeds: The model draws one picture per seed; the result is their mean.
+        sampling: Solver and guidance of the model.
 
     Raises:
         InputError: The frames cannot be read or do not overlap, the model does not fit, or a number is out of range.
     """
     frames = read_frames(Path(frames)) if isinstance(frames, Path | str) else frames
     _check(frames, size, model, noise, seeds)
+    motion, likeness, used = _moved(frames, motion)
+    fused = fuse(frames[used], motion[used], size, noise)
+    picture, std = fused.picture, fused.uncertainty
+    if model is not None:
+        picture, std = _under(model, frames[used], motion[used], fused, [label] * len(seeds), seeds, sampling)
+    notes = tuple(_notes(motion, used, fused, model))
+    frame_size = frames.shape[2], frames.shape[3]
+    return Depixelated(picture.clamp(-1, 1), std, motion, likeness, used, fused, frame_size, notes)
+
+
+def _moved(
+    frames: Float[Tensor, "f c h w"], motion: Float[Tensor, "moves 2"] | None
+) -> tuple[Float[Tensor, "f 2"], Float[Tensor, " f"], Bool[Tensor, " f"]]:
+    """Motion, likeness and use of every frame; a motion that is given is kept, and all frames are used."""
     if motion is None:
         found, likeness = register(frames)
         motion, used = agreeing(frames, found, likeness)
-    elif len(motion) == len(frames):
-        likeness, used = torch.ones(len(frames)), torch.ones(len(frames), dtype=torch.bool)
-    else:
+        return motion, likeness, used
+    if len(motion) != len(frames):
         raise InputError(f"there are {len(frames)} frames and {len(motion)} motions; give one for each frame.")
-    notes = []
+    return motion, torch.ones(len(frames)), torch.ones(len(frames), dtype=torch.bool)
+
+
+def _notes(motion: Float[Tensor, "f 2"], used: Bool[Tensor, " f"], fused: Fused, model: S2ID | None) -> Iterator[str]:
+    """What a user should know about the result."""
     if float((motion - motion.round()).abs().max()) < _STILL:
-        notes.append("no motion by parts of a pixel was found, so there is nothing to be gained but less noise.")
+        yield "no motion by parts of a pixel was found, so there is nothing to be gained but less noise."
     if not used.all():
         lost = ", ".join(str(i) for i in (~used).nonzero()[:, 0].tolist())
-        notes.append(f"frames that a moved camera does not explain were left out: {lost}.")
-    fused = fuse(frames[used], motion[used], size, noise)
-    picture, std = fused.picture, fused.uncertainty
-    if fused.outliers > 0.02:
-        notes.append(f"{fused.outliers:.0%} of the pixels do not fit the others; something moved besides the camera.")
+        yield f"frames that a moved camera does not explain were left out: {lost}."
+    if fused.outliers > _MANY:
+        yield f"{fused.outliers:.0%} of the pixels do not fit the others; something moved besides the camera."
     if model is None:
-        notes.append("no model was given: the picture is fused without a prior.")
-    else:
-        picture, std = _under(model, frames[used], motion[used], fused, label, seeds, sampling)
-    return Depixelated(
-        picture.clamp(-1, 1), std, motion, likeness, used, fused, (frames.shape[2], frames.shape[3]), tuple(notes)
-    )
+        yield "no model was given: the picture is fused without a prior."
 
 
 def _under(
@@ -140,32 +157,28 @@ def _under(
     frames: Float[Tensor, "f c h w"],
     motion: Float[Tensor, "f 2"],
     fused: Fused,
-    label: int | str | Condition | None,
+    labels: Sequence[int | str | Condition | None],
     seeds: Sequence[int],
     sampling: Sampling,
 ) -> tuple[Float[Tensor, "c height width"], Float[Tensor, "height width"]]:
-    """Mean and std of the model's answers given the frames; the mean explains the frames as `fuse` does."""
-    h, w = frames.shape[2:]
-    size = fused.picture.shape[1], fused.picture.shape[2]
-    whole, seeds = pair(model, label, seeds)
-    state, _ = state_sizes(model, (h, w), max(size) if model.config.dense else sampling.density)
-    seen = _observed(frames, motion, (fused.noise**2 + STRADDLE**2) ** 0.5)
-    drawn, batch = [], max(1, affordable(max(state)) // 2)
-    for first in range(0, len(seeds), batch):
-        some = seeds[first : first + batch]
-        under = partial(Posterior, observation=seen, frame=extent(state))
-        asked = whole[first : first + batch]
-        walk = compose(model, asked, some, replace(sampling, density=max(state)), aspect=state, under=under)
-        drawn.append(read_out(model, last(walk), asked).render(size, fit="stretch").cpu())
-    answers = torch.cat(drawn)
-    mean = answers.mean(0)
-    # what the model's picture leaves unexplained is fused like frames of its own
-    lens = Frames((h, w), motion, size)
-    top, left = lens.margin
+    """Mean and std of the model's pictures given the frames; the mean explains the frames as a fused picture does."""
+    aspect, size = (frames.shape[2], frames.shape[3]), (fused.picture.shape[1], fused.picture.shape[2])
+    if model.config.dense:  # its state is the picture
+        sampling = replace(sampling, density=max(size))
+    state, _ = state_sizes(model, aspect, sampling.density)
+    pixels = _observed(frames, motion, (fused.noise**2 + STRADDLE**2) ** 0.5)
+    measurement = Measurement.of(pixels, state, extent(aspect))
+    # without a bound and with one more step than where single pictures are restored: so the tables were measured
+    fields = sample_posterior(model, measurement, labels, seeds, sampling, aspect=aspect, iterations=4, bound=None)
+    drawn = fields.render(size, fit="stretch").cpu()
+    mean = drawn.mean(0)
+    # what the mean leaves unexplained is fused like frames of its own
+    operator = FramesOperator(aspect, motion, size)
+    top, left = operator.margin
     canvas = fused.canvas.clone()
     canvas[:, top : top + size[0], left : left + size[1]] = mean
-    left_over = fuse(frames - lens(canvas[None])[0].movedim(0, 1), motion, size, fused.noise)
-    spread = answers.var(0, correction=int(len(answers) > 1)).mean(0)
+    left_over = fuse(frames - operator(canvas[None])[0].movedim(0, 1), motion, size, fused.noise)
+    spread = drawn.var(0, correction=int(len(drawn) > 1)).mean(0)
     return mean + left_over.picture, spread.sqrt()
 
 
@@ -183,6 +196,7 @@ def _observed(frames: Float[Tensor, "f c h w"], motion: Float[Tensor, "f 2"], no
 def _check(
     frames: Float[Tensor, "f c h w"], size: Size, model: S2ID | None, noise: float | None, seeds: Sequence[int]
 ) -> None:
+    """Refuse arguments of `depixelate` that are out of range."""
     f, c, h, w = frames.shape
     check_size(size)
     check_pixels(size, MAX_PIXELS)
@@ -197,13 +211,13 @@ def _check(
             f"size {size[0]}x{size[1]} is of another aspect than the frames' {h}x{w}; "
             f"choose {size[0]}x{round(size[0] * w / h)}."
         )
-    if noise is not None and not 0 <= noise < float("inf"):
-        raise InputError(f"noise is {noise:g}; it is a standard deviation in a range of -1 to 1, at least 0.")
+    if noise is not None:
+        check_noise(noise)
     if model is not None:
         model.need_pixels("de-pixelating under a model")
-    if model is not None and model.config.channels != c:
-        raise InputError(
-            f"the frames have {c} channels and this model draws {model.config.channels}; choose another model, or none."
-        )
+        if (draws := model.config.channels) != c:
+            raise InputError(
+                f"the frames have {c} channels and this model draws {draws}; choose another model, or none."
+            )
     if not seeds:
         raise InputError("there is no seed; give at least one.")

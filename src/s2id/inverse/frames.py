@@ -20,15 +20,15 @@ _PICTURES = set(Image.registered_extensions()) - {".gif", ".mp4", ".mpg", ".mpeg
 
 
 def read_frames(path: Path, most: int | None = None) -> Float[Tensor, "f c h w"]:
-    """The frames, grey ones with one channel, others with three.
+    """Frames in [-1, 1], with one channel if all are grey and three otherwise.
 
     Args:
         path: A folder (its pictures in the order of their names), a .gif, a .npz or .npy with one array of frames
             (bytes 0..255, or floats in [-1, 1]; f h w, or f h w c), or a video that OpenCV reads.
-        most: Read at most so many; `None` is all.
+        most: Largest number of frames to read; `None` reads all.
 
     Raises:
-        InputError: There is no frame, they differ in size, hold NaN, or the file is damaged or cut short.
+        InputError: There is no frame, frames differ in size or hold NaN, or the file is damaged or cut short.
     """
     if not path.exists():
         raise InputError(f"{path} does not exist; give a folder of pictures, a .gif, a .npz or a video.")
@@ -49,6 +49,11 @@ def read_frames(path: Path, most: int | None = None) -> Float[Tensor, "f c h w"]
 
 def write_gif(path: Path, frames: Sequence[Float[Tensor, "c h w"]], seconds: float = 0.125) -> None:
     """Write frames in [-1, 1] as a GIF that repeats.
+
+    Args:
+        path: The file.
+        frames: The frames, in order.
+        seconds: Time that each frame is shown for.
 
     Raises:
         InputError: The file cannot be written.
@@ -109,7 +114,7 @@ def _video(path: Path, most: int | None) -> Float[Tensor, "f c h w"]:
         import cv2
     except ImportError as error:
         raise InputError(f"{path} is read with OpenCV, which is missing; pip install 's2id[frames]'.") from error
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # what is wrong is said here, in one sentence
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # errors are reported below, in one sentence
     film = cv2.VideoCapture(str(path))
     try:
         said, pages = int(film.get(cv2.CAP_PROP_FRAME_COUNT)), list[Tensor]()

@@ -1,15 +1,14 @@
 """One picture from the frames of a camera that moved, without a model.
 
-Every pixel of every frame is the mean of one function over its cell (`observe.Area`), so the frames are a linear map
-of the picture, and the picture is a regularised least-squares solution. Where the frames were taken is refined
-through the same map: the motion is right when the fused picture explains the frames.
+Every pixel of every frame is the mean of one function over the pixel's cell, so the frames are a linear map of the
+picture (`FramesOperator`), and the picture is the regularised least-squares solution.
 """
 
 import math
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from s2id.coords import extent
@@ -17,34 +16,27 @@ from s2id.errors import InputError
 from s2id.inverse.observation import Area, Observation
 from s2id.linear import conjugate_gradients
 from s2id.settings import Size
-from s2id.shapes import Images, Scalars
+from s2id.shapes import Images
 
 STRENGTHS = tuple(10.0**e for e in (-3, -2.5, -2, -1.5, -1, -0.5, 0))
-"""Strengths of the smoothness to choose from."""
+"""Strengths of the smoothness term that `fuse` chooses from."""
 
-_EDGE = 0.05  # differences between neighbours, in [-1, 1], beyond which they count as an edge
+OUTLIER = 3.0
+"""Residual, in standard deviations of the noise, beyond which a pixel loses weight."""
 
-_OUTLIER = 3.0  # residuals, in stds of the noise, beyond which a pixel loses weight
+LEAST_NOISE = 1 / 255
+"""Least noise that is assumed: bytes are no finer, and a noise of 0 would make an outlier of every pixel."""
+
+STEPS = 40
+"""Steps of conjugate gradients for one solution."""
+
+_EDGE = 0.05  # difference between neighbours, in [-1, 1], beyond which it counts as an edge
 
 _HIDDEN = 0.2  # share of the pixels that choose the strength
 
-_ROUNDS, _STEPS = 5, 40  # turns of new weights, and steps of conjugate gradients in each
+_ROUNDS = 5  # turns of new weights and a new solution
 
-_ENOUGH = 1e-4  # residual, relative to the right side, at which these stop
-
-_COARSE, _FINE, _TURN = 0.3, 0.003, 20  # strengths and steps while motion is refined
-
-_SMALL = 2**13  # pixels; motion of frames of more is refined on fewer samples per pixel
-
-_LONGEST_STEP = 0.5  # pixels
-
-_PUSH = 1.7  # steps are too short, as the picture is partly made of each frame where it was before
-
-_UNLIKE, _LEAST_UNLIKE = 4.0, 0.05  # 1 - likeness, in that of the middle frame, beyond which one is left out
-
-_MISFIT = 2.0  # residuals of a frame, in those of the middle one, beyond which it is left out
-
-_LEAST_NOISE = 1 / 255  # bytes are no finer, and a noise of 0 would call every residual an outlier
+_ENOUGH = 1e-4  # residual, relative to the right side, at which a solution is accurate
 
 
 @dataclass(frozen=True)
@@ -52,45 +44,49 @@ class Fused:
     """A picture and how well it explains the frames."""
 
     picture: Float[Tensor, "c h w"]
-    """In [-1, 1]."""
+    """Pixel values in [-1, 1]."""
     uncertainty: Float[Tensor, "h w"]
-    """Std of each pixel, rms over the channels, in the same unit."""
+    """Standard deviation of each pixel, rms over the channels, in [-1, 1]."""
     canvas: Float[Tensor, "c h2 w2"]
-    """The picture with what only the moved frames saw around it."""
+    """The picture with the surroundings that only the moved frames show."""
     margin: Size
     """Pixels of the canvas above, and left of, the picture."""
     noise: float
-    """Std of a frame's pixel, in the same unit: given, or estimated from pixels held out."""
+    """Standard deviation of a frame's pixels, in [-1, 1]: given, or estimated from hidden pixels."""
     strength: float
-    """Of the smoothness."""
+    """Strength of the smoothness term."""
     outliers: float
     """Share of the frames' pixels that do not fit the others and lost at least half their weight."""
 
 
-class Frames:
-    """The linear map from a picture on a canvas to all frames, and its transpose.
+class FramesOperator:
+    """The linear map from a picture on a canvas to all frames of a moving camera, with its transpose.
 
     The canvas reaches as far beyond the first frame's view as the camera moved, in whole pixels, so that what enters
     at the borders is solved for instead of being folded into the picture.
+
+    >>> operator = FramesOperator((4, 4), torch.tensor([[0.0, 0.0], [0.5, 0.25]]), (8, 8))
+    >>> operator(torch.zeros(1, 3, *operator.canvas)).shape  # 2 frames
+    torch.Size([1, 3, 2, 4, 4])
     """
 
     def __init__(self, frame_size: Size, shifts: Float[Tensor, "f 2"], size: Size) -> None:
         """Prepare the map.
 
         Args:
-            frame_size: Height and width of a frame.
-            shifts: What the camera moved by, (y, x) in pixels of a frame: pixel p shows what p + shift is in the
-                picture's own place.
-            size: Height and width of the picture.
+            frame_size: Height and width of a frame, in pixels.
+            shifts: Movement (y, x) of the camera in pixels of a frame: pixel p of a frame shows what is at p + shift
+                in the picture.
+            size: Height and width of the picture, in pixels.
         """
         per_pixel = [n / m for n, m in zip(size, frame_size, strict=True)]
         reach = shifts.abs().amax(0).tolist() if len(shifts) else [0.0, 0.0]
         self.margin = math.ceil(reach[0] * per_pixel[0]), math.ceil(reach[1] * per_pixel[1])
         self.canvas = size[0] + 2 * self.margin[0], size[1] + 2 * self.margin[1]
-        seen = extent(frame_size)
-        frame = seen[0] / size[0] * self.canvas[0], seen[1] / size[1] * self.canvas[1]
+        view = extent(frame_size)
+        frame = view[0] / size[0] * self.canvas[0], view[1] / size[1] * self.canvas[1]
         self.size, unit, nothing = size, 1 / max(frame_size), torch.zeros(1, *frame_size)
-        # every frame lies on a grid of its own, so each is a product of two small matrices
+        # the pixels of one frame lie on a grid, so the map to each frame is a product of two small matrices
         areas = [
             Area(Observation.of_picture(nothing, shift=(y * unit, x * unit)), self.canvas, frame)
             for y, x in shifts.double().tolist()
@@ -99,22 +95,22 @@ class Frames:
         self.columns = torch.stack([area.columns for area in areas]).float()
 
     def __call__(self, x: Images) -> Float[Tensor, "b c f rows columns"]:
-        """The frames."""
+        """The frames of pictures on the canvas."""
         f, h, _ = self.rows.shape
         return (self.rows.flatten(0, 1) @ x).unflatten(2, (f, h)) @ self.columns.mT
 
     def transpose(self, y: Float[Tensor, "b c f rows columns"]) -> Images:
-        """The transpose."""
+        """Pictures on the canvas from frames, by the transpose."""
         return self.rows.flatten(0, 1).mT @ (y @ self.columns).flatten(2, 3)
 
     def crop(self, canvas: Float[Tensor, "*b h2 w2"]) -> Float[Tensor, "*b h w"]:
-        """The picture on a canvas."""
+        """The part of a canvas that the picture covers."""
         top, left = self.margin
         return canvas[..., top : top + self.size[0], left : left + self.size[1]]
 
 
 def differences(x: Images) -> Float[Tensor, "4 b c h w"]:
-    """Down, right and along both diagonals, each over its length; 0 at the last row and column."""
+    """Slopes of pictures between neighbours: down, right and along both diagonals; 0 at the last row and column."""
     d = x.new_zeros(4, *x.shape)
     d[0, ..., :-1, :] = x[..., 1:, :] - x[..., :-1, :]
     d[1, ..., :-1] = x[..., 1:] - x[..., :-1]
@@ -141,37 +137,55 @@ def differences_transpose(d: Float[Tensor, "4 b c h w"]) -> Images:
 
 
 @dataclass(frozen=True)
-class _Problem:
-    """`weight |y - A x|^2 + strength edges |D x|^2`, with both weights."""
+class Problem:
+    """The quadratic `weight |y - A x|^2 + strength edges |D x|^2` in x, where D are the `differences`."""
 
-    frames: Frames
+    operator: FramesOperator
+    """The map A."""
     y: Float[Tensor, "1 c f rows columns"]
+    """The frames."""
     weight: Float[Tensor, "1 c f rows columns"]
+    """Weight of each pixel of the frames."""
     edges: Float[Tensor, "4 1 1 h2 w2"]
+    """Weight of each difference, small where the picture has an edge."""
     strength: float
+    """Strength of the smoothness term."""
+
+    @classmethod
+    def even(
+        cls,
+        operator: FramesOperator,
+        y: Float[Tensor, "1 c f rows columns"],
+        weight: Float[Tensor, "1 c f rows columns"],
+        strength: float,
+    ) -> "Problem":
+        """A problem in which all differences have the weight 1."""
+        return cls(operator, y, weight, torch.ones(4, 1, 1, *operator.canvas), strength)
 
     def hessian(self, x: Images) -> Images:
-        data = self.frames.transpose(self.weight * self.frames(x))
+        """Half the quadratic's second derivative, applied to x."""
+        data = self.operator.transpose(self.weight * self.operator(x))
         return data + self.strength * differences_transpose(self.edges * differences(x))
 
     def solve(self, x: Images, steps: int) -> Images:
-        right = self.frames.transpose(self.weight * self.y)
+        """The minimiser, by conjugate gradients that begin at x."""
+        right = self.operator.transpose(self.weight * self.y)
         return conjugate_gradients(self.hessian, right, steps, _ENOUGH, x)
 
-    def with_edges(self, x: Images) -> "_Problem":
-        """Weights of the differences that make the quadratic a majoriser of a penalty linear beyond `_EDGE`."""
+    def with_edges(self, x: Images) -> "Problem":
+        """The problem with weights that make it a majoriser of a penalty that is linear beyond `_EDGE`."""
         steep = differences(x).square().sum((0, 2), keepdim=True).sqrt() / _EDGE
         return replace(self, edges=(1 + steep.square()).rsqrt().expand(4, -1, -1, -1, -1))
 
 
-def _start(frames: Frames, y: Float[Tensor, "1 c f rows columns"]) -> Images:
-    """Each sample the mean of the pixels that saw it; unseen ones the mean of all."""
-    seen = frames.transpose(torch.ones_like(y[:, :1]))
-    return (frames.transpose(y) + 1e-3 * y.mean()) / (seen + 1e-3)
+def beginning(operator: FramesOperator, y: Float[Tensor, "1 c f rows columns"]) -> Images:
+    """A first picture: each sample is the mean of the pixels that cover it, or the mean of all pixels."""
+    seen = operator.transpose(torch.ones_like(y[:, :1]))
+    return (operator.transpose(y) + 1e-3 * y.mean()) / (seen + 1e-3)
 
 
-def _spread(values: Tensor) -> float:
-    """Std of most of the values, however far off the rest are."""
+def spread(values: Tensor) -> float:
+    """Standard deviation of most of the values, however far away the others are."""
     return max(1.4826 * float(values.abs().median()), 1e-6)
 
 
@@ -184,17 +198,17 @@ def fuse(
 ) -> Fused:
     """The picture whose area means are the frames, as smooth between its edges as the frames allow.
 
-    How smooth is chosen by hiding a fifth of the pixels and predicting them from the others.
+    The strength of the smoothness is chosen by hiding a fifth of the pixels and predicting them from the others.
 
     Args:
-        frames: In [-1, 1].
-        shifts: What the camera moved by, (y, x) in pixels of a frame: pixel p shows what p + shift is in the picture.
-        size: Height and width of the picture.
-        noise: Std of a frame's pixel in [-1, 1]; `None` estimates it.
-        draws: Random pictures that the uncertainty is measured with.
+        frames: Pixel values in [-1, 1].
+        shifts: Movement (y, x) of the camera, as for `FramesOperator`.
+        size: Height and width of the picture, in pixels.
+        noise: Standard deviation of a frame's pixels, in [-1, 1]; `None` estimates it.
+        draws: Number of random pictures that the uncertainty is estimated from.
 
     Raises:
-        InputError: There is no frame, not one shift per frame, or the size is smaller than a frame.
+        InputError: There is no frame, the numbers of frames and shifts differ, or a frame is larger than the picture.
     """
     f, _, h, w = frames.shape
     if not f or len(shifts) != f:
@@ -203,134 +217,52 @@ def fuse(
         )
     if size[0] < h or size[1] < w:
         raise InputError(f"size {size[0]}x{size[1]} is smaller than the frames' {h}x{w}; choose a larger one.")
-    lens, y = Frames((h, w), shifts, size), frames.float().movedim(1, 0)[None]
+    operator, y = FramesOperator((h, w), shifts, size), frames.float().movedim(1, 0)[None]
     generator = torch.Generator().manual_seed(0)
     # hidden in all frames: where two frames are nearly the same, each would give away the other's errors
     shown = (torch.rand(h, w, generator=generator) > _HIDDEN).float().expand(y.shape)
-    strength, estimated = _choose(lens, y, shown)
-    noise = max(estimated if noise is None else noise, _LEAST_NOISE)
-    problem = _problem(lens, y, torch.ones_like(y), strength)
-    x = problem.solve(_start(lens, y), _STEPS)
+    strength, estimated = _choose(operator, y, shown)
+    noise = max(estimated if noise is None else noise, LEAST_NOISE)
+    problem = Problem.even(operator, y, torch.ones_like(y), strength)
+    x = problem.solve(beginning(operator, y), STEPS)
     for _ in range(_ROUNDS):
-        far = (y - lens(x)).abs() / (_OUTLIER * noise)
+        far = (y - operator(x)).abs() / (OUTLIER * noise)
         problem = replace(problem, weight=far.clamp(min=1).pow(-2)).with_edges(x)
-        x = problem.solve(x, _STEPS)
+        x = problem.solve(x, STEPS)
     std = _deviation(problem, noise, draws, generator)
     outliers = float((problem.weight < 0.5).float().mean())
-    return Fused(lens.crop(x)[0], lens.crop(std), x[0], lens.margin, noise, strength, outliers)
-
-
-def refine(frames: Float[Tensor, "f c h w"], shifts: Float[Tensor, "f 2"], rounds: int = 48) -> Float[Tensor, "f 2"]:
-    """Shifts at which one picture explains all frames best, found from shifts within about a pixel of them.
-
-    Fusing and Gauss-Newton steps on the residual take turns, from a smooth picture to a sharp one. The first frame
-    stays where it is.
-
-    Args:
-        frames: In [-1, 1].
-        shifts: As for `fuse`.
-        rounds: Turns.
-    """
-    h, w = frames.shape[2:]
-    # an error of a hundredth of a pixel shows in a picture four times as dense
-    denser = 4 if h * w <= _SMALL else 2
-    y, size = frames.float().movedim(1, 0)[None], (denser * h, denser * w)
-    x, before = None, None
-    for turn in range(rounds):
-        lens = Frames((h, w), shifts, size)
-        if x is None or before != lens.canvas:
-            x, before = _start(lens, y), lens.canvas
-        strength = _COARSE * (_FINE / _COARSE) ** min(1.0, 2 * turn / max(1, rounds - 1))
-        problem = _problem(lens, y, torch.ones_like(y), strength).with_edges(x)
-        x = problem.solve(x, _TURN)
-        step = _PUSH * _newton(lens, y, x)
-        shifts = shifts + step - step[0]
-        if float(step.abs().max()) < 1e-3 and turn > rounds // 2:
-            break
-    return shifts
-
-
-def agreeing(
-    frames: Float[Tensor, "f c h w"], shifts: Float[Tensor, "f 2"], likeness: Float[Tensor, " f"]
-) -> tuple[Float[Tensor, "f 2"], Bool[Tensor, " f"]]:
-    """Refined shifts, and which frames one picture explains; the others turn, zoom or show something else.
-
-    Args:
-        frames: In [-1, 1].
-        shifts: As for `refine`.
-        likeness: Of each frame and the first, as `motion.register` finds it.
-    """
-    unlike = 1 - likeness
-    fits = unlike <= (_UNLIKE * unlike[1:].median()).clamp(min=_LEAST_UNLIKE)
-    for _ in range(3):  # without the worst, the picture is better, and others stand out
-        shifts = shifts.index_put((fits,), refine(frames[fits], shifts[fits]))
-        wrong = _misfit(frames, shifts, fits)
-        now = fits & (wrong <= _MISFIT * wrong[fits].median())
-        if bool((now == fits).all()) or now.sum() < 2:
-            break
-        fits = now
-    return shifts, fits
-
-
-def _misfit(frames: Float[Tensor, "f c h w"], shifts: Float[Tensor, "f 2"], fits: Bool[Tensor, " f"]) -> Scalars:
-    """Rms of what the picture of the frames that fit leaves of each frame."""
-    h, w = frames.shape[2:]
-    lens, y = Frames((h, w), shifts, (2 * h, 2 * w)), frames.float().movedim(1, 0)[None]
-    problem = _problem(lens, y, fits[:, None, None].expand(y.shape).float(), _FINE)
-    x = problem.solve(_start(lens, y), _STEPS)
-    x = problem.with_edges(x).solve(x, _STEPS)
-    return (y - lens(x)).square().mean((0, 1, 3, 4)).sqrt()
-
-
-def _newton(lens: Frames, y: Float[Tensor, "1 c f rows columns"], x: Images) -> Float[Tensor, "f 2"]:
-    """Each frame's step towards where the picture shows what the frame does."""
-    slopes = torch.zeros(2, *x.shape[1:])
-    slopes[0, :, 1:-1] = (x[0, :, 2:] - x[0, :, :-2]) / 2 * (lens.size[0] / y.shape[3])
-    slopes[1, :, :, 1:-1] = (x[0, :, :, 2:] - x[0, :, :, :-2]) / 2 * (lens.size[1] / y.shape[4])
-    seen, residual = lens(slopes), y - lens(x)
-    weight = (residual.abs() / (_OUTLIER * max(_spread(residual), _LEAST_NOISE))).clamp(min=1).pow(-2)
-    normal = torch.einsum("icfhw,jcfhw,cfhw->fij", seen, seen, weight[0])
-    right = torch.einsum("icfhw,cfhw->fi", seen, (weight * residual)[0])
-    # where a frame has no slope along an axis, it stays
-    normal = normal + torch.eye(2) * (1e-3 * normal.diagonal(dim1=1, dim2=2).amax(1).clamp(min=1e-6))[:, None, None]
-    return torch.linalg.solve(normal, right).clamp(-_LONGEST_STEP, _LONGEST_STEP)
-
-
-def _problem(
-    lens: Frames, y: Float[Tensor, "1 c f rows columns"], weight: Float[Tensor, "1 c f rows columns"], strength: float
-) -> _Problem:
-    return _Problem(lens, y, weight, torch.ones(4, 1, 1, *lens.canvas), strength)
+    return Fused(operator.crop(x)[0], operator.crop(std), x[0], operator.margin, noise, strength, outliers)
 
 
 def _choose(
-    lens: Frames, y: Float[Tensor, "1 c f rows columns"], shown: Float[Tensor, "1 c f rows columns"]
+    operator: FramesOperator, y: Float[Tensor, "1 c f rows columns"], shown: Float[Tensor, "1 c f rows columns"]
 ) -> tuple[float, float]:
-    """The strength that predicts hidden pixels best from those shown, and the std of what it gets wrong."""
-    best, x = (math.inf, 0.0, 0.0), _start(lens, y)
+    """The strength with which the shown pixels predict the hidden ones best, and the std of the errors."""
+    best, x = (math.inf, 0.0, 0.0), beginning(operator, y)
     for strength in reversed(STRENGTHS):
-        problem = _problem(lens, y, shown, strength).with_edges(x)
+        problem = Problem.even(operator, y, shown, strength).with_edges(x)
         for _ in range(2):
-            x = problem.solve(x, _STEPS)
+            x = problem.solve(x, STEPS)
             problem = problem.with_edges(x)
-        wrong = (y - lens(x))[shown == 0]
+        wrong = (y - operator(x))[shown == 0]
         # not squared: a few outliers must not decide
-        best = min(best, (float(wrong.abs().mean()), strength, _spread(wrong)))
+        best = min(best, (float(wrong.abs().mean()), strength, spread(wrong)))
     return best[1], best[2]
 
 
-def _deviation(problem: _Problem, noise: float, draws: int, generator: torch.Generator) -> Float[Tensor, "h w"]:
-    """Std of each sample of the canvas under the last quadratic: the spread of its solutions for noise alone.
+def _deviation(problem: Problem, noise: float, draws: int, generator: torch.Generator) -> Float[Tensor, "h w"]:
+    """Standard deviation of each sample of the canvas: the spread of the problem's solutions for noise alone.
 
-    Papandreou and Yuille 2010: solutions for right sides drawn from the noise and the smoothness are draws from the
-    Gaussian with that Hessian.
+    Solutions for right sides that are drawn from the noise and from the smoothness term are draws from the Gaussian
+    with the problem's Hessian (Papandreou and Yuille 2010).
     """
-    total = torch.zeros(problem.frames.canvas)
+    total = torch.zeros(problem.operator.canvas)
     for _ in range(draws):
         e = torch.randn(problem.y.shape, generator=generator)
-        d = torch.randn((4, 1, problem.y.shape[1], *problem.frames.canvas), generator=generator)
-        right = problem.frames.transpose(problem.weight.sqrt() * e)
+        d = torch.randn((4, 1, problem.y.shape[1], *problem.operator.canvas), generator=generator)
+        right = problem.operator.transpose(problem.weight.sqrt() * e)
         right = right + problem.strength**0.5 * differences_transpose(problem.edges.sqrt() * d)
-        x = conjugate_gradients(problem.hessian, noise * right, _STEPS, _ENOUGH)
+        x = conjugate_gradients(problem.hessian, noise * right, STEPS, _ENOUGH)
         total += x[0].square().mean(0) / draws
     # few draws scatter; neighbours are about as uncertain
     return torch.nn.functional.avg_pool2d(total[None], 3, 1, 1, count_include_pad=False)[0].sqrt()

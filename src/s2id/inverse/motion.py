@@ -1,6 +1,6 @@
-"""How a camera moved between frames: a first estimate from pairs of frames, good to a fraction of a pixel.
+"""Motion of a camera from pairs of frames: a first estimate, right within a fraction of a pixel.
 
-Frames of large pixels hold false frequencies that bias any comparison of two of them; `fuse.refine` goes on from here
+Large pixels make false frequencies, which bias every comparison of two frames. `alignment.refine` goes on from here
 with all frames at once.
 """
 
@@ -11,23 +11,23 @@ from torch import Tensor
 
 from s2id.errors import InputError
 
-_LEAST_LIKENESS = 0.7  # correlation; frames of one scene reach 0.9, unrelated ones seldom 0.6
+_LEAST_LIKENESS = 0.7  # correlation; that of frames of one scene reaches 0.9, that of unrelated frames seldom 0.6
 
-_BLURS = 5, 3  # pixels; some blur hides false frequencies
+_BLURS = 5, 3  # widths of the Gaussian filters in pixels; some blur hides false frequencies
 
-_LEAST_SIDE = 32  # pixels; smaller frames are enlarged first, or the blur would leave nothing
+_LEAST_SIDE = 32  # pixels; smaller frames are enlarged first, or the blur would leave nothing of them
 
 
 def register(frames: Float[Tensor, "f c h w"]) -> tuple[Float[Tensor, "f 2"], Float[Tensor, " f"]]:
-    """What the camera moved by since the first frame, (y, x) in pixels, and how alike each frame and the first are.
+    """Movement (y, x) of the camera since the first frame, in pixels, and the likeness of each frame with the first.
 
-    Pixel p of a frame shows what is at p + shift in the first. Likeness is the correlation where the frames overlap.
+    Pixel p of a frame shows what is at p + shift in the first. Likeness is the correlation where the two overlap.
 
     Args:
-        frames: In [-1, 1].
+        frames: Pixel values in [-1, 1].
 
     Raises:
-        InputError: OpenCV is not installed, a frame is flat, or one does not overlap with the first by half.
+        InputError: OpenCV is not installed, a frame has one brightness, or one shows less than half of the first.
     """
     try:
         import cv2
@@ -49,7 +49,7 @@ def register(frames: Float[Tensor, "f c h w"]) -> tuple[Float[Tensor, "f 2"], Fl
         phases = (cv2.phaseCorrelate(grey[0].copy(), one.copy(), *how) for how in ((), (window,)))
         starts = {(0.0, 0.0), last, *((phase[0][0], phase[0][1]) for phase in phases)}
         found = max(_align(grey[0], one, start) for start in starts)
-        if found[0] < _LEAST_LIKENESS:  # small frames of thin strokes share little but at about the right place
+        if found[0] < _LEAST_LIKENESS:  # thin strokes in small frames overlap only near the right shift
             around = [(factor * float(x), factor * float(y)) for y in (-1, 0, 1) for x in (-1, 0, 1)]
             found = max(found, *(_align(grey[0], one, start) for start in around))
         if found[0] < _LEAST_LIKENESS or abs(found[2]) > h / 2 or abs(found[1]) > w / 2:
@@ -64,7 +64,7 @@ def register(frames: Float[Tensor, "f c h w"]) -> tuple[Float[Tensor, "f 2"], Fl
 
 
 def _align(first: np.ndarray, frame: np.ndarray, start: tuple[float, float]) -> tuple[float, float, float]:
-    """Likeness and (x, y) translation that carry the first frame's pixels to the same things in another."""
+    """Likeness, and the translation (x, y) from a pixel of the first frame to the pixel that shows the same."""
     import cv2
 
     likeness, warp = -1.0, np.array([[1, 0, start[0]], [0, 1, start[1]]], np.float32)
@@ -74,6 +74,6 @@ def _align(first: np.ndarray, frame: np.ndarray, start: tuple[float, float]) -> 
             likeness, warp = cv2.findTransformECC(  # type: ignore[call-overload]
                 first, frame, warp, cv2.MOTION_TRANSLATION, (3, 60, 1e-5), None, blur
             )
-        except cv2.error:  # nothing alike, or nothing in common, from this start
+        except cv2.error:  # from this start, the frames do not overlap or have nothing in common
             return -1.0, 0.0, 0.0
     return float(likeness), float(warp[0, 2]), float(warp[1, 2])

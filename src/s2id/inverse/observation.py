@@ -1,12 +1,12 @@
-"""Observations: what was seen of a function, where, over how large a cell, and how noisily.
+"""Observations: measured values of a function, each the mean over a cell, with noise.
 
-A sensor's pixel is the mean of the function over its cell, so a picture, some of its pixels, the frames of a moving
-camera and a grey look at colours are all the same thing: a linear map of the function. `Area` is that map on samples
-that are each constant over their cell, exact, with its transpose; `through` is the same of a field's features.
+A sensor's pixel is the mean of the function over the pixel's cell. So a picture, some of its pixels, the frames of a
+moving camera and a grey picture of a coloured scene are all linear maps of one function. `Area` is that map for a
+function given as samples, each constant over its own cell.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -15,34 +15,39 @@ from torch import Tensor
 from s2id.coords import Grid, extent, view
 from s2id.errors import InputError
 from s2id.linear import box_weights
-from s2id.network.heads import Features, FieldHead
-from s2id.network.published import PixelHead
 from s2id.settings import Size
 from s2id.shapes import Images
 
-_CHUNK = 2**22
+STRADDLE = 0.05
+"""Standard deviation, in [-1, 1], of the error that a state's samples make in the mean over a cell that ends inside a
+sample; measured on MNIST with 7 pixels over 20 samples."""
+
+_CHUNK = 2**22  # numbers that scattered cells gather at once
 
 
 @dataclass(frozen=True)
 class Observation:
-    """Values seen of one function, or of `b` functions looked at in the same places."""
+    """Values measured of one function, or of `b` functions at the same places.
+
+    An observation holds positions in the frame, so it does not depend on the size of the state that explains it.
+    """
 
     values: Float[Tensor, "*b n c"]
-    """In [-1, 1]."""
+    """Measured values in [-1, 1]: `n` cells with `c` channels each."""
     coords: Float[Tensor, "places 2"]
-    """(y, x) of each cell's centre, in composition units."""
+    """Centre (y, x) of each cell, in composition units (1 is the long side of the frame)."""
     cell: Float[Tensor, "cells 2"] | Float[Tensor, "2"]
-    """Height and width of each cell, or of all, in composition units."""
+    """Height and width of each cell, or of all cells, in composition units."""
     noise: float | Float[Tensor, " stds"] = 0.0
-    """Std of each value, or of all."""
+    """Standard deviation of the noise, for each cell or for all cells."""
     mix: Float[Tensor, "k channels"] | None = None
-    """How each value is made of the function's channels; `None` sees every channel by itself."""
+    """Matrix from the function's channels to the measured ones; `None` measures every channel by itself."""
 
     def __post_init__(self) -> None:
-        """Refuse what nobody can have seen.
+        """Refuse measurements that cannot be.
 
         Raises:
-            InputError: Nothing is seen, values and places do not match, or a number is out of range.
+            InputError: There is no value, values and places differ in number, or a number is out of range.
         """
         n = self.values.shape[-2]
         if not n:
@@ -63,11 +68,6 @@ class Observation:
         """Number of cells."""
         return len(self.coords)
 
-    @property
-    def channels(self) -> int:
-        """Colour channels of the function."""
-        return self.values.shape[-1] if self.mix is None else self.mix.shape[1]
-
     @classmethod
     def of_picture(
         cls,
@@ -78,18 +78,23 @@ class Observation:
         noise: float = 0.0,
         mix: Float[Tensor, "k channels"] | None = None,
     ) -> "Observation":
-        """The pixels of a picture that shows a whole frame.
+        """The pixels of a picture that shows the whole frame.
+
+        >>> picture = torch.zeros(1, 7, 7)
+        >>> len(Observation.of_picture(picture, noise=0.1))
+        49
 
         Args:
-            picture: In [-1, 1].
-            frame: Height and width of what it shows, in composition units; `None` has square pixels.
-            shift: What the camera moved by, (y, x) in composition units: pixel p shows the function at p + shift.
-            mask: True where the picture was seen; `None` is everywhere. Unseen pixels may hold anything.
-            noise: Std of every value.
-            mix: As the field of that name; `torch.full((1, 3), 1 / 3)` is a grey look at colours.
+            picture: Pixel values in [-1, 1].
+            frame: Height and width of the region that the picture shows, in composition units. `None` is the region
+                for which the pixels are square.
+            shift: Movement (y, x) of the camera in composition units: pixel p shows the function at p + shift.
+            mask: True where a pixel was measured; `None` measures all pixels. Other pixels may hold anything.
+            noise: Standard deviation of every pixel's noise.
+            mix: The field of that name; `torch.full((1, 3), 1 / 3)` measures a coloured function in grey.
 
         Raises:
-            InputError: The mask is of another size or sees nothing, or a seen value is not finite.
+            InputError: The mask has another size or marks no pixel, or a measured value is not finite.
         """
         size = (picture.shape[-2], picture.shape[-1])
         grid = view(size, frame or extent(size), fit="stretch")
@@ -106,19 +111,11 @@ class Observation:
         return cls(values, coords + coords.new_tensor(shift), coords.new_tensor(grid.cell), noise, mix)
 
     @classmethod
-    def of_frames(
-        cls, frames: Float[Tensor, "f c h w"], shifts: Float[Tensor, "f 2"], noise: float = 0.0
-    ) -> "Observation":
-        """Several pictures by a camera that moved; arguments as for `of_picture`, one shift per frame."""
-        moves = ((float(y), float(x)) for y, x in shifts)
-        return cls.join([cls.of_picture(one, shift=by, noise=noise) for one, by in zip(frames, moves, strict=True)])
-
-    @classmethod
     def join(cls, parts: Sequence["Observation"]) -> "Observation":
-        """All of several observations of one function.
+        """One observation that holds all cells of several observations of the same function.
 
         Raises:
-            InputError: There is none, or they see different channels.
+            InputError: There is no observation, or their channels differ.
         """
         if not parts:
             raise InputError("there are no observations to join; give at least one.")
@@ -139,17 +136,10 @@ class Observation:
             first.mix,
         )
 
-    def to(self, like: Tensor) -> "Observation":
-        """The observation with its values on a tensor's device and in its dtype; places stay exact."""
-        mix = None if self.mix is None else self.mix.to(like)
-        noise = self.noise.to(like) if isinstance(self.noise, Tensor) else self.noise
-        places = self.coords.to(like.device), self.cell.to(like.device)
-        return replace(self, values=self.values.to(like), coords=places[0], cell=places[1], noise=noise, mix=mix)
-
     def lattice(self) -> tuple[Grid, Int[Tensor, " n"]] | None:
-        """The grid that the cells lie on, and each one's place in it; `None` where they are scattered.
+        """The grid that the cells lie on, and the index of each cell in it; `None` if the cells are scattered.
 
-        A grid is worth its while as long as few of its places are empty.
+        Cells of different sizes, or that would leave most of a grid empty, count as scattered.
         """
         cell = self.cell.expand(len(self), 2)
         if not bool((cell == cell[0]).all()):
@@ -165,19 +155,20 @@ class Observation:
 
 
 class Area:
-    """What an observation sees of samples that are each constant over their cell: exact means over its cells.
+    """The linear map from samples, each constant over its cell, to the exact means over an observation's cells.
 
-    Beyond the frame the outermost samples go on. On a lattice the map is a product of two small matrices; else each
-    cell gathers the few samples that it overlaps, so memory is a few numbers per cell, whatever their number.
+    Beyond the frame the outermost samples continue. If the observation's cells lie on a grid, the map is a product of
+    two small matrices. Otherwise each cell gathers the few samples that it overlaps, so memory per cell is bounded.
     """
 
     def __init__(self, observation: Observation, size: Size, frame: tuple[float, float] | None = None) -> None:
         """Prepare the map.
 
         Args:
-            observation: Where is looked, and at what mix of channels; its values are not.
-            size: Height and width of the samples.
-            frame: What they cover, in composition units; `None` has square samples.
+            observation: Places, cells and mix of the measurement; its values and noise are not used.
+            size: Height and width of the array of samples.
+            frame: Height and width of the region that the samples cover, in composition units. `None` is the region
+                for which the samples are square.
         """
         self.size, self.mix, self.count = size, observation.mix, len(observation)
         pitch = [side / n for side, n in zip(frame or extent(size), size, strict=True)]
@@ -188,6 +179,7 @@ class Area:
             self.rows, self.columns = (box_weights(p / d + (n - 1) / 2, c / d, n) for p, c, d, n in axes)
             self.plane = len(grid.y), len(grid.x)
             return
+        # scattered cells: their upper left corner and their size, in samples
         unit = observation.coords.new_tensor(pitch)
         self.width = observation.cell.double().expand(self.count, 2) / unit
         self.low = observation.coords / unit + observation.coords.new_tensor(size) / 2 - self.width / 2
@@ -195,29 +187,29 @@ class Area:
         self.offsets = [(i, j) for i in range(int(reach[0])) for j in range(int(reach[1]))]
 
     def __call__(self, x: Images) -> Float[Tensor, "b n k"]:
-        """The means."""
+        """Mean of the samples over each cell."""
         flat = x if self.mix is None else torch.einsum("kc,bchw->bkhw", self.mix.to(x), x)
         if self.lattice is not None:
             seen = self.rows.to(x) @ flat @ self.columns.to(x).mT
-            return seen.flatten(2)[..., self.place].mT
+            return seen.flatten(2)[..., self.place.to(x.device)].mT
         flat = flat.flatten(2)
         parts = []
         for part in self._parts(len(x) * flat.shape[1]):
-            terms = (flat[..., index] * weight.to(x) for index, weight in self._overlaps(part))
+            terms = (flat[..., index.to(x.device)] * weight.to(x) for index, weight in self._overlaps(part))
             parts.append(sum(terms, flat.new_zeros(())))
         return torch.cat(parts, dim=-1).mT
 
     def transpose(self, y: Float[Tensor, "b n k"]) -> Images:
-        """The transpose: `(A x) . y = x . (A^T y)`."""
+        """Transpose of the map: `(A x) . y = x . (A^T y)`."""
         b, _, c = y.shape
         if self.lattice is not None:
-            plane = y.new_zeros(b, c, self.plane[0] * self.plane[1]).index_add(2, self.place, y.mT)
+            plane = y.new_zeros(b, c, self.plane[0] * self.plane[1]).index_add(2, self.place.to(y.device), y.mT)
             x = self.rows.to(y).mT @ plane.unflatten(2, self.plane) @ self.columns.to(y)
         else:
             flat = y.new_zeros(b, c, self.size[0] * self.size[1])
             for part in self._parts(b * c):
                 for index, weight in self._overlaps(part):
-                    flat.index_add_(2, index, y.mT[..., part] * weight.to(y))
+                    flat.index_add_(2, index.to(y.device), y.mT[..., part] * weight.to(y))
             x = flat.unflatten(2, self.size)
         return x if self.mix is None else torch.einsum("kc,bkhw->bchw", self.mix.to(y), x)
 
@@ -226,7 +218,7 @@ class Area:
         return [slice(first, first + step) for first in range(0, self.count, step)]
 
     def _overlaps(self, part: slice) -> Iterator[tuple[Int[Tensor, " n"], Float[Tensor, " n"]]]:
-        """Index and share of each sample that some cells overlap: the nearest one of every cell, the next, ..."""
+        """Index and share of one sample per cell at a time, until all samples that overlap a cell were given."""
         low, width = self.low[part], self.width[part]
         first = low.floor()
         for offset in self.offsets:
@@ -237,35 +229,11 @@ class Area:
             yield y * self.size[1] + x, share
 
 
-def through(observation: Observation, head: FieldHead | PixelHead, features: Features) -> Float[Tensor, "b n k"]:
-    """What an observation sees of the functions that a head reads out of features; gradients reach the features.
+def check_noise(noise: float) -> None:
+    """Refuse a standard deviation of pixels that is none.
 
-    A cell's mean is of head samples half a feature sample apart, as in a rendered pixel.
+    Raises:
+        InputError: It is negative, infinite or no number.
     """
-    features = features.on_canvas()
-    lattice = observation.lattice()
-    if lattice is not None:
-        seen = head(features, lattice[0]).flatten(2)[..., lattice[1]].mT
-    elif isinstance(head, PixelHead):
-        seen = Area(
-            replace(observation, mix=None), (features.values.shape[1], features.values.shape[2]), features.frame
-        )(features.values.movedim(-1, 1))
-    else:
-        seen = _scattered(observation, head, features)
-    return seen if observation.mix is None else seen @ observation.mix.to(seen).mT
-
-
-def _scattered(observation: Observation, head: FieldHead, features: Features) -> Float[Tensor, "b n k"]:
-    cells, seen = observation.cell.double().expand(len(observation), 2), []
-    largest = cells.amax(0).tolist()
-    factor = features.supersample((largest[0], largest[1]))
-    steps = (torch.arange(factor, dtype=torch.float64, device=cells.device) + 0.5) / factor - 0.5
-    inside = torch.cartesian_prod(steps, steps)
-    # the head takes one blur for all its samples; where cells differ, their places alone tell them apart
-    blur = cells.mean(0) / factor
-    b, h, w, d = features.values.shape
-    for part in range(0, len(cells), step := max(1, _CHUNK // (b * w * d * factor**2))):
-        places = observation.coords[part : part + step, None] + cells[part : part + step, None] * inside
-        values = head.at(features, places.flatten(0, 1), (float(blur[0]), float(blur[1])))
-        seen.append(values.unflatten(1, (-1, factor**2)).mean(2))
-    return torch.cat(seen, dim=1)
+    if not 0 <= noise < float("inf"):
+        raise InputError(f"noise is {noise:g}; it is a standard deviation in a range of -1 to 1, at least 0.")

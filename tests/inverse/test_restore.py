@@ -12,7 +12,7 @@ import s2id
 from s2id.cli.main import main
 from s2id.errors import InputError
 from s2id.images import read, resize, to_float, write
-from s2id.inverse.restore import check, consistent, restore, seen_by_state, upscale
+from s2id.inverse.restore import check, observation_of_state, restore, upscale
 from s2id.sampling.model import S2ID
 from s2id.sampling.settings import Card, Sampling
 
@@ -37,43 +37,16 @@ def made(config=TINY, **changes):
     return model
 
 
-@pytest.mark.parametrize(
-    ("low", "size"), [((4, 4), (8, 8)), ((8, 6), (20, 15)), ((12, 12), (37, 41)), ((7, 7), (7, 7))]
-)
-def test_corrected_pictures_have_the_means_that_were_seen(low, size):
-    seen, found = picture(*low)[None], picture(*size, seed=1)[None]
-    assert rms(resize(consistent(found, seen), low) - seen) < 1e-3
-
-
-def test_a_correction_stops_at_the_noise_and_leaves_what_explains_enough():
-    seen, found = picture(6, 6)[None], picture(12, 12, seed=1)[None]
-    assert rms(resize(consistent(found, seen, noise=0.2), (6, 6)) - seen) == pytest.approx(0.2, rel=0.05)
-    assert torch.equal(consistent(found, seen, noise=2.0), found)
-
-
-def test_a_correction_fades_into_the_hole():
-    mask, seen, found = hole(12, 12), picture(12, 12)[None], torch.zeros(1, 1, 12, 12)
-    after = consistent(found, seen, mask)
-    assert torch.allclose(after[..., mask], seen[..., mask], atol=1e-3)
-    assert rms(after[..., 4, 4]) < 0.3 * rms(seen)
-
-
-def test_a_grey_look_is_reproduced_in_colours():
-    mix = torch.tensor([[0.299, 0.587, 0.114]])
-    found = consistent(picture(8, 8, channels=3)[None], picture(4, 4, seed=1)[None] / 2, mix=mix)
-    assert rms((resize(found, (4, 4)) * mix.reshape(1, 3, 1, 1)).sum(1) - picture(4, 4, seed=1) / 2) < 1e-3
-
-
 def test_a_state_sees_a_fine_picture_as_its_own_samples():
     x, mask = picture(12, 12)[None], torch.ones(12, 12, dtype=torch.bool)
-    whole = seen_by_state(x, (8, 8))
+    whole = observation_of_state(x, (8, 8))
     assert torch.allclose(whole.values, resize(x, (8, 8)).flatten(2).mT, atol=1e-6)
     mask[3:9, 3:9] = False
-    observation = seen_by_state(x, (8, 8), mask)
+    observation = observation_of_state(x, (8, 8), mask)
     assert torch.allclose(observation.values[0, 0], resize(x, (8, 8))[0, :, 0, 0], atol=1e-6)
     assert len(observation) == 8 * 8 - 4 * 4
     # noise averages out over the pixels of a sample
-    assert seen_by_state(x, (4, 4), noise=0.3).noise[0] == pytest.approx(math.hypot(0.1, 0.02), rel=1e-4)
+    assert observation_of_state(x, (4, 4), noise=0.3).noise[0] == pytest.approx(math.hypot(0.1, 0.02), rel=1e-4)
 
 
 @pytest.mark.parametrize(("low", "size"), [((4, 4), (16, 16)), ((16, 16), (16, 16)), ((8, 4), (24, 12))])
@@ -121,6 +94,14 @@ def test_restarts_draw_another_answer_of_the_same_seed(model):
     assert (again.residual < 1e-3).all() and (again.pictures - once.pictures).abs().max() > 1e-3
     alone = restore(model, picture(4, 4), (8, 8), seeds=[3], sampling=Sampling(2, 1.0, restarts=1))
     assert torch.allclose(again.pictures[1:], alone.pictures, atol=1e-4)
+
+
+def test_any_condition_is_taken(model):
+    low, how = picture(4, 4), {"seeds": [0, 1], "sampling": Sampling(2, 1.0)}
+    by_index, by_name, asked = (restore(model, low, (8, 8), label=one, **how) for one in (3, "3", s2id.ask(model, 3)))
+    assert torch.equal(by_index.pictures, by_name.pictures) and torch.equal(by_index.pictures, asked.pictures)
+    assert not torch.equal(by_index.pictures, restore(model, low, (8, 8), **how).pictures)
+    assert torch.equal(upscale(model, low, (8, 8), s2id.ask(model, 3)), upscale(model, low, (8, 8), 3))
 
 
 def test_noisy_pictures_are_reproduced_to_their_noise(model):

@@ -10,7 +10,7 @@ import torch
 from s2id.coords import extent, view
 from s2id.errors import InputError
 from s2id.images import resize
-from s2id.inverse.observation import Area, Observation, through
+from s2id.inverse.observation import Area, Observation
 
 
 def random(*shape, seed=0):
@@ -93,7 +93,7 @@ def test_parts_of_bounded_memory_see_the_same(monkeypatch):
     observation, x, y = scattered(), random(2, 1, 9, 9), random(2, 40, 1, seed=1)
     whole = Area(observation, (9, 9))
     seen, back = whole(x), whole.transpose(y)
-    monkeypatch.setattr("s2id.observe._CHUNK", 14)
+    monkeypatch.setattr("s2id.inverse.observation._CHUNK", 14)
     assert torch.equal(whole(x), seen) and torch.allclose(whole.transpose(y), back)
 
 
@@ -102,13 +102,14 @@ def test_sixty_frames_fit_in_two_gigabytes():
     # in a process of its own, whose peak is that of the maps alone: on their lattices, then as scattered cells
     words = """
 import resource, sys, torch
-from s2id.fuse import Frames
-from s2id.observe import Area, Observation
+from s2id.inverse.fusion import FramesOperator
+from s2id.inverse.observation import Area, Observation
 shifts, size = torch.rand(60, 2, generator=torch.Generator().manual_seed(0)), (512, 512)
-lens = Frames((128, 128), shifts, size)
-seen = lens(torch.ones(1, 1, *lens.canvas))
-assert (seen - 1).abs().max() < 1e-4 and lens.transpose(seen).shape[2:] == lens.canvas
-area = Area(Observation.of_frames(torch.zeros(60, 1, 128, 128), shifts / 128), size)
+operator = FramesOperator((128, 128), shifts, size)
+seen = operator(torch.ones(1, 1, *operator.canvas))
+assert (seen - 1).abs().max() < 1e-4 and operator.transpose(seen).shape[2:] == operator.canvas
+frames = [Observation.of_picture(torch.zeros(1, 128, 128), shift=(y, x)) for y, x in (shifts / 128).tolist()]
+area = Area(Observation.join(frames), size)
 seen = area(torch.ones(1, 1, *size))
 assert area.lattice is None and seen.shape == (1, 60 * 128**2, 1)
 assert abs(float(area.transpose(seen).sum()) - 60 * 128**2) < 100
@@ -120,7 +121,8 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**30 if sys.platfor
 
 def test_frames_of_a_moving_camera_see_shifted_pictures():
     x = random(1, 1, 12, 12)
-    frames = Observation.of_frames(torch.zeros(2, 1, 12, 12), torch.tensor([[0.0, 0.0], [0.0, 1 / 12]]), noise=0.1)
+    shifts = (0.0, 0.0), (0.0, 1 / 12)
+    frames = Observation.join([Observation.of_picture(torch.zeros(1, 12, 12), shift=s, noise=0.1) for s in shifts])
     first, second = Area(frames, (12, 12))(x)[0, :, 0].split(144)
     assert torch.allclose(first.reshape(12, 12), x[0, 0], atol=1e-6)
     assert torch.allclose(second.reshape(12, 12)[:, :-1], x[0, 0, :, 1:], atol=1e-5)
@@ -132,29 +134,6 @@ def test_parts_keep_their_own_noise():
     joined = Observation.join([one, Observation.of_picture(torch.zeros(1, 3, 3), noise=0.2)])
     assert joined.noise.tolist() == [0.1] * 4 + [0.2] * 9
     assert joined.cell.shape == (13, 2)
-
-
-def test_a_field_is_seen_as_it_is_rendered(field):
-    one = field(2, channels=3)
-    observation = Observation.of_picture(torch.zeros(3, 8, 8))
-    seen = through(observation, one.head, one.features)
-    assert torch.allclose(seen, one.render((8, 8)).flatten(2).mT, atol=1e-5)
-    grey = Observation.of_picture(torch.zeros(1, 8, 8), mix=torch.full((1, 3), 1 / 3))
-    assert torch.allclose(through(grey, one.head, one.features), seen.mean(2, keepdim=True), atol=1e-5)
-
-
-def test_scattered_looks_at_a_field_agree_with_its_pixels_and_reach_the_features(field):
-    one = field()
-    picture = Observation.of_picture(torch.zeros(1, 8, 8))
-    stray = Observation(torch.zeros(1, 1), torch.tensor([[0.123, 0.2]]).double(), torch.tensor([0.125, 0.125]).double())
-    both = Observation.join([Observation(picture.values[::9], picture.coords[::9], picture.cell), stray])
-    assert both.lattice() is None
-    values = one.features.values.clone().requires_grad_()
-    seen = through(both, one.head, type(one.features)(values, one.features.frame))
-    whole = through(picture, one.head, one.features)
-    assert torch.allclose(seen[:, :-1], whole[:, ::9], atol=1e-4)
-    seen.sum().backward()
-    assert values.grad.abs().sum() > 0
 
 
 @pytest.mark.parametrize(
