@@ -6,7 +6,6 @@ import pickle
 import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
@@ -16,7 +15,7 @@ from PIL import Image
 import s2id
 from s2id.cli import main as cli
 from s2id.cli.main import main
-from s2id.cli.options import data_set, parse_seeds, parse_size, parse_window
+from s2id.cli.options import parse_seeds, parse_size, parse_window
 from s2id.errors import InputError
 from s2id.evaluation.judge import Judge
 from s2id.images import read
@@ -204,6 +203,8 @@ def test_a_preset_trains_to_a_model_that_samples(tmp_path, capsys):
     assert picture_size(next((out / "samples").iterdir())) == (8 * 9 - 1, 10 * 9 - 1)
     assert run(capsys, "sample", out / "model", "--label", 3, "--steps", 2, "--out", tmp_path / "drawn")[0] == 0
     assert "already holds a run" in refused(capsys, "train", "tiny", "--device", "cpu", "--images", 64, "--out", out)
+    again = run(capsys, "train", "tiny", "--device", "cpu", "--images", 64, "--out", out, "--resume", "latest")
+    assert again[0] == 0 and "is finished and is not trained further" in again[1]
 
 
 @pytest.fixture
@@ -230,15 +231,6 @@ def test_evaluate_without_a_judge_or_data_is_refused(digits_model, weights, caps
     assert "there is no judge 'digits'" in refused(capsys, "evaluate", digits_model)
     assert "too small to judge" in refused(capsys, "evaluate", digits_model, "--size", "1x9")
     assert "no size to judge" in refused(capsys, "evaluate", digits_model, "--quick", "--size", "900x900")
-
-
-def test_a_models_data_are_read_by_what_read_them(tmp_path):
-    """A folder may have the name of a data set, and a set of the Hub any name."""
-    assert data_set(Card("mnist"), "w", None) == ("mnist", None)
-    assert data_set(Card("mnist", kind="folder"), "w", tmp_path) == ("folder", tmp_path)
-    assert data_set(Card("someone/pictures", kind="hub"), "w", None) == ("hub", Path("someone/pictures"))
-    with pytest.raises(InputError, match="w does not say what data"):
-        data_set(Card(), "w", None)
 
 
 def test_a_label_is_refused_where_there_are_no_classes(tmp_path, capsys):

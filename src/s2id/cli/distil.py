@@ -6,7 +6,7 @@ from pathlib import Path
 import tyro
 
 from s2id.cli.flags import part
-from s2id.cli.options import Data, Weights, data_set, device, long_side, name_files, writable
+from s2id.cli.options import Data, Weights, device, name_files, writable
 from s2id.errors import InputError
 from s2id.training.settings import DistillConfig, StudentConfig, TrainConfig
 
@@ -32,19 +32,15 @@ class Distill:
         """Draw trajectories and train."""
         from tqdm import tqdm
 
-        from s2id.data.registry import load_pictures
         from s2id.sampling.model import load
+        from s2id.sampling.training_data import load_data_of
         from s2id.training.distil import check_teacher, draw_trajectories, load_trajectories, student_trainer
         from s2id.training.run import checkpoint_to_resume
         from s2id.training.train import Run
         from s2id.training.watch import drive
 
         teacher = load(self.weights, device(self.train.device))
-        pictures = load_pictures(
-            *data_set(teacher.card, self.weights, self.data),
-            long_side=long_side(teacher.card),
-            min_side=teacher.config.patch,
-        )
+        pictures = load_data_of(teacher, self.data, weights=self.weights)
         check_teacher(teacher, pictures, self.distill)
         writable(self.out)
         checkpoint_to_resume(self.out, self.resume)

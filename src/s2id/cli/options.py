@@ -9,7 +9,6 @@ import tyro
 
 from s2id.cli.flags import Help
 from s2id.errors import InputError
-from s2id.sampling.settings import Card
 from s2id.settings import Fit, Size, Window
 
 if TYPE_CHECKING:
@@ -218,28 +217,3 @@ def name_files(written: Sequence[Path]) -> None:
     """Print the paths of the files that were written, at most twenty."""
     shown = written if len(written) <= 20 else [*written[:20], f"... and {len(written) - 20} more"]
     print("wrote", *shown, sep="\n  ")
-
-
-def data_set(card: Card, weights: str, folder: Path | None) -> tuple[str, Path | None]:
-    """Name of the reader of a model's training data, and the folder to read: the arguments of `data.registry.load`.
-
-    Args:
-        card: The model's card.
-        weights: What the user called the model, for the message.
-        folder: Folder that the user gave; `None` looks in the usual places.
-
-    Raises:
-        InputError: The card does not name a data set.
-    """
-    from s2id.data.registry import READERS
-
-    if not card.data:
-        raise InputError(f"{weights} does not say what data it was trained on; its card needs the name of a data set.")
-    if card.kind == "hub":
-        return card.kind, folder or Path(card.data)
-    return card.kind or (card.data if card.data in READERS else "folder"), folder
-
-
-def long_side(card: Card) -> int | None:
-    """Pixels that the training pictures' long side was shrunk to; `None` if the card does not say."""
-    return max(card.size) if card.size else None

@@ -109,7 +109,12 @@ def drive(run: Run) -> int:
     trainer, folder = run.trainer, run.trainer.folder
     main_process = trainer.accelerator.is_main_process
     say = partial(print, flush=True) if main_process else (lambda *_, **__: None)
-    if trainer.step:
+    if trainer.done >= 1:
+        say(
+            f"the run in {folder} is finished and is not trained further; to train on, resume it with more --images or "
+            f"--minutes, or begin a new run with --init {folder / 'model'}"
+        )
+    elif trainer.step:
         say(f"resumed after {trainer.images_seen:,} images")
     say(trainer.pictures)
     for lost in trainer.pictures.skipped[:_NAMED]:
