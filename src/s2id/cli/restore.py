@@ -55,7 +55,7 @@ class Upscale:
         from s2id.sampling.model import load
 
         model = load(self.weights, device(self.device))
-        enlarged = upscale(model, to_float(read(self.picture)), size, self.label)
+        enlarged = upscale(model, to_float(read(self.picture)), size, self.traits.ask(model, self.label))
         writable(self.out)
         path = self.out / f"{self.picture.stem}-{suffix(size)}.png"
         write(path, enlarged)
@@ -83,7 +83,7 @@ class Restore:
     label: Label = None
     traits: Traits = Traits()
     seed: Seeds = "0-7"
-    sampling: Sampling = part(RESTORING, omit=("autoguidance", "density"))
+    sampling: Sampling = part(RESTORING, omit=("autoguidance",))
     out: Path = Path("out")
     """Folder for the answers, mean.png and std.png."""
     device: Device = "auto"
