@@ -3,9 +3,9 @@
 #   runs/queue.sh run [DATA_FOLDER]     works through the list (start it in the background); a run that is finished is passed over
 #   runs/queue.sh status                one line per run: images seen, images per second, hours left, last losses
 #   runs/queue.sh stop                  stops the run in progress, with a checkpoint
-# State lives outside the checkout, in $S2ID_QUEUE (by default ~/.local/state/s2id-queue): a clone at the commit that the queue was started
-# from, so that work in the checkout does not touch a run, and a folder per run. THREADS=2 gives a run more.
-# Where the state was lost, begin a run anew from an exported moving average: --init FOLDER --set warmup=0.005 in its line.
+# State lives outside the checkout, in $S2ID_QUEUE (by default ~/.local/state/s2id-queue): a clone, so that work in the checkout does not
+# touch a run, and a folder per run. A run is resumed with the commit that it began with, and with that commit's line of the list below.
+# THREADS=2 gives a run two threads. If the state was lost, begin a run anew from an exported model: --init FOLDER --set warmup=0.005.
 set -euo pipefail
 here=$(cd "$(dirname "$0")/.." && pwd)
 home=${S2ID_QUEUE:-$HOME/.local/state/s2id-queue}
@@ -26,14 +26,22 @@ work() {
   flock -n 9 || { echo "another queue is running (pid $(cat "$home/pid"))"; exit 1; }
   echo $$ >"$home/pid"
   [ -d "$home/clone" ] || git clone -q "$here" "$home/clone"
-  git -C "$home/clone" fetch -q "$here" HEAD && git -C "$home/clone" checkout -q --detach FETCH_HEAD
+  local before now commit resume out
+  before=$(git -C "$home/clone" rev-parse HEAD)
+  git -C "$home/clone" fetch -q "$here" HEAD
+  now=$(git -C "$home/clone" rev-parse FETCH_HEAD)
   export OMP_NUM_THREADS=${THREADS:-1} PYTHONPATH="$home/clone/src"
   runs | while IFS='|' read -r name arguments; do
     name=${name// /} out="$home/runs/${name// /}"
     [ -e "$out/finished" ] && continue
-    resume=()
-    compgen -G "$out/checkpoints/[0-9]*" >/dev/null && resume=(--resume latest)
     mkdir -p "$out"
+    resume=() commit=$now
+    if compgen -G "$out/checkpoints/[0-9]*" >/dev/null; then
+      resume=(--resume latest) commit=$(cat "$out/commit" 2>/dev/null || echo "$before")
+      arguments=$(git -C "$home/clone" show "$commit:runs/queue.sh" | grep "^$name |" | cut -d'|' -f2-)
+    fi
+    echo "$commit" >"$out/commit"
+    git -C "$home/clone" checkout -q --detach "$commit"
     # shellcheck disable=SC2086
     if "${PYTHON:-$here/.venv/bin/python}" -m s2id train $arguments --data "$data" --out "$out" "${resume[@]}" \
       >>"$out/log" 2>&1 </dev/null 9>&-; then
