@@ -99,7 +99,7 @@ class Card:
     number_ranges: tuple[tuple[float, float], ...] = ()
     """Least and most of each number in the data."""
     observe: str = ""
-    """How training saw the pictures where it never saw them as they are; `TrainConfig.observe`."""
+    """How training saw the pictures where it never saw them as they are; `TrainConfig.pixelate`."""
     times: tuple[float, ...] = ()
     """Of a distilled model: the times of the only calls it makes, from 1 down; the last reads the function out."""
     autoencoder: str = ""

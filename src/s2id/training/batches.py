@@ -101,15 +101,10 @@ def draw(
         pixels = to_bytes(enlarged(to_float(pixels), pixelation.cell))
     size = (pixels.shape[2], pixels.shape[3])
     density, latest = draw_density(config, generator)
-    if group.latents is not None:
-        state = group.latents[chosen].float()
-    else:
-        state = means(pixels, trained_size(size, density, model.patch))
-    t = latest * stratified(len(state), generator)
-    logsnr = schedule.at_density(max(state.shape[2:]) / config.densities[0]).logsnr(t)
-    alpha, sigma = (per_sample(a, state) for a in alpha_sigma(logsnr))
-    eps = torch.randn(state.shape, generator=generator)
-    x_t = alpha * state + sigma * eps
+    latents = group.latents
+    state = means(pixels, trained_size(size, density, model.patch)) if latents is None else latents[chosen].float()
+    finer = max(state.shape[2:]) / config.densities[0]
+    x_t, logsnr, eps = noisy(state, schedule.at_density(finer), latest, generator)
     condition = hide(known, config, generator)
     if config.both_conditions:
         condition = cat([condition, condition.unknown()])
@@ -124,11 +119,8 @@ def draw(
         views = pixelated(to_float(pixels), pixelation, config.views, generator)
         return Batch(x_t, logsnr, condition, extent(size), frame_grid(size), factor, views, None, part)
     affordable = (height.stop - height.start) * (width.stop - width.start) * config.queries / factor**2
-    inside = whole_pixels(size[0], samples[0], height), whole_pixels(size[1], samples[1], width)
-    rows, columns = target_pixels(inside, affordable, generator)
-    grid = frame_grid(size).part(rows, columns)
+    grid, target = field_targets(pixels, samples, (height, width), affordable, generator)
     clean = state[:, :, height, width] if model.latents else None
-    target = to_float(pixels[:, :, rows, columns])
     return Batch(x_t, logsnr, condition, extent(size), grid, factor, target, clean, part)
 
 
@@ -154,6 +146,16 @@ class DrawAhead:
             if later not in self._coming:
                 self._coming[later] = self._pool.submit(self._draw, later)
         return self._coming.pop(number).result()
+
+
+def noisy(
+    state: Images, schedule: Schedule, latest: float, generator: torch.Generator
+) -> tuple[Images, Scalars, Images]:
+    """Noisy states x_t = alpha * state + sigma * eps at times below `latest`, with their logsnr and eps."""
+    logsnr = schedule.logsnr(latest * stratified(len(state), generator))
+    alpha, sigma = (per_sample(a, state) for a in alpha_sigma(logsnr))
+    eps = torch.randn(state.shape, generator=generator)
+    return alpha * state + sigma * eps, logsnr, eps
 
 
 def means(pixels: UInt8[Tensor, "b c h w"], size: Size) -> Float[Tensor, "b c y x"]:
@@ -230,6 +232,24 @@ def token_window(size: Size, patch: int, share: float, generator: torch.Generato
 def whole_pixels(pixels: int, samples: int, part: slice) -> slice:
     """Those of a side's pixels that lie wholly within a slice of its samples."""
     return slice(-(-part.start * pixels // samples), part.stop * pixels // samples)
+
+
+def field_targets(
+    pixels: UInt8[Tensor, "b c h w"], samples: Size, window: Part, count: float, generator: torch.Generator
+) -> tuple[Grid, Float[Tensor, "b c y x"]]:
+    """Targets of the field within a window of the state: where they lie, and the pictures' pixels there.
+
+    Args:
+        pixels: Pictures.
+        samples: Height and width of the state, in samples.
+        window: Rows and columns of the state.
+        count: About how many pixels of each picture to take.
+        generator: Source of randomness.
+    """
+    size = (pixels.shape[2], pixels.shape[3])
+    inside = whole_pixels(size[0], samples[0], window[0]), whole_pixels(size[1], samples[1], window[1])
+    rows, columns = target_pixels(inside, count, generator)
+    return frame_grid(size).part(rows, columns), to_float(pixels[:, :, rows, columns])
 
 
 def target_pixels(inside: Part, pixels: float, generator: torch.Generator) -> Part:
