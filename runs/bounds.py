@@ -1,12 +1,12 @@
-"""How well can the class be told from what `runs/restore.py` shows of a picture? The bound of every restoration.
+"""Estimate the bound of every restoration: how likely the measured pixels of `runs/restore.py` make the true class.
 
     python runs/bounds.py super --data data
     python runs/bounds.py inpaint --data data
 
-A small classifier is trained on the observations themselves: 7x7 area means, or pictures without their centre. Its
-accuracy is that of the best guess, as far as it has learned to guess. Calibrated (one temperature, fitted on training
-pictures held back), the mean probability of the true class is the share of right classes among exact samples of the
-posterior: a sample is no guess, and where the observation leaves classes open, it is right as often as they are likely.
+A small classifier is trained on the measured pictures: 7x7 area means, or pictures without their centre. It is then
+calibrated with one temperature, fitted on training pictures held back. Its accuracy estimates that of the best guess.
+The mean probability of the true class estimates how often exact samples of the posterior show the true class: where
+the pixels leave several classes open, samples show each as often as it is likely.
 """
 
 import argparse
@@ -29,12 +29,12 @@ HELD_BACK = 5000
 
 
 def seen(x: Tensor, task: str) -> Tensor:
-    """What the task shows of pictures; a hole is grey."""
+    """The measured pictures of a task; a hole is grey."""
     return resize(x, LOW) if task == "super" else torch.where(hole(), x, 0.0)
 
 
 def network(task: str) -> nn.Sequential:
-    """A small classifier of what the task shows."""
+    """A small classifier of measured pictures."""
     widths = (LOW[0] * LOW[1], 256, 256) if task == "super" else (SIZE[0] * SIZE[1], 512, 256)
     layers: list[nn.Module] = [nn.Flatten()]
     for a, b in zip(widths[:-1], widths[1:], strict=True):
@@ -43,7 +43,7 @@ def network(task: str) -> nn.Sequential:
 
 
 def trained(args: argparse.Namespace, images: Tensor, labels: Tensor) -> nn.Module:
-    """The moving average of a classifier of observations."""
+    """The moving average of a trained classifier of measured pictures."""
     model = network(args.task)
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.998), use_buffers=True)
     optimiser = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=0.05)
@@ -65,14 +65,14 @@ def trained(args: argparse.Namespace, images: Tensor, labels: Tensor) -> nn.Modu
 
 
 def temperature(logits: Tensor, labels: Tensor) -> float:
-    """What logits are to be divided by to be likeliest."""
+    """The divisor of the logits that makes the labels most likely."""
     choices = torch.logspace(-0.5, 0.7, 121)
     losses = torch.stack([F.cross_entropy(logits / one, labels) for one in choices])
     return float(choices[losses.argmin()])
 
 
 def calibration_error(p: Tensor, labels: Tensor, bins: int = 15) -> float:
-    """Mean distance of confidence and accuracy, over bins of confidence."""
+    """Mean distance between confidence and accuracy, over bins of confidence."""
     confidence, guess = p.max(1)
     right, place = (guess == labels).float(), (confidence * bins).long().clamp(max=bins - 1)
     gaps = [(confidence[place == i] - right[place == i]).sum().abs() for i in range(bins)]

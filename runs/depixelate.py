@@ -1,4 +1,6 @@
-"""How well frames of a moving camera are fused: digits with a truth, real sequences that predict their own frames.
+"""Measure how well frames of a moving camera are fused: digits with a known truth, and real sequences.
+
+Half the frames of a real sequence are fused, and the result predicts the other half.
 
 python runs/depixelate.py digits [--count 500] [--set mnist] [--weights mnist --seeds 4]   # or --set glyphs
 python runs/depixelate.py real FOLDER [--out out/depixelate]      # FOLDER of .npz files with an array "frames"
@@ -28,7 +30,7 @@ SEQUENCES = ("text", "eia_lr", "disk", "alpaca")
 
 
 def shift_and_add(frames, shifts, size):
-    """Every sample the mean of the pixels whose cells cover it, by how much they do; the picture and its canvas."""
+    """The picture in which every sample is the mean of the pixels that cover it, weighted by the area they cover."""
     operator, y = FramesOperator(tuple(frames.shape[2:]), shifts, size), frames.movedim(1, 0)[None]
     seen = operator.transpose(torch.ones_like(y[:, :1]))
     canvas = torch.where(seen > 1e-6, operator.transpose(y) / seen.clamp(min=1e-6), y.mean())
@@ -44,7 +46,7 @@ def psnr(found, truth):
 
 
 def look(picture, count, generator):
-    """Frames of a picture on an endless -1 ground, and where they were taken: within a pixel, uniformly."""
+    """Frames of a picture on a black ground, and their shifts in pixels: uniform in [-1, 1], 0 for the first frame."""
     shifts = 2 * torch.rand(count, 2, generator=generator) - 1
     shifts[0] = 0
     size = tuple(picture.shape[1:])
@@ -73,7 +75,7 @@ def digits(args):
             if count > 1:
                 try:
                     estimated = refine(frames, register(frames)[0])
-                except InputError:  # a frame is refused: the first one is all that is left
+                except InputError:  # a frame was refused, so only the first frame counts
                     row["refused"] = 1.0
                     row["fused_estimated"] = psnr(fuse(frames[:1], shifts[:1], size, draws=1).picture, truth)
                 else:

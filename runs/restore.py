@@ -1,13 +1,13 @@
-"""Restore MNIST test pictures that the model never saw, and hold the answers against the truth.
+"""Restore MNIST test pictures, which the model never saw, and compare the answers with the truth.
 
     python runs/restore.py super --data data/mnist
     python runs/restore.py inpaint --data data/mnist --sampler ddim --eta 1 --steps 40
     python runs/restore.py pictures --data data/mnist
     python runs/restore.py figure --data data/mnist --out docs/images
 
-`super`: 7x7 area means go in, 28x28 answers come out. `inpaint`: the centre 14x14 is removed. No label is given unless
---labelled is. The judge is the package's own classifier, trained apart from the model. PSNR is of a range of 2.
-`figure` writes restore.png, three digits of each task.
+`super`: pictures of 7x7 area means are enlarged to 28x28. `inpaint`: the 14x14 pixels in the centre are filled in. The
+class is given only with --labelled. The judge is the package's own classifier, trained apart from the model. PSNR is
+computed on values in [-1, 1]. `figure` writes restore.png, which shows two digits of each task.
 """
 
 import argparse
@@ -34,7 +34,7 @@ TASKS = ("super", "inpaint")
 
 
 def bicubic(picture: Tensor) -> Tensor:
-    """(1, h, w) enlarged by Pillow, in floats."""
+    """A picture (1, h, w) enlarged to 28x28 by Pillow, in floats."""
     source = Image.fromarray(picture[0].numpy())
     return torch.from_numpy(np.array(source.resize(SIZE, Image.Resampling.BICUBIC)))[None].clamp(-1, 1)
 
@@ -114,7 +114,7 @@ def judge(args: argparse.Namespace) -> None:
 
 
 def pictures(args: argparse.Namespace) -> None:
-    """A row per digit and task: what was seen, plain, the answers, their mean and std, the truth."""
+    """Write a row per digit and task: measured, bicubic, the answers, their mean and std, the truth."""
     model = s2id.load(args.weights)
     truth, labels = test_pictures(args)
     for task in TASKS:
@@ -134,7 +134,7 @@ def pictures(args: argparse.Namespace) -> None:
 
 
 def figure(args: argparse.Namespace) -> None:
-    """Two digits that no setting was chosen on, of each task: what was seen, what is made of it, the truth."""
+    """Write a figure of two digits that no setting was chosen on: for each task the measured one, answers, the truth."""
     model, (truth, labels) = s2id.load(args.weights), test_pictures(argparse.Namespace(data=args.data, count=1002))
     truth, labels = truth[1000:], labels[1000:]
     sheets = []
