@@ -15,6 +15,12 @@ from torch import Tensor, nn
 from s2id.errors import InputError
 from s2id.evaluation.extras import needs_eval
 
+Classes = Int[Tensor, " n"]
+"""Class of each of n pictures that are measured."""
+
+TrueClasses = Int[Tensor, " m"]
+"""Class of each of m pictures of the data."""
+
 _CHUNK = 1000  # rows of a distance matrix computed at a time: 80 MB against 10,000 columns
 
 
@@ -145,10 +151,7 @@ def manifold(real: Float[Tensor, "n d"], fake: Float[Tensor, "m d"], k: int = 5)
 
 
 def variance_ratio(
-    images: Float[Tensor, "n c h w"],
-    labels: Int[Tensor, " n"],
-    truth: Float[Tensor, "m c h w"],
-    truth_labels: Int[Tensor, " m"],
+    images: Float[Tensor, "n c h w"], labels: Classes, truth: Float[Tensor, "m c h w"], truth_labels: TrueClasses
 ) -> float:
     """Pixel variance within a class divided by that of the data, averaged over the classes; 1 is the data's diversity.
 
@@ -170,23 +173,25 @@ def variance_ratio(
 
 
 def feature_spread(
-    features: Float[Tensor, "n d"],
-    labels: Int[Tensor, " n"],
-    truth_features: Float[Tensor, "m d"],
-    truth_labels: Int[Tensor, " m"],
+    features: Float[Tensor, "n d"], labels: Classes, truth: Float[Tensor, "m d"], truth_labels: TrueClasses
 ) -> float:
     """Mean distance of two samples of a class divided by that in the data, averaged over the classes; 1 is equal.
 
     Args:
         features: Features of the pictures to measure.
         labels: Class of each of them.
-        truth_features: Features of the data's pictures.
-        truth_labels: Class of each picture of the data.
+        truth: Features of the data's pictures.
+        truth_labels: Class of each of those.
+
+    Example:
+        >>> data, labels = torch.randn(20, 8), torch.arange(2).repeat(10)
+        >>> round(feature_spread(data / 2, labels, data, labels), 4)
+        0.5
 
     Raises:
         InputError: A class has fewer than two samples in either set, or the data's samples of a class do not vary.
     """
-    return _class_ratio(lambda x: torch.pdist(x).mean(), features, labels, truth_features, truth_labels)
+    return _class_ratio(lambda x: torch.pdist(x).mean(), features, labels, truth, truth_labels)
 
 
 def _share(holds: Bool[Tensor, " n"]) -> float:
