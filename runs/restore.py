@@ -134,7 +134,7 @@ def pictures(args: argparse.Namespace) -> None:
 
 
 def figure(args: argparse.Namespace) -> None:
-    """Write a figure of two digits that no setting was chosen on: for each task the measured one, answers, the truth."""
+    """Write a figure of two digits that no setting was chosen on: measured, answers and truth for each task."""
     model, (truth, labels) = s2id.load(args.weights), test_pictures(argparse.Namespace(data=args.data, count=1002))
     truth, labels = truth[1000:], labels[1000:]
     sheets = []

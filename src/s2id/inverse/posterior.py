@@ -155,19 +155,11 @@ def sample_posterior(
 ) -> Field:
     """A field per seed, drawn from the posterior of a model given a measurement of its states.
 
-    The bundled `mnist` composes on states of 20x20 samples in [-1, 1]. Here the upper half of one is measured:
-
     >>> import s2id
-    >>> class UpperHalf:
-    ...     def __call__(self, x):
-    ...         return x[:, :, :10]
-    ...     def transpose(self, y):
-    ...         return torch.cat([y, torch.zeros_like(y)], 2)
-    >>> model, upper = s2id.load("mnist"), UpperHalf()
-    >>> values = upper(s2id.sample(model, label=7).render((20, 20)))
-    >>> field = sample_posterior(model, Measurement(upper, values), seeds=[0, 1], sampling=s2id.Sampling(2, 1.0))
-    >>> field.render((28, 28)).shape
-    torch.Size([2, 1, 28, 28])
+    >>> model = s2id.load("mnist")  # it composes on states of 20x20 samples
+    >>> measured = Measurement.of(Observation.of_picture(torch.zeros(1, 5, 5)), (20, 20))
+    >>> sample_posterior(model, measured, label=7, sampling=s2id.Sampling(2, 1.0)).render((28, 28)).shape
+    torch.Size([1, 1, 28, 28])
 
     Args:
         model: The prior, from `s2id.load`.
