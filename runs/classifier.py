@@ -3,8 +3,9 @@
     python runs/classifier.py --data data --out src/s2id/evaluation/judges/mnist.safetensors
     python runs/classifier.py --name celeba --long-side 32 --mirror --strength 0.4 --data data --out judge.safetensors
 
-Independent of every generator. Shifts, rotations, scalings and shears as augmentation, moving average of the weights.
-It tells the data's classes apart or, where there are none, says of each attribute whether it is there.
+Training shifts, rotates, scales and shears the pictures, and keeps a moving average of the weights.
+It is trained without any generator. It names the class of a picture or, for data without classes, every attribute
+that is present.
 """
 
 import argparse
@@ -28,14 +29,14 @@ from s2id.training.device import multiplies_bf16
 
 
 def loss_of(logits: Tensor, truth: Condition) -> Tensor:
-    """Cross entropy, of classes or of every known attribute."""
+    """Cross entropy of the classes, or of every known attribute where there are no classes."""
     if truth.attributes is None:
         return F.cross_entropy(logits, truth.label, ignore_index=NULL, label_smoothing=0.05)
     return F.soft_margin_loss(logits, truth.attributes.float(), reduction="none")[truth.attributes != 0].mean()
 
 
 def accuracy(model: nn.Module, images: Tensor, truth: Condition) -> float:
-    """Share of what is known of the pictures that is named right."""
+    """Share of the known classes, or of the known attributes, that the judge names right."""
     model.eval()
     with torch.inference_mode():
         logits = torch.cat([model(x) for x in images.split(500)])
@@ -45,7 +46,7 @@ def accuracy(model: nn.Module, images: Tensor, truth: Condition) -> float:
 
 
 def everything(data: Pictures) -> tuple[Tensor, Condition]:
-    """The pictures of a data set of one size, as bytes, and what they are: classes, or else attributes."""
+    """All pictures of a data set of one size, as bytes, and their classes, or else their attributes."""
     (group,) = data.groups
     known = group.condition()
     return group.images, Condition(known.label) if data.labels else known
@@ -58,9 +59,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("src/s2id/evaluation/judges/mnist.safetensors"))
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--batch", type=int, default=128)
-    parser.add_argument("--long-side", type=int, help="of pictures that are shrunk as they are read")
-    parser.add_argument("--strength", type=float, default=1.0, help="of the augmentation, but for mirroring")
-    parser.add_argument("--mirror", action="store_true", help="half of the pictures left to right")
+    parser.add_argument("--long-side", type=int, help="shrink pictures to this long side in pixels")
+    parser.add_argument("--strength", type=float, default=1.0, help="factor of all augmentation but mirroring")
+    parser.add_argument("--mirror", action="store_true", help="mirror half of the pictures left to right")
     args = parser.parse_args()
     keep_memory()
     torch.manual_seed(0)

@@ -1,8 +1,8 @@
-"""What a perfect function would score at 37x61 against 28x28: exact area means of one fine picture.
+"""The PSNR that a perfect function reaches at 37x61 against 28x28: both are exact area means of one fine picture.
 
     python runs/limit.py [SEEDS]
 
-37 pixels do not divide into 28: averaging them assumes that each is flat, which costs more than the renderer does.
+37 pixels do not divide into 28, so averaging them assumes that every pixel is flat. This costs more than rendering.
 """
 
 import sys

@@ -1,11 +1,11 @@
-"""Train on MNIST seen only through cells of K pixels, and on what it is compared with; one table at the end.
+"""Train on MNIST pixelated to cells of K pixels, beside three other trainings; one table at the end.
 
     python runs/observe.py --data data --images 300000 [--cells 2 4] [--only observe bicubic] [--out out/observe]
 
-Per K, of the same network and number of images: `observe`, views from places drawn anew each time; `still`, all views
-from one place; `bicubic`, one view enlarged; `sharp`, the pictures themselves, which is the ceiling. Each is a run of
-`s2id train mnist` and of `s2id evaluate`; what is finished is not run again, and what is begun goes on. Last comes
-observe.png, what they draw.
+Four trainings per K, of the same network on as many images: `observe` pixelates from a new place each time, `still`
+always from one place, `bicubic` enlarges one pixelated view, and `sharp` trains on the sharp pictures, which is the
+best that can be reached. Each is a run of `s2id train mnist` and of `s2id evaluate`; finished runs are not run again,
+and stopped runs go on. observe.png shows samples of each.
 """
 
 import argparse
@@ -26,7 +26,7 @@ VARIANTS = ("observe", "still", "bicubic", "sharp")
 
 
 def options(variant: str, cell: int) -> list[str]:
-    """What makes a variant; observing fits states and features itself, the ceiling is given the same ones."""
+    """Flags of a variant; training on pixelated pictures chooses states and features, and `sharp` is given the same."""
     if variant == "sharp":
         patch = 1 if (28 // cell) % 2 else 2
         return ["--densities", str(28 // cell), "--set", "density-weights=1",
@@ -59,8 +59,8 @@ def measured(variant: str, cell: int, args: argparse.Namespace) -> dict[str, obj
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("data"))
-    parser.add_argument("--images", type=int, default=300_000, help="drawn by each variant")
-    parser.add_argument("--width", type=int, default=128, help="of the network, a multiple of 32")
+    parser.add_argument("--images", type=int, default=300_000, help="images that each variant trains on")
+    parser.add_argument("--width", type=int, default=128, help="channels of the network, a multiple of 32")
     parser.add_argument("--count", type=int, default=2000, help="pictures to judge")
     parser.add_argument("--cells", type=int, nargs="*", default=[2, 4])
     parser.add_argument("--only", nargs="*", choices=VARIANTS, default=list(VARIANTS))

@@ -1,4 +1,4 @@
-"""Others beside ours: each trained for the same minutes on the same cores with about as many parameters, then judged.
+"""Three other networks beside ours, each with about as many parameters and trained for as many minutes, then judged.
 
     python runs/peers.py --data data --minutes 10 --out docs/results/peers
 
@@ -75,7 +75,7 @@ Draw = Callable[[list[int], int, int, int], Tensor]
 
 @dataclass(frozen=True)
 class Trained:
-    """A competitor, ready to draw."""
+    """A trained network and its ways to sample."""
 
     parameters: int
     images: int
@@ -112,7 +112,7 @@ def dit() -> nn.Module:
 
 
 def train_ours(name: str, pictures: Pictures, minutes: float, folder: Path) -> Trained:
-    """The package's own loop, with its preset's own batch."""
+    """A network of the package, trained by its own loop with the preset's batch."""
     if not (folder / "model").is_dir():
         preset = PRESETS["mnist" if name == "s2id" else "reference"]
         config = replace(preset.train, minutes=minutes, sample_minutes=0.0, checkpoint_minutes=1.0)
@@ -128,7 +128,7 @@ def train_ours(name: str, pictures: Pictures, minutes: float, folder: Path) -> T
 
 
 def ours(model: S2ID, sampler: str) -> Draw:
-    """Drawing with a model of the package."""
+    """Sampling with a model of the package."""
 
     def draw(labels: list[int], first: int, side: int, steps: int) -> Tensor:
         seeds = range(first, first + len(labels))
@@ -140,7 +140,7 @@ def ours(model: S2ID, sampler: str) -> Draw:
 
 
 def train_theirs(batch: int, name: str, pictures: Pictures, minutes: float, folder: Path) -> Trained:
-    """Epsilon-prediction on diffusers' cosine schedule; AdamW, moving average and learning rate's course as ours."""
+    """A network of diffusers, trained with AdamW to predict eps on its cosine schedule."""
     torch.manual_seed(0)
     network = {"unet": unet, "dit": dit}[name]()
     path = folder / "model.safetensors"
@@ -155,7 +155,7 @@ def train_theirs(batch: int, name: str, pictures: Pictures, minutes: float, fold
 
 
 def fit(network: nn.Module, pictures: Pictures, minutes: float, batch: int) -> int:
-    """Train for some minutes of the processor, leave the moving average in the network; the number of images drawn."""
+    """Train for some minutes of processor time and leave the moving average in the network; the number of images."""
     config = replace(PRESETS["mnist"].train, lr=1e-3)
     optimiser = torch.optim.AdamW(network.parameters(), betas=(0.9, 0.99), weight_decay=config.weight_decay, fused=True)
     average = AveragedModel(network, multi_avg_fn=warm_average(config.ema))
@@ -186,7 +186,7 @@ def fit(network: nn.Module, pictures: Pictures, minutes: float, batch: int) -> i
 
 
 def theirs(network: nn.Module, sampler: str) -> Draw:
-    """Drawing with diffusers' schedulers."""
+    """Sampling with diffusers' schedulers."""
 
     @torch.inference_mode()
     def draw(labels: list[int], first: int, side: int, steps: int) -> Tensor:
@@ -207,7 +207,7 @@ def theirs(network: nn.Module, sampler: str) -> Draw:
 
 
 def seconds_per_step(draw: Draw, side: int) -> float:
-    """Of one picture, from two steps of a few: of ours all but the first render and the reading drops out of many."""
+    """Seconds of one step for one picture, measured by two steps of a small batch."""
     batch = batch_of(side) // 4 or 1
     start = time.perf_counter()
     draw([0] * batch, 0, side, 2)
@@ -215,7 +215,7 @@ def seconds_per_step(draw: Draw, side: int) -> float:
 
 
 def batch_of(side: int) -> int:
-    """Pictures at once, as memory allows."""
+    """Number of pictures that memory allows at once."""
     return max(1, min(50, 50 * 28**2 * 4 // side**2))
 
 
@@ -229,14 +229,14 @@ def draw_all(draw: Draw, steps: int, side: int, count: int) -> tuple[Tensor, flo
 
 
 def enlarged(pictures: Tensor, side: int) -> tuple[Tensor, float]:
-    """Pictures made larger as an image viewer does, and seconds per picture."""
+    """Pictures enlarged by bicubic interpolation, and seconds per picture."""
     start = time.perf_counter()
     large = F.interpolate(pictures, (side, side), mode="bicubic").clamp(-1, 1)
     return large, (time.perf_counter() - start) / len(pictures)
 
 
 class Bench:
-    """Judge and truth, and rows by name that are kept as soon as they are made."""
+    """Judge, test set and the table's rows, which are written to a file as soon as they are measured."""
 
     def __init__(self, data: Path, path: Path) -> None:
         judge = load_judge("mnist")
@@ -246,7 +246,7 @@ class Bench:
         self.rows: dict[str, dict] = json.loads(path.read_text()) if path.is_file() else {}
 
     def keep(self, name: str, facts: dict, pictures: Tensor | None, labels: Tensor, seconds: float | None) -> None:
-        """Judge a row's pictures, if any, and write it down."""
+        """Measure a row's pictures, if there are any, and write the row to the file."""
         row = {**facts, "seconds": seconds, "n": 0 if pictures is None else len(pictures)}
         if pictures is not None:
             edges, pixel = [], pictures.shape[-1] / 28

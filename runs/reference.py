@@ -54,7 +54,7 @@ SHOWN, SHOWN_SIDE, GALLERY_SIDE, MARGIN = 8, 96, 192, 150
 
 
 class Setting(NamedTuple):
-    """How a model is sampled."""
+    """Name and model of a row of the table, and how it is sampled."""
 
     name: str
     title: str
@@ -108,8 +108,8 @@ def drawn(model: S2ID, setting: Setting, size: Size, count: int, args: argparse.
     return have[:count]
 
 
-class Court:
-    """The judge, and part of the test set as it is seen at the training density."""
+class Bench:
+    """The judge, and a fifth of the test set, averaged to the training density."""
 
     def __init__(self, args: argparse.Namespace, density: int) -> None:
         self.judge, self.density = judge.load("mnist"), density
@@ -126,13 +126,13 @@ class Court:
         return resize(pictures, (self.density, self.density))
 
     def seen(self, coarse: Tensor) -> Tensor:
-        """Features of area means, enlarged to what the judge knows."""
+        """Features of area means, enlarged to the judge's size."""
         if coarse.shape[-2:] != self.judge.size:
             coarse = interpolate(coarse, self.judge.size, mode="bicubic").clamp(-1, 1)
         return self.judge.features(coarse)
 
     def row(self, pictures: Tensor, labels: Tensor) -> dict[str, float]:
-        """What is said of a set of pictures of any size."""
+        """Measures of a set of pictures of any size."""
         coarse = self.coarse(pictures)
         features = self.seen(coarse)
         enough = len(features) >= 2 * features.shape[1]
@@ -217,18 +217,18 @@ def main() -> None:
     models = {"reference": reference, "bundled": load("mnist", torch.device(args.device))}
     if any(setting.model == "half" for setting in SETTINGS if setting.name in args.settings):
         models["half"] = trained(args, "mnist", args.out / "half", [*seen, *([] if args.full else HALF)])
-    court = Court(args, density)
-    rows: list[dict[str, object]] = [{"pictures": "training set", "size": "-", **court.floor, AGREEMENT: math.nan}]
+    bench = Bench(args, density)
+    rows: list[dict[str, object]] = [{"pictures": "training set", "size": "-", **bench.floor, AGREEMENT: math.nan}]
     shown: dict[str, Tensor] = {}
     for setting in (s for s in SETTINGS if s.name in args.settings):
         base = None
         for k in TIMES:
             pictures = drawn(models[setting.model], setting, (k * density, k * density), args.count, args)
             labels = torch.arange(len(pictures)) % 10
-            agreement = math.nan if base is None else image_metrics.psnr(court.coarse(pictures), base).median().item()
+            agreement = math.nan if base is None else image_metrics.psnr(bench.coarse(pictures), base).median().item()
             base = pictures if base is None else base
             size = f"{k * density}x{k * density}"
-            rows.append({"pictures": setting.title, "size": size, **court.row(pictures, labels), AGREEMENT: agreement})
+            rows.append({"pictures": setting.title, "size": size, **bench.row(pictures, labels), AGREEMENT: agreement})
             print(json.dumps(rows[-1]), flush=True)
             shown[f"{setting.title}\n{size}"] = pictures
             sheet(shown).save(args.out / "sheet.png", optimize=True)

@@ -1,11 +1,10 @@
-"""Where on the way a model loses class and diversity: true pictures, made noisy to t, solved back and read out.
+"""At which time t a model loses class and diversity: true pictures are made noisy to t, sampled back and read out.
 
     python runs/where.py mnist --data data --count 1000 [--times 0 0.2 0.5 1] [--density 20 28]
 
-What is lost at t = 0 is lost in reading the function out of a clean state; what is lost from t on, in composing. A
-guide is left out.
-Frechet distances are to the pictures as they were and to the rest of the test set; the first line is of the pictures
-themselves.
+Losses at t = 0 arise in reading the function out of a clean state, further losses at larger t in the steps from t to 0.
+The model's guide is not used. Frechet distances are those to the same pictures before the noise, and to the rest of the
+test set; the first line measures the pictures themselves.
 """
 
 import argparse
@@ -30,7 +29,7 @@ from s2id.sampling.sample import affordable, read_out, trained_denoiser
 
 @torch.inference_mode()
 def solved(model: S2ID, pictures: Tensor, labels: Tensor, density: int, t: float, steps: int) -> Tensor:
-    """The pictures as they come back from t, at their own size."""
+    """The pictures after noise to t and sampling back to 0, at their own size."""
     height, width = pictures.shape[2:]
     size = state_size(density, extent((height, width)), model.config.patch)
     denoiser = trained_denoiser(model, size)
@@ -53,7 +52,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("data"))
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--times", type=float, nargs="*", default=[0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1])
-    parser.add_argument("--density", type=int, nargs="*", help="of the state; default: what the model composes on")
+    parser.add_argument(
+        "--density", type=int, nargs="*", help="samples along the state's long side; as trained if not given"
+    )
     parser.add_argument("--steps", type=int, default=30, help="solver steps from t = 1, fewer from later")
     args = parser.parse_args()
     keep_memory()
