@@ -1,0 +1,49 @@
+"""Training throughput of the preset `folder` by the size of the pictures, with the settings of docs/your-pictures.md.
+
+python benchmarks/sizes.py [--steps 20] [--sides 24 32 64 128]
+
+Colour noise stands for the pictures: throughput does not depend on what they show. The median step is timed, after two that warm up.
+"""
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from dataclasses import replace
+
+import torch
+
+import s2id
+from s2id.training.presets import PRESETS
+
+
+def images_per_second(side: int, steps: int) -> float:
+    """Training images per second, drawn from pictures of a side in pixels."""
+    preset = PRESETS["folder"]
+    if side <= 32:  # a state sample and a feature sample for each pixel
+        preset = replace(
+            preset, model=replace(preset.model, lattice=2), train=replace(preset.train, densities=(side,))
+        )
+    pictures = s2id.pictures(torch.randint(0, 256, (256, 3, side, side), dtype=torch.uint8))
+    batch, seconds = preset.train.batch, []
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        for _ in s2id.train(pictures, folder, preset, images=batch * (steps + 2)):
+            seconds.append(time.perf_counter() - start)
+            start = time.perf_counter()
+    return batch / statistics.median(seconds[2:])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--sides", type=int, nargs="+", default=[24, 32, 64, 128])
+    args = parser.parse_args()
+    for side in args.sides:
+        rate = images_per_second(side, args.steps)
+        print(json.dumps({"side": side, "images_per_second": round(rate, 1), "minutes for 100,000": round(1e5 / rate / 60)}))
+
+
+if __name__ == "__main__":
+    main()
