@@ -22,9 +22,7 @@ def images_per_second(side: int, steps: int) -> float:
     """Training images per second, drawn from pictures of a side in pixels."""
     preset = PRESETS["folder"]
     if side <= 32:  # a state sample and a feature sample for each pixel
-        preset = replace(
-            preset, model=replace(preset.model, lattice=2), train=replace(preset.train, densities=(side,))
-        )
+        preset = replace(preset, model=replace(preset.model, lattice=2), train=replace(preset.train, densities=(side,)))
     pictures = s2id.pictures(torch.randint(0, 256, (256, 3, side, side), dtype=torch.uint8))
     batch, seconds = preset.train.batch, []
     with tempfile.TemporaryDirectory() as folder:
@@ -42,7 +40,11 @@ def main() -> None:
     args = parser.parse_args()
     for side in args.sides:
         rate = images_per_second(side, args.steps)
-        print(json.dumps({"side": side, "images_per_second": round(rate, 1), "minutes for 100,000": round(1e5 / rate / 60)}))
+        print(
+            json.dumps(
+                {"side": side, "images_per_second": round(rate, 1), "minutes for 100,000": round(1e5 / rate / 60)}
+            )
+        )
 
 
 if __name__ == "__main__":
