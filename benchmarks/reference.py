@@ -30,8 +30,8 @@ from s2id.data.pictures import Group, Pictures
 from s2id.diffusion.guidance import Guided
 from s2id.memory import keep_memory
 from s2id.network.published import PublishedNetwork
+from s2id.sampling.denoisers import trained_denoiser
 from s2id.sampling.model import S2ID
-from s2id.sampling.sample import trained_denoiser
 from s2id.sampling.settings import Card
 from s2id.training.presets import PRESETS
 from s2id.training.trainer import Trainer

@@ -30,7 +30,7 @@ from s2id.evaluation.report import markdown
 from s2id.images import resize, tile, to_bytes, to_float, to_pillow
 from s2id.memory import keep_memory
 from s2id.sampling.model import S2ID, load
-from s2id.sampling.sample import affordable
+from s2id.sampling.states import affordable
 from s2id.settings import Size
 
 SMALL = (

@@ -34,8 +34,8 @@ from s2id.evaluation.judge import load as load_judge
 from s2id.images import resize, tile, to_bytes, to_float, to_pillow
 from s2id.inverse.consistent import consistent
 from s2id.memory import keep_memory
+from s2id.sampling.denoisers import read_out
 from s2id.sampling.field import Field
-from s2id.sampling.sample import read_out
 from s2id.shapes import NULL
 
 TIMES = (2, 4, 8, 16)

@@ -23,8 +23,9 @@ from s2id.evaluation import image_metrics, set_metrics
 from s2id.evaluation.judge import load as load_judge
 from s2id.images import resize, to_float
 from s2id.memory import keep_memory
+from s2id.sampling.denoisers import read_out, trained_denoiser
 from s2id.sampling.model import S2ID, load
-from s2id.sampling.sample import affordable, read_out, trained_denoiser
+from s2id.sampling.states import affordable
 
 
 @torch.inference_mode()

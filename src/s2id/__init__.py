@@ -72,3 +72,8 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401
     if name in _HOMES:
         return getattr(import_module(f"s2id.{_HOMES[name]}"), name)
     raise AttributeError(f"module 's2id' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """The public names, which a notebook completes."""
+    return [*__all__, "__version__"]

@@ -1,12 +1,14 @@
 """Conditions: the class, attributes, numbers and text that pictures have or should have, any of which may be unknown.
 
 A denoiser takes a `Condition`, a plain tensor of classes, or `None`. The network does not attend to what is unknown, so
-a condition in which everything is unknown gives the unconditional model.
+a condition in which everything is unknown gives the unconditional model. A further kind of label needs one more field
+of `Condition`, an embedding (`network.embeddings.ConditionTokens`), and an argument of `s2id.ask`.
 """
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+from dataclasses import dataclass, field, fields
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -15,6 +17,11 @@ from torch import Tensor
 from s2id.shapes import NULL, Labels
 
 _Value = TypeVar("_Value", float, Tensor)
+
+
+def _kind(unknown: float | int) -> Any:  # noqa: ANN401  (a field of any type)
+    """A field for a kind of label that a condition may lack; `unknown` marks unknown values in its tensor."""
+    return field(default=None, metadata={"unknown": unknown})
 
 
 @dataclass(frozen=True)
@@ -28,11 +35,11 @@ class Condition:
 
     label: Labels
     """Class index of each picture; NULL (-1) is unknown."""
-    attributes: Int[Tensor, "b a"] | None = None
+    attributes: Int[Tensor, "b a"] | None = _kind(0)
     """1 where an attribute is present, -1 where it is absent, 0 where it is unknown. `None`: all are unknown."""
-    numbers: Float[Tensor, "b k"] | None = None
+    numbers: Float[Tensor, "b k"] | None = _kind(math.nan)
     """Numbers, scaled so that the training data span -1 to 1; NaN is unknown. `None`: all are unknown."""
-    tokens: Float[Tensor, "b n d"] | None = None
+    tokens: Float[Tensor, "b n d"] | None = _kind(math.nan)
     """Tokens of a text encoder; a row of NaN is no token. `None`: no picture has a text."""
 
     def __len__(self) -> int:
@@ -41,15 +48,15 @@ class Condition:
 
     def __getitem__(self, index: slice | Tensor) -> "Condition":
         """Condition of some pictures of the batch."""
-        return self._each(lambda part: part[index])
+        return self._each(lambda part, _: part[index])
 
     def to(self, device: torch.device) -> "Condition":
         """The same condition on another device."""
-        return self._each(lambda part: part.to(device))
+        return self._each(lambda part, _: part.to(device))
 
     def clone(self) -> "Condition":
         """A copy that shares no memory with this condition."""
-        return self._each(Tensor.clone)
+        return self._each(lambda part, _: part.clone())
 
     def split(self, count: int) -> list["Condition"]:
         """Conditions of consecutive parts of the batch, `count` pictures each; the last part may be smaller."""
@@ -57,14 +64,7 @@ class Condition:
 
     def where(self, kept: Bool[Tensor, " b"]) -> "Condition":
         """The same condition for pictures where `kept` is true; everything is unknown for the others."""
-        lost, nan = ~kept, float("nan")
-        attributes, numbers, tokens = self.attributes, self.numbers, self.tokens
-        return Condition(
-            self.label.masked_fill(lost, NULL),
-            None if attributes is None else attributes.masked_fill(lost[:, None], 0),
-            None if numbers is None else numbers.masked_fill(lost[:, None], nan),
-            None if tokens is None else tokens.masked_fill(lost[:, None, None], nan),
-        )
+        return self._each(lambda part, unknown: part.masked_fill(_per_picture(~kept, part), unknown))
 
     def unknown(self) -> "Condition":
         """A condition of the same shape in which everything is unknown."""
@@ -73,15 +73,23 @@ class Condition:
     @property
     def known(self) -> bool:
         """Whether anything is known of any picture."""
-        attributes = self.attributes is not None and bool((self.attributes != 0).any())
-        measured = any(part is not None and not bool(part.isnan().all()) for part in (self.numbers, self.tokens))
-        return bool((self.label != NULL).any()) or attributes or measured
+        parts = [(self.label, NULL), *((part, unknown) for _, part, unknown in self.parts())]
+        return any(not bool(_is_unknown(part, unknown).all()) for part, unknown in parts)
 
-    def _each(self, change: Callable[[Tensor], Tensor]) -> "Condition":
-        """Condition with a function applied to each tensor."""
-        rest = (None if part is None else change(part) for part in (self.attributes, self.numbers, self.tokens))
-        return Condition(change(self.label), *rest)
+    def parts(self) -> list[tuple[str, Tensor, float | int]]:
+        """Name, tensor and mark of unknown values of each kind of label that the condition has besides the class."""
+        return [(name, part, unknown) for name, unknown in KINDS.items() if (part := getattr(self, name)) is not None]
 
+    def _each(self, change: Callable[[Tensor, float | int], Tensor]) -> "Condition":
+        """Condition with a function applied to each tensor and its mark of unknown values."""
+        more = {name: change(part, unknown) for name, part, unknown in self.parts()}
+        return Condition(change(self.label, NULL), **more)
+
+
+KINDS: dict[str, float | int] = {
+    one.name: one.metadata["unknown"] for one in fields(Condition) if "unknown" in one.metadata
+}
+"""Kinds of label besides the class: the name of each, and the mark of unknown values in its tensor."""
 
 Asked = Labels | Condition
 """Type of a denoiser's condition: class indices alone, or a `Condition`."""
@@ -106,7 +114,7 @@ def scaled(value: _Value, low: float, high: float) -> _Value:
 def cat(conditions: Sequence[Condition]) -> Condition:
     """One condition of several batches; a kind of label that one batch lacks is unknown for its pictures."""
 
-    def padded(name: str, nothing: float) -> Tensor | None:  # one kind of label; `nothing` marks what is unknown
+    def padded(name: str, nothing: float | int) -> Tensor | None:  # one kind of label; `nothing` marks what is unknown
         parts = [getattr(condition, name) for condition in conditions]
         some = next((part for part in parts if part is not None), None)
         if some is None:
@@ -120,6 +128,15 @@ def cat(conditions: Sequence[Condition]) -> Condition:
             whole.append(row)
         return torch.cat(whole)
 
-    nan = float("nan")
     label = torch.cat([condition.label for condition in conditions])
-    return Condition(label, padded("attributes", 0.0), padded("numbers", nan), padded("tokens", nan))
+    return Condition(label, **{name: padded(name, unknown) for name, unknown in KINDS.items()})
+
+
+def _is_unknown(part: Tensor, unknown: float | int) -> Bool[Tensor, "*shape"]:
+    """Where the values of a tensor are marked as unknown."""
+    return part.isnan() if math.isnan(unknown) else part == unknown
+
+
+def _per_picture(chosen: Bool[Tensor, " b"], part: Tensor) -> Bool[Tensor, "b ..."]:
+    """One truth value per picture, with as many axes as a tensor of labels."""
+    return chosen.reshape(-1, *[1] * (part.ndim - 1))

@@ -117,7 +117,7 @@ def test_a_grey_picture_is_coloured():
 
 def test_a_dense_model_has_no_function_to_enlarge_by():
     dense = made(SMALL_PUBLISHED)
-    with pytest.raises(InputError, match="composes each size anew and has no function to enlarge by"):
+    with pytest.raises(InputError, match="composes each size anew, and upscaling needs functions"):
         upscale(dense, picture(4, 4), (8, 8))
 
 

@@ -35,9 +35,10 @@ from s2id.network.published import (
     jitter,
 )
 from s2id.network.settings import PublishedConfig
+from s2id.sampling.denoisers import trained_denoiser
 from s2id.sampling.field import Field
 from s2id.sampling.model import S2ID
-from s2id.sampling.sample import compose, trained_denoiser
+from s2id.sampling.sample import compose
 from s2id.sampling.settings import Card, Sampling
 from s2id.shapes import NULL
 from s2id.training.batches import draw

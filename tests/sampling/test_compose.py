@@ -17,9 +17,11 @@ from s2id.diffusion.process import Schedule
 from s2id.diffusion.samplers import dpmpp_2m, last
 from s2id.errors import InputError
 from s2id.images import resize
+from s2id.sampling.denoisers import read_out, trained_denoiser
 from s2id.sampling.model import S2ID
-from s2id.sampling.sample import compose, read_out, rise, state_sizes, trained_denoiser, unit_noise
+from s2id.sampling.sample import compose
 from s2id.sampling.settings import Sampling
+from s2id.sampling.states import rise, state_sizes, unit_noise
 from s2id.shapes import per_sample
 
 

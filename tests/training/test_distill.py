@@ -12,9 +12,10 @@ from s2id.data.registry import load_pictures
 from s2id.diffusion.samplers import ddim
 from s2id.errors import InputError
 from s2id.evaluation.t_scrape import t_scrape
+from s2id.sampling.denoisers import read_out, trained_denoiser
 from s2id.sampling.model import S2ID
-from s2id.sampling.sample import read_out, trained_denoiser, unit_noise
 from s2id.sampling.settings import Card, Sampling
+from s2id.sampling.states import unit_noise
 from s2id.training.distil import (
     check_teacher,
     draw_trajectories,

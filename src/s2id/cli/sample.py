@@ -79,7 +79,8 @@ class Sample:
         from s2id.coords import view
         from s2id.sampling.field import check_pixels
         from s2id.sampling.model import load
-        from s2id.sampling.sample import affordable, sample
+        from s2id.sampling.sample import sample
+        from s2id.sampling.states import affordable
 
         model = load(self.weights, device(self.device))
         for size in sizes:

@@ -19,7 +19,8 @@ from s2id.images import to_bytes, to_float
 from s2id.network.settings import NetworkConfig
 from s2id.sampling.field import Field
 from s2id.sampling.model import S2ID
-from s2id.sampling.sample import affordable, sample
+from s2id.sampling.sample import sample
+from s2id.sampling.states import affordable
 from s2id.settings import Size, Window
 from s2id.shapes import NULL, Images, Labels
 

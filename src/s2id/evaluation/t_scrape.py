@@ -20,7 +20,7 @@ from s2id.diffusion.process import Schedule, alpha_sigma
 from s2id.errors import InputError
 from s2id.evaluation.extras import blank_figure
 from s2id.images import resize, to_float
-from s2id.sampling.model import S2ID, check_denoises
+from s2id.sampling.model import S2ID
 from s2id.shapes import NULL, Images, per_sample
 
 
@@ -99,7 +99,7 @@ def t_scrape(
     """
     if min(points, batch) < 1:
         raise InputError(f"points is {points} and batch {batch}; both must be at least 1.")
-    check_denoises(model)
+    model.need_denoiser("a t-scrape")
     model.need_pixels("a t-scrape")
     images, known = _states(model, pictures, density)
     schedule = Schedule(s=model.card.schedule_s)

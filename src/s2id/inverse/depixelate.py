@@ -24,8 +24,8 @@ from s2id.inverse.posterior import Measurement, sample_posterior
 from s2id.inverse.settings import RESTORING
 from s2id.sampling.field import check_pixels
 from s2id.sampling.model import S2ID
-from s2id.sampling.sample import state_sizes
 from s2id.sampling.settings import Sampling
+from s2id.sampling.states import state_sizes
 from s2id.settings import MAX_PIXELS, Size
 
 _STILL = 0.05  # distance of all shifts from whole pixels below which the frames show the same samples again

@@ -24,10 +24,12 @@ from s2id.inverse.observation import Area, Observation
 from s2id.inverse.settings import RESTORING
 from s2id.linear import conjugate_steps
 from s2id.sampling.conditions import pair
+from s2id.sampling.denoisers import read_out
 from s2id.sampling.field import Field
 from s2id.sampling.model import S2ID
-from s2id.sampling.sample import affordable, compose, read_out, state_sizes
+from s2id.sampling.sample import compose
 from s2id.sampling.settings import Sampling
+from s2id.sampling.states import affordable, state_sizes
 from s2id.settings import Size
 from s2id.shapes import Images, Scalars, per_sample
 

@@ -22,10 +22,11 @@ from s2id.inverse.posterior import Measurement, at_once, sample_posterior
 from s2id.inverse.settings import RESTORING
 from s2id.linear import area_weights
 from s2id.sampling.conditions import pair
+from s2id.sampling.denoisers import read_out
 from s2id.sampling.field import Field, check_pixels
-from s2id.sampling.model import S2ID, check_denoises
-from s2id.sampling.sample import read_out, state_sizes
+from s2id.sampling.model import S2ID
 from s2id.sampling.settings import Sampling
+from s2id.sampling.states import state_sizes
 from s2id.settings import MAX_PIXELS, Size
 from s2id.shapes import Images, Scalars
 
@@ -79,8 +80,7 @@ def upscale(
     check(model, picture, size)
     if picture.shape[0] != model.config.channels:
         raise InputError(f"the picture is grey and this model draws {model.config.channels} channels; use restore.")
-    if model.config.dense:
-        raise InputError("a dense model composes each size anew and has no function to enlarge by; use restore.")
+    model.need_function("upscaling")
     asked, _ = pair(model, label, 0)
     measured = picture[None].to(model.device)
     h, w = measured.shape[2:]
@@ -216,7 +216,7 @@ def check(
     Raises:
         InputError: An argument is out of range.
     """
-    check_denoises(model)
+    model.need_denoiser("restoring a picture")
     model.need_pixels("restoring a picture")
     (c, h, w), channels = picture.shape, model.config.channels
     if c not in (1, channels) or (c != channels and channels != 3):

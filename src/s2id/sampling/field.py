@@ -1,7 +1,7 @@
-"""What sampling returns: a function on a frame. Pixels are only a way to look at it.
+"""The field that sampling returns: a function on a frame, which is rendered to pixels at any size.
 
-A pixel is the mean over its cell of the function, bounded to [-1, 1], so pictures of one field agree at every size and
-window. They are rendered tile by tile: memory does not grow with the picture, except for the picture itself.
+A pixel is the mean of the function, clipped to [-1, 1], over the pixel's cell, so pictures of one field agree at every
+size and window. They are rendered tile by tile: memory does not grow with the picture, except for the picture itself.
 """
 
 import json
@@ -23,25 +23,25 @@ from s2id.network.heads import Features, FieldHead
 from s2id.network.published import PixelHead
 from s2id.settings import MAX_PIXELS, Fit, Size, Window
 
-_TILE_VALUES = 2**24  # of features that a tile reads; a processor holds few of them at once
+_TILE_VALUES = 2**24  # feature values that are read for one tile; a processor holds few of them at once
 
 _FORMAT = "s2id-field-1"
 
 _JOINED = {"seeds": " ", "labels": " ", "asked": "; "}
-"""Facts that have a part for each picture, and what is between them."""
+"""Facts that have a part for each picture, and the separator between the parts."""
 
 
 def _some(name: str, text: str, which: slice) -> str:
-    """Of a fact, what it says of some of the pictures."""
+    """The part of a fact that is about some of the pictures."""
     between = _JOINED.get(name)
     return between.join(text.split(between)[which]) if between else text
 
 
 def check_pixels(size: Size, most: int) -> None:
-    """Refuse a picture of too many pixels, before anything is allocated.
+    """Refuse a picture of more than `most` pixels, before anything is allocated.
 
     Raises:
-        InputError: There are more than `most`.
+        InputError: The picture has more pixels.
     """
     if size[0] * size[1] > most:
         raise InputError(
@@ -51,15 +51,25 @@ def check_pixels(size: Size, most: int) -> None:
 
 
 class Field:
-    """One function per drawn picture; a field of one is a picture of any size, window and aspect."""
+    """One function per sampled picture, each of which can be rendered at any size, window and aspect.
+
+    Example:
+        >>> import s2id
+        >>> field = s2id.sample(s2id.load("mnist-fast"), label=[7, 3], seed=[0, 1])
+        >>> len(field), field.channels
+        (2, 1)
+        >>> three = field[1]
+        >>> three.image(size=(61, 37)).size  # Pillow's order: width, height
+        (37, 61)
+    """
 
     def __init__(self, features: Features, head: FieldHead | PixelHead, facts: dict[str, str] | None = None) -> None:
-        """Wrap what a model's decoder returned.
+        """Wrap the output of a model's decoder.
 
         Args:
-            features: The functions, as samples.
-            head: What reads them.
-            facts: What the field is of, kept in its file: label, seed, model.
+            features: Samples of the features of every function.
+            head: The layers that turn features into pixel values.
+            facts: Facts that are kept in the field's file: labels, seeds, name of the data.
         """
         self.features = features
         self.head = head
@@ -70,14 +80,14 @@ class Field:
         return len(self.features.values)
 
     def __getitem__(self, index: int | slice) -> "Field":
-        """One of the functions, or some."""
+        """A field of one of the functions, or of some."""
         if not isinstance(index, slice):
             index = slice(first := range(len(self))[index], first + 1)
         facts = {name: _some(name, text, index) for name, text in self.facts.items()}
         return Field(Features(self.features.values[index], self.features.frame), self.head, facts)
 
     def __iter__(self) -> Iterator["Field"]:
-        """The functions one by one."""
+        """Fields of the functions one by one."""
         return (self[i] for i in range(len(self)))
 
     @property
@@ -88,17 +98,25 @@ class Field:
     def image(
         self, size: Size, window: Window | None = None, fit: Fit = "fit", max_pixels: int = MAX_PIXELS
     ) -> Image.Image:
-        """The picture, as Pillow's, for a field of one.
+        """The picture of a field of one function, as a Pillow image.
 
         Args:
             size: Height and width, in pixels.
-            window: Top, left, bottom, right of the region to look at, as fractions of the frame; `None` is all of it.
-            fit: `"fit"` shows the whole region and canvas beyond it where the aspects differ, `"fill"` fills the
-                picture and shows less, `"stretch"` makes pixels oblong.
-            max_pixels: Refuse larger pictures.
+            window: Top, left, bottom and right of the region to show, as fractions of the frame. `None` is the frame.
+            fit: What to do where the aspects of region and picture differ. `"fit"` shows the whole region and canvas
+                beside it, `"fill"` fills the picture and shows less of the region, `"stretch"` makes pixels oblong.
+            max_pixels: Largest number of pixels; larger pictures are refused.
 
         Raises:
-            InputError: The size, the window or the number of pixels is out of range, or the field is not of one.
+            InputError: The size, the window or the number of pixels is out of range, or the field holds several
+                functions.
+
+        Example:
+            >>> import s2id
+            >>> seven = s2id.sample(s2id.load("mnist-fast"), label=7)
+            >>> zoom = seven.image(size=(64, 64), window=(0.25, 0.25, 0.75, 0.75))
+            >>> zoom.mode, zoom.size
+            ('L', (64, 64))
         """
         strips = [to_bytes(strip[0]) for strip in self.strips(self._view(size, window, fit, max_pixels))]
         return to_pillow(torch.cat(strips, dim=1))
@@ -106,7 +124,14 @@ class Field:
     def render(
         self, size: Size, window: Window | None = None, fit: Fit = "fit", max_pixels: int = MAX_PIXELS
     ) -> Float[Tensor, "b c h w"]:
-        """Every function's picture in [-1, 1]; arguments and errors as for `image`."""
+        """A tensor of every function's picture, with values in [-1, 1]; arguments and errors as for `image`.
+
+        Example:
+            >>> import s2id
+            >>> field = s2id.sample(s2id.load("mnist-fast"), label=[7, 3], seed=[0, 1])
+            >>> field.render((20, 30)).shape
+            torch.Size([2, 1, 20, 30])
+        """
         grid = self._view(size, window, fit, max_pixels, one=False)
         return torch.cat(list(self.strips(grid)), dim=2)
 
@@ -118,9 +143,10 @@ class Field:
         fit: Fit = "fit",
         max_pixels: int = MAX_PIXELS,
     ) -> None:
-        """Write the picture to a file; a PNG is rendered and written strip by strip, so memory stays bounded.
+        """Write the picture of a field of one function to a file.
 
-        Arguments and errors as for `image`; also an `InputError` where the file cannot be written.
+        A PNG is rendered and written strip by strip, so memory stays bounded. Arguments and errors are those of
+        `image`; a file that cannot be written is an `InputError` too.
         """
         grid = self._view(size, window, fit, max_pixels)
         if Path(path).suffix.lower() == ".png":
@@ -147,10 +173,19 @@ class Field:
             yield torch.cat(tiles, dim=3)
 
     def save(self, path: Path | str) -> None:
-        """Write one .safetensors file that `Field.load` reads; no model is needed to render it.
+        """Write a .safetensors file that `Field.load` reads; to render it, no model is needed.
 
         Raises:
             InputError: The file cannot be written.
+
+        Example:
+            >>> import os, s2id, tempfile
+            >>> field = s2id.sample(s2id.load("mnist-fast"), label=7)
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     field.save(os.path.join(folder, "seven.safetensors"))
+            ...     again = s2id.Field.load(os.path.join(folder, "seven.safetensors"))
+            >>> bool((again.render((28, 28)) == field.render((28, 28))).all())
+            True
         """
         head = {f"head.{k}": v for k, v in self.head.state_dict().items()}
         facts = {"format": _FORMAT, "frame": json.dumps(self.features.frame), **self.facts}
@@ -158,10 +193,10 @@ class Field:
 
     @classmethod
     def load(cls, path: Path | str) -> "Field":
-        """The field in a file.
+        """The field that `save` wrote to a file; `save` shows an example.
 
         Raises:
-            InputError: The file is missing, damaged or holds no field.
+            InputError: The file is missing, is damaged, or holds no field.
         """
         if not Path(path).is_file():
             raise InputError(f"{path} does not exist; give a field file, as `s2id sample --fields` writes.")

@@ -1,7 +1,7 @@
-"""Weights and files: a model is a network, its card and perhaps a guide, in one .safetensors file or a Hub folder.
+"""Models and their files: a model is a network, a card and perhaps a guide, in one .safetensors file.
 
-The file's header holds configs, card and a checksum; `config.json` beside it says the same to people and to the Hub.
-No pickle is read.
+The file's header holds the settings of the networks, the card and a checksum; `config.json` beside it repeats these
+for people and for the Hugging Face Hub. Pickles are never read.
 """
 
 import json
@@ -20,7 +20,6 @@ from torch import Tensor, nn
 from s2id.diffusion.process import Schedule
 from s2id.errors import InputError
 from s2id.files import fill, read_tensors, write_tensors
-from s2id.memory import keep_memory
 from s2id.network.build import build
 from s2id.network.settings import DATA_FIELDS, NetworkConfig, network_from_dict, network_to_dict
 from s2id.sampling.settings import Card
@@ -38,7 +37,7 @@ _PICKLES = {".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".bin"}
 
 
 class S2ID(nn.Module, PyTorchModelHubMixin, library_name="s2id", tags=["diffusion", "arbitrary-resolution"]):
-    """A network and the facts that sampling from it needs; perhaps a weaker network, to be guided by."""
+    """A network, the card of facts that sampling needs, and perhaps a weaker network as a guide."""
 
     def __init__(self, config: NetworkConfig, card: Card, guide: NetworkConfig | None = None) -> None:
         super().__init__()
@@ -48,14 +47,14 @@ class S2ID(nn.Module, PyTorchModelHubMixin, library_name="s2id", tags=["diffusio
         self.guide = build(guide) if guide else None
 
     def guided_by(self, weaker: "S2ID", autoguidance: float) -> "S2ID":
-        """The model with another one's network as its guide.
+        """A copy of the model with the network of a weaker model as its guide.
 
         Args:
-            weaker: A model of the same data and states, smaller or less trained.
-            autoguidance: Weight of autoguidance where sampling is not told another; 1 is off.
+            weaker: A model of the same data and states that is smaller or less trained.
+            autoguidance: Weight of autoguidance where the settings of sampling name none; 1 is off.
 
         Raises:
-            InputError: The two do not draw the same things on the same states, or the weight is no number.
+            InputError: The two models differ in data or states, or the weight is no number.
         """
         if not math.isfinite(autoguidance):
             raise InputError(f"autoguidance is {autoguidance:g}; it must be a number.")
@@ -75,25 +74,25 @@ class S2ID(nn.Module, PyTorchModelHubMixin, library_name="s2id", tags=["diffusio
                 f"{self.config.lattice} in one of {self.config.patch}; both must be as dense."
             )
         for one in (self, weaker):
-            check_denoises(one)
+            one.need_denoiser("autoguidance")
         both = self._copy(replace(self.card, autoguidance=autoguidance))
         both.guide = deepcopy(weaker.network).to(self.network.stem.weight).eval().requires_grad_(False)
         return both
 
     def ending_on(self, density: int, time: float) -> "S2ID":
-        """A copy whose sampling ends on finer states, as training with `detail_density` makes one.
+        """A copy of the model whose sampling ends on finer states, like that of one trained with `detail_density`.
 
         Args:
-            density: Samples along the long side of those states; a density that training saw.
-            time: t from which on states are so fine, above 0 and below 1.
+            density: Number of samples along the long side of the finer states; a density of training.
+            time: Time t, between 0 and 1, from which on the states are finer.
 
         Raises:
-            InputError: The states cannot be so, or are no finer.
+            InputError: The model has no such states, or the density is no finer.
         """
-        check_denoises(self)
-        self.need_pixels("ending on finer states")
-        if self.config.dense:
-            raise InputError("this model draws no functions, so it has no finer states to end on; leave detail out.")
+        task = "ending on finer states"
+        self.need_denoiser(task)
+        self.need_pixels(task)
+        self.need_function(task)
         most = max(self.card.size) if self.card.size else density
         if density % self.config.patch or not self.card.density < density <= most:
             raise InputError(
@@ -105,18 +104,18 @@ class S2ID(nn.Module, PyTorchModelHubMixin, library_name="s2id", tags=["diffusio
         return self._copy(replace(self.card, detail_density=density, detail_time=time))
 
     def _copy(self, card: Card) -> "S2ID":
-        """The same weights, of their own, with another card."""
+        """A copy with weights of its own and another card."""
         copy = deepcopy(self)
         copy.card = card
         return copy.eval().requires_grad_(False)
 
     def tensors(self) -> dict[str, Tensor]:
-        """All weights: the network's by name, the guide's with a prefix."""
+        """All weights by name; those of the guide have a prefix."""
         guides = self.guide.state_dict() if self.guide else {}
         return {**self.network.state_dict(), **{_GUIDE + name: tensor for name, tensor in guides.items()}}
 
     def facts(self) -> dict[str, Any]:
-        """Configs and card as plain values, for JSON."""
+        """Settings of the networks and the card as plain values, for JSON."""
         guide = {"guide": network_to_dict(self.guide.config)} if self.guide else {}
         return {"config": network_to_dict(self.config), "card": to_dict(self.card), **guide}
 
@@ -127,14 +126,17 @@ class S2ID(nn.Module, PyTorchModelHubMixin, library_name="s2id", tags=["diffusio
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """The device that holds the weights."""
         return self.network.stem.weight.device
 
     def need_pixels(self, task: str) -> None:
-        """Refuse a task that takes states for pictures.
+        """Refuse a task whose states must be pictures.
+
+        Args:
+            task: Name of the task, for the message.
 
         Raises:
-            InputError: The states are latents.
+            InputError: The model's states are latents.
         """
         if self.config.latents:
             raise InputError(
@@ -142,12 +144,42 @@ class S2ID(nn.Module, PyTorchModelHubMixin, library_name="s2id", tags=["diffusio
                 "train one without --vae."
             )
 
+    def need_function(self, task: str) -> None:
+        """Refuse a task that needs a function between the samples of the state.
+
+        Args:
+            task: Name of the task, for the message.
+
+        Raises:
+            InputError: The model is dense: its state is the picture.
+        """
+        if self.config.dense:
+            raise InputError(
+                f"this model draws no functions but composes each size anew, and {task} needs functions; use a model "
+                "with a field head."
+            )
+
+    def need_denoiser(self, task: str) -> None:
+        """Refuse a task that calls the network at any time.
+
+        Args:
+            task: Name of the task, for the message.
+
+        Raises:
+            InputError: The model is distilled: it knows only the few times at which it is called to draw.
+        """
+        if self.card.times:
+            raise InputError(
+                f"a distilled model draws and does nothing else, and {task} needs more; use the model that it was "
+                "distilled from."
+            )
+
     def save(self, path: Path | str, dtype: torch.dtype = torch.float32) -> None:
         """Write one .safetensors file.
 
         Args:
-            path: The file; an old one is replaced when the new one is complete.
-            dtype: Of the numbers in the file; loading makes them float32 again.
+            path: The file; an old file is replaced once the new one is complete.
+            dtype: Type of the numbers in the file; loading converts them to float32.
         """
         facts = {name: json.dumps(values) for name, values in self.facts().items()}
         tensors = {k: v.detach().to(dtype) for k, v in self.tensors().items()}
@@ -198,18 +230,8 @@ class S2ID(nn.Module, PyTorchModelHubMixin, library_name="s2id", tags=["diffusio
         return model.eval().requires_grad_(False)
 
 
-def check_denoises(model: S2ID) -> None:
-    """Refuse a model that knows only the few states it draws with.
-
-    Raises:
-        InputError: The model is distilled.
-    """
-    if model.card.times:
-        raise InputError("a distilled model draws and does nothing else; use the one that it was distilled from.")
-
-
 def _alike(model: S2ID) -> dict[str, object]:
-    """What a model and its guide must have in common: what they draw, and the states they draw it on."""
+    """Facts that a model and its guide must share: about the data, and about the states."""
     config, card = model.config, model.card
     of_card = (
         "labels", "attributes", "numbers", "number_ranges", "density", "size", "schedule_s", "schedule_shift",
@@ -228,42 +250,71 @@ def bundled() -> list[str]:
 
 
 def load(source: str | Path, device: str | torch.device = "cpu") -> S2ID:
-    """A model, ready to sample from.
+    """A trained model, ready to sample from.
 
     Args:
-        source: A bundled model's name, a .safetensors file, a folder that holds model.safetensors, or a Hub repository.
-        device: Where to put it.
+        source: A bundled model's name, a .safetensors file, a folder that holds model.safetensors, or a repository of
+            the Hugging Face Hub.
+        device: Device to compute on, as for `device_named`.
 
     Raises:
-        InputError: There is no such model, or its file is damaged, of another format or a pickle.
+        InputError: There is no such model or device, or the file is damaged, of another format, or a pickle.
+
+    Example:
+        >>> import s2id
+        >>> model = s2id.load("mnist")
+        >>> model.card.data, model.card.size
+        ('mnist', (28, 28))
     """
-    keep_memory()
+    place = device_named(device)
     path = Path(source)
     if str(source) in bundled():
         path = BUNDLED / str(source) / MODEL_FILE
     elif path.is_dir():
         path = path / MODEL_FILE
     elif not path.suffix and str(source).count("/") == 1 and not path.parent.is_dir():
-        return S2ID._from_file(_fetch(str(source))).to(device)
+        return S2ID._from_file(_fetch(str(source))).to(place)
     if path.suffix in _PICKLES:
         raise InputError(f"{source} may be a pickle, and pickles run code when read; give a .safetensors file.")
     if not path.is_file():
         near = get_close_matches(str(source), bundled(), n=1)
         hint = f"did you mean {near[0]}?" if near else f"bundled models are {', '.join(bundled()) or 'none'}."
         raise InputError(f"there is no model {str(source)!r}: no such file and no bundled model; {hint}")
-    return S2ID._from_file(path).to(device)
+    return S2ID._from_file(path).to(place)
+
+
+def device_named(name: str | torch.device = "auto") -> torch.device:
+    """The device of a name.
+
+    Args:
+        name: "auto" is the GPU if there is one that CUDA reaches, otherwise the processor. Other names are torch's, as
+            "cpu", "cuda" or "mps".
+
+    Raises:
+        InputError: This machine has no such device, or the device has no float64, which coordinates need.
+
+    Example:
+        >>> device_named("cpu")
+        device(type='cpu')
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        return torch.empty(0, device=name, dtype=torch.float64).device
+    except (RuntimeError, AssertionError, TypeError) as error:
+        raise InputError(f"device {str(name)!r} is not available on this machine; use cpu.") from error
 
 
 def _fetch(repository: str, **options: Any) -> Path:  # noqa: ANN401  (the Hub client's own)
     """The model file of a Hub repository, downloaded or from the Hub's cache.
 
     Raises:
-        InputError: It is not to be had.
+        InputError: There is no such repository, or it cannot be reached.
     """
     try:
         return Path(hf_hub_download(repository, MODEL_FILE, **options))
     except (HfHubHTTPError, LocalEntryNotFoundError, HFValidationError, OSError) as error:
         raise InputError(
-            f"{repository!r} is neither a file here nor to be had from the Hub; give a bundled model's "
+            f"{repository!r} is neither a file nor a repository that the Hub gives; give a bundled model's "
             f"name ({', '.join(bundled())}), a .safetensors file or a folder that holds {MODEL_FILE}."
         ) from error

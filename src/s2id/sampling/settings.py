@@ -1,4 +1,4 @@
-"""What a model file says beside its weights, and how to sample. Nothing here imports torch."""
+"""Settings of sampling, and the card of facts in a model's file. Nothing here imports torch."""
 
 import math
 from dataclasses import dataclass
@@ -17,7 +17,12 @@ DEFAULT_GUIDANCE = 1.5
 
 @dataclass(frozen=True)
 class Sampling:
-    """All settings of sampling: the solver, the guidance and the state that pictures are composed on."""
+    """Settings of sampling: the solver, the guidance, and the state that pictures are composed on.
+
+    Example:
+        >>> Sampling(steps=20, sampler="heun").steps
+        20
+    """
 
     steps: int | None = None
     """Number of solver steps. `None` is 12, or the number that a distilled model was trained for. A step is one call of
@@ -76,49 +81,49 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Card:
-    """What a model was trained on: all that sampling and rendering must know besides the network."""
+    """Facts about a model's training that sampling and rendering need besides the network."""
 
     data: str = ""
     """Name of the data set."""
     density: int = 20
-    """Samples along the long side of the state that sampling composes on."""
+    """Number of samples along the long side of the state that pictures are composed on."""
     labels: tuple[str, ...] = ()
-    """Name of each class, by index."""
+    """Names of the classes, by index."""
     images_seen: int = 0
-    """Images drawn in training."""
+    """Number of images drawn in training."""
     schedule_s: float = 0.008
     """Offset s of the cosine schedule."""
     schedule_shift: float = 0.0
-    """What is added to the cosine schedule's logsnr at that density."""
+    """Number added to the cosine schedule's logsnr on states of the density `density`."""
     size: Size | None = None
-    """Height and width of most of the data's pictures; `None` is not known."""
+    """Height and width of most of the data's pictures, in pixels. `None`: unknown."""
     attributes: tuple[str, ...] = ()
-    """Name of each attribute, by index."""
+    """Names of the attributes, by index."""
     numbers: tuple[str, ...] = ()
-    """Name of each number, by index."""
+    """Names of the numbers, by index."""
     number_ranges: tuple[tuple[float, float], ...] = ()
-    """Least and most of each number in the data."""
+    """Least and largest value of each number in the data."""
     observe: str = ""
-    """How training saw the pictures where it never saw them as they are; `TrainConfig.pixelate`."""
+    """How training pixelated its pictures, if it never saw them as they are (`TrainConfig.pixelate`)."""
     times: tuple[float, ...] = ()
-    """Of a distilled model: the times of the only calls it makes, from 1 down; the last reads the function out."""
+    """Times of a distilled model's only calls, from 1 down; the last call reads the function out. Empty for others."""
     autoencoder: str = ""
-    """Whose latents the states are: its class and the SHA-256 of its weights; empty where states are pictures."""
+    """Class and SHA-256 of the autoencoder whose latents are the states. Empty: the states are pictures."""
     latent_factor: int = 1
-    """Pixels of a picture per side of a latent sample."""
+    """Number of pixels of a picture per side of a latent sample."""
     latent_mean: tuple[float, ...] = ()
     """Mean of each channel of the autoencoder's latents: a state is `(latents - mean) / std`."""
     latent_std: tuple[float, ...] = ()
-    """Standard deviation of each."""
+    """Standard deviation of each channel of the autoencoder's latents."""
     detail_density: int = 0
-    """Samples along the long side of the state that sampling ends on; 0 is `density`."""
+    """Number of samples along the long side of the finer state that sampling ends on. 0: it ends on `density`."""
     detail_time: float = 0.0
-    """t from which on the state has `detail_density`."""
+    """Time t from which on the state has `detail_density`."""
     kind: str = ""
-    """What reads the data set, "folder" or "hub"; empty where its name says so."""
+    """Name of the reader that loads the data set: "folder" or "hub". Empty if the data set's own name identifies it."""
     autoguidance: float = 1.0
-    """Weight of the guide's autoguidance in sampling, where there is a guide; 1 is off."""
+    """Weight of autoguidance by the guide where the settings of sampling name none; 1 is off."""
 
     def knows(self, names: tuple[tuple[str, ...], ...]) -> bool:
-        """Whether data with such names of labels, attributes and numbers are what the model was trained on."""
+        """Whether the names of labels, attributes and numbers of some data are those of the training data."""
         return (self.labels, self.attributes, self.numbers) == names

@@ -20,16 +20,10 @@ from s2id.data.pictures import Pictures, batch_at
 from s2id.errors import InputError
 from s2id.files import checksum, read_tensors, write_tensors
 from s2id.network.network import state_grid
+from s2id.sampling.denoisers import autoguidance_of, read_out, trained_denoiser
 from s2id.sampling.model import S2ID
-from s2id.sampling.sample import (
-    affordable,
-    autoguidance_of,
-    compose,
-    read_out,
-    state_sizes,
-    trained_denoiser,
-    unit_noise,
-)
+from s2id.sampling.sample import compose
+from s2id.sampling.states import affordable, state_sizes, unit_noise
 from s2id.seeds import seed_of
 from s2id.settings import Size, to_dict
 from s2id.training.batches import Batch, hide, target_pixels
@@ -198,8 +192,7 @@ def check_teacher(teacher: S2ID, pictures: Pictures, config: DistillConfig) -> N
     teacher.need_pixels("distilling")
     if teacher.card.times:
         raise InputError("this model is distilled already; distil the model that it was distilled from.")
-    if teacher.config.dense:
-        raise InputError("the published network composes every size anew; distil one that predicts functions.")
+    teacher.need_function("distilling")
 
 
 def _facts(teacher: S2ID, config: DistillConfig, train: StudentConfig) -> dict[str, str]:

@@ -1,0 +1,109 @@
+"""A model as a denoiser of states of one size, and its last call, which reads the function out."""
+
+import torch
+
+from s2id.condition import Asked
+from s2id.coords import extent
+from s2id.diffusion.denoiser import TrainedDenoiser
+from s2id.diffusion.guidance import AutoGuided
+from s2id.diffusion.process import Schedule
+from s2id.errors import InputError
+from s2id.network.build import AnyNetwork
+from s2id.network.heads import Features, FieldHead
+from s2id.network.published import PixelHead
+from s2id.sampling.field import Field
+from s2id.sampling.model import S2ID
+from s2id.settings import Size
+from s2id.shapes import Images
+
+_READING = 0.5
+"""Share of the autoguidance that the last call has. With all of it, edges are sharper than the data's (runs/LOG.md,
+2026-11-26)."""
+
+
+def autoguidance_of(model: S2ID, wanted: float | None = None) -> float:
+    """Weight of autoguidance: the wanted one, or else the one in the model's card; 1 (off) if the model has no guide.
+
+    Raises:
+        InputError: A weight other than 1 is wanted of a model without a guide.
+    """
+    if wanted is None:
+        return model.card.autoguidance if model.guide else 1.0
+    if wanted != 1 and model.guide is None:
+        raise InputError(f"autoguidance is {wanted:g} and this model has no guide; `s2id guide` gives it one.")
+    return wanted
+
+
+def guided_denoiser(
+    model: S2ID, size: Size, shift: bool = True, autoguidance: float = 1.0
+) -> TrainedDenoiser | AutoGuided:
+    """The model as a denoiser of states of a size, moved away from its guide.
+
+    Args:
+        model: The model.
+        size: Height and width of the states.
+        shift: Whether the schedule is shifted to the density of the states, as in `Sampling.shift`.
+        autoguidance: Weight of autoguidance; 1 is off.
+    """
+    own = trained_denoiser(model, size, shift)
+    if autoguidance == 1 or model.guide is None:
+        return own
+    return AutoGuided(own, _denoiser(model, model.guide, size, shift), autoguidance)
+
+
+def trained_denoiser(model: S2ID, size: Size, shift: bool = True) -> TrainedDenoiser:
+    """The model without its guide as a denoiser of states of a size; arguments as for `guided_denoiser`."""
+    return _denoiser(model, model.network, size, shift)
+
+
+def _denoiser(model: S2ID, network: AnyNetwork, size: Size, shift: bool) -> TrainedDenoiser:
+    config, schedule = network.config, _schedule(model, size, shift)
+    input_schedule = schedule if config.knows_density else model.schedule
+    # at t = 1 an eps-prediction's error is magnified by 1 / alpha, a thousandfold; clean states are in [-1, 1]
+    bound = 1.0 if config.prediction == "eps" else None
+    return TrainedDenoiser(network, schedule, config.prediction, input_schedule, bound)
+
+
+def _schedule(model: S2ID, size: Size, shift: bool = True) -> Schedule:
+    """The forward process of states of a size."""
+    return model.schedule.at_density(max(size) / model.card.density) if shift else model.schedule
+
+
+@torch.inference_mode()
+def read_out(
+    model: S2ID,
+    x: Images,
+    asked: Asked,
+    facts: dict[str, str] | None = None,
+    t: float = 0.0,
+    frame: tuple[float, float] | None = None,
+    autoguidance: float = 1.0,
+) -> Field:
+    """The functions that composed states show: one more call of the network, on states without noise.
+
+    Args:
+        model: The model that composed the states.
+        x: States on the composition grid.
+        asked: Their conditions.
+        facts: Facts for the field's file.
+        t: Time of the states: 0, except for a distilled model, whose last call starts from its last time.
+        frame: Height and width of the frame that the states cover, in composition units. The aspect of whole patches
+            is seldom the frame's. `None` is a frame of square samples.
+        autoguidance: Weight of autoguidance in sampling; 1 is off. A weaker model reads more softly, so autoguidance
+            sharpens here; this call therefore moves half as far as the others.
+    """
+    size = (x.shape[2], x.shape[3])
+    if model.config.dense:
+        return Field(Features(x.movedim(1, -1), frame or extent(size)), PixelHead(model.config.channels), facts)
+    logsnr = _schedule(model, size).logsnr(torch.full((len(x),), t, dtype=torch.float64, device=x.device)).to(x)
+
+    def read(network: AnyNetwork) -> Features:
+        return network.decode(network.encode(x, logsnr, frame), asked.to(x.device))
+
+    own, head = read(model.network), model.network.head
+    if autoguidance == 1 or model.guide is None:
+        return Field(own, head, facts)
+    assert isinstance(head, FieldHead) and isinstance(model.guide.head, FieldHead)  # alike, and not dense
+    weaker = read(model.guide)
+    both = Features(torch.cat([weaker.values, own.values], dim=-1), own.frame, own.middle)
+    return Field(both, FieldHead.lerp(model.guide.head, head, 1 + _READING * (autoguidance - 1)), facts)

@@ -1,0 +1,82 @@
+"""The states that sampling composes on: their sizes, their noise, and the rise from one density to a finer one."""
+
+from collections.abc import Sequence
+from functools import partial
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from s2id.condition import Asked
+from s2id.coords import extent, state_size, trained_size
+from s2id.diffusion.guidance import Guided
+from s2id.diffusion.noise import finer, noise_field, white_noise
+from s2id.diffusion.settings import NoiseKind
+from s2id.images import resize
+from s2id.sampling.model import S2ID
+from s2id.settings import Size
+from s2id.shapes import Images, per_sample
+
+
+def affordable(density: int) -> int:
+    """Number of pictures to compose at once; it falls as states of `density` samples a side grow."""
+    return max(1, min(50, 50 * 32**2 // density**2))
+
+
+def state_sizes(model: S2ID, aspect: Size, density: int | None = None) -> tuple[Size, Size | None]:
+    """Sizes of the state that pictures are composed on and of the finer state of the last steps, if there is one.
+
+    Args:
+        model: The model that composes.
+        aspect: Height and width of the frame, in any unit.
+        density: Number of samples along the long side of the only state. `None` is as the model was trained.
+    """
+    card, patch = model.card, model.config.patch
+
+    def of(samples: int) -> Size:
+        if aspect == card.size and not density:  # the states that training made of such pictures
+            return trained_size(aspect, samples, patch, card.latent_factor)
+        return state_size(samples, extent(aspect), patch)
+
+    coarse, fine = of(density or card.density), of(card.detail_density or 1)
+    return coarse, fine if card.detail_density and not density else None
+
+
+def unit_noise(model: S2ID, size: Size, seeds: Sequence[int], kind: NoiseKind = "nested", stream: int = 0) -> Images:
+    """Unit Gaussian noise on a model's states of a size, one per seed.
+
+    Args:
+        model: The model that composes.
+        size: Height and width of the states.
+        seeds: Seeds.
+        kind: How the noise of states of different densities is related.
+        stream: Number of the noise: 0 begins a composition, the others are fresh noise of later steps.
+    """
+    one = partial(noise_field, frame=extent(size)) if kind == "nested" else white_noise
+    return torch.stack([one(size, model.config.state_channels, seed, stream) for seed in seeds]).to(model.device)
+
+
+def rise(
+    coarse: Guided, fine: Guided, x_t: Images, t: float, label: Asked | None, noise: Float[Tensor, "b c y x"]
+) -> Float[Tensor, "b c y x"]:
+    """The finer state, at the same time, that shows the same picture as a coarse one.
+
+    Noise hides until late what a coarse state cannot hold, so that detail may be drawn late. The finer state is the
+    expected function at its own samples, with the noise of the coarse state and with fresh noise in the rest.
+
+    Args:
+        coarse: Denoiser of the given states.
+        fine: Denoiser of the finer states.
+        x_t: Coarse states.
+        t: Time of the states.
+        label: Condition.
+        noise: Unit noise on the finer grid.
+    """
+    moment = torch.full((len(x_t),), t, dtype=torch.float64, device=x_t.device)
+    expected = coarse(x_t, moment, label, (noise.shape[2], noise.shape[3]))
+    known = resize(expected, (x_t.shape[2], x_t.shape[3]))
+    (alpha, sigma), (fine_alpha, fine_sigma) = (
+        (per_sample(a.to(x_t), x_t) for a in d.schedule(moment)) for d in (coarse, fine)
+    )
+    eps = (x_t - alpha * known) / sigma
+    return fine_alpha * expected + fine_sigma * finer(eps, noise)
