@@ -58,7 +58,8 @@ def ask(
     if config.attributes:
         more["attributes"] = torch.zeros(1, config.attributes, dtype=torch.long)
     for name, has in (attributes or {}).items():
-        more["attributes"][0, position(name, card.attributes, "attribute")] = 1 if has else -1
+        index = position(name, card.attributes, "attribute")
+        more["attributes"][0, index] = 1 if has else -1
     if config.numbers:
         more["numbers"] = torch.full((1, config.numbers), torch.nan)
     for name, value in (numbers or {}).items():
