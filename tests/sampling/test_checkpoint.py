@@ -158,7 +158,7 @@ def test_a_model_the_hub_does_not_give_is_a_sentence(monkeypatch):
         raise LocalEntryNotFoundError("no network")
 
     monkeypatch.setattr(checkpoint, "hf_hub_download", download)
-    with pytest.raises(InputError, match="'someone/digits' is neither a file here nor to be had from the Hub"):
+    with pytest.raises(InputError, match="'someone/digits' is neither a file here nor a repository that the Hub gives"):
         load("someone/digits")
 
 

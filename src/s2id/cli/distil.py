@@ -6,7 +6,7 @@ from pathlib import Path
 import tyro
 
 from s2id.cli.flags import part
-from s2id.cli.options import Data, Weights, device, name_files, writable
+from s2id.cli.options import Data, Weights, name_files, writable
 from s2id.errors import InputError
 from s2id.training.settings import DistillConfig, StudentConfig, TrainConfig
 
@@ -39,7 +39,7 @@ class Distill:
         from s2id.training.train import Run
         from s2id.training.watch import drive
 
-        teacher = load(self.weights, device(self.train.device))
+        teacher = load(self.weights, self.train.device)
         pictures = load_data_of(teacher, self.data, weights=self.weights)
         check_teacher(teacher, pictures, self.distill)
         writable(self.out)

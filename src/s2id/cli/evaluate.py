@@ -12,7 +12,6 @@ from s2id.cli.options import (
     Device,
     Sizes,
     Weights,
-    device,
     name_files,
     parse_size,
     writable,
@@ -58,7 +57,7 @@ class Evaluate:
             judge=self.judge,
             features=self.features,
             config=config,
-            device=device(self.device),
+            device=self.device,
         )
         writable(self.out)
         blank_figure(1.0, 1.0)  # without matplotlib no hour is spent on what cannot be drawn
@@ -99,7 +98,7 @@ class TScrape:
             points=self.points,
             batch=self.batch,
             density=self.density,
-            device=device(self.device),
+            device=self.device,
         )
         writable(self.out)
         blank_figure(1.0, 1.0)

@@ -175,23 +175,6 @@ def parse_traits(text: str | None) -> tuple[list[str], dict[str, float]]:
     return [word for word in words if "=" not in word], numbers
 
 
-def device(name: str) -> str:
-    """The name of a device that is there; "auto" is a GPU if there is one.
-
-    Raises:
-        InputError: The device is not there.
-    """
-    import torch
-
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(0, device=name, dtype=torch.float64)  # coordinates need the digits
-    except (RuntimeError, AssertionError, TypeError) as error:
-        raise InputError(f"device {name!r} is not to be had on this machine; use --device cpu.") from error
-    return name
-
-
 def suffix(size: Size, window: Window | None = None) -> str:
     """Size and window of a picture, as the end of its file's name."""
     region = "" if window is None else "-window" + "_".join(f"{edge:g}" for edge in window)

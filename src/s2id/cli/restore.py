@@ -15,7 +15,6 @@ from s2id.cli.options import (
     Seeds,
     Traits,
     Weights,
-    device,
     name_files,
     parse_seeds,
     parse_size,
@@ -54,7 +53,7 @@ class Upscale:
         from s2id.inverse.restore import upscale
         from s2id.sampling.model import load
 
-        model = load(self.weights, device(self.device))
+        model = load(self.weights, self.device)
         enlarged = upscale(model, to_float(read(self.picture)), size, self.traits.ask(model, self.label))
         writable(self.out)
         path = self.out / f"{self.picture.stem}-{suffix(size)}.png"
@@ -95,7 +94,7 @@ class Restore:
         from s2id.inverse.restore import restore
         from s2id.sampling.model import load
 
-        model = load(self.weights, device(self.device))
+        model = load(self.weights, self.device)
         picture = to_float(read(self.picture))
         mask = None if self.mask is None else read(self.mask, 1)[0] >= 128
         label = self.traits.ask(model, self.label)
@@ -155,10 +154,9 @@ class Depixelate:
         from s2id.sampling.model import load
 
         writable(self.out)
-        where = device(self.device)
         start = time.perf_counter()
         frames = read_frames(self.frames)
-        model = None if self.weights is None else load(self.weights, where)
+        model = None if self.weights is None else load(self.weights, self.device)
         label = None if model is None else self.traits.ask(model, self.label)
         done = depixelate(frames, size, model=model, noise=self.noise, label=label, seeds=seeds)
         print(f"{len(frames)} frames of {frames.shape[2]}x{frames.shape[3]}; motion in their pixels (down, right):")

@@ -3,7 +3,7 @@
 import time
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,6 @@ from s2id.cli.options import (
     Sizes,
     Traits,
     Weights,
-    device,
     name_files,
     parse_names,
     parse_seeds,
@@ -79,10 +78,9 @@ class Sample:
         from s2id.coords import view
         from s2id.sampling.field import check_pixels
         from s2id.sampling.model import load
-        from s2id.sampling.sample import sample
-        from s2id.sampling.states import affordable
+        from s2id.sampling.sample import plans, sample
 
-        model = load(self.weights, device(self.device))
+        model = load(self.weights, self.device)
         for size in sizes:
             view(size, window=window, fit=self.fit)
             check_pixels(size, self.max_pixels)
@@ -94,21 +92,17 @@ class Sample:
         writable(self.out)
         files = _Files(self, window)
         composing = rendering = 0.0
-        # a dense model's composition is the picture, one per size
-        dense = model.config.dense and self.sampling.density is None
-        compositions: list[tuple[Size | None, list[Size]]] = [(s, [s]) for s in sizes] if dense else [(None, sizes)]
-        with tqdm(total=len(compositions) * len(jobs), unit="field", disable=len(jobs) < 2, leave=False) as bar:
-            for aspect, shown in compositions:
-                sampling = replace(self.sampling, density=max(aspect)) if aspect else self.sampling
-                count = affordable(sampling.density or model.card.density)
-                for few in (jobs[first : first + count] for first in range(0, len(jobs), count)):
+        needed = plans(model, sizes, self.sampling)
+        with tqdm(total=len(needed) * len(jobs), unit="field", disable=len(jobs) < 2, leave=False) as bar:
+            for plan in needed:
+                for few in (jobs[first : first + plan.batch] for first in range(0, len(jobs), plan.batch)):
                     start = time.perf_counter()
                     conditions, few_seeds = [asked[label] for label, _ in few], [seed for _, seed in few]
-                    drawn = sample(model, conditions, few_seeds, sampling, avoid=avoid, aspect=aspect)
+                    drawn = sample(model, conditions, few_seeds, plan.sampling, avoid=avoid, aspect=plan.aspect)
                     composing += time.perf_counter() - start
                     start = time.perf_counter()
                     for (label, seed), field in zip(few, drawn, strict=True):
-                        files.add(field, label, seed, aspect, shown)
+                        files.add(field, label, seed, plan.aspect, plan.sizes)
                         bar.update()
                     rendering += time.perf_counter() - start
         files.add_sheets(columns=len(seeds))

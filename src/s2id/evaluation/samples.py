@@ -6,7 +6,6 @@ conditions of test pictures: a set drawn under any other mixture of conditions c
 
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 
 import torch
 from jaxtyping import Int
@@ -19,8 +18,7 @@ from s2id.images import to_bytes, to_float
 from s2id.network.settings import NetworkConfig
 from s2id.sampling.field import Field
 from s2id.sampling.model import S2ID
-from s2id.sampling.sample import sample
-from s2id.sampling.states import affordable
+from s2id.sampling.sample import Plan, plans, sample
 from s2id.settings import Size, Window
 from s2id.shapes import NULL, Images, Labels
 
@@ -41,7 +39,8 @@ class Samples:
         self.model, self.config = model, config
         self.asked = conditions(model, test, config.count)
         self.compose_seconds = self.render_seconds = 0.0
-        self.fields = [] if model.config.dense else list(self._compose(None))
+        plan = self._plan(self.config.sizes[0])
+        self.fields = [] if plan.aspect else list(self._compose(plan))
 
     @property
     def frame(self) -> tuple[float, float]:
@@ -52,27 +51,31 @@ class Samples:
         """The pictures of one size, on the CPU, in batches of bounded memory."""
         self.render_seconds = 0.0
         most = max(1, _BATCH_PIXELS // (size[0] * size[1]))
-        for composed in self._compose(size) if self.model.config.dense else self.fields:
+        plan = self._plan(size)
+        for composed in self._compose(plan) if plan.aspect else self.fields:
             for i in range(0, len(composed), most):
                 start = time.perf_counter()
                 part = composed[i : i + most].render(size, window, self.config.fit, max_pixels=size[0] * size[1]).cpu()
                 self.render_seconds += (time.perf_counter() - start) / self.config.count
                 yield part
 
-    def _compose(self, size: Size | None) -> Iterator[Field]:
-        """Fields of all seeds, in batches; `size` is the state's size, `None` leaves it to the settings."""
-        config = self.config
-        sampling = replace(config.sampling, density=max(size)) if size else config.sampling
-        batch = affordable(sampling.density or self.model.card.density)
+    def _plan(self, size: Size) -> Plan:
+        """The composition that pictures of a size need; its `aspect` is `None` if it serves every size."""
+        (plan,) = plans(self.model, [size], self.config.sampling)
+        return plan
+
+    def _compose(self, plan: Plan) -> Iterator[Field]:
+        """Fields of all seeds, in batches."""
+        count = self.config.count
         self.compose_seconds = 0.0
-        for first in range(0, config.count, batch):
-            seeds = range(first, min(first + batch, config.count))
+        for first in range(0, count, plan.batch):
+            seeds = range(first, min(first + plan.batch, count))
             asked = [one if one.known else None for one in self.asked[first : seeds.stop].split(1)]
             start = time.perf_counter()
-            composed = sample(self.model, asked, seeds, sampling, aspect=size)
+            composed = sample(self.model, asked, seeds, plan.sampling, aspect=plan.aspect)
             if self.model.device.type == "cuda":
                 torch.cuda.synchronize()
-            self.compose_seconds += (time.perf_counter() - start) / config.count
+            self.compose_seconds += (time.perf_counter() - start) / count
             yield composed
 
 

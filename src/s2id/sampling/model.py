@@ -315,6 +315,6 @@ def _fetch(repository: str, **options: Any) -> Path:  # noqa: ANN401  (the Hub c
         return Path(hf_hub_download(repository, MODEL_FILE, **options))
     except (HfHubHTTPError, LocalEntryNotFoundError, HFValidationError, OSError) as error:
         raise InputError(
-            f"{repository!r} is neither a file nor a repository that the Hub gives; give a bundled model's "
+            f"{repository!r} is neither a file here nor a repository that the Hub gives; give a bundled model's "
             f"name ({', '.join(bundled())}), a .safetensors file or a folder that holds {MODEL_FILE}."
         ) from error
