@@ -1,7 +1,7 @@
-"""Denoisers in closed form: what samplers, schedules and the noise field are tested against, with no network.
+"""Denoisers in closed form. Tests compare samplers, schedules and noise with them, without a network.
 
-Both know their data at every size, because a state's sample is the mean of a picture over its cell. As in a trained
-denoiser, `schedule` belongs to the density of the states: `Schedule.at_density`.
+Both are exact for states of every size, because a state's sample is the mean of a picture over the sample's cell. As in
+a trained denoiser, `schedule` is that of the states' density: see `Schedule.at_density`.
 """
 
 from collections.abc import Sequence
@@ -30,12 +30,12 @@ class GaussianDenoiser:
         """Describe a field.
 
         Args:
-            power: Variance of c_k, with k = 0 in the middle; both sides are odd, and k and -k have the same.
+            power: Variance of c_k, with k = 0 in the middle; both sides are odd, and k and -k have the same variance.
             schedule: The forward process of the states.
-            mean: Of the field.
+            mean: Mean of the field.
 
         Raises:
-            InputError: The power is no real field's.
+            InputError: No real-valued field has such a power.
         """
         power, mirrored = power.double(), power.double().flip(0, 1)
         if not (power.shape[0] % 2 and power.shape[1] % 2 and torch.allclose(power, mirrored, rtol=1e-6)):
@@ -45,14 +45,17 @@ class GaussianDenoiser:
         self.mean = mean
 
     def __call__(self, x_t: Images, t: Scalars, label: Asked | None = None) -> Images:
-        """The expected clean state; there are no labels to tell apart."""
+        """The expected clean state; `label` is ignored."""
         alpha, sigma = (per_sample(a, x_t) for a in self.schedule(t.to(x_t)))
         clean = self.variances((x_t.shape[2], x_t.shape[3])).to(x_t)
         gain = alpha * clean / (alpha**2 * clean + sigma**2)
         return self.mean + _filter(x_t - alpha * self.mean, gain)
 
     def flow(self, x_t: Images, t: float, s: float) -> Images:
-        """The state at s on the probability flow's path through `x_t` at t: each mode keeps its deviation in stds."""
+        """The state at time s on the probability flow's path through `x_t` at time t.
+
+        Each mode keeps its deviation from the mean, in units of the mode's standard deviation at that time.
+        """
         alpha, sigma = (a.tolist() for a in self.schedule(torch.tensor([t, s], dtype=torch.float64)))
         clean = self.variances((x_t.shape[2], x_t.shape[3])).to(x_t)
         before, after = ((a**2 * clean + b**2).sqrt() for a, b in zip(alpha, sigma, strict=True))
@@ -61,8 +64,8 @@ class GaussianDenoiser:
     def variances(self, size: Size) -> Float[Tensor, "h w"]:
         """Variance of every mode of a clean state, in the order and norm of an orthonormal FFT.
 
-        These are the eigenvalues of the state's covariance. A cell's mean attenuates mode k by sinc(k / n) along each
-        axis, and modes that differ by n look alike.
+        These are the eigenvalues of the state's covariance. The mean over a cell attenuates mode k by sinc(k / n) along
+        each axis, and n samples cannot tell modes apart that differ by n.
         """
         rows, columns = (_aliases(n, side) for n, side in zip(size, self.power.shape, strict=True))
         return size[0] * size[1] * (rows @ self.power @ columns.T)
@@ -72,7 +75,7 @@ class GaussianDenoiser:
         return torch.fft.ifft2(self.variances(size)).real
 
     def draw(self, count: int, size: Size, generator: torch.Generator, channels: int = 1) -> Float[Tensor, "b c h w"]:
-        """Clean states of fields that depend on the generator alone: at every size, cell means of the same ones."""
+        """Clean states of random fields. The fields depend on the generator alone, so all sizes show the same ones."""
         shape = (count, channels, *self.power.shape)
         normal = torch.complex(*(torch.randn(shape, generator=generator, dtype=torch.float64) for _ in range(2)))
         modes = (normal + normal.flip(2, 3).conj()) / 2 * self.power.sqrt()
@@ -81,17 +84,22 @@ class GaussianDenoiser:
 
 
 class EmpiricalDenoiser:
-    """The ideal denoiser of finitely many pictures: their mean, weighted by how likely the state makes each.
+    """The ideal denoiser of finitely many pictures: their mean, weighted by each one's likelihood given the state.
 
     `denoised = softmax_i(-|x_t - alpha * x_i|^2 / (2 * sigma^2)) . x_i` (Karras et al. 2022, arXiv 2206.00364,
     appendix B.3).
+
+    Example:
+        >>> data = EmpiricalDenoiser(torch.tensor([-1.0, 0.5]).reshape(2, 1, 1, 1), Schedule())
+        >>> round(data(torch.full((1, 1, 1, 1), 0.4), torch.tensor([0.01])).item(), 3)  # little noise: the nearer one
+        0.5
     """
 
     def __init__(self, images: Images, schedule: Schedule, labels: Labels | None = None) -> None:
         """Keep the pictures.
 
         Args:
-            images: The data; states of another size are compared with their cell means.
+            images: The data; states of another size are compared with the data's means over cells.
             schedule: The forward process of the states.
             labels: Class of each picture; `None` has no classes.
         """
@@ -115,7 +123,7 @@ class EmpiricalDenoiser:
             size: Of the expected states; `None` is the states' own.
 
         Raises:
-            InputError: No picture has a label.
+            InputError: A label is on none of the pictures.
         """
         pictures = resize(self.images, (x_t.shape[2], x_t.shape[3])).to(x_t)
         logsnr = self.schedule.logsnr(t.to(x_t))
@@ -128,7 +136,7 @@ class EmpiricalDenoiser:
         return [(w @ shown.flatten(1)).unflatten(1, shown.shape[1:]) for w in weights]
 
     def _prior(self, label: Asked | None, like: Float[Tensor, "b n"]) -> Float[Tensor, "b n"]:
-        """0 for the pictures that each class allows, -inf for the others; nothing else is known of them."""
+        """0 for the pictures of each class, -inf for the others; attributes, numbers and text are ignored."""
         if label is None:
             return torch.zeros_like(like)
         label = label.label if isinstance(label, Condition) else label
@@ -139,7 +147,7 @@ class EmpiricalDenoiser:
 
 
 def _filter(x: Images, gain: Float[Tensor, "*b h w"]) -> Images:
-    """The pictures with their Fourier modes multiplied."""
+    """The pictures with each Fourier mode multiplied by its gain."""
     return torch.fft.ifft2(torch.fft.fft2(x) * gain).real
 
 
@@ -148,7 +156,7 @@ def _frequencies(side: int) -> Float[Tensor, " k"]:
 
 
 def _aliases(count: int, side: int) -> Float[Tensor, "n k"]:
-    """Row j holds the power that each frequency gives to mode j of `count` cell means."""
+    """Shares of each frequency's power (columns) in each mode of `count` cell means (rows)."""
     k = _frequencies(side)
     return F.one_hot(k.long() % count, count).T * torch.sinc(k / count).square()
 

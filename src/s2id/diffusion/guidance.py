@@ -1,20 +1,20 @@
-"""Guidance: a denoiser that wraps a denoiser, and moves its states along differences between conditions.
+"""Guidance: denoisers that wrap a denoiser and extrapolate its denoised states.
 
-    denoised = none + guidance * (asked - none) + sum of weight * (toward - away)
+Classifier-free guidance extrapolates from the unconditional state (Ho and Salimans 2022, arXiv 2207.12598, eq. 6):
 
-with the denoised states under each condition, `none` under nothing (Ho and Salimans 2022, arXiv 2207.12598, eq. 6).
-The sum composes conditions (Liu et al. 2022, arXiv 2206.01714): `away` nothing asks for one more thing, their
-conjunction, or, where the weight is negative, for its absence, their negation; `toward` all that is asked and `away`
-all but one label makes that label weigh more, the others as they do. Early and late in sampling guidance costs variety
-and gains nothing, so it may be bound to an interval of times (Kynkäänniemi et al. 2024, arXiv 2404.07724).
+    denoised = unconditional + guidance * (conditional - unconditional) + sum of weight * (toward - away)
 
-Autoguidance moves along another difference, that between two models under the same condition:
+The sum composes conditions (Liu et al. 2022, arXiv 2206.01714). With `away` unconditional, a positive weight adds the
+condition `toward` (their conjunction) and a negative one avoids it (their negation). With `toward` the whole condition
+and `away` all of it but one label, this label alone gets another weight. Guidance early and late in sampling costs
+variety and gains nothing, so it may be limited to an interval of times (Kynkäänniemi et al. 2024, arXiv 2404.07724).
+
+Autoguidance extrapolates from a weaker model's state under the same condition (Karras et al. 2024, arXiv 2406.02507):
 
     denoised = weaker + autoguidance * (own - weaker)
 
-with a weaker model, smaller or less trained, which makes the same errors but larger ones (Karras et al. 2024, arXiv
-2406.02507). It asks for nothing more strongly, so it costs no variety. The last call, which reads the function out, is
-moved alike, but half as far (`compose.read_out`).
+The weaker model is smaller or less trained and makes the same errors, only larger. No condition is exaggerated, so
+autoguidance costs no variety.
 """
 
 from collections.abc import Sequence
@@ -31,30 +31,30 @@ from s2id.diffusion.settings import ALWAYS
 from s2id.settings import Size
 from s2id.shapes import Images, Scalars, per_sample
 
-_NEAR = 1e-6  # both ends of an interval are in it, however a solver's times are rounded
+_NEAR = 1e-6  # an interval includes both ends in spite of rounding errors in a solver's times
 
 
 @runtime_checkable
 class ConditionalDenoiser(Denoiser, Protocol):
-    """A denoiser that answers for several conditions at once, sharing what does not depend on them."""
+    """A denoiser that also takes several conditions at once and shares what does not depend on them."""
 
     def under_each(
         self, x_t: Images, t: Scalars, labels: Sequence[Asked | None], size: Size | None = None
     ) -> list[Float[Tensor, "b c y x"]]:
-        """The expected clean state, of a size, under each condition."""
+        """The expected clean state of a size (`None`: the noisy state's) under each condition."""
         ...
 
 
 class AutoGuided:
-    """Denoised states moved away from a weaker model's, under each condition."""
+    """Denoised states extrapolated from those of a weaker model."""
 
     def __init__(self, denoiser: ConditionalDenoiser, weaker: ConditionalDenoiser, autoguidance: float) -> None:
         """Wrap a denoiser.
 
         Args:
-            denoiser: What to guide.
-            weaker: What makes its errors, only larger; of the same states.
-            autoguidance: 1 is `denoiser` as it is, 0 is `weaker`, more goes on in a straight line.
+            denoiser: Denoiser to guide.
+            weaker: Denoiser of the same states that makes the same errors, only larger.
+            autoguidance: 0 gives `weaker`, 1 gives `denoiser`, more extrapolates.
         """
         self.denoiser = denoiser
         self.weaker = weaker
@@ -75,7 +75,7 @@ class AutoGuided:
 
 @dataclass(frozen=True)
 class Push:
-    """A term of the sum: `weight * (toward - away)`."""
+    """The term `weight * (toward - away)` of the sum, with the denoised states under two conditions."""
 
     weight: float
     toward: Asked | None
@@ -83,7 +83,17 @@ class Push:
 
 
 class Guided:
-    """Denoised states moved away from the unconditional ones; the encoder runs once per step."""
+    """Denoised states extrapolated from the unconditional ones; the encoder runs once per step.
+
+    Example:
+        >>> from s2id.diffusion.exact import EmpiricalDenoiser
+        >>> from s2id.diffusion.process import Schedule
+        >>> pictures = torch.tensor([-1.0, 1.0]).reshape(2, 1, 1, 1)
+        >>> data = EmpiricalDenoiser(pictures, Schedule(), torch.tensor([0, 1]))
+        >>> noise, t, label = torch.zeros(1, 1, 1, 1), torch.ones(1), torch.tensor([1])
+        >>> round(Guided(data, 1.5)(noise, t, label).item(), 3)  # class 1 is at 1, the mean of both at 0
+        1.5
+    """
 
     def __init__(
         self,
@@ -95,10 +105,10 @@ class Guided:
         """Wrap a denoiser.
 
         Args:
-            denoiser: What to guide.
-            guidance: 1 is the condition as it is, 0 ignores it, more exaggerates it.
-            pushes: Terms of the sum. The decoder runs once for each condition; the same object is the same condition.
-            interval: First and last time of guidance; outside it the condition is as it is.
+            denoiser: Denoiser to guide.
+            guidance: 0 ignores the condition, 1 gives the conditional state, more exaggerates the condition.
+            pushes: Terms of the sum. The decoder runs once per condition; conditions are told apart by identity.
+            interval: Smallest and largest time of guidance; outside it guidance is 1 and there is no sum.
         """
         self.denoiser = denoiser
         self.guidance = guidance
@@ -111,7 +121,7 @@ class Guided:
     ) -> Float[Tensor, "b c y x"]:
         """The guided clean state, of the noisy state's size or another."""
         first, last = self.interval
-        bounded = self.interval != ALWAYS  # looking at times would make a GPU wait
+        bounded = self.interval != ALWAYS  # reading times from a GPU would make the program wait for it
         inside = (t > first - _NEAR) & (t < last + _NEAR)
         if bounded and not inside.any():
             return self.denoiser.under_each(x_t, t, [label], size)[0]

@@ -1,9 +1,9 @@
-"""Noise as a field keyed by a seed: a pixel's noise is white noise integrated over its cell, over the cell's root area.
+"""Noise as a function of place, fixed by a seed: a pixel's noise is the integral of white noise over the pixel's cell.
 
-The integral of white noise from a corner is the Brownian sheet B(y, x), a fixed function of seed and place, and a
-pixel's noise is its mixed difference: block means of fine noise *are* the coarse noise (times the factor, for unit
-variance), for any size, window and ratio. B is expanded in products of Schauder functions (Levy's construction), with
-the bridge below the last level drawn per coordinate, so that pixels have exactly unit variance.
+The integral is divided by the square root of the cell's area, which gives it unit variance. Block means of fine noise,
+times the ratio of sizes, are therefore the coarse noise, for any size, window and ratio. The integral of white noise
+from a corner of the plane is the Brownian sheet B(y, x), and that over a cell is a mixed difference of B. B is expanded
+in products of Schauder functions (Levy's construction); the bridge below the last level is drawn per coordinate.
 """
 
 import math
@@ -22,7 +22,7 @@ from s2id.linear import area_weights
 from s2id.seeds import key_of, mix, seed_of
 from s2id.settings import Size, Window
 
-_REACH = 2.0  # noise exists for composition coordinates in [-2, 2)
+_REACH = 2.0  # the noise is defined for composition coordinates in [-2, 2)
 
 _LEVELS = 15  # leaves of 4 / 2^15: pixels of frames up to 8192 have at most one edge in a leaf
 
@@ -32,14 +32,14 @@ _F64 = NDArray[np.float64]
 
 
 class _Basis(NamedTuple):
-    """Functions at some points, of which few are not zero at each."""
+    """Values of basis functions at some points; at each point only the functions that are not zero there are kept."""
 
     names: _U64
-    """Of all functions that are not zero somewhere."""
+    """A number for each function that is not zero at some point."""
     which: NDArray[np.intp]
-    """Place in `names` of each point's, (points, functions)."""
+    """Index in `names` of each point's functions, shape (points, functions)."""
     values: _F64
-    """Theirs, (points, functions)."""
+    """Values of each point's functions, shape (points, functions)."""
 
 
 def noise_field(
@@ -53,15 +53,20 @@ def noise_field(
     """Unit Gaussian noise on the pixels of a frame, or of a window of it.
 
     Args:
-        size: Height and width, in pixels; pixels are as oblong as size and region make them.
-        channels: Independent noise fields.
-        seed: The field.
-        stream: Another independent field of the same seed: a later step's.
+        size: Height and width, in pixels; pixels are oblong where size and region have different aspects.
+        channels: Number of channels; each is independent noise.
+        seed: Seed of the noise.
+        stream: Number of an independent noise with the same seed, e.g. for a later step of sampling.
         frame: Height and width of the frame in composition units.
         window: Region, as fractions of the frame; `None` is all of it.
 
     Raises:
-        InputError: The region leaves the noise's reach.
+        InputError: The region contains places where the noise is not defined.
+
+    Example:
+        >>> fine, coarse = noise_field((32, 32), 1, seed=0), noise_field((16, 16), 1, seed=0)
+        >>> torch.allclose(fine.reshape(16, 2, 16, 2).mean((1, 3)) * 2, coarse[0], atol=1e-5)
+        True
     """
     rows, columns, scale = _edges(size, frame, window)
     sheets = [_sheet(rows, columns, key_of(seed, stream, c)) for c in range(channels)]
@@ -70,13 +75,14 @@ def noise_field(
 
 
 def finer(coarse: Float[Tensor, "b c h w"], fine: Float[Tensor, "b c y x"]) -> Float[Tensor, "b c y x"]:
-    """The finer of two unit noises with the coarser in place of its own area means; white if both are, independently.
+    """Unit noise on a finer grid whose area means are the given coarse noise.
 
-    The means' weights are made orthonormal, so that cells which do not divide each other keep the noise white.
+    It is white if `coarse` and `fine` are white and independent. The weights of the means are made orthonormal first,
+    because those of cells which do not divide each other are not, and the result would not be white.
 
     Args:
-        coarse: On a grid of the same frame.
-        fine: On the finer grid.
+        coarse: Unit noise on the coarse grid of a frame.
+        fine: Unit noise on the finer grid of the same frame, of which the part that has no area means is kept.
     """
     rows, columns = (
         _orthonormal(area_weights(n, m)).to(fine) for n, m in zip(fine.shape[2:], coarse.shape[2:], strict=True)
@@ -85,27 +91,27 @@ def finer(coarse: Float[Tensor, "b c h w"], fine: Float[Tensor, "b c y x"]) -> F
 
 
 def _orthonormal(rows: Float[Tensor, "m n"]) -> Float[Tensor, "m n"]:
-    """The nearest rows of length one at right angles: the polar factor."""
+    """The orthonormal rows nearest to the given ones: their polar factor."""
     u, _, v = torch.linalg.svd(rows.double(), full_matrices=False)
     return u @ v
 
 
 def white_noise(size: Size, channels: int, seed: int, stream: int = 0) -> Float[Tensor, "c h w"]:
-    """Unit Gaussian noise per pixel, unrelated to any other size's, as published.
+    """Unit Gaussian noise that is independent for every pixel and size, as in the published system.
 
     Args:
         size: Height and width, in pixels.
-        channels: Independent fields.
-        seed: The field.
-        stream: Another independent field of the same seed: a later step's.
+        channels: Number of channels; each is independent noise.
+        seed: Seed of the noise.
+        stream: Number of an independent noise with the same seed, e.g. for a later step of sampling.
     """
     generator = torch.Generator().manual_seed(seed_of(seed, stream, *size))
     return torch.randn(channels, *size, generator=generator)
 
 
-@lru_cache(maxsize=8)  # a batch of seeds, and each step's noise, are on one grid
+@lru_cache(maxsize=8)  # all seeds of a batch, and the noise of every step, have the same grid
 def _edges(size: Size, frame: tuple[float, float], window: Window | None) -> tuple[_Basis, _Basis, float]:
-    """The basis at the edges between a grid's rows and columns of pixels, and one over a pixel's root area."""
+    """Basis functions at the edges of a grid's rows and columns of pixels, and 1 / sqrt(area of a pixel)."""
     grid = view(size, frame, window, fit="stretch")
     rows, columns = (
         _schauder(np.append(points.numpy() - pitch / 2, points.numpy()[-1] + pitch / 2))
@@ -115,7 +121,7 @@ def _edges(size: Size, frame: tuple[float, float], window: Window | None) -> tup
 
 
 def _schauder(points: _F64) -> _Basis:
-    """The basis functions that are not zero at each point."""
+    """Values of the Schauder functions at points along one axis."""
     u = (points + _REACH) / (2 * _REACH)
     if u.min() < 0 or u.max() >= 1:
         raise InputError(f"noise is asked for at {points.min():g} to {points.max():g}; it exists from -2 to 2.")
@@ -127,7 +133,7 @@ def _schauder(points: _F64) -> _Basis:
         values.append((0.5 - np.abs(scaled - index - 0.5)) * 2 ** (-level / 2))
     leaf = u * 2**_LEVELS
     rest = leaf - np.floor(leaf)
-    # coarse enough that an edge has one name however it was computed, fine enough to tell all edges apart
+    # rounded so that an edge has one name in spite of rounding errors, and different edges have different names
     names.append(np.round(u * 2**32).astype(np.uint64) + np.uint64(2**60))
     values.append(np.sqrt(rest * (1 - rest)) * 2 ** (-_LEVELS / 2))
     named, which = np.unique(np.stack(names, 1), return_inverse=True)
@@ -135,7 +141,7 @@ def _schauder(points: _F64) -> _Basis:
 
 
 def _sheet(rows: _Basis, columns: _Basis, key: np.uint64) -> _F64:
-    """The Brownian sheet at every row's and column's point."""
+    """Values of the Brownian sheet at every pair of a row's and a column's point."""
     normals = _normals(mix(mix(rows.names ^ key)[:, None] ^ columns.names[None, :]))
     below = np.zeros((len(rows.values), len(columns.names)))
     for index, values in zip(rows.which.T, rows.values.T, strict=True):
@@ -147,7 +153,7 @@ def _sheet(rows: _Basis, columns: _Basis, key: np.uint64) -> _F64:
 
 
 def _normals(bits: _U64) -> _F64:
-    """Standard normals, each from 64 bits (Box and Muller 1958). By torch: its cosine is four times as fast."""
+    """Standard normal numbers, each from 64 bits (Box and Muller 1958). torch computes cosines four times as fast."""
     radius = torch.from_numpy((bits >> np.uint64(32)).astype(np.float64)).div_(2**32).add_(2**-33)
     angle = torch.from_numpy((bits & np.uint64(2**32 - 1)).astype(np.float64)).mul_(2 * math.pi / 2**32)
     normals: _F64 = radius.log_().mul_(-2).sqrt_().mul_(angle.cos_()).numpy()

@@ -1,7 +1,8 @@
 """Solvers of the reverse process: each takes a denoiser, a noisy state and times, and yields every step.
 
-In `sigma_ve = sigma / alpha` and `x_ve = x_t / alpha` the probability flow is d x_ve / d sigma_ve =
-(x_ve - denoised) / sigma_ve (Karras et al. 2022, arXiv 2206.00364, eq. 4 with s = 1). Stated orders are tested.
+With `sigma_ve = sigma / alpha` and `x_ve = x_t / alpha` the probability flow is d x_ve / d sigma_ve =
+(x_ve - denoised) / sigma_ve (Karras et al. 2022, arXiv 2206.00364, eq. 4 with s = 1). Tests measure the order of each
+solver. A new solver is one function and one entry of `SAMPLERS`.
 """
 
 import math
@@ -26,14 +27,14 @@ RESTART = 0.7
 
 @dataclass(frozen=True)
 class Step:
-    """A state on the way, after a step.
-
-    `denoised` is the estimate that the step was made with.
-    """
+    """The result of a solver's step."""
 
     t: float
+    """Time after the step."""
     x_t: Images
+    """State at that time."""
     denoised: Images
+    """Last estimate of the clean state that the step used."""
 
 
 @runtime_checkable
@@ -59,15 +60,23 @@ def ddim(
     """DDIM, of first order (Song et al. 2021, arXiv 2010.02502, eq. 12 and 16).
 
     Args:
-        denoiser: What to solve.
+        denoiser: Denoiser, guided or not.
         x_t: State at `times[0]`.
-        times: Descending; ascending, without fresh noise, they run the flow back to noise.
+        times: Falling times from noise to data. Rising times, with eta 0, run the flow from data back to noise.
         label: Condition.
-        eta: Fresh noise, from 0 (deterministic) to 1 (ancestral sampling).
-        noise: The unit noise of step i; needed where eta > 0.
+        eta: Amount of fresh noise, from 0 (deterministic) to 1 (ancestral sampling).
+        noise: Function from the number of a step to unit noise; needed where eta > 0.
 
     Raises:
         ValueError: eta > 0 without noise.
+
+    Example:
+        >>> from s2id.diffusion.exact import GaussianDenoiser
+        >>> from s2id.diffusion.process import Schedule, times
+        >>> pixel = GaussianDenoiser(torch.tensor([[0.25]]), Schedule(), mean=1.0)  # normal, std 0.5, mean 1
+        >>> noise = torch.tensor([-1.0, 0.0, 1.0]).reshape(3, 1, 1, 1)
+        >>> [round(x, 1) for x in last(ddim(pixel, noise, times(200))).flatten().tolist()]
+        [0.5, 1.0, 1.5]
     """
     for i, t, s in _intervals(times):
         denoised = _call(denoiser, x_t, t, label)
@@ -78,8 +87,8 @@ def ddim(
 def heun(denoiser: Denoiser, x_t: Images, times: Float[Tensor, " n"], label: Asked | None = None) -> Iterator[Step]:
     """Exponential Heun, of second order, two calls per step (ETD2RK; Cox and Matthews 2002, J. Comput. Phys. 176).
 
-    The estimate is taken as linear in logsnr / 2 over the step, and the rest is exact. Heun's plain method in sigma_ve
-    diverges on the first of evenly spaced times, where sigma_ve falls a hundredfold.
+    The denoised state is taken as linear in logsnr / 2 over the step, for which the solution is exact. Heun's plain
+    method in sigma_ve diverges in the first of evenly spaced steps, where sigma_ve falls to a hundredth.
     """
     for _, t, s in _intervals(times):
         (_, sigma), (alpha_s, sigma_s) = _scales(denoiser, t), _scales(denoiser, s)
@@ -103,9 +112,9 @@ def dpmpp_2m(
 ) -> Iterator[Step]:
     """DPM-Solver++(2M), of second order, one call per step (Lu et al. 2022, arXiv 2211.01095, algorithm 2).
 
-    That is DDIM along a line through the last two estimates, and with fresh noise SDE-DPM-Solver++(2M). The step to
-    t = 0 is of first order: it is long in logsnr, and extrapolating over it would magnify errors of the estimates.
-    Arguments and errors as for `ddim`.
+    Each step is that of DDIM with a denoised state extrapolated from the last two; with fresh noise this is
+    SDE-DPM-Solver++(2M). The step to t = 0 is of first order: it is long in logsnr, and extrapolating over it would
+    magnify errors of the denoised states. Arguments and errors as for `ddim`.
     """
     previous: tuple[Images, float] | None = None
     for i, t, s in _intervals(times):
@@ -115,7 +124,7 @@ def dpmpp_2m(
         if previous is not None and s > 0:
             estimate = denoised + (denoised - previous[0]) * (h / (2 * previous[1]))
         x_t = _along(estimate, denoiser, x_t, (i, t, s), eta, noise)
-        if h:  # very many steps begin where logsnr is bounded and does not move
+        if h:  # with thousands of steps, the first lie where logsnr is bounded and does not change
             previous = (denoised, h)
         yield Step(s, x_t, denoised)
 
@@ -128,7 +137,7 @@ def _along(
     eta: float,
     noise: Callable[[int], Images] | None,
 ) -> Images:
-    """The state after a step, of a number and two times, if `estimate` is the clean one: DDIM's."""
+    """The state after a step of DDIM, given its number and two times, if `estimate` is the clean state."""
     if eta and noise is None:
         raise ValueError("eta > 0 needs `noise`, a function from the step's number to unit noise")
     i, t, s = step
@@ -180,7 +189,7 @@ STOCHASTIC: dict[str, Callable[..., Iterator[Step]]] = {
 
 
 def last(steps: Iterator[Step]) -> Images:
-    """The state after the last step.
+    """The state after the last step; earlier steps are not kept.
 
     Raises:
         ValueError: There was no step.
@@ -197,7 +206,7 @@ def _intervals(times: Float[Tensor, " n"]) -> Iterator[tuple[int, float, float]]
 
 
 def _half_logsnr(denoiser: Denoiser, t: float) -> float:
-    """The lambda of DPM-Solver."""
+    """Half of logsnr, which DPM-Solver calls lambda."""
     return denoiser.schedule.logsnr(torch.tensor(t, dtype=torch.float64)).item() / 2
 
 

@@ -1,9 +1,10 @@
-"""The choices of the diffusion process that settings name."""
+"""Names and defaults of the diffusion process that other settings use."""
 
 from typing import Literal
 
 ALWAYS = (0.0, 1.0)
-"""First and last time of guidance that never stops."""
+"""Interval of times of guidance that is on in every step."""
 
 NoiseKind = Literal["nested", "white"]
-"""How a seed's noise at one density relates to that at another: as block means, or not at all."""
+"""Relation between a seed's noise at two densities. "nested": block means of the finer noise, times the ratio of the
+densities, are the coarser noise. "white": the two are independent."""

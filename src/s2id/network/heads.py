@@ -1,4 +1,4 @@
-"""Heads that read a function out of a lattice of features."""
+"""The head of our network, which reads a function's values from a lattice of features."""
 
 import math
 from collections.abc import Callable
@@ -27,16 +27,20 @@ def _cubic(u: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
 
 
 def spline_weights(position: Float[Tensor, " q"], width: float, count: int) -> Float[Tensor, "q count"]:
-    """Row q reads, from `count` samples at 0, 1, 2, ..., the mean of their cubic B-spline over a cell.
+    """Weights that give the mean of a cubic B-spline over each of q cells, from its control samples at 0, 1, 2, ...
 
-    Rows sum to 1 and have no negative entry; beyond the ends the outermost samples go on for ever.
+    Rows sum to 1 and have no negative entry. Beyond the ends, the outermost samples are repeated.
 
     Args:
-        position: Middle of each cell, in samples, in float64.
-        width: Width of the cells, in samples.
+        position: Middle of each cell in units of samples, in float64.
+        width: Width of the cells in units of samples.
         count: Number of samples.
+
+    Example:
+        >>> spline_weights(torch.tensor([1.0], dtype=torch.float64), 0.0, 3).mul(6).round(decimals=3).tolist()
+        [[1.0, 4.0, 1.0]]
     """
-    # beyond -1 and `count` the spline is constant: cells are cut a sample further out, to bound the nodes
+    # the spline is constant beyond -1 and `count`: cells are cut one sample further out, so that few nodes are enough
     start, stop = -2.0, count + 1.0
     nodes = torch.arange(-4, count + 4, dtype=position.dtype, device=position.device)
     low, high = position - width / 2, position + width / 2
@@ -45,27 +49,27 @@ def spline_weights(position: Float[Tensor, " q"], width: float, count: int) -> F
         weights = (_quartic(inner[1]) - _quartic(inner[0])) / width
         weights[:, 0] += ((start - low) / width).clamp(0, 1)
         weights[:, -1] += ((high - stop) / width).clamp(0, 1)
-    else:  # the difference above would cancel; the mean over so thin a cell is its middle, to 1e-7
+    else:  # the difference above would cancel; the mean over so thin a cell is the value at its middle, to 1e-7
         weights = _cubic(position.clamp(start, stop)[:, None] - nodes)
     ends = nodes.long().clamp(0, count - 1).expand(len(position), -1)
     return torch.zeros(len(position), count, dtype=position.dtype, device=position.device).scatter_add(1, ends, weights)
 
 
 _CACHED = 2**19
-"""Values of features that a processor reads at once: about what its cache holds; with more it waits for memory."""
+"""Number of feature values that a CPU works on at once: about as many as its cache holds."""
 
 
 @dataclass(frozen=True)
 class Features:
-    """A function on the frame, as the samples that the head interpolates."""
+    """A function on the frame, as the feature samples that the head interpolates."""
 
     values: Float[Tensor, "b h w d"]
     frame: tuple[float, float]
     """Height and width of the frame in composition units."""
     middle: tuple[float, float] = (0.0, 0.0)
-    """Where the samples' middle is, if they are of a part of a frame."""
+    """Middle of the part of the frame that the samples cover, (y, x) in composition units."""
     state: Float[Tensor, "b k y x"] | None = None
-    """The clean state that the function goes with, where that is latents and not the function's own means."""
+    """Predicted clean state where states are latents; `None` where states are means of the function."""
 
     @property
     def pitch(self) -> tuple[float, float]:
@@ -73,13 +77,13 @@ class Features:
         return self.frame[0] / self.values.shape[1], self.frame[1] / self.values.shape[2]
 
     def on_canvas(self) -> "Features":
-        """The function with canvas around it, of the median of the border; the frame stays all but as it is.
+        """The function with a margin of canvas, whose features are the median of those along the frame's border.
 
-        Continuing the edge itself would draw a stroke that touches it for ever.
+        Repeating the edge instead would continue every stroke that touches it. Inside the frame little changes.
         """
         values = self.values.movedim(-1, 1)
         border = torch.cat([values[..., 0, :], values[..., -1, :], values[..., 0], values[..., -1]], dim=-1)
-        reach = 1  # one sample more than this is seen from inside the frame with a weight of 0.02 at most
+        reach = 1  # samples that repeat the edge first: those beyond have a weight of at most 0.02 inside the frame
         near = F.pad(values, (reach,) * 4, mode="replicate")
         canvas = border.median(dim=-1).values[..., None, None].repeat(1, 1, near.shape[2] + 2, near.shape[3] + 2)
         canvas[..., 1:-1, 1:-1] = near
@@ -88,13 +92,13 @@ class Features:
         return Features(canvas.movedim(1, -1), frame, self.middle)
 
     def supersample(self, cell: tuple[float, float]) -> int:
-        """Head samples per pixel side that keep them at most half a feature sample apart."""
+        """Number of head samples per pixel side, chosen so that they are at most half a feature sample apart."""
         return max(1, *(math.ceil(2 * c / p - 1e-9) for c, p in zip(cell, self.pitch, strict=True)))
 
     def weights(
         self, grid: Grid, kernel: Callable[..., Tensor] = spline_weights
     ) -> tuple[Float[Tensor, "y h"], Float[Tensor, "x w"]]:
-        """How a grid's rows and columns read the samples."""
+        """Weights of the feature samples in each of a grid's rows and columns."""
         per_axis = zip((grid.y, grid.x), self.middle, grid.cell, self.pitch, self.values.shape[1:3], strict=True)
         rows, columns = (
             kernel((points - middle) / pitch + (count - 1) / 2, cell / pitch, count).to(self.values)
@@ -104,10 +108,10 @@ class Features:
 
 
 class FieldHead(nn.Module):
-    """Values of the function: features averaged over the query's cell by a cubic B-spline, then two layers.
+    """Values of the function: the cubic B-spline of the features, averaged over the pixel's cell, then two layers.
 
-    The spline is smooth and local and its weights are positive, so there is no ringing and no lattice to see; the
-    nonlinear layers make edges sharper than the lattice.
+    The spline is smooth and local and its weights are not negative, so there is no ringing and the lattice is not
+    visible; the nonlinear layers make edges sharper than the lattice.
     """
 
     def __init__(self, width: int, channels: int) -> None:
@@ -123,15 +127,16 @@ class FieldHead(nn.Module):
 
         Args:
             features: The function.
-            grid: Pixels anywhere; what lies beyond the frame continues its edge.
-            supersample: Head samples per pixel side; `None` takes as many as the pixel needs.
-            bound: Of the function's values, before means are taken; `None` has none.
+            grid: Pixels, anywhere; beyond the frame, the values at its edge are repeated.
+            supersample: Head samples per pixel side; `None` is `Features.supersample`.
+            bound: Largest absolute value of the function, which is clipped before means are taken; `None` clips
+                nothing.
         """
         factor = supersample or features.supersample(grid.cell)
         rows, columns = features.weights(grid.refine(factor))
         b, _, w, d = features.values.shape
         read = (rows @ features.values.reshape(b, -1, w * d)).reshape(b, len(rows), w, d)
-        whole = torch.is_grad_enabled() or not read.is_cpu  # training keeps all of them, a GPU wants much to do
+        whole = torch.is_grad_enabled() or not read.is_cpu  # in parts only where a CPU draws: training keeps all values
         few = len(rows) if whole else max(1, _CACHED // (b * len(columns) * d))
         values = torch.cat([self.values(columns @ part) for part in read.split(few, dim=1)], dim=1)
         if bound is not None:
@@ -144,17 +149,17 @@ class FieldHead(nn.Module):
         return self.values(torch.einsum("qh,qw,bhwd->bqd", rows, columns, features.values))
 
     def values(self, read: Float[Tensor, "*b d"]) -> Float[Tensor, "*b c"]:
-        """The two layers."""
-        inplace = not torch.is_grad_enabled()  # nobody but the backward pass needs what silu hears
+        """The function's values from interpolated features: the two layers."""
+        inplace = not torch.is_grad_enabled()  # only the backward pass needs the input of silu
         return self.out(F.silu(self.hidden(F.silu(read, inplace)), inplace))
 
     @classmethod
     def lerp(cls, start: "FieldHead", end: "FieldHead", weight: float) -> "FieldHead":
-        """The head that says `start + weight * (end - start)` of both heads' features, side by side.
+        """One head whose values are `start + weight * (end - start)`, of both heads' features side by side.
 
-        Two heads that read side by side are one: each hidden layer keeps to its own features, and the output adds.
+        The hidden layer is block-diagonal, one block per head, and the output layer adds the two with their weights.
         """
-        with torch.device("meta"):  # drawing weights, only to replace them, would move the caller's random numbers
+        with torch.device("meta"):  # drawing weights only to replace them would change the caller's random numbers
             both = cls(start.hidden.in_features + end.hidden.in_features, end.channels)
         layers = {
             "hidden.weight": torch.block_diag(start.hidden.weight, end.hidden.weight),
