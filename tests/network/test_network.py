@@ -14,8 +14,9 @@ from s2id.coords import Grid, extent, frame_grid
 from s2id.diffusion.denoiser import Network
 from s2id.errors import InputError
 from s2id.network.build import build
+from s2id.network.halves import state_grid
 from s2id.network.heads import Features
-from s2id.network.network import FieldNetwork, state_grid
+from s2id.network.network import FieldNetwork
 from s2id.network.published import PublishedNetwork
 from s2id.network.settings import ModelConfig, PublishedConfig, network_from_dict, network_to_dict
 from s2id.shapes import NULL

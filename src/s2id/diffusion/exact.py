@@ -114,13 +114,7 @@ class EmpiricalDenoiser:
     def under_each(
         self, x_t: Images, t: Scalars, labels: Sequence[Asked | None], size: Size | None = None
     ) -> list[Float[Tensor, "b c y x"]]:
-        """The expected clean state under each of several conditions.
-
-        Args:
-            x_t: States.
-            t: Their times.
-            labels: Conditions.
-            size: Of the expected states; `None` is the states' own.
+        """The expected clean state under each condition; arguments as for `TrainedDenoiser.under_each`.
 
         Raises:
             InputError: A label is on none of the pictures.

@@ -25,6 +25,12 @@ RESTART = 0.7
 """Time that answers are made noisy to again: earlier, posteriors are too wrong; later, an answer's class is settled."""
 
 
+Times = Float[Tensor, " n"]
+
+Fresh = Callable[[int], Images] | None
+"""Unit noise from the number of a step."""
+
+
 @dataclass(frozen=True)
 class Step:
     """The result of a solver's step."""
@@ -41,21 +47,13 @@ class Step:
 class Sampler(Protocol):
     """`(denoiser, x_t, times, label) -> steps`."""
 
-    def __call__(
-        self, denoiser: Denoiser, x_t: Images, times: Float[Tensor, " n"], label: Asked | None = None
-    ) -> Iterator[Step]:
+    def __call__(self, denoiser: Denoiser, x_t: Images, times: Times, label: Asked | None = None) -> Iterator[Step]:
         """Solve, yielding every step."""
         ...
 
 
 def ddim(
-    denoiser: Denoiser,
-    x_t: Images,
-    times: Float[Tensor, " n"],
-    label: Asked | None = None,
-    *,
-    eta: float = 0.0,
-    noise: Callable[[int], Images] | None = None,
+    denoiser: Denoiser, x_t: Images, times: Times, label: Asked | None = None, *, eta: float = 0.0, noise: Fresh = None
 ) -> Iterator[Step]:
     """DDIM, of first order (Song et al. 2021, arXiv 2010.02502, eq. 12 and 16).
 
@@ -84,7 +82,7 @@ def ddim(
         yield Step(s, x_t, denoised)
 
 
-def heun(denoiser: Denoiser, x_t: Images, times: Float[Tensor, " n"], label: Asked | None = None) -> Iterator[Step]:
+def heun(denoiser: Denoiser, x_t: Images, times: Times, label: Asked | None = None) -> Iterator[Step]:
     """Exponential Heun, of second order, two calls per step (ETD2RK; Cox and Matthews 2002, J. Comput. Phys. 176).
 
     The denoised state is taken as linear in logsnr / 2 over the step, for which the solution is exact. Heun's plain
@@ -102,13 +100,7 @@ def heun(denoiser: Denoiser, x_t: Images, times: Float[Tensor, " n"], label: Ask
 
 
 def dpmpp_2m(
-    denoiser: Denoiser,
-    x_t: Images,
-    times: Float[Tensor, " n"],
-    label: Asked | None = None,
-    *,
-    eta: float = 0.0,
-    noise: Callable[[int], Images] | None = None,
+    denoiser: Denoiser, x_t: Images, times: Times, label: Asked | None = None, *, eta: float = 0.0, noise: Fresh = None
 ) -> Iterator[Step]:
     """DPM-Solver++(2M), of second order, one call per step (Lu et al. 2022, arXiv 2211.01095, algorithm 2).
 
@@ -135,7 +127,7 @@ def _along(
     x_t: Images,
     step: tuple[int, float, float],
     eta: float,
-    noise: Callable[[int], Images] | None,
+    noise: Fresh,
 ) -> Images:
     """The state after a step of DDIM, given its number and two times, if `estimate` is the clean state."""
     if eta and noise is None:
@@ -164,7 +156,7 @@ def restarted(
         steps: Of each round.
     """
 
-    def run(denoiser: Denoiser, x_t: Images, times: Float[Tensor, " n"], label: Asked | None = None) -> Iterator[Step]:
+    def run(denoiser: Denoiser, x_t: Images, times: Times, label: Asked | None = None) -> Iterator[Step]:
         for step in solve(denoiser, x_t, times, label):
             x_t = step.x_t
             yield step
@@ -200,7 +192,7 @@ def last(steps: Iterator[Step]) -> Images:
     return final[0].x_t
 
 
-def _intervals(times: Float[Tensor, " n"]) -> Iterator[tuple[int, float, float]]:
+def _intervals(times: Times) -> Iterator[tuple[int, float, float]]:
     points = times.tolist()
     yield from ((i, t, s) for i, (t, s) in enumerate(zip(points[:-1], points[1:], strict=True)))
 

@@ -129,18 +129,12 @@ class WindowAttention(FullAttention):
         return columns @ (rows @ x.flatten(2)).unflatten(2, x.shape[2:])
 
 
-class LinearAttention(nn.Module):
+class LinearAttention(FullAttention):
     """Self-attention without softmax: the weight of a key is phi(q) . phi(k), with phi(x) = elu(x) + 1.
 
     The products of keys and values are summed first, so the cost is linear in the number of tokens (Katharopoulos et
     al. 2020, arXiv 2006.16236, equations 5 to 7). The sums are fp32 at any precision: bf16 counts only to 256.
     """
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.qkv = nn.Linear(width, 3 * width, bias=False)
-        self.out = nn.Linear(width, width, bias=False)
 
     def forward(self, x: Tokens) -> Tokens:
         """The attended tokens."""

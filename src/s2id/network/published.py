@@ -7,25 +7,25 @@ alpha_bar at the trained density, and the tokens of classes are random and not l
 
 import torch
 from einops import rearrange
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from s2id.condition import Asked, Condition, condition_of
+from s2id.condition import Asked, condition_of
 from s2id.coords import Grid, Part, centres, check_size, extent
 from s2id.linear import box_weights
 from s2id.network.attention import AxialAttention, CrossAttention, Tokens
 from s2id.network.blocks import FeedForward
 from s2id.network.embeddings import fourier_features, octaves
+from s2id.network.halves import Encoded, TwoHalves, checked_part, class_index, place
 from s2id.network.heads import Features
-from s2id.network.network import Encoded, checked_part, class_index, own_grid, place, recompute, rows_of, state_grid
-from s2id.network.settings import PublishedConfig, Recompute
+from s2id.network.settings import PublishedConfig
 from s2id.settings import Size
 from s2id.shapes import Images, Scalars
 
 
-class PublishedNetwork(nn.Module):
+class PublishedNetwork(TwoHalves):
     """Predicts the noise in a state. Its feature samples are the predicted pixels themselves.
 
     Example:
@@ -34,8 +34,11 @@ class PublishedNetwork(nn.Module):
         torch.Size([1, 1, 6, 4])
     """
 
+    head: "PixelHead"
+
     def __init__(self, config: PublishedConfig) -> None:
         super().__init__()
+        self.block = PublishedBlock
         self.config = config
         width = config.width
         self.stem = nn.Linear(config.channels, width)
@@ -53,14 +56,7 @@ class PublishedNetwork(nn.Module):
     def encode(
         self, x_t: Images, logsnr: Scalars, frame: tuple[float, float] | None = None, part: Part | None = None
     ) -> Encoded:
-        """The encoder's output, which no condition enters; arguments and errors as for `FieldNetwork.encode`.
-
-        Args:
-            x_t: State.
-            logsnr: Of a state of the trained density at the same time, whatever the state's own density is.
-            frame: Height and width of the frame in composition units; `None` has square samples.
-            part: Rows and columns of samples that the network gets; `None` is all of the state.
-        """
+        """The encoder's output, which no condition enters; arguments and errors as for `TwoHalves.encode`."""
         size, (rows, columns) = checked_part(x_t, self.config, part)
         tokens = self.stem(x_t[:, :, rows, columns].movedim(1, -1)) + self.position(size)[rows, columns]
         film = self.noise(logsnr.to(x_t))
@@ -69,36 +65,13 @@ class PublishedNetwork(nn.Module):
         return Encoded(tokens, film, *place(size, frame or extent(size), part))
 
     def decode(self, encoded: Encoded, label: Asked | None = None) -> Features:
-        """The predicted noise under a class; arguments and errors as for `FieldNetwork.decode`."""
+        """The predicted noise under a class; arguments and errors as for `TwoHalves.decode`."""
         tokens = encoded.tokens
         index = class_index(condition_of(label, len(tokens), tokens.device).label, self.config.classes)
         condition = rearrange(self.condition(index), "b (n d) -> b n d", n=self.config.condition_tokens)
         for block in self.decoder:
             tokens = block(tokens, encoded.film, condition)
         return Features(self.out(tokens), encoded.frame, encoded.middle)
-
-    def forward(
-        self,
-        x_t: Images,
-        logsnr: Scalars,
-        label: Int[Tensor, " n"] | Condition | None = None,
-        grid: Grid | None = None,
-        frame: tuple[float, float] | None = None,
-        supersample: int | None = None,
-        part: Part | None = None,
-    ) -> Float[Tensor, "n k y x"]:
-        """The predicted noise; arguments as for `FieldNetwork.forward`."""
-        encoded = self.encode(x_t, logsnr, frame, part)
-        grid = own_grid(x_t, frame, part) if grid is None else grid
-        return torch.cat([self.head(self.decode(encoded, row), grid) for row in rows_of(label, len(x_t))])
-
-    def recompute(self, what: Recompute) -> None:
-        """Trade time for memory in training: `what` is computed a second time in the backward pass."""
-        recompute(self, what, PublishedBlock)
-
-    def predict(self, features: Features, size: tuple[int, int]) -> Images:
-        """The predicted noise of a state of a size."""
-        return self.head(features, state_grid(size, features.frame))
 
 
 class PixelHead(nn.Module):

@@ -19,7 +19,7 @@ from s2id.coords import extent, view
 from s2id.data.pictures import Pictures, batch_at
 from s2id.errors import InputError
 from s2id.files import checksum, read_tensors, write_tensors
-from s2id.network.network import state_grid
+from s2id.network.halves import state_grid
 from s2id.sampling.denoisers import autoguidance_of, read_out, trained_denoiser
 from s2id.sampling.model import S2ID
 from s2id.sampling.sample import compose
