@@ -172,16 +172,6 @@ def test_a_config_in_a_file_names_its_network():
         network_from_dict({"network": "field", "jitter": 0.5}, "the file")
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-def test_the_head_reads_scattered_places_as_it_reads_a_grid(network, channels):
-    made = network(channels=channels)
-    features = made.decode(made.encode(state(2, channels, 8, 6), torch.zeros(2)))
-    for grid in (frame_grid((5, 7)), frame_grid((40, 30)), state_grid((8, 6), extent((8, 6)))):
-        on_grid = made.head(features, grid, supersample=1)
-        scattered = made.head.at(features, grid.coords.reshape(-1, 2), grid.cell)
-        assert torch.allclose(scattered.mT.reshape(on_grid.shape), on_grid, atol=1e-5)
-
-
 @pytest.mark.parametrize("factor", [2, 3])
 def test_a_pixel_is_the_mean_of_its_head_samples(network, factor):
     made = network()

@@ -22,7 +22,8 @@ from s2id.images import resize
 from s2id.shapes import Images
 
 RESTART = 0.7
-"""Time that answers are made noisy to again: earlier, posteriors are too wrong; later, an answer's class is settled."""
+"""Default time that `restarted` adds noise up to. Above it, approximate posteriors are too wrong; below it, the class
+of a sample no longer changes."""
 
 
 Times = Float[Tensor, " n"]
@@ -143,17 +144,17 @@ def _along(
 def restarted(
     solve: Sampler, rounds: int, noise: Callable[[int], Images], t: float = RESTART, steps: int = 6
 ) -> Sampler:
-    """A sampler that makes its answer noisy again and solves from there, several times over.
+    """A sampler that adds noise to its result and solves again from there, several times.
 
-    Where the solver is right from `t` on, every round leaves the right distribution as it is and brings a wrong one
-    nearer: errors made above `t` are forgotten (Xu et al. 2023, arXiv 2306.14878).
+    Where the solver is exact below time `t`, every round keeps the right distribution and brings a wrong one nearer to
+    it: errors made above `t` are forgotten (Xu et al. 2023, arXiv 2306.14878).
 
     Args:
-        solve: What solves.
-        rounds: How often.
-        noise: From a round's number to unit noise.
-        t: How noisy.
-        steps: Of each round.
+        solve: Solver of the first solution and of every round.
+        rounds: Number of rounds.
+        noise: Function from the number of a round to unit noise.
+        t: Time that noise is added up to.
+        steps: Steps of each round.
     """
 
     def run(denoiser: Denoiser, x_t: Images, times: Times, label: Asked | None = None) -> Iterator[Step]:
@@ -164,7 +165,7 @@ def restarted(
         again = torch.linspace(t, 0, steps + 1, dtype=times.dtype, device=times.device)
         for i in range(rounds):
             fresh = noise(i)
-            x_t = resize(x_t, (fresh.shape[2], fresh.shape[3]))  # where solving ends on a finer state
+            x_t = resize(x_t, (fresh.shape[2], fresh.shape[3]))  # solving may have ended on a finer state
             for step in solve(denoiser, alpha * x_t + sigma * fresh, again, label):
                 x_t = step.x_t
                 yield step

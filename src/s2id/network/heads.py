@@ -143,11 +143,6 @@ class FieldHead(nn.Module):
             values = values.clamp(-bound, bound)
         return F.avg_pool2d(rearrange(values, "b h w c -> b c h w"), factor) if factor > 1 else values.movedim(-1, 1)
 
-    def at(self, features: Features, coords: Float[Tensor, "q 2"], cell: tuple[float, float]) -> Float[Tensor, "b q c"]:
-        """Values at scattered coordinates (y, x), one head sample each."""
-        rows, columns = features.weights(Grid(coords[:, 0], coords[:, 1], cell))
-        return self.values(torch.einsum("qh,qw,bhwd->bqd", rows, columns, features.values))
-
     def values(self, read: Float[Tensor, "*b d"]) -> Float[Tensor, "*b c"]:
         """The function's values from interpolated features: the two layers."""
         inplace = not torch.is_grad_enabled()  # only the backward pass needs the input of silu
