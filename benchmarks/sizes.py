@@ -2,7 +2,8 @@
 
 python benchmarks/sizes.py [--steps 20] [--sides 24 32 64 128]
 
-Colour noise stands for the pictures: throughput does not depend on what they show. The median step is timed, after two that warm up.
+Colour noise stands for the pictures: throughput does not depend on what they show. The median step is timed, after
+two that warm up.
 """
 
 import argparse
