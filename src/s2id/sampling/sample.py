@@ -73,16 +73,19 @@ def sample(
     )
     asked, seeds = pair(model, label, seed)
     state = last(compose(model, asked, seeds, sampling, avoid=avoid, aspect=aspect))
-    facts = {
-        "seeds": " ".join(map(str, seeds)),
-        "labels": " ".join(map(str, asked.label.tolist())),
-        "data": model.card.data,
-    }
-    if any(words := describe(model, asked)):
-        facts["asked"] = "; ".join(words)
     t = model.card.times[-1] if model.card.times else 0.0
     frame = extent(aspect or model.card.size or (1, 1))
+    facts = _facts(model, asked, seeds)
     return read_out(model, state, asked, facts, t, frame, autoguidance_of(model, sampling.autoguidance))
+
+
+def _facts(model: S2ID, asked: Condition, seeds: Sequence[int]) -> dict[str, str]:
+    """Facts about sampled pictures, for the field's file."""
+    labels = " ".join(map(str, asked.label.tolist()))
+    facts = {"seeds": " ".join(map(str, seeds)), "labels": labels, "data": model.card.data}
+    if any(words := describe(model, asked)):
+        facts["asked"] = "; ".join(words)
+    return facts
 
 
 @torch.inference_mode()

@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from s2id.condition import Condition, cat
@@ -184,21 +184,18 @@ def hide(known: Condition, config: TrainConfig | StudentConfig, generator: torch
         generator: Source of randomness.
     """
     known = known.where(torch.rand(len(known), generator=generator) >= config.drop_label)
-    if known.attributes is None and known.numbers is None and known.tokens is None:
+    if not (parts := known.parts()):
         return known
     share = 2 * config.drop_each * torch.rand(len(known), 1, generator=generator)
 
-    def lost(like: Tensor) -> Tensor:
-        return torch.rand(like.shape, generator=generator) < share
+    def lost(part: Tensor) -> Bool[Tensor, "b ..."]:
+        # each value by itself, but a text as a whole
+        values = part if part.ndim == 2 else part[:, 0, :1]
+        chosen = torch.rand(values.shape, generator=generator) < share
+        return chosen if part.ndim == 2 else chosen[..., None]
 
-    label, attributes, numbers, tokens = known.label, known.attributes, known.numbers, known.tokens
-    nan = float("nan")
-    return Condition(
-        label.masked_fill(lost(label[:, None])[:, 0], NULL),
-        None if attributes is None else attributes.masked_fill(lost(attributes), 0),
-        None if numbers is None else numbers.masked_fill(lost(numbers), nan),
-        None if tokens is None else tokens.masked_fill(lost(tokens[:, 0, :1])[..., None], nan),
-    )
+    label = known.label.masked_fill(lost(known.label[:, None])[:, 0], NULL)
+    return Condition(label, **{name: part.masked_fill(lost(part), unknown) for name, part, unknown in parts})
 
 
 def stratified(count: int, generator: torch.Generator) -> Scalars:

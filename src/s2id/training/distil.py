@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from s2id.condition import Condition, cat
+from s2id.condition import KINDS, Condition, cat
 from s2id.coords import extent, view
 from s2id.data.pictures import Pictures, batch_at
 from s2id.errors import InputError
@@ -31,9 +31,6 @@ from s2id.training.settings import DistillConfig, Preset, StudentConfig
 from s2id.training.trainer import Trainer
 
 _FORMAT = "s2id-trajectories-3"
-
-_MORE = ("attributes", "numbers", "tokens")
-"""Parts of a condition that some data sets have, beside the class."""
 
 _DENSER = 2
 """Pixels of a target picture along each side of a pixel of the data."""
@@ -102,7 +99,7 @@ def _draw(teacher: S2ID, config: DistillConfig, seeds: list[int], asked: Conditi
     states = torch.stack([unit_noise(teacher, size, seeds, config.sampling.noise), *coarse], dim=1)
     field = read_out(teacher, walk[-1], asked, autoguidance=autoguidance_of(teacher, config.sampling.autoguidance))
     picture = field.render(picture_size(teacher), fit="stretch")
-    more = {name: part for name in _MORE if (part := getattr(asked, name)) is not None}
+    more = {name: part for name, part, _ in asked.parts()}
     return {"states": states.half(), "pictures": picture.half(), "label": asked.label, **more}
 
 
@@ -110,7 +107,7 @@ def load_trajectories(folder: Path, count: int) -> Trajectories:
     """The first `count` trajectories that `draw_trajectories` wrote into a folder."""
     parts = [read_tensors(path, _FORMAT)[0] for path in sorted(folder.glob("[0-9]*.safetensors"))]
     states, pictures = (torch.cat([part[name] for part in parts])[:count].float() for name in ("states", "pictures"))
-    asked = [Condition(part["label"], *(part.get(name) for name in _MORE)) for part in parts]
+    asked = [Condition(part["label"], **{name: part[name] for name in KINDS if name in part}) for part in parts]
     return Trajectories(states, pictures, cat(asked)[:count])
 
 
