@@ -295,7 +295,9 @@ def test_mixed_sizes_train_and_no_picture_is_enlarged(tmp_path):
     assert all(math.isfinite(p.loss) for p in trainer.run())
     assert trained_size((15, 16), 16, 2) == (14, 16) and trained_size((28, 28), 20, 2) == (20, 20)
     picture(tmp_path / "data" / "thin.png", (1, 40))
-    with pytest.raises(InputError, match="has images of 1x40 pixels and the patch is 2, and none is enlarged"):
+    with pytest.raises(
+        InputError, match="has images of 1x40 pixels, smaller than the network's patch of 2, and none is enlarged"
+    ):
         tiny(s2id.pictures(tmp_path / "data"), tmp_path / "other")
 
 
