@@ -31,7 +31,7 @@ def evaluate_model(
     judge: str | Path | None = None,
     features: Features = "judge",
     config: EvaluateConfig | None = None,
-    device: str = "cpu",
+    device: str = "auto",
 ) -> Iterator[Report]:
     """Reports of a model's quality that grow by a row each; the last one is the whole table.
 
@@ -41,15 +41,14 @@ def evaluate_model(
         judge: Name of a bundled judge, or its file; `None` takes the bundled judge of the model's data.
         features: Features in which sets are compared: the judge's, or those of Inception v3, for colour pictures.
         config: Sizes, number of pictures and how to sample; `None` takes the defaults.
-        device: Device that computes.
-
-    Example:
-        >>> config = EvaluateConfig(sizes=((28, 28),), count=300)
-        >>> for report in evaluate_model("mnist", config=config):  # doctest: +SKIP
-        ...     print(report.rows[-1].size, report.rows[-1].likeness.frechet)
+        device: Device that computes, as for `s2id.load`.
 
     Raises:
         InputError: Weights, data or judge are missing, or do not belong together.
+
+    Example:
+        >>> for report in evaluate_model("mnist", config=EvaluateConfig(count=300)):  # doctest: +SKIP
+        ...     print(report.rows[-1].size, report.rows[-1].likeness.frechet)
     """
     config = config or EvaluateConfig()
     model = weights if isinstance(weights, S2ID) else load(weights, device)
@@ -59,11 +58,9 @@ def evaluate_model(
     train, test = (load_data_of(model, data, split, _name(weights)) for split in ("train", "test"))
     facts = {
         **_weights(model, weights),
-        "images seen": model.card.images_seen,
-        "data": name,
+        **{"images seen": model.card.images_seen, "data": name},
         **_sampling(model, config),
-        "features": features,
-        **_judge(judged),
+        **{"features": features, **_judge(judged)},
     }
     if len(train) < config.count:
         facts["n of the training set's row"] = len(train)
@@ -86,7 +83,7 @@ def t_scrape_model(
     points: int = 500,
     batch: int = 100,
     density: int | None = None,
-    device: str = "cpu",
+    device: str = "auto",
 ) -> Iterator[Curve]:
     """Curves of the loss against t that grow by a point each; the last one is the whole curve.
 
@@ -96,7 +93,7 @@ def t_scrape_model(
         points: Number of times.
         batch: Number of test pictures per time.
         density: Samples along the long side of the state; `None` is one sample per pixel of the data.
-        device: Device that computes.
+        device: Device that computes, as for `s2id.load`.
 
     Raises:
         InputError: Weights or data are missing, do not belong together, or the model is distilled.

@@ -52,9 +52,8 @@ def sample(
         steps: Number of solver steps, in place of `sampling.steps`; `None` keeps that.
         guidance: Weight of classifier-free guidance, in place of `sampling.guidance`; `None` keeps that.
         avoid: Condition to move away from, with the weight of the guidance.
-        aspect: Height and width, in any unit, of the frame to compose on, rounded to whole patches. `None` is the
-            aspect of the training data. Another aspect asks for compositions that the model has never seen; to see the
-            same picture in another aspect, render it in that aspect.
+        aspect: Height and width, in any unit, of the frame to compose on. `None` is that of the training data. The
+            model has seen no other; to see the same picture in another aspect, render it in that aspect.
 
     Raises:
         InputError: An argument is out of range, or the model has no use for it.
@@ -62,8 +61,7 @@ def sample(
     Example:
         >>> import s2id
         >>> model = s2id.load("mnist-fast")
-        >>> digits = s2id.sample(model, label=[7, 3], seed=[0, 1])
-        >>> digits.render((14, 14)).shape
+        >>> s2id.sample(model, label=[7, 3], seed=[0, 1]).render((14, 14)).shape
         torch.Size([2, 1, 14, 14])
     """
     sampling = replace(
@@ -74,8 +72,7 @@ def sample(
     asked, seeds = pair(model, label, seed)
     state = last(compose(model, asked, seeds, sampling, avoid=avoid, aspect=aspect))
     t = model.card.times[-1] if model.card.times else 0.0
-    frame = extent(aspect or model.card.size or (1, 1))
-    facts = _facts(model, asked, seeds)
+    frame, facts = extent(aspect or model.card.size or (1, 1)), _facts(model, asked, seeds)
     return read_out(model, state, asked, facts, t, frame, autoguidance_of(model, sampling.autoguidance))
 
 
