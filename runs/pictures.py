@@ -1,66 +1,94 @@
-"""The pictures of README and docs: one seed at many sizes, a sheet of digits, a zoom.
+"""The pictures of README and docs: one function at several sizes above ten digits, and two sheets of digits.
 
-python runs/pictures.py [WEIGHTS] [--out docs/images]
+    python runs/pictures.py [--weights mnist] [--first mnist-long] [--out docs/images]
+
+The first picture shows, of each class, the first seed whose digit is whole: none of its ink reaches the frame's border.
 """
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from PIL import Image, ImageDraw
+from torch.nn import functional as F
 
 import s2id
 from s2id.images import tile, to_bytes, to_pillow
-from s2id.settings import Size, Window
+from s2id.settings import Window
 
-INK, GAP, CAPTION = 40, 12, 48  # a page shows the strip at a third of its width
+INK, GAP, CAPTION, HEIGHT = 40, 12, 40, 448  # a page shows the picture at about a third of its width
+SHOWN = 3  # the class whose function is shown at several sizes
 
 
-def strip(field: s2id.Field, looks: list[tuple[str, Size, Window | None]]) -> Image.Image:
-    """Pictures of one field side by side, each rendered at its own size and shown 448 pixels high, with a caption."""
-    height = 448
-    tiles = []
-    for caption, size, window in looks:
-        picture = field.image(size, window)
-        width = round(height * size[1] / size[0])
-        tiles.append(
-            (
-                caption,
-                picture.resize(
-                    (width, height), Image.Resampling.NEAREST if size[0] < height else Image.Resampling.LANCZOS
-                ),
-            )
-        )
-    sheet = Image.new("L", (sum(t.width + GAP for _, t in tiles) - GAP, height + CAPTION + 20), 255)
+def whole_digit(model: s2id.S2ID, label: int, border: int = 3) -> s2id.Field:
+    """The field of the first seed whose digit keeps clear of the border, in training pixels."""
+    for first in range(0, 40, 8):
+        fields = s2id.sample(model, label, range(first, first + 8))
+        inside = fields.render((28, 28))[..., border:-border, border:-border].add(1).sum((1, 2, 3))
+        whole = fields.render((28, 28)).add(1).sum((1, 2, 3)) - inside < 1.0
+        if whole.any():
+            return fields[int(whole.nonzero()[0])]
+    raise SystemExit(f"no whole {label} among forty seeds.")
+
+
+def busiest_window(field: s2id.Field, parts: int = 8) -> Window:
+    """The window of a quarter of the frame's side, on a grid of eighths, with the most edge in it."""
+    picture = field.render((256, 256))
+    edge = picture.diff(dim=2)[..., :-1].abs() + picture.diff(dim=3)[:, :, :-1].abs()
+    step = 256 // parts
+    sums = F.avg_pool2d(F.pad(edge, (0, 1, 0, 1)), 2 * step, step)[0, 0]
+    top, left = divmod(int(sums.argmax()), sums.shape[1])
+    return top / parts, left / parts, (top + 2) / parts, (left + 2) / parts
+
+
+def row(tiles: Sequence[tuple[str, Image.Image]]) -> Image.Image:
+    """Pictures of one height side by side, with captions below those that have one."""
+    height = max(picture.height for _, picture in tiles)
+    caption = CAPTION + 20 if any(text for text, _ in tiles) else 0
+    sheet = Image.new("L", (sum(t.width + GAP for _, t in tiles) - GAP, height + caption), 255)
     draw, left = ImageDraw.Draw(sheet), 0
-    for caption, picture in tiles:
+    for text, picture in tiles:
         sheet.paste(picture, (left, 0))
-        draw.text((left + 4, height + 6), caption, fill=INK, font_size=CAPTION)
+        draw.text((left + 4, height + 6), text, fill=INK, font_size=CAPTION)
         left += picture.width + GAP
+    return sheet
+
+
+def first_picture(model: s2id.S2ID) -> Image.Image:
+    """One function at several sizes beside its bicubic enlargement, and a whole digit of every class below."""
+    digits = [whole_digit(model, label) for label in range(10)]
+    field = digits[SHOWN]
+    small = field.image((28, 28))
+    tall = field.image((1024, 576)).resize((round(HEIGHT * 576 / 1024), HEIGHT), Image.Resampling.LANCZOS)
+    top = row(
+        [
+            ("28x28 pixels", small.resize((HEIGHT, HEIGHT), Image.Resampling.NEAREST)),
+            ("28x28, bicubic", small.resize((HEIGHT, HEIGHT), Image.Resampling.BICUBIC)),
+            ("1024x1024", field.image((1024, 1024)).resize((HEIGHT, HEIGHT), Image.Resampling.LANCZOS)),
+            ("1024x576", tall),
+            ("4x zoom", field.image((HEIGHT, HEIGHT), busiest_window(field))),
+        ]
+    )
+    side = (top.width - 9 * GAP) // 10
+    below = row(
+        [("", one.image((4 * side, 4 * side)).resize((side, side), Image.Resampling.LANCZOS)) for one in digits]
+    )
+    sheet = Image.new("L", (top.width, top.height + below.height), 255)
+    sheet.paste(top, (0, 0))
+    sheet.paste(below, (0, top.height))
     return sheet
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("weights", nargs="?", default="mnist")
+    parser.add_argument("--weights", default="mnist")
+    parser.add_argument("--first", default="mnist-long")
     parser.add_argument("--out", type=Path, default=Path("docs/images"))
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
+    first_picture(s2id.load(args.first)).save(args.out / "one-seed.png", optimize=True)
     model = s2id.load(args.weights)
-    field = s2id.sample(model, 7, seed=0)
-    zoom = (532 / 1024, 647 / 1024, 548 / 1024, 663 / 1024)  # at the edge of a stroke
-    strip(
-        field,
-        [
-            ("14 x 14", (14, 14), None),
-            ("28 x 28", (28, 28), None),
-            ("61 x 37", (61, 37), None),
-            ("1024 x 1024", (1024, 1024), None),
-            ("1024 x 576", (1024, 576), None),
-            ("its top right", (512, 512), (0.25, 0.625, 0.5, 0.875)),
-            ("zoom 64x, an edge", (512, 512), zoom),
-        ],
-    ).save(args.out / "one-seed.png", optimize=True)
     for guidance in (1.0, 1.5):
         labels = [label for label in range(10) for _ in range(16)]
         fields = s2id.sample(model, labels, list(range(16)) * 10, guidance=guidance)

@@ -29,8 +29,8 @@ def load_pictures(
     split: Split = "train",
     long_side: int | None = None,
     *,
-    min_side: int = 1,
     workers: int = 0,
+    min_side: int = 1,
 ) -> Pictures:
     """The data set of that name.
 
@@ -44,8 +44,8 @@ def load_pictures(
             tenth picture. "folder" has one split, which both names return.
         long_side: Pictures of "celeba", "folder" and "hub" with more pixels along the longer side are shrunk to this;
             `None` leaves them as they are. Emoji are drawn at this size; `None` draws them at 32 pixels.
-        min_side: Pictures of "celeba", "folder" and "hub" with fewer pixels along the shorter side are left out.
         workers: Processes that decode pictures the first time they are read. 0 decodes in this process.
+        min_side: Pictures of "celeba", "folder" and "hub" with fewer pixels along the shorter side are left out.
 
     Raises:
         InputError: The name is unknown, or the files are missing, unreadable or of another kind.
