@@ -21,12 +21,13 @@ INK, GAP, CAPTION, HEIGHT = 40, 12, 40, 448  # a page shows the picture at about
 SHOWN = 3  # the class whose function is shown at several sizes
 
 
-def whole_digit(model: s2id.S2ID, label: int, border: int = 3) -> s2id.Field:
+def whole_digit(model: s2id.S2ID, label: int, border: int = 2) -> s2id.Field:
     """The field of the first seed whose digit keeps clear of the border, in training pixels."""
     for first in range(0, 40, 8):
-        fields = s2id.sample(model, label, range(first, first + 8))
-        inside = fields.render((28, 28))[..., border:-border, border:-border].add(1).sum((1, 2, 3))
-        whole = fields.render((28, 28)).add(1).sum((1, 2, 3)) - inside < 1.0
+        fields = s2id.sample(model, label, range(first, first + 8), guidance=1.0)
+        ink = (fields.render((28, 28)) + 1) / 2
+        inside = ink[..., border:-border, border:-border].sum((1, 2, 3))
+        whole = ink.sum((1, 2, 3)) - inside < 0.5
         if whole.any():
             return fields[int(whole.nonzero()[0])]
     raise SystemExit(f"no whole {label} among forty seeds.")

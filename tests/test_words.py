@@ -86,6 +86,8 @@ def run_command(folder, words):
     words = [re.sub(r"^(1024|2048)x\d+$", "64x64", word) for word in words]
     for word in words:
         stand_in(folder, word)
+    if words[0] == "restore":  # the last of several counts: few steps do, where nobody looks at the answers
+        words = [*words, "--steps", "3"]
     if words[0] in LONG:
         assert callable(parse(words).run)
     else:
