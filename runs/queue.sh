@@ -14,9 +14,8 @@ mkdir -p "$home/runs"
 # name | arguments of `s2id train`; images, not minutes, so that every stop can be resumed
 runs() {
   cat <<'LIST'
-guide-70k | mnist --images 70000 --set encoder-blocks=3 --set decoder-blocks=3
-guide-200k | mnist --images 200000 --set encoder-blocks=3 --set decoder-blocks=3
-mnist-4m | mnist --images 4000000 --set detail-density=24 --set detail-share=0.1
+long-ends-on-28 | mnist --init mnist-long --images 400000 --lr 1e-3 --set warmup=0.005 --set detail-density=28 --set detail-share=0.3
+guide-200k | mnist --images 200000 --set encoder-blocks=3 --set decoder-blocks=3 --set detail-density=24 --set detail-share=0.2
 LIST
 }
 
