@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Weights = Annotated[
     str,
     Help(
-        "The model: a bundled model's name (mnist, mnist-fast), a .safetensors file, a folder that holds "
+        "The model: a bundled model's name (mnist, mnist-long, mnist-fast), a .safetensors file, a folder that holds "
         "model.safetensors, or a repository of the Hugging Face Hub."
     ),
 ]
