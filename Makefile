@@ -8,9 +8,9 @@ LOOSE := --allow-untyped-defs --allow-incomplete-defs --allow-any-generics  # sc
 
 demo: $(VENV)/.core  ## draw digits at several sizes from the bundled weights
 	$(BIN)/s2id sample mnist-long --label all --seed 0-9 --size 28x28 --grid --out demo
-	$(BIN)/s2id sample mnist-long --label 7 --seed 0 --fields --out demo \
+	$(BIN)/s2id sample mnist-long --label 2 --seed 0 --fields --out demo \
 	  --size 28x28 --size 61x37 --size 1024x1024 --size 1024x576
-	$(BIN)/s2id render demo/label7-seed0.safetensors --size 512x512 --window 0.125,0.375,0.5,0.75
+	$(BIN)/s2id render demo/label2-seed0.safetensors --size 512x512 --window 0.125,0.375,0.5,0.75
 	@echo "the pictures:"; ls demo/*.png
 
 test: $(VENV)/.dev  ## all fast tests
