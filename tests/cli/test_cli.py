@@ -357,3 +357,8 @@ def test_a_reader_who_has_enough_is_no_error(words):
     done = subprocess.run([sys.executable, "-m", "s2id", *words], stdout=writes, stderr=subprocess.PIPE, timeout=120)
     os.close(writes)
     assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_seeds_beyond_a_million_are_refused_before_they_are_listed():
+    with pytest.raises(InputError, match="more than 1,000,000 seeds"):
+        parse_seeds("0-99999999999")

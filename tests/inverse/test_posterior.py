@@ -172,3 +172,9 @@ def test_values_that_do_not_fit_are_refused(model):
         sample_posterior(model, Measurement(Blur(8), torch.zeros(3, 1, 8, 8)), seeds=[0, 1])
     with pytest.raises(InputError, match="shape 1x8x8 and 1x8x7 were measured"):
         sample_posterior(model, Measurement(Blur(8), torch.zeros(1, 1, 8, 7)), aspect=(8, 8))
+
+
+@pytest.mark.parametrize(("value", "noise"), [(float("nan"), 0.0), (0.0, -1.0), (0.0, float("nan"))])
+def test_what_nobody_can_have_measured_is_refused(value, noise):
+    with pytest.raises(InputError):
+        Measurement(Area(Observation.of_picture(torch.zeros(1, 4, 4)), (4, 4)), torch.full((1, 16, 1), value), noise)

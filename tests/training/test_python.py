@@ -11,6 +11,7 @@ from s2id.errors import InputError
 from s2id.training.presets import PRESETS
 from s2id.training.progress import Rate, duration
 from s2id.training.run import checkpoints, locked
+from s2id.training.settings import TrainConfig
 
 
 def digits(out, **changes):
@@ -112,3 +113,21 @@ def test_the_first_step_does_not_count_in_the_rate():
     rate = Rate()
     assert rate(8, 100.0) == pytest.approx(0.08)
     assert [rate(8, 1.0) for _ in range(3)] == pytest.approx([8.0] * 3)
+
+
+def test_a_checkpoint_of_another_run_does_not_delete_this_runs(tmp_path):
+    pictures = load_pictures("digits")
+    for name, images in (("long", 48), ("short", 16)):
+        for _ in s2id.train(pictures, tmp_path / name, "tiny", images=images, device="cpu"):
+            pass
+    foreign = next((tmp_path / "short" / "checkpoints").glob("[0-9]*"))
+    before = sorted((tmp_path / "long" / "checkpoints").iterdir())
+    with pytest.raises(InputError, match="is no checkpoint of"):
+        s2id.train(pictures, tmp_path / "long", "tiny", images=64, device="cpu", resume=foreign)
+    assert sorted((tmp_path / "long" / "checkpoints").iterdir()) == before
+
+
+@pytest.mark.parametrize("wrong", [{"lr": float("nan")}, {"seed": -1}, {"ema": 2.0}, {"minutes": float("inf")}])
+def test_settings_that_nobody_can_train_with_are_refused(wrong):
+    with pytest.raises(InputError, match=next(iter(wrong))):
+        TrainConfig(**wrong)

@@ -135,6 +135,10 @@ def parse_window(text: str | None) -> Window | None:
     return top, left, bottom, right
 
 
+_MOST_SEEDS = 1_000_000
+"""Seeds that one command takes at most."""
+
+
 def parse_seeds(text: str) -> list[int]:
     """Seeds from a number, a range or a list.
 
@@ -142,13 +146,15 @@ def parse_seeds(text: str) -> list[int]:
     [0, 1, 2, 9]
 
     Raises:
-        InputError: The text is not of that form.
+        InputError: The text is not of that form, or names more than a million seeds.
     """
     chosen: list[int] = []
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
         if not first.isdecimal() or (dash and not (last.isdecimal() and int(first) <= int(last))):
             raise InputError(f"seed {text!r} is no number, range or list; write it as in 7, 0-63 or 1,5,9.")
+        if len(chosen) + int(last or first) - int(first) >= _MOST_SEEDS:
+            raise InputError(f"seed {text!r} names more than {_MOST_SEEDS:,} seeds; draw them in several commands.")
         chosen += range(int(first), int(last or first) + 1)
     return chosen
 

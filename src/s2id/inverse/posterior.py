@@ -58,6 +58,18 @@ class Measurement:
     noise: float | Tensor = 0.0
     """Standard deviation of the values' noise: one number, or a tensor that broadcasts against `values`."""
 
+    def __post_init__(self) -> None:
+        """Refuse values that nobody can have measured.
+
+        Raises:
+            InputError: A value is not finite, or the noise is below 0 or not finite.
+        """
+        noise = torch.as_tensor(self.noise)
+        if not torch.isfinite(self.values).all():
+            raise InputError("the measured values hold NaN or infinity; leave such values out of the operator.")
+        if not (torch.isfinite(noise).all() and (noise >= 0).all()):
+            raise InputError(f"noise is {float(noise.min()):g}; it is a standard deviation, a number of at least 0.")
+
     @classmethod
     def of(cls, observation: Observation, size: Size, frame: tuple[float, float] | None = None) -> "Measurement":
         """An observation as a measurement of states of one size.

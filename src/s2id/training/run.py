@@ -49,7 +49,8 @@ def checkpoint_to_resume(folder: Path, resume: str | Path | None) -> Path | None
         resume: "latest", a checkpoint's folder, or `None` to begin.
 
     Raises:
-        InputError: The run is to begin and the folder holds checkpoints, or to go on and it holds none.
+        InputError: The run is to begin and the folder holds checkpoints, or to go on and it holds none; or the
+            checkpoint is another run's, and this folder's own would be deleted as later ones.
     """
     found = checkpoints(folder)
     if resume == "latest" and not found:
@@ -58,7 +59,11 @@ def checkpoint_to_resume(folder: Path, resume: str | Path | None) -> Path | None
         raise InputError(f"{folder} already holds a run; go on with --resume latest, or choose another --out.")
     if not resume:
         return None
-    return found[-1] if resume == "latest" else Path(resume)
+    if resume == "latest":
+        return found[-1]
+    if found and Path(resume).resolve() not in {own.resolve() for own in found}:
+        raise InputError(f"{resume} is no checkpoint of {folder}, which holds a run of its own; choose another --out.")
+    return Path(resume)
 
 
 def write_checkpoint(

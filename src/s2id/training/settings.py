@@ -192,9 +192,13 @@ class TrainConfig:
         if self.pixelate is not None:
             Pixelation.read(self.pixelate)
         at_least_1(self, "images", "batch", "accumulate", "keep", "views", "densities", "supersample")
-        for name in ("queries", "clip", *(["minutes"] if self.minutes is not None else [])):
-            if not getattr(self, name) > 0:
-                raise InputError(f"{name} is {getattr(self, name):g}; it must be above 0.")
+        for name in ("lr", "queries", "clip", *(["minutes"] if self.minutes is not None else [])):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise InputError(f"{name} is {getattr(self, name):g}; it must be a number above 0.")
+        if not 0 <= self.seed < 2**63:
+            raise InputError(f"seed is {self.seed}; it must be at least 0 and below 2^63.")
+        if not 0 <= self.ema < 1:
+            raise InputError(f"ema is {self.ema:g}; it must be at least 0 and below 1.")
         if min(self.density_weights) < 0 or not sum(self.density_weights) > 0:
             raise InputError(f"density_weights is {self.density_weights}; give none below 0 and one above.")
         if self.workers < 0:
