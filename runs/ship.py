@@ -1,6 +1,6 @@
 """Put a trained model into the package: half the bytes (float16), the same layout.
 
-python runs/ship.py out/mnist/model src/s2id/weights/mnist
+python runs/ship.py out/mnist/model src/s2id/sampling/weights/mnist
 """
 
 import sys

@@ -25,6 +25,20 @@ sample; measured on MNIST with 7 pixels over 20 samples."""
 _CHUNK = 2**22  # numbers that scattered cells gather at once
 
 
+def check_noise(noise: float | Tensor) -> None:
+    """Refuse standard deviations that no measurement has.
+
+    Args:
+        noise: Standard deviation of each value, or of all.
+
+    Raises:
+        InputError: A standard deviation is below 0 or not finite.
+    """
+    std = torch.as_tensor(noise)
+    if len(wrong := std[~(torch.isfinite(std) & (std >= 0))]):
+        raise InputError(f"noise is {wrong[0]:g}; it is a standard deviation in a range of -1 to 1, at least 0.")
+
+
 @dataclass(frozen=True)
 class Observation:
     """Values measured of one function, or of `b` functions at the same places.
@@ -58,9 +72,7 @@ class Observation:
             raise InputError("the observation holds NaN or infinity; mask such pixels or repair them.")
         if not (self.cell > 0).all():
             raise InputError("a cell of the observation is empty; cells need a height and width above 0.")
-        noise = torch.as_tensor(self.noise)
-        if not (torch.isfinite(noise).all() and (noise >= 0).all()):
-            raise InputError(f"noise is {noise.min():g}; it is a standard deviation, at least 0.")
+        check_noise(self.noise)
         if self.mix is not None and len(self.mix) != self.values.shape[-1]:
             raise InputError(f"mix makes {len(self.mix)} channels and {self.values.shape[-1]} were seen; make as many.")
 
@@ -227,13 +239,3 @@ class Area:
             share = (overlap.clamp(min=0) / width).prod(1)
             y, x = (sample[:, i].long().clamp(0, n - 1) for i, n in enumerate(self.size))
             yield y * self.size[1] + x, share
-
-
-def check_noise(noise: float) -> None:
-    """Refuse a standard deviation of pixels that is none.
-
-    Raises:
-        InputError: It is negative, infinite or no number.
-    """
-    if not 0 <= noise < float("inf"):
-        raise InputError(f"noise is {noise:g}; it is a standard deviation in a range of -1 to 1, at least 0.")

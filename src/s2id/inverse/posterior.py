@@ -20,7 +20,7 @@ from s2id.coords import extent
 from s2id.diffusion.denoiser import Denoiser
 from s2id.diffusion.samplers import last
 from s2id.errors import InputError
-from s2id.inverse.observation import Area, Observation
+from s2id.inverse.observation import Area, Observation, check_noise
 from s2id.inverse.settings import RESTORING
 from s2id.linear import conjugate_steps
 from s2id.sampling.conditions import pair
@@ -64,11 +64,9 @@ class Measurement:
         Raises:
             InputError: A value is not finite, or the noise is below 0 or not finite.
         """
-        noise = torch.as_tensor(self.noise)
         if not torch.isfinite(self.values).all():
             raise InputError("the measured values hold NaN or infinity; leave such values out of the operator.")
-        if not (torch.isfinite(noise).all() and (noise >= 0).all()):
-            raise InputError(f"noise is {float(noise.min()):g}; it is a standard deviation, a number of at least 0.")
+        check_noise(self.noise)
 
     @classmethod
     def of(cls, observation: Observation, size: Size, frame: tuple[float, float] | None = None) -> "Measurement":
