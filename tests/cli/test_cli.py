@@ -220,15 +220,15 @@ def test_evaluate_writes_its_table_and_curves(digits_model, tmp_path, capsys):
     code, said, _ = run(capsys, *words, "--steps", 1, "--size", "8x8", "--size", "16x12", "--out", tmp_path / "out")
     assert code == 0 and "| training set |" in said and "16x12" in said
     table = json.loads((tmp_path / "out" / "table.json").read_text())
-    assert [row["size"] for row in table["rows"]] == ["training set", "8x8", "16x12"]
+    assert [row["size"] for row in table["rows"]] == ["training set", "8x8", "16x12", "samples", "reconstructions"]
     assert table["facts"]["n"] == 40 and len(table["facts"]["judge sha256"]) == 64
     assert (tmp_path / "out" / "table.md").read_text().strip() in said and picture_size(tmp_path / "out" / "curves.png")
     code, said, _ = run(capsys, *words, "--steps", 1, "--size", "8x8", "--set", "density=6", "--out", tmp_path / "out")
     assert code == 0 and "density 6, detail density 0" in said
 
 
-def test_evaluate_without_a_judge_or_data_is_refused(digits_model, weights, capsys):
-    assert "there is no judge 'digits'" in refused(capsys, "evaluate", digits_model)
+def test_evaluate_with_an_unknown_judge_or_impossible_sizes_is_refused(digits_model, weights, capsys):
+    assert "there is no judge 'digits'" in refused(capsys, "evaluate", digits_model, "--judge", "digits")
     assert "too small to judge" in refused(capsys, "evaluate", digits_model, "--size", "1x9")
     assert "no size to judge" in refused(capsys, "evaluate", digits_model, "--quick", "--size", "900x900")
 

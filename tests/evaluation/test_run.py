@@ -27,7 +27,7 @@ def test_an_evaluation_grows_by_a_row_and_says_what_was_measured(model, tmp_path
     Judge("digits", (8, 8), 1, 10, (4, 4, 8, 8, 16), accuracy=0.25).save(tmp_path / "judge.safetensors")
     config = EvaluateConfig(sizes=((8, 8), (16, 16)), count=40, detail=2)
     reports = list(evaluate_model(model, judge=tmp_path / "judge.safetensors", config=config))
-    assert [len(report.rows) for report in reports] == [1, 2, 3]
+    assert [len(report.rows) for report in reports] == [1, 2, 3, 4, 5]
     facts = reports[-1].facts
     assert (facts["weights"], facts["data"], facts["n"], facts["density"]) == ("this model", "digits", 40, 8)
     assert facts["judge right on the test set"] == 0.25 and "test set" not in facts
@@ -36,9 +36,15 @@ def test_an_evaluation_grows_by_a_row_and_says_what_was_measured(model, tmp_path
     assert json.loads(written[1].read_text())["facts"] == facts
 
 
-def test_data_without_a_judge_are_refused_before_anything_is_drawn(model):
-    with pytest.raises(InputError, match="there is no judge 'digits'"):
-        evaluate_model(model)
+def test_data_without_a_judge_are_measured_by_themselves(model):
+    *_, report = evaluate_model(model, config=EvaluateConfig(sizes=((16, 16),), detail=3))
+    assert report.facts["judge"] == "none" and report.facts["n"] == 3
+    assert [row.size for row in report.rows] == ["16x16", "samples", "reconstructions"]
+    assert report.rows[0].agreement.psnr > 20 and report.rows[0].detail.render_seconds > 0
+    assert report.rows[2].evenness.width_error > 0
+    assert "right class" not in report.markdown()
+    with pytest.raises(InputError, match="there is no judge 'other'"):
+        evaluate_model(model, judge="other")
 
 
 def test_a_t_scrape_grows_by_a_point_and_its_file_holds_them_all(model, tmp_path):

@@ -29,7 +29,7 @@ class Evaluate:
     """Classifier that judges the pictures: the name of a bundled one, or a file. None: the data set's own."""
     features: Literal["judge", "inception"] = "judge"
     """Features in which sets of pictures are compared. "inception", for colour pictures, needs torch-fidelity and also
-    judges data that have no judge."""
+    serves data that have no judge; without it, these are not compared with any set, only measured by themselves."""
     size: Sizes = ()
     """Height x width of a row of the table in pixels, e.g. 1024x576. Repeat for several rows. Not given: nine sizes
     from 14x14 to 1024x1024."""
@@ -61,7 +61,7 @@ class Evaluate:
         )
         writable(self.out)
         blank_figure(1.0, 1.0)  # without matplotlib no hour is spent on what cannot be drawn
-        for report in tqdm(reports, total=len(config.sizes) + 1, unit="size"):
+        for report in tqdm(reports, total=len(config.sizes) + 3, unit="size"):
             written = report.write(self.out)
         print(report.markdown())
         report.plot(self.out / "curves.png")

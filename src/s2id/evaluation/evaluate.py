@@ -16,6 +16,7 @@ from s2id.errors import InputError
 from s2id.evaluation import image_metrics
 from s2id.evaluation.agreement import BasePictures, Layout, agreement, coarser, zoom
 from s2id.evaluation.detail import peak_megabytes, reset_peak_memory, strokes
+from s2id.evaluation.evenness import evenness_rows
 from s2id.evaluation.examiner import Examiner, RealPictures, at_size
 from s2id.evaluation.judge import Extractor, Judge
 from s2id.evaluation.likeness import attributes_right, balanced_right, likeness, share_equal
@@ -36,26 +37,28 @@ def evaluate(
     config: EvaluateConfig,
     extractor: Extractor | None = None,
 ) -> Iterator[Row]:
-    """The rows of the table: the training set's first, then one per size as soon as it is measured.
+    """The rows of the table: the training set's first, one per size as soon as it is measured, and those of evenness.
 
     Args:
         model: Model to evaluate.
-        judge: Classifier of the same data. `None` needs an extractor, and leaves out all that asks for classes.
+        judge: Classifier of the same data. `None` leaves out all that asks for classes.
         train: Training pictures; as many as are drawn give the first row, the best that a model can reach.
         test: Pictures that both the training pictures and the model's are compared with.
         config: Sizes, number of pictures and how to sample.
-        extractor: Function from pictures of the examined size to features; `None` takes the judge's features.
+        extractor: Function from pictures of the examined size to features; `None` takes the judge's features. With
+            neither judge nor extractor, likeness to the data is left out.
 
     Raises:
         InputError: Data, judge and model do not belong together, or the number of pictures is too small.
     """
     _check_judge(judge, test, config, extractor)
-    _check_model(model, test, config)
+    _check_model(model, test, config, examined=bool(judge or extractor))
     # conditions that are numbers are scaled as in the model's training data
     train, test = (rescaled(pictures, model.card.number_ranges) for pictures in (train, test))
     examiner = Examiner(judge, extractor, judge.size if judge else test.size)
     real = RealPictures.of(test, examiner)
-    yield _training_row(model, train, examiner, real, config)
+    if real.findings.features is not None:
+        yield _training_row(model, train, examiner, real, config)
     if judge and judge.attributes:
         # the judge may know its training set by heart; its accuracy on test pictures is what samples can reach
         findings, known = real.findings, real.known
@@ -70,6 +73,7 @@ def evaluate(
     base = BasePictures(pictures, examiner(pictures).classes, Layout.of(pictures, pictures))
     for size in config.sizes:
         yield _size_row(size, samples, examiner, real, base)
+    yield from evenness_rows(samples, test)
 
 
 def _training_row(model: S2ID, train: Pictures, examiner: Examiner, real: RealPictures, config: EvaluateConfig) -> Row:
@@ -123,8 +127,6 @@ def _reduced(pictures: Images) -> Images:
 def _check_judge(judge: Judge | None, test: Pictures, config: EvaluateConfig, extractor: Extractor | None) -> None:
     """Refuse a judge of other data than the test set's, or too few pictures for its features."""
     if judge is None:
-        if extractor is None:
-            raise InputError(f"{test.name} has no judge; train one as runs/classifier.py does, or give an extractor.")
         return
     if not extractor and config.count < (least := 2 * judge.widths[-1]):
         raise InputError(
@@ -142,12 +144,12 @@ def _check_judge(judge: Judge | None, test: Pictures, config: EvaluateConfig, ex
         )
 
 
-def _check_model(model: S2ID, test: Pictures, config: EvaluateConfig) -> None:
+def _check_model(model: S2ID, test: Pictures, config: EvaluateConfig, examined: bool) -> None:
     """Refuse a model of other data than the test set's, or too few pictures for its classes."""
     if (density := config.sampling.density) and model.config.dense:
         raise InputError(f"density is {density} and this model composes each size on its own; leave it out.")
     classes = len(test.labels)
-    if config.count < 2 * classes:
+    if examined and config.count < 2 * classes:
         raise InputError(f"count is {config.count}; {classes} classes need at least {2 * classes}.")
     known = model.config
     if (known.classes, known.attributes, known.channels) != (classes, len(test.attributes), test.channels):

@@ -22,7 +22,8 @@ _BALANCED = 10  # attributes whose mean is one number of the table
 class Findings:
     """Features, classes and attributes that an examiner finds in pictures."""
 
-    features: Float[Tensor, "n d"]
+    features: Float[Tensor, "n d"] | None
+    """`None` without an examiner."""
     classes: Int[Tensor, " n"] | None = None
     """Class that the judge assigns to each picture; `None` without a judge of classes."""
     attributes: Int[Tensor, "n a"] | None = None
@@ -31,7 +32,7 @@ class Findings:
 
 @dataclass(frozen=True)
 class Examiner:
-    """A judge and a feature extractor, at least one of the two; with both, the extractor gives the features."""
+    """A judge, a feature extractor, both (the extractor gives the features), or neither, which finds nothing."""
 
     judge: Judge | None
     extractor: Extractor | None
@@ -44,7 +45,6 @@ class Examiner:
         features = own = judge.features(pictures) if judge else None
         if self.extractor is not None:
             features = torch.cat([self.extractor(resize(part, self.size)) for part in pictures.split(_BATCH)])
-        assert features is not None  # one of the two is there
         if judge is None or own is None:
             return Findings(features)
         return Findings(

@@ -14,7 +14,7 @@ from s2id.shapes import NULL, Images, Labels
 
 
 def likeness(images: Images, findings: Findings, asked: Condition, real: RealPictures) -> Likeness:
-    """The measures of likeness between a set of pictures and the test set.
+    """The measures of likeness between a set of pictures and the test set; none without features to compare.
 
     Args:
         images: Pictures at the examiner's size.
@@ -26,6 +26,8 @@ def likeness(images: Images, findings: Findings, asked: Condition, real: RealPic
         InputError: A set is too small, or its pictures do not vary.
     """
     own, true = findings.features, real.findings.features
+    if own is None or true is None:
+        return Likeness()
     few = min(len(own), len(true))
     chosen = torch.randperm(len(true), generator=torch.Generator().manual_seed(1))[:few]
     near = set_metrics.manifold(true[chosen], own)

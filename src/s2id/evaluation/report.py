@@ -84,16 +84,43 @@ class Detail:
 
 
 @dataclass(frozen=True)
+class Evenness:
+    """Unevenness, in grey levels, where pictures are flat at the data's size, and of straight strokes."""
+
+    ripple: float = _column("ripple", 2)
+    """Root mean square deviation from the plane through the data pixels around, in flat areas."""
+    ripple_token: float = _column("at tokens", 2)
+    """Part of the ripple that repeats with the network's tokens."""
+    ripple_lattice: float = _column("at feature samples", 2)
+    """Part of the ripple that repeats with the feature samples."""
+    off_white: float = _column("off white", 2)
+    """Mean distance from white or black in flat areas that are white or black."""
+    off_white_worst: float = _column("worst", 1)
+    """Largest such distance."""
+    flat: float = _column("flat share")
+    """Share of the pictures that is flat at the data's size."""
+    beading_tone: float = _column("beading, tone %", 2)
+    """Standard deviation of the tone along straight strokes, in per cent of their contrast."""
+    beading_width: float = _column("beading, width")
+    """Standard deviation of the width along straight strokes, in data pixels."""
+    tone_error: float = _column("tone off %", 2)
+    """Mean distance of the tone of straight bars that were read from the truth, in per cent of their contrast."""
+    width_error: float = _column("width off")
+    """Mean distance of the width of those bars from the truth, in data pixels."""
+
+
+@dataclass(frozen=True)
 class Row:
     """One row of the table: everything that was measured at one size, or of the data themselves."""
 
     size: str
-    """Height x width, "training set" or "test set"."""
+    """Height x width, or what was measured: "training set", "test set", "samples", "reconstructions" or "truth"."""
     likeness: Likeness = field(default_factory=Likeness)
     agreement: Agreement = field(default_factory=Agreement)
     detail: Detail = field(default_factory=Detail)
     attributes: Mapping[str, float] = field(default_factory=dict)
     """Share of the pictures that have or lack an attribute as asked, by the attribute's name."""
+    evenness: Evenness = field(default_factory=Evenness)
 
 
 @dataclass(frozen=True)
@@ -127,9 +154,9 @@ class Report:
         return json.dumps({"facts": self.facts, "rows": clean}, indent=2, allow_nan=False)
 
     def markdown(self) -> str:
-        """Tables of likeness, agreement and detail under a line of facts; one of attributes where any were judged."""
+        """A table per kind of measure under a line of facts; one of attributes where any were judged."""
         lines = [", ".join(f"{name} {value}" for name, value in self.facts.items()), ""]
-        for kind, index in ((Likeness, 0), (Agreement, 1), (Detail, 2)):
+        for index, kind in enumerate((Likeness, Agreement, Detail, Evenness)):
             parts = [(row.size, _parts(row)[index]) for row in self.rows]
             # columns and rows without any measured value are left out, and so is a table of none
             columns = [c for c in fields(kind) if not all(math.isnan(getattr(part, c.name)) for _, part in parts)]
@@ -182,8 +209,8 @@ def markdown(columns: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
     return "\n".join([heads, "|---" * len(columns) + "|", *lines])
 
 
-def _parts(row: Row) -> tuple[Likeness, Agreement, Detail]:
-    return row.likeness, row.agreement, row.detail
+def _parts(row: Row) -> tuple[Likeness, Agreement, Detail, Evenness]:
+    return row.likeness, row.agreement, row.detail, row.evenness
 
 
 def _plain(value: str | float) -> str | float | None:

@@ -38,7 +38,8 @@ def evaluate_model(
     Args:
         weights: A model, or what `s2id.load` takes: a bundled model's name, a file, a folder or a Hub repository.
         data: Folder of the data that the model was trained on; `None` looks in the usual places or downloads them.
-        judge: Name of a bundled judge, or its file; `None` takes the bundled judge of the model's data.
+        judge: Name of a bundled judge, or its file; `None` takes the bundled judge of the model's data. Without
+            a judge or features of Inception, only `config.detail` pictures per size are drawn and likeness is left out.
         features: Features in which sets are compared: the judge's, or those of Inception v3, for colour pictures.
         config: Sizes, number of pictures and how to sample; `None` takes the defaults.
         device: Device that computes, as for `s2id.load`.
@@ -54,7 +55,9 @@ def evaluate_model(
     model = weights if isinstance(weights, S2ID) else load(weights, device)
     name = reader_of(model.card, _name(weights))
     extractor = inception() if features == "inception" else None
-    judged = load_judge(judge or name) if judge or not extractor or name in bundled() else None
+    judged = load_judge(judge or name) if judge or name in bundled() else None
+    if not (judged or extractor):
+        config = replace(config, count=min(config.count, config.detail))
     train, test = (load_data_of(model, data, split, _name(weights)) for split in ("train", "test"))
     facts = {
         **_weights(model, weights),
@@ -62,7 +65,7 @@ def evaluate_model(
         **_sampling(model, config),
         **{"features": features, **_judge(judged)},
     }
-    if len(train) < config.count:
+    if (judged or extractor) and len(train) < config.count:
         facts["n of the training set's row"] = len(train)
     if name == "folder":
         facts["test set"] = "a folder has none: these are the pictures that the model trained on"
@@ -142,5 +145,5 @@ def _sampling(model: S2ID, config: EvaluateConfig) -> dict[str, Any]:
 
 def _judge(judge: Judge | None) -> dict[str, Any]:
     if judge is None:
-        return {}
+        return {"judge": "none"}
     return {"judge sha256": judge.sha256, "judge right on the test set": judge.accuracy}
