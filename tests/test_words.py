@@ -59,6 +59,9 @@ def materials(tmp_path_factory):
         for i in range(3):
             Image.new("RGB", (60 + 20 * i, 100), (80 * i, 9, 9)).save(folder / name / f"{i}.png")
     (folder / "faces" / "metadata.csv").write_text(METADATA)
+    (folder / "stickers").mkdir()
+    for name in ("stickers/0.png", "stickers/1.png", "sticker.png"):
+        Image.new("RGBA", (32, 32), (200, 9, 9, 128)).save(folder / name)
     return folder
 
 
@@ -75,7 +78,7 @@ def stand_in(folder, word):
     """A barely trained model where a page names one that a long run would have left."""
     path = Path(folder, word)
     if re.fullmatch(r"out/.*/model", word) and not path.exists():
-        source = "faces" if "faces" in word else "photos"
+        source = next((name for name in ("faces", "stickers") if name in word), "photos")
         pictures = load_pictures("folder", Path(folder, source), long_side=32)
         tiny = replace(PRESETS["tiny"], train=replace(PRESETS["tiny"].train, images=8, batch=4))
         Trainer(tiny, pictures, path.parent).result().save_pretrained(path)

@@ -1,6 +1,7 @@
 """Pictures as files and as tensors: decoding, antialiased resizing, contact sheets, and PNG files of any size.
 
-Inside the package pictures are floats in [-1, 1]; bytes occur only here and in `data`.
+Inside the package pictures are floats in [-1, 1]; bytes occur only here and in `data`. Colours are premultiplied by
+alpha (`alpha`) everywhere but in files and Pillow's images.
 """
 
 import math
@@ -18,6 +19,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
+from s2id.alpha import has_alpha, straight
 from s2id.errors import InputError
 from s2id.files import replacing
 from s2id.linear import area_weights
@@ -25,7 +27,7 @@ from s2id.settings import MAX_PIXELS, Size
 
 _COLOUR_TYPE = {1: 0, 2: 4, 3: 2, 4: 6}  # PNG specification, table 11.1
 
-_MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
+_MODES = {1: "L", 2: "La", 3: "RGB", 4: "RGBa"}  # a small letter is Pillow's premultiplied alpha
 
 
 def read(path: Path, channels: int | None = None) -> UInt8[Tensor, "c h w"]:
@@ -33,7 +35,7 @@ def read(path: Path, channels: int | None = None) -> UInt8[Tensor, "c h w"]:
 
     Args:
         path: The file.
-        channels: 1 to 4 for grey, grey + alpha, RGB, RGBA. `None` keeps grey pictures grey and makes all others RGB.
+        channels: As for `decode`.
 
     Raises:
         InputError: The file is no readable picture.
@@ -44,12 +46,13 @@ def read(path: Path, channels: int | None = None) -> UInt8[Tensor, "c h w"]:
 def decode(
     source: Path | BytesIO, name: str, channels: int | None = None, long_side: int | None = None
 ) -> UInt8[Tensor, "c h w"]:
-    """A picture in bytes: the first frame of an animation, turned upright by its EXIF entry, over white.
+    """A picture in bytes, premultiplied: the first frame of an animation, turned upright by its EXIF entry.
 
     Args:
         source: A file, or its content, in any format that Pillow reads.
         name: Name of the source for error messages.
-        channels: 1 to 4 for grey, grey + alpha, RGB, RGBA. `None` keeps grey pictures grey and makes all others RGB.
+        channels: 1 to 4 for grey, grey + alpha, RGB, RGBA. `None` keeps grey pictures grey and makes all others RGB;
+            alpha is kept where a pixel is transparent. Without alpha, what is transparent is laid over white.
         long_side: A picture with more pixels along the longer side is shrunk to this by area means. `None` leaves it
             as it is.
 
@@ -64,14 +67,14 @@ def decode(
             if math.prod(size) > MAX_PIXELS:
                 raise ValueError(f"{size[0]}x{size[1]} pixels, and more than {MAX_PIXELS} are not read")
             ImageOps.exif_transpose(image, in_place=True)
-            pixels = np.array(_converted(image, channels))
+            pixels = _pixels(image, channels)
     except UnidentifiedImageError as error:
         raise InputError(
             f"{name} cannot be read as a picture (no format that is known); replace or remove it."
         ) from error
     except Exception as error:  # on damaged files decoders raise errors of any type
         raise InputError(f"{name} cannot be read as a picture ({error}); replace or remove it.") from error
-    planes = torch.from_numpy(pixels.reshape(*pixels.shape[:2], -1).copy()).permute(2, 0, 1)
+    planes = torch.from_numpy(pixels.copy()).permute(2, 0, 1)
     size = (planes.shape[1], planes.shape[2])
     if (target := capped(size, long_side)) == size:
         return planes
@@ -79,17 +82,42 @@ def decode(
     return torch.cat([to_bytes(resize(to_float(plane), target)) for plane in planes.split(1)])
 
 
-def _converted(image: Image.Image, channels: int | None) -> Image.Image:
-    """The picture with 8 bits per channel and the asked number of channels."""
+def _pixels(image: Image.Image, channels: int | None) -> UInt8[np.ndarray, "h w c"]:
+    """The picture's premultiplied bytes, in the asked number of channels."""
+    image = _in_bytes(image)
+    whole = image.convert("RGBA") if image.has_transparency_data else None
+    if whole is not None and whole.getchannel("A").getextrema() == (255, 255):
+        whole = None
+    if channels is None:
+        grey = image.mode in ("1", "L", "LA", "La") or (whole is not None and _is_grey(whole))
+        channels = (1 if grey else 3) + (whole is not None)
+    if has_alpha(channels):
+        image = (whole or image).convert(_MODES[channels].upper())
+    elif whole is not None:
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), whole)
+    return np.array(image.convert(_MODES[channels])).reshape(image.height, image.width, channels)
+
+
+def _is_grey(image: Image.Image) -> bool:
+    """Whether all colours that are seen of an RGBA picture are grey."""
+    red, green, blue, _ = (band.tobytes() for band in image.convert("RGBa").split())
+    return red == green == blue
+
+
+def _in_bytes(image: Image.Image) -> Image.Image:
+    """The picture with 8 bits per channel. Of 16 bits Pillow clips grey, and loses which value is transparent."""
     if image.mode in ("I", "F"):
         raise ValueError("values of 32 bits, whose range is not known; save 8 or 16")
-    if image.mode.startswith("I;16"):  # Pillow would clip these to bytes, not scale them
-        image = Image.fromarray((np.array(image) / 257).round().astype(np.uint8))
-    mode = _MODES[channels] if channels else ("L" if image.mode in ("1", "L", "LA", "La") else "RGB")
-    if image.has_transparency_data and not mode.endswith("A"):
-        seen = image.convert("RGBA")  # transparent pixels may have any colour
-        image = Image.alpha_composite(Image.new("RGBA", seen.size, "white"), seen)
-    return image.convert(mode)
+    key = image.info.get("transparency")
+    if image.mode.startswith("I;16"):
+        values = np.array(image)
+        grey = Image.fromarray((values / 257).round().astype(np.uint8))
+        if key is not None:
+            grey.putalpha(Image.fromarray(np.uint8(255) * (values != key)))
+        return grey
+    if image.mode == "RGB" and isinstance(key, tuple) and max(key) > 255:
+        image.info["transparency"] = tuple(value >> 8 for value in key)
+    return image
 
 
 def capped(size: Size, long_side: int | None) -> Size:
@@ -132,7 +160,7 @@ def resize(images: Float[Tensor, "*b h w"], size: Size) -> Float[Tensor, "*b h2 
 
 
 def tile(images: Float[Tensor, "b c h w"], columns: int, gap: int = 1) -> Float[Tensor, "c height width"]:
-    """A contact sheet: pictures of one size in reading order on mid-grey.
+    """A contact sheet: pictures of one size in reading order on mid-grey, or on nothing if they have alpha.
 
     Args:
         images: The pictures.
@@ -144,7 +172,8 @@ def tile(images: Float[Tensor, "b c h w"], columns: int, gap: int = 1) -> Float[
     """
     b, c, h, w = images.shape
     rows = -(-b // columns)
-    sheet = images.new_zeros(c, rows * (h + gap) - gap, columns * (w + gap) - gap)
+    ground = -1.0 if has_alpha(c) else 0.0
+    sheet = images.new_full((c, rows * (h + gap) - gap, columns * (w + gap) - gap), ground)
     for i, image in enumerate(images):
         y, x = i // columns * (h + gap), i % columns * (w + gap)
         sheet[:, y : y + h, x : x + w] = image
@@ -189,17 +218,33 @@ def write(path: Path, image: Float[Tensor, "c h w"]) -> None:
     """Write a picture with values in [-1, 1]; the ending of the file's name chooses the format.
 
     Raises:
-        InputError: The file cannot be written, or its ending is no format's.
+        InputError: The file cannot be written, its ending is no format's, or the format holds no transparency and the
+            picture has some.
     """
-    pixels = to_bytes(image)
+    pixels = to_bytes(straight(image))
     if path.suffix.lower() == ".png":
         write_png(path, (image.shape[1], image.shape[2]), image.shape[0], [pixels])
         return
     kind = Image.registered_extensions().get(path.suffix.lower())
     if kind is None:
         raise InputError(f"{path} has no picture's ending; use .png, .jpg, .webp or .tif.")
+    if has_alpha(len(image)) and not _holds_alpha(kind):
+        raise InputError(
+            f"{path} is a {kind} file, which cannot hold the picture's transparency; use .png, .webp or .tif, or lay "
+            "the picture over a colour first (s2id.alpha.over)."
+        )
     with replacing(path) as file:
         to_pillow(pixels).save(file, format=kind)
+
+
+def _holds_alpha(kind: str) -> bool:
+    """Whether a half transparent pixel is still transparent when it is read back from a file of a format."""
+    file = BytesIO()
+    try:
+        Image.new("RGBA", (1, 1), (0, 0, 0, 128)).save(file, format=kind)
+        return Image.open(file).has_transparency_data
+    except (OSError, KeyError):  # the format has no such pixels, or Pillow only reads it
+        return False
 
 
 def to_pillow(pixels: UInt8[Tensor, "c h w"]) -> Image.Image:

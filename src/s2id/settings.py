@@ -21,6 +21,22 @@ MAX_PIXELS = 2**27
 """Largest number of pixels of a picture that is read or drawn, unless a caller allows more."""
 
 
+Alpha = str
+"""What becomes of transparency: "keep", or the ground it is laid over: "white", "black", "checker" or "#rrggbb"."""
+
+
+def check_alpha(choice: Alpha | None) -> None:
+    """Refuse a choice that is none; `None`, which leaves the choice to the data, is one.
+
+    Raises:
+        InputError: It is neither a name nor a colour.
+    """
+    if choice is None or choice in ("keep", "white", "black", "checker"):
+        return
+    if not (len(choice) == 7 and choice[0] == "#" and {*choice[1:]} <= {*"0123456789abcdefABCDEF"}):
+        raise InputError(f"alpha {choice!r} is unknown; choose keep, white, black, checker, or a colour as in #ff8800.")
+
+
 def setting(default: Any, group: str) -> Any:  # noqa: ANN401  (a field of any type)
     """A dataclass field that plain `--help` does not show: `--help-all` lists it, `--set name=value` sets it.
 

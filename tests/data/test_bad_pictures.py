@@ -55,16 +55,17 @@ def test_values_without_a_known_range_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
-def test_what_is_transparent_lies_over_white(tmp_path, mode):
+def test_what_is_transparent_lies_over_white_where_no_alpha_is_asked_for(tmp_path, mode):
     hidden, half = {"RGBA": ((*RED, 0), (0, 0, 0, 128)), "LA": ((7, 0), (0, 128))}[mode]
-    assert (read(save(tmp_path / "hidden.png", mode, colour=hidden)) == 255).all()
-    seen = read(save(tmp_path / "half.png", mode, colour=half))
-    assert len(seen) == {"RGBA": 3, "LA": 1}[mode] and (seen.int() - 127).abs().max() <= 1
+    channels = {"RGBA": 3, "LA": 1}[mode]
+    assert (read(save(tmp_path / "hidden.png", mode, colour=hidden), channels) == 255).all()
+    seen = read(save(tmp_path / "half.png", mode, colour=half), channels)
+    assert len(seen) == channels and (seen.int() - 127).abs().max() <= 1
     palette = Image.new("P", (4, 4), 1)
     palette.putpalette([0, 0, 0, 9, 9, 9])
     palette.save(tmp_path / "palette.png", transparency=1)
-    assert (read(tmp_path / "palette.png") == 255).all()
-    assert (read(tmp_path / "hidden.png", 4)[3] == 0).all(), "who asks for alpha gets it"
+    assert (read(tmp_path / "palette.png", channels) == 255).all()
+    assert (read(tmp_path / "hidden.png", 4) == 0).all(), "who asks for alpha gets it, without what is hidden"
 
 
 def test_grey_among_colour_is_grey_in_colour(tmp_path):

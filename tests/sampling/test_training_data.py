@@ -30,15 +30,15 @@ def test_pictures_are_asked_for_as_training_saw_them(model: S2ID, monkeypatch, t
         return digits
 
     monkeypatch.setattr(training_data, "load_pictures", load)
-    patch = {"min_side": model.config.patch}
-    model.card = Card("someone/pictures", kind="hub", size=(40, 64))
+    patch, kept = model.config.patch, {"min_side": model.config.patch, "alpha": "keep"}
+    model.card = Card("someone/pictures", kind="hub", size=(40, 64), alpha="keep")
     load_data_of(model)
     load_data_of(model, tmp_path, "test")
     model.card = Card("mnist")
     load_data_of(model)
     hub = Path("someone/pictures")
     assert asked == [
-        ("hub", hub, "train", 64, patch),
-        ("hub", tmp_path, "test", 64, patch),
-        ("mnist", None, "train", None, patch),
+        ("hub", hub, "train", 64, kept),
+        ("hub", tmp_path, "test", 64, kept),
+        ("mnist", None, "train", None, {"min_side": patch, "alpha": "white"}),
     ]

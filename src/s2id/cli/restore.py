@@ -4,7 +4,7 @@ import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
@@ -25,9 +25,25 @@ from s2id.errors import InputError
 from s2id.inverse.settings import RESTORING
 from s2id.sampling.settings import Sampling
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from s2id.sampling.model import S2ID
+
 _Picture = Annotated[Path, Help("The picture: a PNG, JPEG or other image file.")]
 
 _Size = Annotated[str, Help("Height x width of the result in pixels, e.g. 112x112.", metavar="HxW")]
+
+
+def _given(path: Path, model: "S2ID") -> "Tensor":
+    """The picture of a file in [-1, 1]. A model without alpha cannot keep its transparency, and the user is told."""
+    from s2id.alpha import has_alpha
+    from s2id.images import read, to_float
+
+    picture = to_float(read(path))
+    if has_alpha(len(picture)) and not has_alpha(model.config.channels):
+        print(f"note: {path.name} is laid over {model.card.alpha}, because this model draws no transparency.")
+    return picture
 
 
 @dataclass(frozen=True)
@@ -49,12 +65,12 @@ class Upscale:
     def run(self) -> int:
         """Enlarge the picture and write it."""
         size = parse_size(self.size)
-        from s2id.images import read, to_float, write
+        from s2id.images import write
         from s2id.inverse.restore import upscale
         from s2id.sampling.model import load
 
         model = load(self.weights, self.device)
-        enlarged = upscale(model, to_float(read(self.picture)), size, self.traits.ask(model, self.label))
+        enlarged = upscale(model, _given(self.picture, model), size, self.traits.ask(model, self.label))
         writable(self.out)
         path = self.out / f"{self.picture.stem}-{suffix(size)}.png"
         write(path, enlarged)
@@ -90,12 +106,13 @@ class Restore:
     def run(self) -> int:
         """Draw the answers and write them."""
         size, seeds = self.size and parse_size(self.size), parse_seeds(self.seed)
-        from s2id.images import read, to_float, write
+        from s2id.alpha import has_alpha
+        from s2id.images import read, write
         from s2id.inverse.restore import restore
         from s2id.sampling.model import load
 
         model = load(self.weights, self.device)
-        picture = to_float(read(self.picture))
+        picture = _given(self.picture, model)
         mask = None if self.mask is None else read(self.mask, 1)[0] >= 128
         label = self.traits.ask(model, self.label)
         writable(self.out)
@@ -115,7 +132,8 @@ class Restore:
         for path, one in zip(written, found.pictures, strict=True):
             write(path, one)
         write(self.out / "mean.png", found.mean)
-        write(self.out / "std.png", 2 * found.std - 1)  # 0 is black, 1 (half the range) is white
+        spread = found.std.square().mean(0, keepdim=True).sqrt() if has_alpha(len(found.std)) else found.std
+        write(self.out / "std.png", 2 * spread - 1)  # 0 is black, 1 (half the range) is white
         print(f"{len(seeds)} answers in {seconds:.2f} s; residual rms {found.residual.square().mean().sqrt():.5f}")
         name_files([*written, self.out / "mean.png", self.out / "std.png"])
         return 0

@@ -77,11 +77,12 @@ class Train:
         from s2id.training.watch import drive
 
         train, patch = preset.train, preset.model.patch
+        start = load_model(self.init) if self.init else None
+        alpha = train.alpha or (start.card.alpha if start else None)
         pictures = load_pictures(
-            preset.data, self.data, long_side=train.long_side, min_side=patch, workers=train.workers
+            preset.data, self.data, long_side=train.long_side, min_side=patch, alpha=alpha, workers=train.workers
         )
         if self.vae:
             # the autoencoder is gone when training begins: its latents are enough
             pictures = with_latents(pictures, load_autoencoder(self.vae), patch)
-        start = load_model(self.init) if self.init else None
         return drive(Run(Trainer(preset, pictures, self.out, start), self.resume))

@@ -15,13 +15,13 @@ def stored(root: Path, files: list[Path], request: Request, part: str = "") -> K
     Args:
         root: Folder of the files.
         files: The files of pictures.
-        request: Gives the long side and the number of processes.
+        request: Gives the long side, what becomes of transparency, and the number of processes.
         part: Name of this part of the folder, where several parts are cached separately.
 
     Raises:
         InputError: No file is readable.
     """
-    kept = store(root, files, request.long_side, request.workers, part=part)
+    kept = store(root, files, request.long_side, request.workers, part=part, alpha=request.alpha)
     if not kept.groups:
         raise InputError(f"{root} holds no readable images{unread(kept)}; put .png, .jpg or .webp files there.")
     return kept
@@ -61,4 +61,5 @@ def assemble(name: str, kept: Kept, table: Table, min_side: int) -> Pictures:
     if not groups:
         lost = f"; the first: {skipped[0]}" if skipped else ""
         raise InputError(f"{name} holds no picture that can be used{lost}")
-    return Pictures(name, tuple(groups), table.classes, table.attributes, table.numbers, table.number_ranges, skipped)
+    names = (table.classes, table.attributes, table.numbers, table.number_ranges)
+    return Pictures(name, tuple(groups), *names, skipped, alpha=kept.alpha)

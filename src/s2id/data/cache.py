@@ -1,7 +1,7 @@
 """A cache of decoded pictures: one memory-mapped .npy file per data set, so that a large one needs little memory.
 
 The file is made once, by several processes if asked. It is made anew when its key changes: for a folder, the names,
-lengths and times of its files, and the long side.
+lengths and times of its files, the long side, and what becomes of transparency.
 """
 
 import hashlib
@@ -22,15 +22,17 @@ from filelock import FileLock
 from jaxtyping import Int, UInt8
 from torch import Tensor
 
+from s2id.alpha import fitting, has_alpha, in_channels, is_coloured, over
 from s2id.data.decoding import Decoder, Entry, decoded, picture
 from s2id.errors import InputError
 from s2id.files import replacing
-from s2id.settings import Size
+from s2id.images import to_bytes, to_float
+from s2id.settings import Alpha, Size
 
 CACHE = Path.home() / ".cache" / "s2id"
 """Folder of downloads and, in its subfolder `pictures`, of decoded pictures."""
 
-_FORMAT = "s2id-pictures-3"
+_FORMAT = "s2id-pictures-4"
 
 _RARE = 32
 """A size of fewer pictures than this is merged with others, because a batch holds pictures of one size."""
@@ -63,6 +65,8 @@ class Kept:
     """What the source told of the data set as a whole."""
     count: int
     """Number of entries, including those left out."""
+    alpha: Alpha
+    """What became of transparency."""
 
 
 def store(
@@ -72,6 +76,7 @@ def store(
     workers: int = 0,
     decoder: Decoder = picture,
     part: str = "",
+    alpha: Alpha | None = None,
 ) -> Kept:
     """Cached pictures of files below a folder.
 
@@ -83,6 +88,7 @@ def store(
         workers: Number of other processes that decode; 0 decodes in this process.
         decoder: Function that makes a picture of a file.
         part: Name of this part of the folder, where several parts are cached separately.
+        alpha: What becomes of transparency, as for `data.registry.load_pictures`.
 
     Raises:
         InputError: The cache cannot be written.
@@ -90,7 +96,7 @@ def store(
     listing = [(str(f.relative_to(root)), (s := f.stat()).st_size, s.st_mtime_ns) for f in files]
     entries = (Entry(str(file), file) for file in files)
     name = f"{root.resolve()}-{part}" if part else str(root.resolve())
-    return keep(name, [long_side, listing], lambda: (entries, {}), long_side, workers, decoder)
+    return keep(name, [long_side, listing], lambda: (entries, {}), long_side, workers, decoder, alpha)
 
 
 def keep(
@@ -100,6 +106,7 @@ def keep(
     long_side: int | None,
     workers: int = 0,
     decoder: Decoder = picture,
+    alpha: Alpha | None = None,
 ) -> Kept:
     """Cached pictures of any source, decoded only if the cache does not hold them under the same key.
 
@@ -112,22 +119,23 @@ def keep(
             none.
         workers: Number of other processes that decode; 0 decodes in this process.
         decoder: Function that makes a picture of an entry's source.
+        alpha: What becomes of transparency, as for `data.registry.load_pictures`.
 
     Raises:
         InputError: The cache cannot be written.
     """
     if getattr(current_process(), "_inheriting", False):  # the parent process holds the lock and waits for this one
         raise RuntimeError("a script that reads pictures in processes needs `if __name__ == '__main__':`")
-    digest = hashlib.sha256(json.dumps([_FORMAT, key]).encode()).hexdigest()[:32]
     whose = hashlib.sha256(json.dumps(name).encode()).hexdigest()[:12]
     place = CACHE / "pictures" / f"{Path(name).name[:40]}-{whose}-{long_side or 'full'}"
-    pixels, facts = place / f"{digest}.npy", place / f"{digest}.json"
     try:
         place.mkdir(parents=True, exist_ok=True)
         with FileLock(place / ".lock"):  # processes of one run read once
+            facts = _facts_file(place, key, alpha)
+            pixels = facts.with_suffix(".npy")
             if not (facts.is_file() and pixels.is_file()):
                 found, told = entries()
-                _build(decoded(iter(found), long_side, workers, decoder), told, pixels, facts)
+                _build(decoded(iter(found), long_side, workers, decoder), told, facts, alpha)
                 for old in {*place.glob("*.npy"), *place.glob("*.json")} - {pixels, facts}:
                     old.unlink()
             # still under the lock: a process with another key would remove these files
@@ -142,7 +150,23 @@ def keep(
         Stored(part.view(group["shape"]), torch.tensor(group["index"]))
         for part, group in zip(parts, content["groups"], strict=True)
     ]
-    return Kept(tuple(groups), tuple(content["skipped"]), content["columns"], content["facts"], content["count"])
+    whole = (content[name] for name in ("columns", "facts", "count", "alpha"))
+    return Kept(tuple(groups), tuple(content["skipped"]), *whole)
+
+
+def _facts_file(place: Path, key: Any, alpha: Alpha | None) -> Path:  # noqa: ANN401  (anything that JSON writes)
+    """File of a data set's facts. What the data chose serves those who ask for the same by name, as an evaluation does.
+
+    Args:
+        place: Folder of the file.
+        key: Everything else that the pictures depend on.
+        alpha: What becomes of transparency.
+    """
+    asked, chosen = (
+        place / f"{hashlib.sha256(json.dumps([_FORMAT, key, choice]).encode()).hexdigest()[:32]}.json"
+        for choice in (alpha, None)
+    )
+    return chosen if chosen.is_file() and json.loads(chosen.read_text())["alpha"] == alpha else asked
 
 
 def _mapped(pixels: Path) -> UInt8[Tensor, " n"]:
@@ -155,14 +179,17 @@ def _mapped(pixels: Path) -> UInt8[Tensor, " n"]:
 
 
 def _build(
-    found: Iterable[tuple[Entry, UInt8[np.ndarray, "c h w"] | str]], facts: dict[str, Any], pixels: Path, target: Path
+    found: Iterable[tuple[Entry, UInt8[np.ndarray, "c h w"] | str]],
+    told: dict[str, Any],
+    target: Path,
+    alpha: Alpha | None,
 ) -> None:
     """Write the two files of a data set: every picture goes into a spool first, then out in the order of sizes."""
     shapes: list[tuple[int, int, int, int]] = []  # index, channels, height, width
     skipped: list[str] = []
     columns: dict[str, list[str]] = {}
     count = 0
-    with tempfile.TemporaryFile(dir=pixels.parent) as spool:
+    with tempfile.TemporaryFile(dir=target.parent) as spool:
         for index, (entry, image) in enumerate(found):
             count += 1
             for name, value in entry.fields.items():
@@ -172,9 +199,11 @@ def _build(
                 continue
             spool.write(image.tobytes())
             shapes.append((index, *image.shape))
-        groups = _gather(spool, shapes, pixels)
+        alpha = alpha or fitting(sum(has_alpha(channels) for _, channels, _, _ in shapes), len(shapes))
+        groups = _gather(spool, shapes, target.with_suffix(".npy"), alpha)
     with replacing(target) as out:
-        content = {"groups": groups, "skipped": skipped, "columns": columns, "facts": facts, "count": count}
+        whole = {"groups": groups, "skipped": skipped, "columns": columns}
+        content = {**whole, "facts": told, "count": count, "alpha": alpha}
         out.write(json.dumps(content).encode())
 
 
@@ -206,13 +235,16 @@ def shared_sizes(sizes: Sequence[Size]) -> list[Size]:
     return [asked[size] if shared[asked[size]] > 1 else size for size in sizes]
 
 
-def _gather(spool: IO[bytes], shapes: list[tuple[int, int, int, int]], pixels: Path) -> list[dict[str, list[int]]]:
+def _gather(
+    spool: IO[bytes], shapes: list[tuple[int, int, int, int]], pixels: Path, alpha: Alpha
+) -> list[dict[str, list[int]]]:
     """Write the spooled pictures in the order of sizes, and tell the shape and the entries of each size.
 
-    If any picture has colour, grey pictures are written with three equal channels.
+    All are written in the channels that the richest needs: if any has colour, grey pictures get three equal colours,
+    and if transparency is kept, opaque pictures get an alpha of 255.
     """
     starts = np.cumsum([0, *(math.prod(shape[1:]) for shape in shapes)]).tolist()
-    channels = max((shape[1] for shape in shapes), default=1)
+    channels = _common_channels({shape[1] for shape in shapes}, alpha)
     kept = shared_sizes([(height, width) for _, _, height, width in shapes])
     by_size: dict[Size, list[int]] = {}
     for i, size in enumerate(kept):
@@ -226,7 +258,21 @@ def _gather(spool: IO[bytes], shapes: list[tuple[int, int, int, int]], pixels: P
                 spool.seek(starts[i])
                 whole = np.frombuffer(spool.read(starts[i + 1] - starts[i]), np.uint8).reshape(shapes[i][1:])
                 top, left = ((side - cut) // 2 for side, cut in zip(shapes[i][2:], size, strict=True))
-                part = whole[:, top : top + size[0], left : left + size[1]]
-                out.write(part.tobytes() * (channels // shapes[i][1]))
+                part = torch.tensor(whole[:, top : top + size[0], left : left + size[1]])
+                out.write(_in_common(part, channels, alpha).numpy().tobytes())
             groups.append({"shape": [len(members), channels, *size], "index": [shapes[i][0] for i in members]})
     return groups
+
+
+def _common_channels(found: set[int], alpha: Alpha) -> int:
+    """Number of channels that hold pictures of all these numbers of channels."""
+    transparent = any(map(has_alpha, found))
+    coloured = max(found, default=1) > 2 or (alpha != "keep" and transparent and is_coloured(alpha))
+    return (3 if coloured else 1) + (alpha == "keep")
+
+
+def _in_common(picture: UInt8[Tensor, "c h w"], channels: int, alpha: Alpha) -> UInt8[Tensor, "k h w"]:
+    """A picture in the channels of its data set, laid over the ground unless transparency is kept."""
+    if has_alpha(len(picture)) and alpha != "keep":
+        picture = to_bytes(over(to_float(picture), alpha))
+    return in_channels(picture, channels)

@@ -72,13 +72,13 @@ def _streamed_once(name: str, request: Request) -> tuple[Kept, Table]:
     Args:
         name: Name on the Hub, such as "ylecun/mnist" or "NAME:SUBSET"; or a folder that `Dataset.save_to_disk` wrote or
             that `load_dataset` reads.
-        request: Gives the split, the long side and the number of processes.
+        request: Gives the split, the long side, what becomes of transparency, and the number of processes.
     """
     files = sorted(file for file in Path(name).rglob("*") if file.is_file()) if Path(name).is_dir() else []
     listing = [(str(file), (s := file.stat()).st_size, s.st_mtime_ns) for file in files]
     split, long_side = request.split, request.long_side
     key = ["hub", name, split, long_side, listing]
-    kept = keep(f"{name}-{split}", key, lambda: _streamed(name, split), long_side, request.workers)
+    kept = keep(f"{name}-{split}", key, lambda: _streamed(name, split), long_side, request.workers, alpha=request.alpha)
     lines = list(range(kept.count))
     columns = [Column(what, name, values, lines) for what, values in kept.columns.items() if any(values)]
     known = table(("",) * kept.count, columns, tuple(kept.facts["classes"]))

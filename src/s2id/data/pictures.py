@@ -12,7 +12,7 @@ from torch import Tensor
 
 from s2id.condition import Condition, scaled
 from s2id.errors import InputError
-from s2id.settings import Size
+from s2id.settings import Alpha, Size
 
 Split = Literal["train", "test"]
 """Half of a data set: pictures to train on, or pictures held out."""
@@ -23,6 +23,7 @@ class Group:
     """Pictures of one size with their labels."""
 
     images: UInt8[Tensor, "n c h w"]
+    """Pixels: grey, grey + alpha, RGB or RGBA, with colours premultiplied by alpha."""
     labels: Int[Tensor, " n"]
     """Class of each picture; NULL (-1) is unknown."""
     attributes: Int[Tensor, "n a"] | None = None
@@ -76,6 +77,8 @@ class Pictures:
     """One sentence for each file, row or column that was left out."""
     latents: Latents | None = None
     """How the groups' latents were made, if they have any."""
+    alpha: Alpha = "white"
+    """What became of transparency: "keep", or the ground that it was laid over."""
     reader: str = ""
     """Registry name of the reader, "folder" or "hub", of data that have a name of their own. Empty if `name` is it."""
 
@@ -92,7 +95,7 @@ class Pictures:
 
     @property
     def channels(self) -> int:
-        """Colour channels of every picture."""
+        """Channels of every picture: its colours, and alpha if there is any."""
         return self.groups[0].images.shape[1]
 
     @property

@@ -9,6 +9,7 @@ from s2id.data import celeba, digits, folder, fonts, hub, idx, vectors
 from s2id.data.pictures import Pictures, Split
 from s2id.data.request import Reader, Request
 from s2id.errors import InputError
+from s2id.settings import Alpha
 
 READERS: dict[str, Reader] = {
     "mnist": idx.read,
@@ -31,6 +32,7 @@ def load_pictures(
     *,
     workers: int = 0,
     min_side: int = 1,
+    alpha: Alpha | None = None,
 ) -> Pictures:
     """The data set of that name.
 
@@ -46,6 +48,9 @@ def load_pictures(
             `None` leaves them as they are. Emoji are drawn at this size; `None` draws them at 32 pixels.
         workers: Processes that decode pictures the first time they are read. 0 decodes in this process.
         min_side: Pictures of "celeba", "folder" and "hub" with fewer pixels along the shorter side are left out.
+        alpha: What becomes of transparency in pictures of "folder" and "hub": "keep" makes all pictures RGBA, or grey +
+            alpha; "white", "black", "checker" or "#rrggbb" is the ground that they are laid over. `None` keeps it if
+            more than one picture in a hundred has any, and else lays it over white.
 
     Raises:
         InputError: The name is unknown, or the files are missing, unreadable or of another kind.
@@ -56,4 +61,4 @@ def load_pictures(
     reader = READERS.get(name)
     if reader is None:
         raise InputError(f"data set {name!r} is unknown; choose {', '.join(READERS)}.")
-    return reader(Request(name, folder, split, long_side, min_side, workers))
+    return reader(Request(name, folder, split, long_side, min_side, alpha, workers))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from s2id.data.pictures import Pictures, Split
 from s2id.errors import InputError
+from s2id.settings import Alpha, check_alpha
 
 
 @dataclass(frozen=True)
@@ -22,15 +23,19 @@ class Request:
     """Pictures whose longer side has more pixels are shrunk to this. `None` leaves every picture as it is."""
     min_side: int = 1
     """Pictures whose shorter side has fewer pixels are left out."""
+    alpha: Alpha | None = None
+    """What becomes of transparency. `None` keeps it if more than one picture in a hundred has any, and else lays it
+    over white."""
     workers: int = 0
     """Processes that decode pictures the first time they are read. 0 decodes in this process."""
 
     def __post_init__(self) -> None:
-        """Refuse a size that is no size.
+        """Refuse what is no size, or no choice about transparency.
 
         Raises:
-            InputError: A side is below 1.
+            InputError: A side is below 1, or the choice is unknown.
         """
+        check_alpha(self.alpha)
         for name in ("long_side", "min_side"):
             value = getattr(self, name)
             if value is not None and value < 1:

@@ -8,12 +8,14 @@ import torch
 from jaxtyping import Int, Shaped, UInt8
 from torch import Tensor
 
+from s2id.alpha import check_premultiplied, fitting, has_alpha, over, premultiply, with_alpha
 from s2id.data.metadata import in_order
 from s2id.data.pictures import Group, Pictures, Split
 from s2id.data.registry import READERS, load_pictures
 from s2id.data.request import Request
 from s2id.errors import InputError
 from s2id.images import capped, resize, to_bytes, to_float
+from s2id.settings import Alpha, Size
 from s2id.shapes import NULL
 
 
@@ -25,19 +27,24 @@ def pictures(
     split: Split = "train",
     long_side: int | None = None,
     min_side: int = 1,
+    alpha: Alpha | None = None,
     workers: int = 0,
 ) -> Pictures:
     """Pictures to train on, from a data set's name, a folder or a tensor.
 
     Args:
         source: Name of a data set, such as "mnist" (`s2id.data.registry.READERS` lists them); or a folder of pictures,
-            with a metadata file or one subfolder per class; or a tensor of pictures, in bytes or as floats in [-1, 1].
+            with a metadata file or one subfolder per class; or a tensor of pictures. Of 2 or 4 channels the last is
+            alpha: bytes are as in files, with straight alpha; floats in [-1, 1] are premultiplied, as fields render.
         labels: Class of each picture of a tensor, as numbers from 0 or as names; -1 or "" is an unknown class. `None`
             means that the pictures have no classes. A folder or a named data set brings its own.
         folder: Where the files of a named data set are; `None` looks in ./data. For "hub" the data set's name there.
         split: "train" or "test", for data sets that have two splits.
         long_side: Pictures with more pixels along the longer side are shrunk to this; `None` shrinks none.
         min_side: Pictures with fewer pixels along the shorter side are left out.
+        alpha: What becomes of transparency: "keep" makes all pictures RGBA, or grey + alpha; "white", "black",
+            "checker" or "#rrggbb" is the ground that they are laid over. `None` keeps it if more than one picture in a
+            hundred has any, and else lays it over white. Of named data sets only "hub" and "folder" have any.
         workers: Number of other processes that decode files the first time they are read; 0 decodes in this process.
 
     Raises:
@@ -48,7 +55,7 @@ def pictures(
     tensor: 4 grey images (4 of 8x8), 2 classes
     """
     if isinstance(source, Tensor):
-        request = Request("tensor", split=split, long_side=long_side, min_side=min_side, workers=workers)
+        request = Request("tensor", split=split, long_side=long_side, min_side=min_side, alpha=alpha)
         return _of_tensor(source, labels, request)
     if labels is not None:
         raise InputError("labels belong to a tensor of pictures; a folder's labels are in its metadata file.")
@@ -60,7 +67,7 @@ def pictures(
         if not Path(source).is_dir():
             raise InputError(f"{name} is not a folder, nor the name of a data set; those are {', '.join(READERS)}.")
         name, where = "folder", Path(source)
-    return load_pictures(name, where, split, long_side, min_side=min_side, workers=workers)
+    return load_pictures(name, where, split, long_side, min_side=min_side, alpha=alpha, workers=workers)
 
 
 def _of_tensor(
@@ -76,27 +83,41 @@ def _of_tensor(
         )
     if min(height, width) < request.min_side:
         raise InputError(f"the pictures have {height}x{width} pixels, and both sides need {request.min_side}.")
-    pixels = _bytes(images)
-    if (size := capped((height, width), request.long_side)) != (height, width):
-        pixels = torch.cat([to_bytes(resize(to_float(some), size)) for some in pixels.split(256)])
+    _check_values(images)
+    alpha = request.alpha or fitting(_seen_through(images), count)
+    size = capped((height, width), request.long_side)
+    pixels = torch.cat([_prepared(some.detach().cpu(), size, alpha) for some in images.split(256)])
     index, names = _classes(labels, count)
-    return Pictures("tensor", (Group(pixels, index),), names)
+    return Pictures("tensor", (Group(pixels, index),), names, alpha=alpha)
 
 
-def _bytes(images: Shaped[Tensor, "n c h w"]) -> UInt8[Tensor, "n c h w"]:
-    """Pictures in bytes.
+def _check_values(images: Shaped[Tensor, "n c h w"]) -> None:
+    """Refuse pictures that are neither bytes nor floats in [-1, 1], or whose colours exceed their alpha.
 
     Raises:
-        InputError: They are neither bytes nor floats in [-1, 1].
+        InputError: They are not.
     """
     if images.dtype == torch.uint8:
-        return images.cpu()
+        return
     if not images.is_floating_point():
         raise InputError(f"pictures of type {images.dtype} cannot be used; give uint8, or floats in [-1, 1].")
     low, high = images.min().item(), images.max().item()
     if not (-1.001 <= low <= high <= 1.001):  # false for NaN as well
         raise InputError(f"the pictures' values run from {low:g} to {high:g}; floats must lie in [-1, 1].")
-    return torch.cat([to_bytes(some.detach().cpu().float()) for some in images.split(256)])
+    check_premultiplied(images)
+
+
+def _seen_through(images: Shaped[Tensor, "n c h w"]) -> int:
+    """Number of pictures of which a pixel is not opaque."""
+    opaque = 255 if images.dtype == torch.uint8 else 1
+    return int((images[:, -1] < opaque).flatten(1).any(1).sum()) if has_alpha(images.shape[1]) else 0
+
+
+def _prepared(images: Shaped[Tensor, "n c h w"], size: Size, alpha: Alpha) -> UInt8[Tensor, "n k h2 w2"]:
+    """Pictures in bytes: premultiplied, shrunk, and with alpha or laid over a ground."""
+    values = premultiply(to_float(images)) if images.dtype == torch.uint8 else images.float()
+    values = resize(values, size)
+    return to_bytes(with_alpha(values) if alpha == "keep" else over(values, alpha))
 
 
 def _classes(

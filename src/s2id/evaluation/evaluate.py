@@ -2,6 +2,7 @@
 
 Likeness to the data is measured at the data's size, to which rendered pictures are averaged over area; agreement
 compares each size with the data's size; detail is measured on the rendered pixels, in units of a training pixel.
+Pictures with alpha, the data's and the model's, are laid over one ground first.
 """
 
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from s2id.evaluation import image_metrics
 from s2id.evaluation.agreement import BasePictures, Layout, agreement, coarser, zoom
 from s2id.evaluation.detail import peak_megabytes, reset_peak_memory, strokes
 from s2id.evaluation.evenness import evenness_rows
-from s2id.evaluation.examiner import Examiner, RealPictures, at_size
+from s2id.evaluation.examiner import Examiner, RealPictures, at_size, ground_of, laid_over
 from s2id.evaluation.judge import Extractor, Judge
 from s2id.evaluation.likeness import attributes_right, balanced_right, likeness, share_equal
 from s2id.evaluation.report import Detail, Likeness, Row
@@ -51,8 +52,10 @@ def evaluate(
     Raises:
         InputError: Data, judge and model do not belong together, or the number of pictures is too small.
     """
-    _check_judge(judge, test, config, extractor)
     _check_model(model, test, config, examined=bool(judge or extractor))
+    ground, read = ground_of(test), test  # what the model reads has alpha, what is examined has none
+    train, test = (laid_over(pictures, ground) for pictures in (train, test))
+    _check_judge(judge, test, config, extractor)
     # conditions that are numbers are scaled as in the model's training data
     train, test = (rescaled(pictures, model.card.number_ranges) for pictures in (train, test))
     examiner = Examiner(judge, extractor, judge.size if judge else test.size)
@@ -67,13 +70,13 @@ def evaluate(
             right_attributes=balanced_right(findings, known, real),
         )
         yield Row("test set", own, attributes=examiner.by_name(attributes_right(findings, known)))
-    samples = Samples(model, config, real.known)
+    samples = Samples(model, config, real.known, ground)
     base_size = model.card.size or test.size
     pictures = torch.cat([as_saved(part) for part in samples.at(base_size)])
     base = BasePictures(pictures, examiner(pictures).classes, Layout.of(pictures, pictures))
     for size in config.sizes:
         yield _size_row(size, samples, examiner, real, base)
-    yield from evenness_rows(samples, test)
+    yield from evenness_rows(samples, read)
 
 
 def _training_row(model: S2ID, train: Pictures, examiner: Examiner, real: RealPictures, config: EvaluateConfig) -> Row:

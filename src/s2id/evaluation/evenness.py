@@ -5,6 +5,7 @@ from itertools import islice
 
 import torch
 
+from s2id.alpha import over
 from s2id.data.pictures import Group, Pictures
 from s2id.evaluation.beading import FINE, Beading, beading, found_beading, reconstruct
 from s2id.evaluation.report import Evenness, Row
@@ -55,10 +56,10 @@ def evenness_rows(samples: Samples, test: Pictures) -> Iterator[Row]:
         read = reconstruct(model, held_out)
 
         def again(at: Size) -> Iterator[Images]:
-            return (one.render(at, max_pixels=at[0] * at[1]).cpu() for one in read)
+            return (over(one.render(at, max_pixels=at[0] * at[1]).cpu(), samples.ground) for one in read)
 
         grids = Grids.of(model, state_sizes(model, size)[0])
-        yield _row("reconstructions", again, held_out, grids, beading(model, test))
+        yield _row("reconstructions", again, over(held_out, samples.ground), grids, beading(model, test))
     if group.truth is not None:
         true = _truth(group, chosen.tolist())
         yield _row("truth", true, held_out, None, _strokes(true, size))

@@ -1,16 +1,17 @@
 """The examiner of pictures: a judge, a feature extractor, or both; and the test set as the examiner finds it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from s2id.alpha import has_alpha, over
 from s2id.condition import Condition, cat
 from s2id.data.pictures import Pictures
 from s2id.evaluation.judge import Extractor, Judge
-from s2id.images import resize, to_float
-from s2id.settings import Size
+from s2id.images import resize, to_bytes, to_float
+from s2id.settings import Alpha, Size
 from s2id.shapes import Images
 
 _BATCH = 100  # pictures that an extractor is given at once
@@ -82,6 +83,33 @@ class RealPictures:
         has = self.known.attributes.float()
         share = has.sum(0) / (has != 0).sum(0).clamp(min=1)  # over the pictures it is known of
         return share.abs().where((has != 0).any(0), 1.0).argsort(stable=True)[:_BALANCED].tolist()
+
+
+def ground_of(pictures: Pictures) -> Alpha:
+    """The ground on which pictures with alpha are examined: white, or black if what they show is brighter than grey.
+
+    White drawings could not be seen on white.
+    """
+    if not has_alpha(pictures.channels):
+        return "white"
+    colour, alpha = (
+        sum(group.images[:, part].double().mean((1, 2, 3)).sum() for group in pictures.groups)
+        for part in (slice(None, -1), slice(-1, None))
+    )
+    return "black" if colour > alpha / 2 else "white"
+
+
+def laid_over(pictures: Pictures, ground: Alpha) -> Pictures:
+    """The pictures laid over a ground; those without alpha as they are."""
+    if not has_alpha(pictures.channels):
+        return pictures
+    groups = (
+        replace(
+            group, images=torch.cat([to_bytes(over(to_float(some), ground)) for some in group.images.split(_BATCH)])
+        )
+        for group in pictures.groups
+    )
+    return replace(pictures, groups=tuple(groups), alpha=ground)
 
 
 def at_size(pictures: Pictures, size: Size) -> tuple[Images, Condition]:

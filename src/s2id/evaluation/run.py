@@ -9,7 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
+from s2id.alpha import has_alpha
 from s2id.evaluation.evaluate import evaluate
+from s2id.evaluation.examiner import ground_of
 from s2id.evaluation.judge import Judge, bundled, inception
 from s2id.evaluation.judge import load as load_judge
 from s2id.evaluation.report import Report
@@ -65,6 +67,8 @@ def evaluate_model(
         **_sampling(model, config),
         **{"features": features, **_judge(judged)},
     }
+    if has_alpha(test.channels):
+        facts["laid over"] = ground_of(test)
     if (judged or extractor) and len(train) < config.count:
         facts["n of the training set's row"] = len(train)
     if name == "folder":

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import torch
 from jaxtyping import Int
 
+from s2id.alpha import over
 from s2id.condition import Condition
 from s2id.coords import extent
 from s2id.evaluation.image_metrics import check_images
@@ -19,7 +20,7 @@ from s2id.network.settings import NetworkConfig
 from s2id.sampling.field import Field
 from s2id.sampling.model import S2ID
 from s2id.sampling.sample import Plan, plans, sample
-from s2id.settings import Size, Window
+from s2id.settings import Alpha, Size, Window
 from s2id.shapes import NULL, Images, Labels
 
 _BATCH_PIXELS = 2**22  # pixels rendered at once
@@ -28,15 +29,16 @@ _BATCH_PIXELS = 2**22  # pixels rendered at once
 class Samples:
     """The same seeds' pictures at any size: composed once, or anew for every size where the model is dense."""
 
-    def __init__(self, model: S2ID, config: EvaluateConfig, test: Condition) -> None:
+    def __init__(self, model: S2ID, config: EvaluateConfig, test: Condition, ground: Alpha = "white") -> None:
         """Compose the samples, unless the model composes every size anew.
 
         Args:
             model: Model to sample from.
             config: Number of pictures, and how to sample.
             test: Conditions of the test pictures.
+            ground: What pictures with alpha are laid over.
         """
-        self.model, self.config = model, config
+        self.model, self.config, self.ground = model, config, ground
         self.asked = conditions(model, test, config.count)
         self.compose_seconds = self.render_seconds = 0.0
         plan = self._plan(self.config.sizes[0])
@@ -57,7 +59,7 @@ class Samples:
                 start = time.perf_counter()
                 part = composed[i : i + most].render(size, window, self.config.fit, max_pixels=size[0] * size[1]).cpu()
                 self.render_seconds += (time.perf_counter() - start) / self.config.count
-                yield part
+                yield over(part, self.ground)
 
     def _plan(self, size: Size) -> Plan:
         """The composition that pictures of a size need; its `aspect` is `None` if it serves every size."""

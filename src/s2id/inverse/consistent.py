@@ -40,7 +40,8 @@ def consistent(
     """
     axes = zip(found.shape[2:], measured.shape[2:], strict=True)
     (rows, gained_rows), (columns, gained_columns) = (_smoothing(large, small, found.device) for large, small in axes)
-    power = 1.0 if mix is None else mix.square().sum().item()
+    # of each measured channel; channels that measure alpha as well as grey have no colour in common
+    power = 1.0 if mix is None else mix.square().sum(1)[:, None, None]
     seen = torch.ones(1, device=found.device) if mask is None else mask
 
     def gained(u: Tensor) -> Tensor:

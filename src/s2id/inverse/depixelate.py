@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from s2id.alpha import covered, has_alpha, with_alpha
 from s2id.condition import Condition
 from s2id.coords import check_size, extent
 from s2id.errors import InputError
@@ -115,6 +116,8 @@ def depixelate(
         InputError: The frames cannot be read or do not overlap, the model does not fit, or a number is out of range.
     """
     frames = read_frames(Path(frames)) if isinstance(frames, Path | str) else frames
+    if model is not None and has_alpha(model.config.channels):
+        frames = with_alpha(frames)
     _check(frames, size, model, noise, seeds)
     motion, likeness, used = _moved(frames, motion)
     fused = fuse(frames[used], motion[used], size, noise)
@@ -123,7 +126,7 @@ def depixelate(
         picture, std = _under(model, frames[used], motion[used], fused, [label] * len(seeds), seeds, sampling)
     notes = tuple(_notes(motion, used, fused, model))
     frame_size = frames.shape[2], frames.shape[3]
-    return Depixelated(picture.clamp(-1, 1), std, motion, likeness, used, fused, frame_size, notes)
+    return Depixelated(covered(picture.clamp(-1, 1)), std, motion, likeness, used, fused, frame_size, notes)
 
 
 def _moved(

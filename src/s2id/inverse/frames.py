@@ -12,6 +12,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image, ImageSequence
 from torch import Tensor
 
+from s2id.alpha import over
 from s2id.errors import InputError
 from s2id.files import replacing
 from s2id.images import read, to_bytes, to_float, to_pillow
@@ -20,7 +21,7 @@ _PICTURES = set(Image.registered_extensions()) - {".gif", ".mp4", ".mpg", ".mpeg
 
 
 def read_frames(path: Path, most: int | None = None) -> Float[Tensor, "f c h w"]:
-    """Frames in [-1, 1], with one channel if all are grey and three otherwise.
+    """Frames in [-1, 1] over white, with one channel if all are grey and three otherwise.
 
     Args:
         path: A folder (its pictures in the order of their names), a .gif, a .npz or .npy with one array of frames
@@ -34,7 +35,7 @@ def read_frames(path: Path, most: int | None = None) -> Float[Tensor, "f c h w"]
         raise InputError(f"{path} does not exist; give a folder of pictures, a .gif, a .npz or a video.")
     if path.is_dir():
         frames = _stack(
-            [read(file) for file in sorted(path.iterdir()) if file.suffix.lower() in _PICTURES][:most], path
+            [_over_white(file) for file in sorted(path.iterdir()) if file.suffix.lower() in _PICTURES][:most], path
         )
     elif path.suffix.lower() in (".npz", ".npy"):
         frames = _array(path)[:most]
@@ -61,6 +62,10 @@ def write_gif(path: Path, frames: Sequence[Float[Tensor, "c h w"]], seconds: flo
     first, *rest = (to_pillow(to_bytes(frame)) for frame in frames)
     with replacing(path) as file:
         first.save(file, "GIF", save_all=True, append_images=rest, duration=round(1000 * seconds), loop=0)
+
+
+def _over_white(file: Path) -> UInt8[Tensor, "c h w"]:
+    return to_bytes(over(to_float(read(file)), "white"))
 
 
 def _stack(pictures: Sequence[UInt8[Tensor, "_ _ _"]], path: Path) -> Float[Tensor, "f c h w"]:

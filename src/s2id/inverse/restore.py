@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from s2id.alpha import check_premultiplied, covered, has_alpha, over, with_alpha
 from s2id.condition import Condition
 from s2id.coords import extent
 from s2id.errors import InputError
@@ -59,7 +60,7 @@ class Restored:
 
 def upscale(
     model: S2ID, picture: Float[Tensor, "c h w"], size: Size, label: int | str | Condition | None = None
-) -> Float[Tensor, "c h2 w2"]:
+) -> Float[Tensor, "k h2 w2"]:
     """A picture enlarged by one call of the network; its means over the old pixels are the old pixels.
 
     >>> import s2id
@@ -70,16 +71,18 @@ def upscale(
 
     Args:
         model: The model, from `s2id.load`.
-        picture: Pixel values in [-1, 1].
+        picture: Pixel values in [-1, 1]; with alpha, premultiplied as `Field.render` gives them. `fitted` says what
+            becomes of pictures with alpha and models without, or the reverse.
         size: Height and width of the enlarged picture, in pixels.
         label: Condition: a class index or name, or the result of `s2id.ask`. `None` is no condition.
 
     Raises:
         InputError: An argument is out of range.
     """
+    picture = fitted(model, picture)
     check(model, picture, size)
     if picture.shape[0] != model.config.channels:
-        raise InputError(f"the picture is grey and this model draws {model.config.channels} channels; use restore.")
+        raise InputError("the picture is grey and this model draws colours; use restore.")
     model.need_function("upscaling")
     asked, _ = pair(model, label, 0)
     measured = picture[None].to(model.device)
@@ -88,7 +91,7 @@ def upscale(
     fine = h >= state[0] and w >= state[1]
     x = resize(measured, state) if fine else F.interpolate(measured, state, mode="bicubic").clamp(-1, 1)
     field = read_out(model, x, asked, frame=extent((h, w)))
-    return consistent(field.render(size, fit="stretch"), measured)[0]
+    return covered(consistent(field.render(size, fit="stretch"), measured)[0])
 
 
 def restore(
@@ -115,7 +118,7 @@ def restore(
 
     Args:
         model: The prior, from `s2id.load`.
-        picture: Measured pixels in [-1, 1]; pixels that `mask` leaves out may hold anything.
+        picture: Measured pixels in [-1, 1], with alpha as for `upscale`; those that `mask` leaves out hold anything.
         size: Height and width of the restored pictures, in pixels; `None` is the measured picture's size.
         mask: True where a pixel was measured; `None` measures all pixels.
         noise: Standard deviation of the measured pixels' noise, in [-1, 1].
@@ -127,7 +130,7 @@ def restore(
     Raises:
         InputError: An argument is out of range.
     """
-    size = size or (picture.shape[1], picture.shape[2])
+    size, picture = size or (picture.shape[1], picture.shape[2]), fitted(model, picture, mask)
     check(model, picture, size, mask, noise)
     if not seeds:
         raise InputError("there is no seed; give at least one.")
@@ -153,8 +156,7 @@ def restore_each(
     if mask is not None:
         mask = mask.to(model.device)
         pictures = torch.where(mask, pictures, 0.0)
-    same = pictures.shape[1] == model.config.channels
-    mix = None if same else torch.tensor([_LUMINANCE], device=model.device)
+    mix = None if pictures.shape[1] == model.config.channels else _grey(model.config.channels).to(model.device)
     aspect = pictures.shape[2], pictures.shape[3]
     if model.config.dense:  # its state is the restored picture
         aspect, sampling = size, replace(sampling, density=max(size))
@@ -164,7 +166,32 @@ def restore_each(
     rendered, count = fields.render(size, fit="stretch"), at_once(state)
     parts = zip(rendered.split(count), pictures.split(count), strict=True)
     found = torch.cat([consistent(x, y, mask, noise, mix) for x, y in parts])
-    return Restored(found, fields, rms(residual(found, pictures, mask, mix), mask))
+    return Restored(covered(found), fields, rms(residual(found, pictures, mask, mix), mask))
+
+
+def fitted(
+    model: S2ID, picture: Float[Tensor, "c h w"], mask: Bool[Tensor, "rows columns"] | None = None
+) -> Float[Tensor, "k h w"]:
+    """The picture with alpha if the model has it, else without: opaque, or over the ground of the training pictures.
+
+    Args:
+        model: The model.
+        picture: Pixel values in [-1, 1], premultiplied if there is alpha.
+        mask: As for `restore`.
+
+    Raises:
+        InputError: A colour exceeds its alpha.
+    """
+    known = picture if mask is None or mask.shape != picture.shape[1:] else torch.where(mask, picture, 0.0)
+    check_premultiplied(known)
+    return with_alpha(picture) if has_alpha(model.config.channels) else over(picture, model.card.alpha)
+
+
+def _grey(channels: int) -> Float[Tensor, "k c"]:
+    """Matrix from RGB to grey; from RGBA to grey and alpha."""
+    mix = torch.eye(channels)[2:].clone()
+    mix[0] = torch.tensor([*_LUMINANCE, *[0.0] * (channels - 3)])
+    return mix
 
 
 def observation_of_state(
@@ -219,7 +246,7 @@ def check(
     model.need_denoiser("restoring a picture")
     model.need_pixels("restoring a picture")
     (c, h, w), channels = picture.shape, model.config.channels
-    if c not in (1, channels) or (c != channels and channels != 3):
+    if (c, channels) not in ((channels, channels), (1, 3), (2, 4)):
         raise InputError(f"the picture has {c} channels and this model draws {channels}; convert the picture.")
     if size[0] < h or size[1] < w:
         raise InputError(f"size {size[0]}x{size[1]} is smaller than the picture's {h}x{w}; resize it instead.")

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from s2id.alpha import covered
 from s2id.coords import Grid
 
 
@@ -129,8 +130,8 @@ class FieldHead(nn.Module):
             features: The function.
             grid: Pixels, anywhere; beyond the frame, the values at its edge are repeated.
             supersample: Head samples per pixel side; `None` is `Features.supersample`.
-            bound: Largest absolute value of the function, which is clipped before means are taken; `None` clips
-                nothing.
+            bound: Largest absolute value of the function, which is clipped before means are taken, and colours to
+                their alpha; `None` clips nothing.
         """
         factor = supersample or features.supersample(grid.cell)
         rows, columns = features.weights(grid.refine(factor))
@@ -140,7 +141,7 @@ class FieldHead(nn.Module):
         few = len(rows) if whole else max(1, _CACHED // (b * len(columns) * d))
         values = torch.cat([self.values(columns @ part) for part in read.split(few, dim=1)], dim=1)
         if bound is not None:
-            values = values.clamp(-bound, bound)
+            values = covered(values.clamp(-bound, bound), dim=-1)
         return F.avg_pool2d(rearrange(values, "b h w c -> b c h w"), factor) if factor > 1 else values.movedim(-1, 1)
 
     def values(self, read: Float[Tensor, "*b d"]) -> Float[Tensor, "*b c"]:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from s2id.alpha import covered
 from s2id.condition import Asked, condition_of
 from s2id.coords import Grid, Part, centres, check_size, extent
 from s2id.linear import box_weights
@@ -87,7 +88,7 @@ class PixelHead(nn.Module):
         """Means over a grid's pixels, exact whatever `supersample` is; on the features' own grid, the features."""
         rows, columns = features.weights(grid, box_weights)
         values = features.values.movedim(-1, 1)
-        return rows @ (values if bound is None else values.clamp(-bound, bound)) @ columns.mT
+        return rows @ (values if bound is None else covered(values.clamp(-bound, bound))) @ columns.mT
 
 
 class PublishedBlock(nn.Module):

@@ -2,6 +2,7 @@
 
 A pixel is the mean of the function, clipped to [-1, 1], over the pixel's cell, so pictures of one field agree at every
 size and window. They are rendered tile by tile: memory does not grow with the picture, except for the picture itself.
+Where there is alpha, the function's colours are premultiplied by it (`s2id.alpha`); files hold straight alpha.
 """
 
 import json
@@ -14,6 +15,7 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
+from s2id.alpha import straight
 from s2id.coords import Grid, check_size, view
 from s2id.errors import InputError
 from s2id.files import fill, read_tensors, write_tensors
@@ -98,7 +100,7 @@ class Field:
     def image(
         self, size: Size, window: Window | None = None, fit: Fit = "fit", max_pixels: int = MAX_PIXELS
     ) -> Image.Image:
-        """The picture of a field of one function, as a Pillow image.
+        """The picture of a field of one function, as a Pillow image: L or RGB, or LA or RGBA with straight alpha.
 
         Args:
             size: Height and width, in pixels.
@@ -118,13 +120,17 @@ class Field:
             >>> zoom.mode, zoom.size
             ('L', (64, 64))
         """
-        strips = [to_bytes(strip[0]) for strip in self.strips(self._view(size, window, fit, max_pixels))]
+        grid = self._view(size, window, fit, max_pixels)
+        strips = [to_bytes(straight(strip[0])) for strip in self.strips(grid)]
         return to_pillow(torch.cat(strips, dim=1))
 
     def render(
         self, size: Size, window: Window | None = None, fit: Fit = "fit", max_pixels: int = MAX_PIXELS
     ) -> Float[Tensor, "b c h w"]:
         """A tensor of every function's picture, with values in [-1, 1]; arguments and errors as for `image`.
+
+        Of 2 or 4 channels the last is alpha, and the others are colours premultiplied by it: 2 * colour * alpha - 1,
+        never above alpha. `s2id.alpha.straight` divides, and `s2id.alpha.over` lays the pictures over a ground.
 
         Example:
             >>> import s2id
@@ -150,7 +156,7 @@ class Field:
         """
         grid = self._view(size, window, fit, max_pixels)
         if Path(path).suffix.lower() == ".png":
-            strips = (to_bytes(strip[0]) for strip in self.strips(grid))
+            strips = (to_bytes(straight(strip[0])) for strip in self.strips(grid))
             write_png(Path(path), size, self.channels, strips)
         else:
             write(Path(path), torch.cat([strip[0] for strip in self.strips(grid)], dim=1))

@@ -6,7 +6,7 @@ from typing import get_args
 
 from s2id.diffusion.settings import ALWAYS, NoiseKind
 from s2id.errors import InputError
-from s2id.settings import MAX_PIXELS, Size, setting
+from s2id.settings import MAX_PIXELS, Alpha, Size, setting
 
 DEFAULT_STEPS = 12
 """Number of solver steps where the settings name none."""
@@ -121,6 +121,8 @@ class Card:
     """Time t from which on the state has `detail_density`."""
     kind: str = ""
     """Name of the reader that loads the data set: "folder" or "hub". Empty if the data set's own name identifies it."""
+    alpha: Alpha = "white"
+    """What became of transparency in training: "keep", or the ground that it was laid over."""
     autoguidance: float = 1.0
     """Weight of autoguidance by the guide where the settings of sampling name none; 1 is off."""
 

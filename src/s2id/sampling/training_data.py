@@ -31,7 +31,7 @@ def reader_of(card: Card, weights: str = "this model") -> str:
 def load_data_of(
     model: S2ID, folder: Path | None = None, split: Split = "train", weights: str = "this model"
 ) -> Pictures:
-    """The pictures that a model was trained on, or its test set, shrunk as for the training.
+    """The pictures that a model was trained on, or its test set, shrunk and with transparency as in training.
 
     Args:
         model: The model.
@@ -46,4 +46,4 @@ def load_data_of(
     if card.kind == "hub" and folder is None:
         folder = Path(card.data)
     long_side = max(card.size) if card.size else None
-    return load_pictures(reader, folder, split, long_side, min_side=model.config.patch)
+    return load_pictures(reader, folder, split, long_side, min_side=model.config.patch, alpha=card.alpha)

@@ -6,7 +6,7 @@ from typing import Literal
 from s2id.errors import InputError
 from s2id.network.settings import ModelConfig, NetworkConfig, Recompute
 from s2id.sampling.settings import DEFAULT_STEPS, Sampling
-from s2id.settings import at_least_1, setting
+from s2id.settings import Alpha, at_least_1, check_alpha, setting
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 """Where to compute. "auto" is a CUDA GPU if there is one, else the CPU."""
@@ -100,6 +100,10 @@ class TrainConfig:
     """Shrink pictures of a folder or of the Hub to at most this many pixels along their long side; smaller ones stay as
     they are. Emoji are drawn with this many pixels a side. `None` leaves pictures as they are, and draws emoji with
     32."""
+    alpha: Alpha | None = None
+    """Transparency of a folder's or the Hub's pictures: "keep" trains grey + alpha or RGBA; "white", "black", "checker"
+    or "#rrggbb" is the ground that they are laid over. `None` keeps it if more than one picture in a hundred has any,
+    and else lays it over white."""
     pixelate: str | None = None
     """Train on pixelated views and learn the sharp pictures from them. "area:K": means over cells of K x K pixels, from
     places drawn anew each time. "area:K:still": all views from one place. "area:K:scale=S:blur=B": cells of K - S to
@@ -191,6 +195,7 @@ class TrainConfig:
             )
         if self.pixelate is not None:
             Pixelation.read(self.pixelate)
+        check_alpha(self.alpha)
         at_least_1(self, "images", "batch", "accumulate", "keep", "views", "densities", "supersample")
         for name in ("lr", "queries", "clip", *(["minutes"] if self.minutes is not None else [])):
             if not 0 < getattr(self, name) < float("inf"):

@@ -151,6 +151,7 @@ class Trainer:
             detail_density=self.config.detail_density,
             detail_time=self.config.detail_time if self.config.detail_density else 0.0,
             kind=self.pictures.reader,
+            alpha=self.pictures.alpha,
             size=self.pictures.size,
             labels=self.pictures.labels,
             attributes=self.pictures.attributes,
