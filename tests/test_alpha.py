@@ -298,7 +298,7 @@ def test_sets_with_alpha_are_judged_over_the_ground_that_shows_them():
     judge = Judge("discs", (16, 16), 3, 1, (4, 4, 8, 8, 16)).eval().requires_grad_(False)
     config = EvaluateConfig(sizes=((16, 16),), count=40, detail=4, sampling=Sampling(2, 1.0))
     rows = list(evaluate(made(4, classes=1), judge, bright, bright, config))
-    assert [row.size for row in rows] == ["training set", "16x16"]
+    assert [row.size for row in rows] == ["training set", "16x16", "samples", "reconstructions"]
 
 
 def test_what_covers_and_what_does_not():

@@ -52,10 +52,10 @@ def evaluate(
     Raises:
         InputError: Data, judge and model do not belong together, or the number of pictures is too small.
     """
-    _check_model(model, test, config, examined=bool(judge or extractor))
     ground, read = ground_of(test), test  # what the model reads has alpha, what is examined has none
     train, test = (laid_over(pictures, ground) for pictures in (train, test))
     _check_judge(judge, test, config, extractor)
+    _check_model(model, read, config, examined=bool(judge or extractor))
     # conditions that are numbers are scaled as in the model's training data
     train, test = (rescaled(pictures, model.card.number_ranges) for pictures in (train, test))
     examiner = Examiner(judge, extractor, judge.size if judge else test.size)
