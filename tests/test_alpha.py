@@ -237,7 +237,7 @@ def test_a_model_of_transparent_pictures_draws_and_enlarges_them(folder, tmp_pat
     assert run.model.card.alpha == "keep" and run.model.config.channels == 4
     low = run.trainer.pictures.groups[0].images
     Image.fromarray(np.array(disc(8))).save("low.png")
-    asked = "--label none --seed 0-1 --size 24x24 --out drawn"
+    asked = "--label none --seed 0-1 --size 24x24 --steps 2 --out drawn"
     assert main(["sample", "run/model", *asked.split()]) == 0
     assert main(["sample", "run/model", *asked.split(), "--grid"]) == 0
     assert main("upscale low.png --size 16x16 --weights run/model --out drawn".split()) == 0
@@ -296,7 +296,7 @@ def test_sets_with_alpha_are_judged_over_the_ground_that_shows_them():
     assert flat.channels == 3 and flat.groups[0].images[0, :, 0, 0].tolist() == [0, 0, 0]
     torch.manual_seed(0)
     judge = Judge("discs", (16, 16), 3, 1, (4, 4, 8, 8, 16)).eval().requires_grad_(False)
-    config = EvaluateConfig(sizes=((16, 16),), count=40, detail=4, sampling=Sampling(2, 1.0))
+    config = EvaluateConfig(sizes=((16, 16),), count=32, detail=1, sampling=Sampling(2, 1.0))
     rows = list(evaluate(made(4, classes=1), judge, bright, bright, config))
     assert [row.size for row in rows] == ["training set", "16x16", "samples", "reconstructions"]
 
