@@ -86,7 +86,10 @@ def _of_tensor(
     _check_values(images)
     alpha = request.alpha or fitting(_seen_through(images), count)
     size = capped((height, width), request.long_side)
-    pixels = torch.cat([_prepared(some.detach().cpu(), size, alpha) for some in images.split(256)])
+    if images.dtype == torch.uint8 and size == (height, width) and not has_alpha(channels) and alpha != "keep":
+        pixels = images.cpu()  # as they are, for a copy of many would fill the memory
+    else:
+        pixels = torch.cat([_prepared(some.detach().cpu(), size, alpha) for some in images.split(256)])
     index, names = _classes(labels, count)
     return Pictures("tensor", (Group(pixels, index),), names, alpha=alpha)
 

@@ -1,8 +1,7 @@
 """Emoji of the Noto set: an SVG is a function of place, so the true colour picture is known at every size.
 
 resvg (resvg-py) knows to a few bits how much of a pixel a shape covers, and leaves a seam where two shapes touch. So a
-picture is drawn at a multiple of its size, and pixels are averaged. The background is white, because means over area
-are not defined for colours with transparency.
+picture is drawn at a multiple of its size, and pixels are averaged. The background is white.
 """
 
 import csv
