@@ -5,7 +5,7 @@ import torch
 
 from s2id.diffusion.denoiser import Denoiser, TrainedDenoiser, convert, loss, loss_weight
 from s2id.diffusion.exact import EmpiricalDenoiser, GaussianDenoiser
-from s2id.diffusion.guidance import AutoGuided, ConditionalDenoiser, Guided
+from s2id.diffusion.guidance import AutoGuided, ConditionalDenoiser, Guided, clipped
 from s2id.diffusion.process import Schedule, alpha_sigma
 from s2id.shapes import NULL, per_sample
 
@@ -200,3 +200,16 @@ def test_a_trained_denoiser_reads_each_picture_at_its_own_time(network, predicti
     for i in range(2):
         alone = denoiser(x_t[i : i + 1], t[i : i + 1], label[i : i + 1])
         assert torch.allclose(together[i : i + 1], alone, atol=1e-5)
+
+
+def test_guided_states_stay_in_the_range_of_pictures_and_conditional_ones_are_left_alone(network):
+    denoiser = TrainedDenoiser(network(classes=10), Schedule())
+    x_t = 3 * torch.randn(2, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    t, label = torch.full((2,), 0.6), torch.tensor([1, 7])
+    conditional = denoiser(x_t, t, label)
+    assert torch.equal(Guided(denoiser, 1.0, within=clipped)(x_t, t, label), conditional)
+    free = Guided(denoiser, 1000.0)(x_t, t, label)
+    kept = Guided(denoiser, 1000.0, within=clipped)(x_t, t, label)
+    assert free.abs().max() > 2 and bool((kept.abs() <= conditional.abs().clamp(min=1)).all())
+    inside = free.abs() < 1
+    assert inside.any() and torch.equal(kept[inside], free[inside])

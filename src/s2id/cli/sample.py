@@ -75,9 +75,11 @@ class Sample:
         )
         from tqdm import tqdm
 
+        from s2id.condition import cat
         from s2id.coords import view
         from s2id.sampling.field import check_pixels
         from s2id.sampling.model import load
+        from s2id.sampling.rare import rare_asked
         from s2id.sampling.sample import plans, sample
 
         model = load(self.weights, self.device)
@@ -87,6 +89,8 @@ class Sample:
         sizes = sizes or [model.card.size or (model.card.density, model.card.density)]
         labels = _labels(self.label, model.card.labels, model.config.classes)
         asked = {label: self.traits.ask(model, label) for label in labels}
+        for sentence in rare_asked(model.card, cat(list(asked.values()))):
+            print(sentence)
         avoid = Traits(self.avoid).ask(model) if self.avoid else None
         jobs = [(label, seed) for label in labels for seed in seeds]
         writable(self.out)

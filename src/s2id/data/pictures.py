@@ -114,6 +114,20 @@ class Pictures:
         latents = self._most.latents
         return (0, 0, 0) if latents is None else (latents.shape[1], latents.shape[2], latents.shape[3])
 
+    @property
+    def label_counts(self) -> tuple[int, ...]:
+        """Number of pictures of each class."""
+        return tuple(sum(int((group.labels == i).sum()) for group in self.groups) for i in range(len(self.labels)))
+
+    @property
+    def attribute_counts(self) -> tuple[tuple[int, int], ...]:
+        """Number of pictures that have each attribute, and of those that lack it."""
+        known = [group.attributes for group in self.groups if group.attributes is not None]
+        if not known:
+            return ()
+        whole = torch.cat(known)
+        return tuple(zip((whole > 0).sum(0).tolist(), (whole < 0).sum(0).tolist(), strict=True))
+
     def __len__(self) -> int:
         """Number of pictures."""
         return sum(len(group.labels) for group in self.groups)

@@ -17,7 +17,7 @@ The weaker model is smaller or less trained and makes the same errors, only larg
 autoguidance costs no variety.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -82,6 +82,16 @@ class Push:
     away: Asked | None = None
 
 
+def clipped(guided: Images, conditional: Images) -> Images:
+    """Guided states clipped to [-1, 1], or as far beyond as the conditional states are, which guidance 1 would keep.
+
+    >>> clipped(torch.full((1, 1, 1, 1), 3.0), torch.full((1, 1, 1, 1), 0.5)).item()
+    1.0
+    """
+    most = conditional.abs().clamp(min=1)
+    return guided.clamp(-most, most)
+
+
 class Guided:
     """Denoised states extrapolated from the unconditional ones; the encoder runs once per step.
 
@@ -101,6 +111,7 @@ class Guided:
         guidance: float,
         pushes: Sequence[Push] = (),
         interval: tuple[float, float] = ALWAYS,
+        within: Callable[[Images, Images], Images] | None = None,
     ) -> None:
         """Wrap a denoiser.
 
@@ -109,11 +120,14 @@ class Guided:
             guidance: 0 ignores the condition, 1 gives the conditional state, more exaggerates the condition.
             pushes: Terms of the sum. The decoder runs once per condition; conditions are told apart by identity.
             interval: Smallest and largest time of guidance; outside it guidance is 1 and there is no sum.
+            within: Function from guided states and the conditional ones to states that stay in range, as `clipped`;
+                `None` keeps the guided states as they are, for states that have no range.
         """
         self.denoiser = denoiser
         self.guidance = guidance
         self.pushes = tuple(pushes)
         self.interval = interval
+        self.within = within
         self.schedule = denoiser.schedule
 
     def __call__(
@@ -133,4 +147,6 @@ class Guided:
         guided = denoised[id(label)] if plain else denoised[id(None)].lerp(denoised[id(label)], self.guidance)
         for push in self.pushes:
             guided = guided + push.weight * (denoised[id(push.toward)] - denoised[id(push.away)])
+        if self.within is not None:
+            guided = self.within(guided, denoised[id(label)])
         return torch.where(per_sample(inside, guided), guided, denoised[id(label)]) if bounded else guided

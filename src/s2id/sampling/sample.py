@@ -15,7 +15,7 @@ from torch import Tensor
 from s2id.condition import Asked, Condition, condition_of
 from s2id.coords import extent
 from s2id.diffusion.denoiser import Denoiser
-from s2id.diffusion.guidance import Guided, Push
+from s2id.diffusion.guidance import Guided, Push, clipped
 from s2id.diffusion.process import times as even_times
 from s2id.diffusion.samplers import SAMPLERS, STOCHASTIC, Sampler, Step, last, restarted
 from s2id.diffusion.settings import ALWAYS
@@ -117,7 +117,7 @@ def compose(
     if min(aspect) < 1:
         raise InputError(f"aspect {aspect[0]}:{aspect[1]} is empty; both sides must be at least 1.")
     size, fine = state_sizes(model, aspect, sampling.density)
-    one = _Composition(model, asked, seeds, sampling, avoid, None if under else fine)
+    one = _Composition(model, asked, seeds, sampling, avoid, fine, restoring=under is not None)
     solve = one.solve
     if sampling.restarts:
         solve = restarted(solve, sampling.restarts, lambda i: one.noise(size, i + 1))
@@ -138,8 +138,9 @@ class _Composition:
         sampling: Sampling,
         avoid: Condition | None,
         fine: Size | None,
+        restoring: bool,
     ) -> None:
-        self.model, self.sampling, self.fine = model, sampling, fine
+        self.model, self.sampling, self.fine = model, sampling, None if restoring else fine
         self.seeds = seeds
         assert sampling.guidance is not None and sampling.autoguidance is not None  # resolved
         self.guidance, self.autoguidance = sampling.guidance, sampling.autoguidance
@@ -150,6 +151,8 @@ class _Composition:
         if avoid is not None:
             pushes.append(Push(-self.guidance, pair(model, avoid, seeds)[0].to(model.device)))
         self.pushes = pushes if self.wanted or avoid is not None else []
+        # latents have no range; a posterior bounds its states itself and needs the derivative of those that it is given
+        self.within = None if restoring or model.config.latents else clipped
 
     def noise(self, size: Size, stream: int = 0) -> Images:
         """The unit noise of every seed on states of a size."""
@@ -158,7 +161,7 @@ class _Composition:
     def denoiser(self, size: Size) -> Guided:
         """The guided denoiser of states of a size."""
         inner = guided_denoiser(self.model, size, self.sampling.shift, self.autoguidance)
-        return Guided(inner, self.guidance, self.pushes, self.sampling.guidance_interval)
+        return Guided(inner, self.guidance, self.pushes, self.sampling.guidance_interval, self.within)
 
     def solver(self, size: Size, first: int = 0) -> Sampler:
         """The solver of states of a size; `first` is the number of steps that were made before."""

@@ -125,6 +125,12 @@ class Card:
     """What became of transparency in training: "keep", or the ground that it was laid over."""
     autoguidance: float = 1.0
     """Weight of autoguidance by the guide where the settings of sampling name none; 1 is off."""
+    pictures: int = 0
+    """Number of pictures in the data set. 0: unknown."""
+    label_counts: tuple[int, ...] = ()
+    """Number of pictures of each class, by index. Empty: unknown."""
+    attribute_counts: tuple[tuple[int, int], ...] = ()
+    """Number of pictures that have each attribute, and of those that lack it, by index. Empty: unknown."""
 
     def knows(self, names: tuple[tuple[str, ...], ...]) -> bool:
         """Whether the names of labels, attributes and numbers of some data are those of the training data."""

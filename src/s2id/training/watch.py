@@ -16,6 +16,7 @@ from s2id.condition import Condition
 from s2id.errors import InputError
 from s2id.images import tile, write
 from s2id.sampling.conditions import ask
+from s2id.sampling.rare import rare
 from s2id.sampling.sample import sample
 from s2id.settings import to_dict
 from s2id.training.progress import Progress
@@ -121,6 +122,8 @@ def drive(run: Run) -> int:
         say(f"skipped: {lost}")
     if more := len(trainer.pictures.skipped[_NAMED:]):
         say(f"skipped: {more} more")
+    for sentence in rare(trainer.result().card):
+        say(sentence)
     say(f"length of this run: {run}{'' if trainer.config.minutes else '; its time is estimated after four steps'}")
     before = {s: signal.signal(s, lambda *_: run.stop()) for s in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -1,0 +1,64 @@
+"""Classes and attributes of few pictures: a model has learned little of them, and says so where they are asked for."""
+
+from collections.abc import Iterator
+
+from s2id.condition import Condition
+from s2id.sampling.settings import Card
+
+FEW = 100
+"""Number of pictures below which a class, or an attribute's value, is rare."""
+
+_NAMED = 20  # rare classes or attributes that are named one by one
+
+
+def rare(card: Card) -> list[str]:
+    """One sentence about the classes of few pictures, and one about the attributes, with names and counts.
+
+    >>> rare(Card(labels=("cat", "dog"), pictures=909, label_counts=(900, 9)))
+    ['classes with fewer than 100 pictures, which may come out as others: dog (9).']
+    """
+    kinds = {"classes": _classes(card), "attributes": [pair for both in _attributes(card) for pair in both]}
+    sentences = []
+    for kind, counted in kinds.items():
+        few = sorted((count, name) for name, count in counted if count < FEW)
+        if few:
+            named = ", ".join(f"{name} ({count})" for count, name in few[:_NAMED])
+            more = f" and {len(few) - _NAMED} more" if len(few) > _NAMED else ""
+            sentences.append(f"{kind} with fewer than {FEW} pictures, which may come out as others: {named}{more}.")
+    return sentences
+
+
+def rare_asked(card: Card, asked: Condition) -> list[str]:
+    """A sentence for each rare class or attribute that is asked for.
+
+    >>> import torch
+    >>> card = Card(labels=("cat", "dog"), pictures=909, label_counts=(900, 9))
+    >>> rare_asked(card, Condition(torch.tensor([0, 1, 1])))
+    ['dog was seen in 9 pictures of 909; expect other pictures, or copies of those.']
+    """
+    return [
+        f"{name} was seen in {count:,} pictures of {card.pictures:,}; expect other pictures, or copies of those."
+        for name, count in dict.fromkeys(_asked(card, asked))
+        if count < FEW
+    ]
+
+
+def _asked(card: Card, asked: Condition) -> Iterator[tuple[str, int]]:
+    """Name and number of pictures of everything that is asked for."""
+    classes, attributes = _classes(card), _attributes(card)
+    if classes:
+        yield from (classes[label] for label in asked.label.tolist() if label >= 0)
+    if attributes and asked.attributes is not None:
+        for row in asked.attributes.tolist():
+            yield from (pair[0 if has > 0 else 1] for has, pair in zip(row, attributes, strict=True) if has)
+
+
+def _classes(card: Card) -> list[tuple[str, int]]:
+    """Name and number of pictures of each class; empty where the numbers are unknown."""
+    return list(zip(card.labels, card.label_counts, strict=True)) if card.label_counts else []
+
+
+def _attributes(card: Card) -> list[tuple[tuple[str, int], tuple[str, int]]]:
+    """Name and number of pictures of each attribute, present and absent; empty where the numbers are unknown."""
+    counted = zip(card.attributes, card.attribute_counts, strict=True) if card.attribute_counts else ()
+    return [((name, has), (f"without {name}", lacks)) for name, (has, lacks) in counted]
