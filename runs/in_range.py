@@ -2,9 +2,10 @@
 
 python runs/in_range.py MODEL --data FOLDER [--guidance 1 1.5 3 5] [--seeds 4] [--out table.json]
 
-Each of the ways draws the same seeds with all attributes at once, in every combination of the balanced ones. A picture
-is out of range if its mean brightness lies outside that of the data. `away` is the mean distance, in grey levels, of
-pixels from the nearest of the data's sixteen most common colours.
+Each of the ways draws the same seeds with all attributes at once, in every combination. A picture is out of range if
+its mean brightness lies outside that of the data. `ink` is the mean distance of a picture's pixels from the
+colour of its border, in grey levels: it falls to 0 where the ground takes the whole canvas. `least` is that of the picture with the
+least.
 """
 
 import argparse
@@ -14,20 +15,19 @@ from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import Tensor
 
 import s2id
 from s2id.condition import cat
-from s2id.data.pictures import Pictures
 from s2id.diffusion.guidance import Guided, clipped
 from s2id.evaluation.report import markdown
 from s2id.images import to_float
 from s2id.sampling import sample as sampling
 from s2id.sampling.conditions import ask
 from s2id.sampling.model import S2ID
-from s2id.sampling.rare import FEW
 from s2id.sampling.training_data import load_data_of
 
 
@@ -66,16 +66,15 @@ WAYS: dict[str, Callable[[Tensor, Tensor], Tensor] | None] = {
 }
 
 
-def colours(data: Pictures) -> Tensor:
-    """The sixteen most common colours of the data, in [-1, 1]."""
-    images = torch.cat([group.images.movedim(1, -1).flatten(0, 2) for group in data.groups])
-    found, counts = images.unique(dim=0, return_counts=True)
-    return to_float(found[counts.argsort(descending=True)[:16]])
-
-
 def brightness(pictures: Tensor) -> Tensor:
     """Mean of each picture in grey levels."""
     return (pictures.flatten(1).mean(1) + 1) * 127.5
+
+
+def ink(pictures: Tensor) -> Tensor:
+    """Mean distance, in grey levels, of each picture's pixels from the median of its border."""
+    border = torch.cat([pictures[..., 0, :], pictures[..., -1, :], pictures[..., 0], pictures[..., -1]], dim=-1)
+    return (pictures - border.median(-1).values[..., None, None]).abs().flatten(1).mean(1) * 127.5
 
 
 def effects(model: S2ID, seeds: list[int], guidance: float) -> dict[str, float]:
@@ -91,9 +90,10 @@ def effects(model: S2ID, seeds: list[int], guidance: float) -> dict[str, float]:
     return found
 
 
-def _guided(within: Callable[[Tensor, Tensor], Tensor] | None, *arguments: Any) -> Guided:  # noqa: ANN401
-    """`Guided` with another way to keep in range than its caller's, which is the last of the arguments."""
-    return Guided(*arguments[:-1], within)
+def _guided(within: Callable[[Tensor, Tensor], Tensor] | None, denoiser: Any, *settings: Any) -> Guided:  # noqa: ANN401
+    """`Guided` with another way to keep in range than its caller's, which is the last of the settings."""
+    guidance, pushes, interval, _ = settings
+    return Guided(denoiser, guidance, pushes, interval, within)
 
 
 def main() -> None:
@@ -107,26 +107,31 @@ def main() -> None:
     asked = parser.parse_args()
     model = s2id.load(asked.model)
     data = load_data_of(model, asked.data)
-    size, palette = model.card.size or data.size, colours(data)
+    size, names = model.card.size or data.size, data.attributes
     bright = torch.cat([brightness(to_float(group.images)) for group in data.groups])
-    counts = dict(zip(data.attributes, data.attribute_counts, strict=True))
-    names = [name for name in data.attributes if min(counts[name]) >= FEW]
     combined = [dict(zip(names, values, strict=True)) for values in product((True, False), repeat=len(names))]
     wishes = cat([ask(model, attributes=one) for one in combined for _ in range(asked.seeds)])
     seeds = list(range(asked.seeds)) * len(combined)
     rows = []
     for guidance, (name, within) in product(asked.guidance, WAYS.items()):
-        sampling.Guided = partial(_guided, within)  # type: ignore[misc, assignment]
-        pictures = s2id.sample(model, wishes, seeds, guidance=guidance).render(size)
+        with patch.object(sampling, "Guided", partial(_guided, within)):
+            pictures = s2id.sample(model, wishes, seeds, guidance=guidance).render(size)
         mean = brightness(pictures)
         out = int(((mean < bright.min()) | (mean > bright.max())).sum())
-        away = 127.5 * torch.cdist(pictures.movedim(1, -1).flatten(0, 2), palette).amin(1).mean().item()
-        flat = int((pictures.flatten(1).std(1) < 4 / 127.5).sum())
-        rows.append((guidance, name, f"{out} of {len(mean)}", flat, mean.min().item(), mean.max().item(), away))
+        drawn = ink(pictures)
+        rows.append(
+            (
+                guidance,
+                name,
+                f"{out} of {len(mean)}",
+                *(float(x) for x in (mean.min(), mean.max(), drawn.mean(), drawn.min())),
+            )
+        )
         print(rows[-1], flush=True)
+    data_ink = torch.cat([ink(to_float(group.images)) for group in data.groups])
     print(f"data: mean brightness {bright.min():.1f} to {bright.max():.1f}")
-    print(markdown(("guidance", "way", "out of range", "blank", "darkest", "brightest", "away"), rows))
-    sampling.Guided = Guided  # type: ignore[misc]
+    print(f"data: ink {data_ink.mean():.1f}, least {data_ink.min():.1f}")
+    print(markdown(("guidance", "way", "out of range", "darkest", "brightest", "ink", "least"), rows))
     moved = effects(model, list(range(8)), 1.5)
     print(markdown(("attribute", "effect, grey levels"), moved.items()))
     if asked.out:
