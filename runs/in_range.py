@@ -3,8 +3,8 @@
 python runs/in_range.py MODEL --data FOLDER [--guidance 1 1.5 3 5] [--seeds 4] [--out table.json]
 
 Each of the ways draws the same seeds with all attributes at once, in every combination. A picture is out of range if
-its mean brightness lies outside that of the data. `ink` is the mean distance of a picture's pixels from the colour of its
-border, in grey levels: it falls to 0 where the ground takes the whole canvas. `least` is that of the picture with least.
+its mean brightness lies outside that of the data. `ink` is the mean distance of a picture's pixels from the colour of
+its border, in grey levels: it falls to 0 where the ground takes the whole canvas. `least` is the smallest of a picture.
 """
 
 import argparse
