@@ -3,6 +3,7 @@
 python runs/ship.py out/mnist/model src/s2id/sampling/weights/mnist
 """
 
+import json
 import sys
 from pathlib import Path
 
@@ -14,8 +15,8 @@ from s2id.sampling.model import MODEL_FILE, load
 def main() -> None:
     source, target = Path(sys.argv[1]), Path(sys.argv[2])
     model = load(source)
-    target.mkdir(parents=True, exist_ok=True)
-    model.write(target, torch.float16)
+    model.save(target / MODEL_FILE, torch.float16)  # its README.md is written by hand
+    (target / "config.json").write_text(json.dumps(model.facts(), indent=2) + "\n")
     print(f"{target / MODEL_FILE}: {(target / MODEL_FILE).stat().st_size / 1e6:.2f} MB")
 
 

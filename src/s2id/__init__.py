@@ -6,7 +6,6 @@ field.image(size=(1024, 576)).save("tall.png")
 """
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
     from s2id.sampling.settings import Card, Sampling
     from s2id.training.settings import TrainConfig
     from s2id.training.train import train
-
-__version__ = version("s2id")
 
 _HOMES = {
     "Card": "sampling.settings",
@@ -69,6 +66,8 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401
     """A public name, imported when it is first used, because `s2id --help` must not wait for torch."""
+    if name == "__version__":
+        return import_module("importlib.metadata").version("s2id")
     if name in _HOMES:
         return getattr(import_module(f"s2id.{_HOMES[name]}"), name)
     raise AttributeError(f"module 's2id' has no attribute {name!r}")

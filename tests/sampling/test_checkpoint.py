@@ -2,20 +2,23 @@
 
 import json
 import pickle
+import re
 import struct
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
+import huggingface_hub
 import pytest
 import torch
 from conftest import SMALL_PUBLISHED, enliven
-from huggingface_hub import hub_mixin
 from huggingface_hub.errors import LocalEntryNotFoundError
 from safetensors.torch import save_file
 
 from s2id.errors import InputError
 from s2id.files import checksum, fill, write_tensors
 from s2id.network.settings import network_to_dict
-from s2id.sampling import model as checkpoint
 from s2id.sampling.model import MODEL_FILE, S2ID, bundled, load
 from s2id.settings import to_dict
 
@@ -52,9 +55,7 @@ def test_half_precision_files_are_half_as_long_and_close(model, tmp_path, path):
     assert weights(model)["stem.weight"].dtype == torch.float32
 
 
-def test_a_folder_for_the_hub_comes_back_to_the_bit(model, tmp_path, monkeypatch):
-    # the mixin's own reading of config.json, which is not used, leaves lists where the type check wants tuples
-    monkeypatch.setattr(hub_mixin, "_load_dataclass", lambda kind, data: None)
+def test_a_folder_for_the_hub_comes_back_to_the_bit(model, tmp_path):
     model.save_pretrained(tmp_path / "folder")
     assert {p.name for p in (tmp_path / "folder").iterdir()} >= {"config.json", MODEL_FILE}
     for again in (S2ID.from_pretrained(tmp_path / "folder"), load(tmp_path / "folder")):
@@ -72,8 +73,7 @@ def weaker(model):
     return made
 
 
-def test_a_guide_is_kept_in_the_same_file(model, weaker, tmp_path, monkeypatch):
-    monkeypatch.setattr(hub_mixin, "_load_dataclass", lambda kind, data: None)
+def test_a_guide_is_kept_in_the_same_file(model, weaker, tmp_path):
     guided = model.guided_by(weaker, 1.75)
     assert same(guided, model) and guided.card == replace(model.card, autoguidance=1.75) and model.guide is None
     guided.save_pretrained(tmp_path / "folder")
@@ -148,7 +148,7 @@ def test_a_file_on_the_hub_comes_back_to_the_bit(model, path, monkeypatch):
         asked.append((repository, file))
         return str(path)
 
-    monkeypatch.setattr(checkpoint, "hf_hub_download", download)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
     assert same(load("someone/digits"), model)
     assert asked == [("someone/digits", MODEL_FILE)]
 
@@ -157,7 +157,7 @@ def test_a_model_the_hub_does_not_give_is_a_sentence(monkeypatch):
     def download(*args, **options):
         raise LocalEntryNotFoundError("no network")
 
-    monkeypatch.setattr(checkpoint, "hf_hub_download", download)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
     with pytest.raises(InputError, match="'someone/digits' is neither a file here nor a repository that the Hub gives"):
         load("someone/digits")
 
@@ -176,13 +176,13 @@ def test_a_missing_model_is_a_sentence(name):
 def test_a_missing_path_in_a_folder_that_exists_is_not_looked_for_on_the_hub(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs").mkdir()
-    monkeypatch.setattr(checkpoint, "hf_hub_download", lambda *args, **options: pytest.fail("asked the Hub"))
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda *args, **options: pytest.fail("asked the Hub"))
     with pytest.raises(InputError, match="there is no model 'runs/typo'"):
         load("runs/typo")
 
 
 def test_a_near_miss_of_a_bundled_name_is_suggested(monkeypatch):
-    monkeypatch.setattr(checkpoint, "bundled", lambda: ["mnist", "faces"])
+    monkeypatch.setattr("s2id.sampling.model.bundled", lambda: ["mnist", "faces"])
     with pytest.raises(InputError, match="did you mean mnist?"):
         load("mnits")
 
@@ -306,3 +306,47 @@ def test_a_file_that_cannot_be_written_is_a_sentence(model, tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(InputError, match="cannot be written"):
         model.save(tmp_path / "file" / "a.safetensors")
+
+
+def test_the_readme_of_a_models_folder_says_what_it_is_and_how_to_draw(model, tmp_path):
+    model.card = replace(
+        model.card, data="my | pictures", labels=("a cat", *"123456789"), size=(24, 32), images_seen=9876
+    )
+    model.save_pretrained(tmp_path / "m", training={"lr": 0.125})
+    page = (tmp_path / "m" / "README.md").read_text()
+    for fact in ("my \\| pictures", "24x32 pixels, grey", "10: a cat, 1, 2", "9,876", '"lr": 0.125', '"width": 16'):
+        assert fact in page
+    (code,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    assert "More Information Needed" not in page and 'label="a cat"' in code
+    exec(code.replace("size=512", "size=16").replace("picture.png", str(tmp_path / "picture.png")), {})
+    assert (tmp_path / "picture.png").is_file()
+
+
+def test_a_runs_folder_stands_for_its_model(model, tmp_path):
+    model.save_pretrained(tmp_path / "run" / "model")
+    assert same(load(tmp_path / "run"), model) and same(S2ID.from_pretrained(str(tmp_path / "run")), model)
+    (tmp_path / "new" / "checkpoints").mkdir(parents=True)
+    with pytest.raises(InputError, match="has not ended and no model yet; train it to its end with --resume latest"):
+        load(tmp_path / "new")
+
+
+def test_a_model_is_uploaded_as_its_folder(model, monkeypatch):
+    seen = {}
+
+    def upload(repo_id, folder_path):
+        seen.update({path.name: path.read_text(errors="replace") for path in Path(folder_path).iterdir()})
+        return f"there/{repo_id}"
+
+    monkeypatch.setattr(huggingface_hub, "create_repo", lambda name, private, exist_ok: None)
+    monkeypatch.setattr(huggingface_hub, "upload_folder", upload)
+    assert model.push_to_hub("me/mine") == "there/me/mine"
+    assert set(seen) == {"config.json", "README.md", MODEL_FILE} and 's2id.load("me/mine")' in seen["README.md"]
+
+
+def test_drawing_imports_no_more_than_it_needs():
+    """The Hub's client, accelerate and Pillow's text take longer to import than drawing needs."""
+    late = ["huggingface_hub", "accelerate", "PIL.ImageFont", "PIL.ImageDraw", "importlib.metadata", "tqdm", "tyro"]
+    draw = "s2id.sample(s2id.load('mnist-fast'), 7).image(size=(9, 9))"
+    code = f"import sys, s2id; {draw}; print(*(set({late}) & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == ""

@@ -85,6 +85,6 @@ class Guide:
             time = TrainConfig.detail_time if self.detail_time is None else self.detail_time
             both = both.ending_on(self.detail_density, time)
         writable(self.out)
-        both.write(self.out)
+        both.save_pretrained(self.out)
         name_files([self.out / name for name in ("model.safetensors", "config.json")])
         return 0

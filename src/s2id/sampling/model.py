@@ -6,28 +6,33 @@ for people and for the Hugging Face Hub. Pickles are never read.
 
 import json
 import math
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
-from huggingface_hub import PyTorchModelHubMixin, hf_hub_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from torch import Tensor, nn
 
 from s2id.diffusion.process import Schedule
 from s2id.errors import InputError
-from s2id.files import fill, read_tensors, write_tensors
+from s2id.files import fill, read_tensors, replacing, write_tensors
 from s2id.network.build import build
 from s2id.network.settings import DATA_FIELDS, NetworkConfig, network_from_dict, network_to_dict
+from s2id.sampling.hub import fetch, upload
+from s2id.sampling.readme import readme
 from s2id.sampling.settings import Card
 from s2id.settings import from_dict, to_dict
 
 BUNDLED = Path(__file__).parent / "weights"
 
 MODEL_FILE = "model.safetensors"
+
+RUN_MODEL = "model"
+"""Name of the folder, in a training run's folder, that the trained model is written to."""
 
 _MODEL_FORMAT = "s2id-model-1"
 
@@ -36,7 +41,7 @@ _GUIDE = "guide."
 _PICKLES = {".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".bin"}
 
 
-class S2ID(nn.Module, PyTorchModelHubMixin, library_name="s2id", tags=["diffusion", "arbitrary-resolution"]):
+class S2ID(nn.Module):
     """A network, the card of facts that sampling needs, and perhaps a weaker network as a guide."""
 
     def __init__(self, config: NetworkConfig, card: Card, guide: NetworkConfig | None = None) -> None:
@@ -185,38 +190,48 @@ class S2ID(nn.Module, PyTorchModelHubMixin, library_name="s2id", tags=["diffusio
         tensors = {k: v.detach().to(dtype) for k, v in self.tensors().items()}
         write_tensors(Path(path), tensors, {"format": _MODEL_FORMAT, **facts})
 
-    def write(self, folder: Path, dtype: torch.dtype = torch.float32) -> None:
-        """Write model.safetensors and config.json into a folder; `dtype` as for `save`."""
-        self.save(folder / MODEL_FILE, dtype)
-        (folder / "config.json").write_text(json.dumps(self.facts(), indent=2) + "\n")
+    def save_pretrained(
+        self,
+        folder: Path | str,
+        dtype: torch.dtype = torch.float32,
+        *,
+        training: Mapping[str, Any] | None = None,
+        name: str | None = None,
+    ) -> None:
+        """Write model.safetensors, config.json and a README.md that describes the model into a folder.
 
-    def _save_pretrained(self, save_directory: Path) -> None:
-        self.write(save_directory)
+        Args:
+            folder: The folder, which `load` takes.
+            dtype: As for `save`.
+            training: Settings of the training, for README.md; `None` leaves them out.
+            name: What README.md says to load: `None` is the folder.
+
+        Raises:
+            InputError: The folder cannot be written.
+        """
+        folder, facts = Path(folder), self.facts()
+        self.save(folder / MODEL_FILE, dtype)
+        parameters = sum(p.numel() for p in self.network.parameters())
+        page = readme(facts, parameters, name or str(folder), training)
+        for file, text in {"config.json": json.dumps(facts, indent=2) + "\n", "README.md": page}.items():
+            with replacing(folder / file) as opened:
+                opened.write(text.encode())
+
+    def push_to_hub(self, repository: str, private: bool = False) -> str:
+        """Address of the model on the Hugging Face Hub, after its folder was uploaded there.
+
+        Args:
+            repository: USER/NAME; it is made if it does not exist.
+            private: Whether a new repository is private.
+        """
+        with TemporaryDirectory() as folder:
+            self.save_pretrained(folder, name=repository)
+            return upload(folder, repository, private)
 
     @classmethod
-    def _from_pretrained(
-        cls,
-        *,
-        model_id: str,
-        revision: str | None,
-        cache_dir: str | Path | None,
-        force_download: bool,
-        local_files_only: bool,
-        token: str | bool | None,
-        map_location: str = "cpu",
-        **_: Any,  # noqa: ANN401  (the mixin passes what it read from config.json)
-    ) -> "S2ID":
-        path = Path(model_id) / MODEL_FILE
-        if not Path(model_id).is_dir():
-            path = _fetch(
-                model_id,
-                revision=revision,
-                cache_dir=cache_dir,
-                force_download=force_download,
-                token=token,
-                local_files_only=local_files_only,
-            )
-        return cls._from_file(path).to(map_location)
+    def from_pretrained(cls, source: str | Path, device: str | torch.device = "cpu") -> "S2ID":
+        """The model that `load` returns, under the name that packages of the Hub give this."""
+        return load(source, device)
 
     @classmethod
     def _from_file(cls, path: Path) -> "S2ID":
@@ -253,8 +268,8 @@ def load(source: str | Path, device: str | torch.device = "cpu") -> S2ID:
     """A trained model, ready to sample from.
 
     Args:
-        source: A bundled model's name, a .safetensors file, a folder that holds model.safetensors, or a repository of
-            the Hugging Face Hub.
+        source: A bundled model's name, a .safetensors file, a folder that holds model.safetensors, the folder of a
+            training run, or a repository of the Hugging Face Hub.
         device: Device to compute on, as for `device_named`.
 
     Raises:
@@ -271,9 +286,9 @@ def load(source: str | Path, device: str | torch.device = "cpu") -> S2ID:
     if str(source) in bundled():
         path = BUNDLED / str(source) / MODEL_FILE
     elif path.is_dir():
-        path = path / MODEL_FILE
+        path = _in_folder(path)
     elif not path.suffix and str(source).count("/") == 1 and not path.parent.is_dir():
-        return S2ID._from_file(_fetch(str(source))).to(place)
+        return S2ID._from_file(fetch(str(source), MODEL_FILE, bundled())).to(place)
     if path.suffix in _PICKLES:
         raise InputError(f"{source} may be a pickle, and pickles run code when read; give a .safetensors file.")
     if not path.is_file():
@@ -281,6 +296,20 @@ def load(source: str | Path, device: str | torch.device = "cpu") -> S2ID:
         hint = f"did you mean {near[0]}?" if near else f"bundled models are {', '.join(bundled()) or 'none'}."
         raise InputError(f"there is no model {str(source)!r}: no such file and no bundled model; {hint}")
     return S2ID._from_file(path).to(place)
+
+
+def _in_folder(folder: Path) -> Path:
+    """The model file in a folder: its own, or that of the training run which the folder belongs to.
+
+    Raises:
+        InputError: The folder's run has not ended, so it holds no model yet.
+    """
+    found = [path for path in (folder / MODEL_FILE, folder / RUN_MODEL / MODEL_FILE) if path.is_file()]
+    if not found and (folder / "checkpoints").is_dir():
+        raise InputError(
+            f"{folder} holds a run that has not ended and no model yet; train it to its end with --resume latest."
+        )
+    return found[0] if found else folder / MODEL_FILE
 
 
 def device_named(name: str | torch.device = "auto") -> torch.device:
@@ -303,18 +332,3 @@ def device_named(name: str | torch.device = "auto") -> torch.device:
         return torch.empty(0, device=name, dtype=torch.float64).device
     except (RuntimeError, AssertionError, TypeError) as error:
         raise InputError(f"device {str(name)!r} is not available on this machine; use cpu.") from error
-
-
-def _fetch(repository: str, **options: Any) -> Path:  # noqa: ANN401  (the Hub client's own)
-    """The model file of a Hub repository, downloaded or from the Hub's cache.
-
-    Raises:
-        InputError: There is no such repository, or it cannot be reached.
-    """
-    try:
-        return Path(hf_hub_download(repository, MODEL_FILE, **options))
-    except (HfHubHTTPError, LocalEntryNotFoundError, HFValidationError, OSError) as error:
-        raise InputError(
-            f"{repository!r} is neither a file here nor a repository that the Hub gives; give a bundled model's "
-            f"name ({', '.join(bundled())}), a .safetensors file or a folder that holds {MODEL_FILE}."
-        ) from error

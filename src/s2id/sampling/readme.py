@@ -1,0 +1,89 @@
+"""The README.md of a model's folder, which the Hugging Face Hub shows as its model card. Filled in from the model."""
+
+import json
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any
+
+_SHOWN = 50
+"""Number of names of classes or attributes that are listed."""
+
+_KINDS = {1: "grey", 2: "grey and alpha", 3: "RGB", 4: "RGBA"}
+
+_PAGE = """\
+---
+library_name: s2id
+tags: [diffusion, arbitrary-resolution]
+---
+# S2ID, {title}
+
+Draws pictures like those of {title} at any height, width, aspect ratio and zoom.
+s2id {version} wrote this page when it saved the model.
+
+| fact | value |
+|---|---|
+{facts}
+
+## Draw from it
+
+```python
+import s2id
+s2id.sample(s2id.load({name}){label}, seed=0).image(size=512).save("picture.png")
+```
+
+or `s2id sample {shell} --size 512`. `s2id info` prints all facts, and `config.json` holds them.
+
+## Settings
+
+```json
+{settings}
+```
+"""
+
+
+def readme(facts: Mapping[str, Any], parameters: int, name: str, training: Mapping[str, Any] | None = None) -> str:
+    """Text of the README.md of a model: its data, its settings, and how to draw from it.
+
+    Args:
+        facts: The model's `facts()`.
+        parameters: Number of parameters of its network.
+        name: What `load` takes to load it: a folder or a repository.
+        training: Settings that it was trained with; `None` leaves them out.
+    """
+    card, config = facts["card"], facts["config"]
+    label = card["labels"][0] if card["labels"] else 0 if config["classes"] else None
+    guide = " and a guide for autoguidance" if "guide" in facts else ""
+    rows = {
+        "data": card["data"],
+        "pictures": "x".join(map(str, card["size"] or ())) + f" pixels, {_KINDS[config['channels']]}",
+        "classes": _listed(card["labels"]) if card["labels"] else str(config["classes"]),
+        "attributes": _listed(card["attributes"]),
+        "numbers": _listed(
+            f"{number} ({low:g} to {high:g})"
+            for number, (low, high) in zip(card["numbers"], card["number_ranges"], strict=True)
+        ),
+        "images seen in training, repetitions counted": f"{card['images_seen']:,}",
+        "samples along the long side of the state that it composes": str(card["density"]),
+        "network": f"{config['network']}, {parameters:,} parameters{guide}",
+    }
+    return _PAGE.format(
+        title=card["data"] or "unnamed data",
+        version=version("s2id"),
+        facts="\n".join(f"| {fact} | {_plain(value)} |" for fact, value in rows.items() if value),
+        name=json.dumps(name),
+        shell=f'"{name}"' if " " in name else name,
+        label="" if label is None else f", label={json.dumps(label)}",
+        settings=json.dumps({"network": config, **({"training": dict(training)} if training else {})}, indent=1),
+    )
+
+
+def _listed(names: Any) -> str:  # noqa: ANN401  (any strings)
+    """How many names there are, and the first of them; nothing if there are none."""
+    known = list(names)
+    more = ", ..." if len(known) > _SHOWN else ""
+    return f"{len(known)}: {', '.join(known[:_SHOWN])}{more}" if known else ""
+
+
+def _plain(text: str) -> str:
+    """A text that stays in its cell of a table."""
+    return " ".join(text.replace("|", "\\|").split())
