@@ -159,21 +159,25 @@ def resize(images: Float[Tensor, "*b h w"], size: Size) -> Float[Tensor, "*b h2 
     return rows @ images @ columns.T
 
 
-def tile(images: Float[Tensor, "b c h w"], columns: int, gap: int = 1) -> Float[Tensor, "c height width"]:
-    """A contact sheet: pictures of one size in reading order on mid-grey, or on nothing if they have alpha.
+def tile(
+    images: Float[Tensor, "b c h w"], columns: int, gap: int = 1, ground: Float[Tensor, " c"] | None = None
+) -> Float[Tensor, "c height width"]:
+    """Pictures of one size in reading order, in rows; `s2id.sheets.sheet` adds captions.
 
     Args:
         images: The pictures.
         columns: Pictures per row.
         gap: Pixels between neighbouring pictures.
+        ground: Colour between the pictures; `None` is mid-grey, or nothing if they have alpha.
 
     >>> tile(torch.zeros(5, 1, 8, 8), columns=3).shape
     torch.Size([1, 17, 26])
     """
     b, c, h, w = images.shape
     rows = -(-b // columns)
-    ground = -1.0 if has_alpha(c) else 0.0
-    sheet = images.new_full((c, rows * (h + gap) - gap, columns * (w + gap) - gap), ground)
+    between = images.new_full((c,), -1.0 if has_alpha(c) else 0.0) if ground is None else ground
+    size = rows * (h + gap) - gap, columns * (w + gap) - gap
+    sheet = between[:, None, None].repeat(1, *size)
     for i, image in enumerate(images):
         y, x = i // columns * (h + gap), i % columns * (w + gap)
         sheet[:, y : y + h, x : x + w] = image
