@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from s2id.errors import InputError
-from s2id.settings import Fit, Size, Window
+from s2id.settings import AnySize, Fit, Size, Window
 
 Part = tuple[slice, slice]
 """A rectangle of samples: the slice of its rows and the slice of its columns."""
@@ -64,6 +64,28 @@ def check_size(size: Size) -> None:
     """
     if min(size) < 1:
         raise InputError(f"size {size[0]}x{size[1]} is empty; both sides must be at least 1 pixel.")
+
+
+def whole_size(size: AnySize, frame: tuple[float, float] = (1.0, 1.0), window: Window | None = None) -> Size:
+    """Height and width of a picture of which perhaps only the long side is given.
+
+    Args:
+        size: Height and width in pixels, which are kept; or the long side alone.
+        frame: Height and width of the frame that the picture shows, in any unit.
+        window: Region of the frame that the picture shows; `None` is the whole frame.
+
+    >>> whole_size(1024, frame=(9, 16)), whole_size((5, 7), frame=(9, 16))
+    ((576, 1024), (5, 7))
+    """
+    if not isinstance(size, int):
+        return size
+    top, left, bottom, right = window or (0.0, 0.0, 1.0, 1.0)
+    sides = frame[0] * (bottom - top), frame[1] * (right - left)
+    if not min(sides) > 0:
+        return size, size  # `view` refuses such a window
+    # neither side is empty, unless the size is
+    height, width = (max(min(1, size), round(size * side / max(sides))) for side in sides)
+    return height, width
 
 
 def extent(size: Size) -> tuple[float, float]:

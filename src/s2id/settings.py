@@ -8,11 +8,18 @@ from s2id.errors import InputError
 Size = tuple[int, int]
 """Height and width, in pixels."""
 
+AnySize = Size | int
+"""Height and width, in pixels; or the long side alone, which keeps the aspect of what is drawn."""
+
 Window = tuple[float, float, float, float]
 """Top, left, bottom and right of a region, as fractions of the frame: (0, 0, 1, 1) is the whole frame."""
 
 Fit = Literal["fit", "fill", "stretch"]
 """What to do if a frame and a picture differ in aspect: show canvas beyond the frame, show less, or stretch pixels."""
+
+Look = Literal["smooth", "squares", "palette"]
+"""What a field's pictures show: the function; or the pixels of the data's own size as crisp squares, for pixel art; or
+these squares in the nearest colours of the data's palette."""
 
 Prediction = Literal["eps", "x", "v"]
 """What a network's output means: the noise, the clean image, or the velocity between them."""

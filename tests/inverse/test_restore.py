@@ -182,17 +182,27 @@ def test_restore_writes_answers_mean_and_std(files, capsys):
     words = ["restore", str(files / "low.png"), "--size", "8x8", "--mask", str(files / "mask.png"), "--seed", "0,5",
              "--steps", "2", "--weights", weights, "--label", "3", "--out", str(out)]  # fmt: skip
     assert main(words) == 0
-    assert sorted(path.name for path in out.iterdir()) == ["mean.png", "seed0.png", "seed5.png", "std.png"]
+    names = [f"restored-low-{name}-8x8.png" for name in ("mean", "seed0", "seed5", "std")]
+    assert sorted(path.name for path in out.iterdir()) == names
     said = capsys.readouterr().out
     assert "2 answers" in said and "residual" in said
-    answer, low = to_float(read(out / "seed5.png")), to_float(read(files / "low.png"))
+    answer, low = to_float(read(out / "restored-low-seed5-8x8.png")), to_float(read(files / "low.png"))
     assert rms((resize(answer, (4, 4)) - low)[:, hole(4, 4)]) < 5e-3  # bytes
 
 
+def test_a_colour_picture_under_a_grey_model_names_the_flag(files, capsys):
+    words = [str(files / "colour.png"), "--size", "8", "--weights", str(files / "model.safetensors")]
+    for command in ("upscale", "restore"):
+        assert main([command, *words, "--out", str(files / "out")]) == 2
+        assert (
+            "has 3 channels and this model draws 1; use a model of such pictures (--weights)" in capsys.readouterr().err
+        )
+
+
 def test_upscale_writes_a_picture_of_that_size(files):
-    words = ["upscale", str(files / "low.png"), "--size", "16x16", "--weights", str(files / "model.safetensors")]
+    words = ["upscale", str(files / "low.png"), "--size", "16", "--weights", str(files / "model.safetensors")]
     assert main([*words, "--out", str(files / "out")]) == 0
-    with Image.open(files / "out" / "low-16x16.png") as image:
+    with Image.open(files / "out" / "upscaled-low-16x16.png") as image:
         assert image.size == (16, 16)
 
 

@@ -1,6 +1,7 @@
 """A field is one function: every size, window, tile and batch shows the same one."""
 
 import math
+from io import BytesIO
 
 import numpy as np
 import pytest
@@ -226,3 +227,66 @@ def test_an_interrupted_write_leaves_the_old_file(field, tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         made.write(path, (100, 100))
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+
+
+def known(made, side=12, **facts):
+    """The field with facts about the data's own pixels."""
+    return Field(made.features, made.head, {**made.facts, "long_side": str(side), **facts})
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_squares_are_the_composed_pixels_enlarged(field, channels):
+    made = known(field(2, channels=channels))
+    own = made.render(12)
+    for size, window in (((12, 12), None), ((60, 84), None), (96, (0.25, 0.5, 0.75, 1.0))):
+        seen = made.render(size, window, fit="stretch", look="squares")
+        top, left, bottom, right = (round(12 * edge) for edge in window or (0, 0, 1, 1))
+        cut = own[:, :, top:bottom, left:right]
+        up = cut.repeat_interleave(seen.shape[2] // cut.shape[2], 2).repeat_interleave(seen.shape[3] // cut.shape[3], 3)
+        torch.testing.assert_close(seen, up, rtol=0, atol=1e-6)
+
+
+def test_squares_are_blended_only_where_a_border_crosses_an_output_pixel(field):
+    made = known(field())
+    own, seen = made.render(12)[0, 0], made.render((100, 100), look="squares")[0, 0]
+    torch.testing.assert_close(seen, resize(own, (100, 100)), rtol=0, atol=1e-6)  # exact means over every cell
+    column = seen[4]  # within the first row of squares
+    assert (column[:, None] == own[0]).any(1).sum() >= 100 - 11
+    torch.testing.assert_close(made.render((7, 9), fit="stretch", look="squares")[0, 0], resize(own, (7, 9)))
+
+
+def test_squares_take_the_nearest_colours_of_the_palette(field):
+    made = known(field(channels=3), palette="#000000 #ff8000 #ffffff")
+    seen = to_bytes(made.render(24, look="palette"))[0].flatten(1).T
+    colours = {tuple(colour) for colour in seen.tolist()}
+    assert colours <= {(0, 0, 0), (255, 128, 0), (255, 255, 255)} and len(colours) > 1
+
+
+def test_the_look_is_kept_by_files_and_refused_where_nothing_is_known(field, tmp_path):
+    made = known(field(lattice=(6, 9)))
+    made.save(tmp_path / "a.safetensors")
+    again = Field.load(tmp_path / "a.safetensors")
+    assert torch.equal(again.render(36, look="squares"), made.render(36, look="squares"))
+    made.squares().save(tmp_path / "b.safetensors")
+    assert torch.equal(Field.load(tmp_path / "b.safetensors").render(36), made.render(36, look="squares"))
+    made.write(tmp_path / "a.png", 36, look="squares")
+    assert torch.equal(read(tmp_path / "a.png"), to_bytes(made.render(36, look="squares"))[0])
+    with pytest.raises(InputError, match="does not know the size of its data's pictures"):
+        field().render(36, look="squares")
+    with pytest.raises(InputError, match="too many colours for a palette; draw with the look squares"):
+        made.image(36, look="palette")
+
+
+def test_one_number_is_the_long_side_in_the_aspect_of_what_is_seen(field):
+    made = field(lattice=(6, 9))
+    assert made.render(90).shape[2:] == (60, 90) and made.image(90).size == (90, 60)
+    assert made.render(90, (0.0, 0.0, 1.0, 1 / 3)).shape[2:] == (90, 45)
+    assert torch.equal(made.render(90), made.render((60, 90)))
+    with pytest.raises(InputError, match="size 0x0 is empty"):
+        made.image(0)
+
+
+def test_a_field_shows_itself(field):
+    assert repr(field(3)) == "Field(3 of 1 channels, frame 1x1, labels 7)"
+    with Image.open(BytesIO(field(channels=3)._repr_png_())) as one, Image.open(BytesIO(field(9)._repr_png_())) as nine:
+        assert one.size == (192, 192) and one.mode == "RGB" and nine.size == (3 * 192 + 12, 3 * 192 + 12)

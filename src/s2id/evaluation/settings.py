@@ -5,7 +5,7 @@ from typing import Literal
 
 from s2id.errors import InputError
 from s2id.sampling.settings import Sampling
-from s2id.settings import Size
+from s2id.settings import Size, setting
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class EvaluateConfig:
     of attributes, numbers or text for the conditions of test pictures."""
     detail: int = 50
     """Number of pictures per size whose strokes and zooms are measured."""
-    fit: Literal["fit", "stretch"] = "fit"
+    fit: Literal["fit", "stretch"] = setting("fit", "evaluation")
     """How the frame meets a picture of another aspect: "fit" shows more canvas, "stretch" makes pixels oblong."""
     sampling: Sampling = Sampling(guidance=1.0)
     """How the pictures are sampled."""

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from s2id.alpha import covered, has_alpha, with_alpha
 from s2id.condition import Condition
-from s2id.coords import check_size, extent
+from s2id.coords import check_size, extent, whole_size
 from s2id.errors import InputError
 from s2id.inverse.alignment import agreeing
 from s2id.inverse.frames import read_frames
@@ -27,7 +27,7 @@ from s2id.sampling.field import check_pixels
 from s2id.sampling.model import S2ID
 from s2id.sampling.settings import Sampling
 from s2id.sampling.states import state_sizes
-from s2id.settings import MAX_PIXELS, Size
+from s2id.settings import MAX_PIXELS, AnySize, Size
 
 _STILL = 0.05  # distance of all shifts from whole pixels below which the frames show the same samples again
 
@@ -85,7 +85,7 @@ class Depixelated:
 
 def depixelate(
     frames: Float[Tensor, "f c h w"] | Path | str,
-    size: Size,
+    size: AnySize,
     *,
     model: S2ID | None = None,
     noise: float | None = None,
@@ -104,7 +104,7 @@ def depixelate(
 
     Args:
         frames: Pixel values in [-1, 1]; or the path of a folder or file, as for `frames.read_frames`.
-        size: Height and width of the picture in pixels, in the frames' aspect.
+        size: Height and width of the picture in pixels, in the frames' aspect; or its long side.
         model: The prior: a model of pictures that resemble a whole frame. `None` fuses the frames without a prior.
         noise: Standard deviation of a frame's pixels, in [-1, 1]; `None` estimates it.
         motion: Movement of the camera, as in the result; `None` estimates it.
@@ -118,6 +118,7 @@ def depixelate(
     frames = read_frames(Path(frames)) if isinstance(frames, Path | str) else frames
     if model is not None and has_alpha(model.config.channels):
         frames = with_alpha(frames)
+    size = whole_size(size, extent((frames.shape[2], frames.shape[3])))
     _check(frames, size, model, noise, seeds)
     motion, likeness, used = _moved(frames, motion)
     fused = fuse(frames[used], motion[used], size, noise)

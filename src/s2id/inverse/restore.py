@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from s2id.alpha import check_premultiplied, covered, has_alpha, over, with_alpha
 from s2id.condition import Condition
-from s2id.coords import extent
+from s2id.coords import extent, whole_size
 from s2id.errors import InputError
 from s2id.images import resize
 from s2id.inverse.consistent import consistent, residual, rms
@@ -28,7 +28,7 @@ from s2id.sampling.field import Field, check_pixels
 from s2id.sampling.model import S2ID
 from s2id.sampling.settings import Sampling
 from s2id.sampling.states import state_sizes
-from s2id.settings import MAX_PIXELS, Size
+from s2id.settings import MAX_PIXELS, AnySize, Size
 from s2id.shapes import Images, Scalars
 
 _LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601, as in Pillow's conversion to grey
@@ -59,7 +59,7 @@ class Restored:
 
 
 def upscale(
-    model: S2ID, picture: Float[Tensor, "c h w"], size: Size, label: int | str | Condition | None = None
+    model: S2ID, picture: Float[Tensor, "c h w"], size: AnySize, label: int | str | Condition | None = None
 ) -> Float[Tensor, "k h2 w2"]:
     """A picture enlarged by one call of the network; its means over the old pixels are the old pixels.
 
@@ -73,13 +73,14 @@ def upscale(
         model: The model, from `s2id.load`.
         picture: Pixel values in [-1, 1]; with alpha, premultiplied as `Field.render` gives them. `fitted` says what
             becomes of pictures with alpha and models without, or the reverse.
-        size: Height and width of the enlarged picture, in pixels.
+        size: Height and width of the enlarged picture, in pixels; or its long side, in the aspect of the picture.
         label: Condition: a class index or name, or the result of `s2id.ask`. `None` is no condition.
 
     Raises:
         InputError: An argument is out of range.
     """
     picture = fitted(model, picture)
+    size = whole_size(size, extent((picture.shape[1], picture.shape[2])))
     check(model, picture, size)
     if picture.shape[0] != model.config.channels:
         raise InputError("the picture is grey and this model draws colours; use restore.")
@@ -97,7 +98,7 @@ def upscale(
 def restore(
     model: S2ID,
     picture: Float[Tensor, "c h w"],
-    size: Size | None = None,
+    size: AnySize | None = None,
     *,
     mask: Bool[Tensor, "rows columns"] | None = None,
     noise: float = 0.0,
@@ -119,7 +120,8 @@ def restore(
     Args:
         model: The prior, from `s2id.load`.
         picture: Measured pixels in [-1, 1], with alpha as for `upscale`; those that `mask` leaves out hold anything.
-        size: Height and width of the restored pictures, in pixels; `None` is the measured picture's size.
+        size: Height and width of the restored pictures, in pixels, or their long side; `None` is the measured
+            picture's size.
         mask: True where a pixel was measured; `None` measures all pixels.
         noise: Standard deviation of the measured pixels' noise, in [-1, 1].
         label: Condition: a class index or name, or the result of `s2id.ask`. `None` is no condition.
@@ -130,7 +132,9 @@ def restore(
     Raises:
         InputError: An argument is out of range.
     """
-    size, picture = size or (picture.shape[1], picture.shape[2]), fitted(model, picture, mask)
+    own = picture.shape[1], picture.shape[2]
+    size = own if size is None else whole_size(size, extent(own))
+    picture = fitted(model, picture, mask)
     check(model, picture, size, mask, noise)
     if not seeds:
         raise InputError("there is no seed; give at least one.")
@@ -247,7 +251,10 @@ def check(
     model.need_pixels("restoring a picture")
     (c, h, w), channels = picture.shape, model.config.channels
     if (c, channels) not in ((channels, channels), (1, 3), (2, 4)):
-        raise InputError(f"the picture has {c} channels and this model draws {channels}; convert the picture.")
+        raise InputError(
+            f"the picture has {c} channels and this model draws {channels}; use a model of such "
+            "pictures (--weights), or convert the picture."
+        )
     if size[0] < h or size[1] < w:
         raise InputError(f"size {size[0]}x{size[1]} is smaller than the picture's {h}x{w}; resize it instead.")
     check_pixels(size, MAX_PIXELS)

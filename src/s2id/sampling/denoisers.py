@@ -69,6 +69,12 @@ def _schedule(model: S2ID, size: Size, shift: bool = True) -> Schedule:
     return model.schedule.at_density(max(size) / model.card.density) if shift else model.schedule
 
 
+def _data_facts(model: S2ID) -> dict[str, str]:
+    """Facts about the data's own pixels, for the field's file: drawing pixel art needs them."""
+    side = {"long_side": str(max(model.card.size))} if model.card.size else {}
+    return {**side, **({"palette": " ".join(model.card.palette)} if model.card.palette else {})}
+
+
 @torch.inference_mode()
 def read_out(
     model: S2ID,
@@ -93,6 +99,7 @@ def read_out(
             sharpens here; this call therefore moves half as far as the others.
     """
     size = (x.shape[2], x.shape[3])
+    facts = {**_data_facts(model), **(facts or {})}
     if model.config.dense:
         return Field(Features(x.movedim(1, -1), frame or extent(size)), PixelHead(model.config.channels), facts)
     logsnr = _schedule(model, size).logsnr(torch.full((len(x),), t, dtype=torch.float64, device=x.device)).to(x)

@@ -8,7 +8,9 @@ Where there is alpha, the function's colours are premultiplied by it (`s2id.alph
 import json
 import math
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
+from typing import get_args
 
 import torch
 from jaxtyping import Float
@@ -16,16 +18,19 @@ from PIL import Image
 from torch import Tensor
 
 from s2id.alpha import straight
-from s2id.coords import Grid, check_size, view
+from s2id.coords import Grid, check_size, view, whole_size
 from s2id.errors import InputError
 from s2id.files import fill, read_tensors, write_tensors
 from s2id.images import to_bytes, to_pillow, write, write_png
 from s2id.memory import keep_memory
 from s2id.network.heads import Features, FieldHead
 from s2id.network.published import PixelHead
-from s2id.settings import MAX_PIXELS, Fit, Size, Window
+from s2id.palette import from_hex, snap
+from s2id.settings import MAX_PIXELS, AnySize, Fit, Look, Size, Window
 
 _TILE_VALUES = 2**24  # feature values that are read for one tile; a processor holds few of them at once
+
+_SHOWN, _SHOWN_SIDE = 16, 192  # functions, and pixels along the long side of each, that a notebook shows
 
 _FORMAT = "s2id-field-1"
 
@@ -48,7 +53,7 @@ def check_pixels(size: Size, most: int) -> None:
     if size[0] * size[1] > most:
         raise InputError(
             f"size {size[0]}x{size[1]} has {size[0] * size[1]:,} pixels and the limit is {most:,}; "
-            "choose a smaller size or raise max_pixels (--max-pixels)."
+            "choose a smaller size or raise max_pixels."
         )
 
 
@@ -88,6 +93,21 @@ class Field:
         facts = {name: _some(name, text, index) for name, text in self.facts.items()}
         return Field(Features(self.features.values[index], self.features.frame), self.head, facts)
 
+    def __repr__(self) -> str:
+        """What the field holds, in one line."""
+        height, width = self.features.frame
+        known = "".join(f", {name} {self.facts[name]}" for name in ("data", "labels", "seeds") if self.facts.get(name))
+        return f"Field({len(self)} of {self.channels} channels, frame {height:g}x{width:g}{known[:200]})"
+
+    def _repr_png_(self) -> bytes:
+        """A small picture, or a sheet of the first functions, which notebooks show."""
+        from s2id.sheets import sheet
+
+        few = self[:_SHOWN].render(_SHOWN_SIDE)
+        buffer = BytesIO()
+        to_pillow(to_bytes(straight(few[0] if len(self) == 1 else sheet(few)))).save(buffer, "PNG")
+        return buffer.getvalue()
+
     def __iter__(self) -> Iterator["Field"]:
         """Fields of the functions one by one."""
         return (self[i] for i in range(len(self)))
@@ -98,20 +118,27 @@ class Field:
         return self.head.channels
 
     def image(
-        self, size: Size, window: Window | None = None, fit: Fit = "fit", max_pixels: int = MAX_PIXELS
+        self,
+        size: AnySize,
+        window: Window | None = None,
+        fit: Fit = "fit",
+        max_pixels: int = MAX_PIXELS,
+        look: Look = "smooth",
     ) -> Image.Image:
         """The picture of a field of one function, as a Pillow image: L or RGB, or LA or RGBA with straight alpha.
 
         Args:
-            size: Height and width, in pixels.
+            size: Height and width, in pixels; or the long side alone, in the aspect of the frame or window.
             window: Top, left, bottom and right of the region to show, as fractions of the frame. `None` is the frame.
             fit: What to do where the aspects of region and picture differ. `"fit"` shows the whole region and canvas
                 beside it, `"fill"` fills the picture and shows less of the region, `"stretch"` makes pixels oblong.
             max_pixels: Largest number of pixels; larger pictures are refused.
+            look: `"smooth"` shows the function. `"squares"` shows it as pixel art, as `squares` says; `"palette"` does
+                so in the colours of the data.
 
         Raises:
-            InputError: The size, the window or the number of pixels is out of range, or the field holds several
-                functions.
+            InputError: The size, the window or the number of pixels is out of range, the field holds several functions,
+                or it knows nothing of the data's pixels or palette, which `look` needs.
 
         Example:
             >>> import s2id
@@ -121,11 +148,16 @@ class Field:
             ('L', (64, 64))
         """
         grid = self._view(size, window, fit, max_pixels)
-        strips = [to_bytes(straight(strip[0])) for strip in self.strips(grid)]
+        strips = [to_bytes(straight(strip[0])) for strip in self._seen_as(look).strips(grid)]
         return to_pillow(torch.cat(strips, dim=1))
 
     def render(
-        self, size: Size, window: Window | None = None, fit: Fit = "fit", max_pixels: int = MAX_PIXELS
+        self,
+        size: AnySize,
+        window: Window | None = None,
+        fit: Fit = "fit",
+        max_pixels: int = MAX_PIXELS,
+        look: Look = "smooth",
     ) -> Float[Tensor, "b c h w"]:
         """A tensor of every function's picture, with values in [-1, 1]; arguments and errors as for `image`.
 
@@ -139,15 +171,16 @@ class Field:
             torch.Size([2, 1, 20, 30])
         """
         grid = self._view(size, window, fit, max_pixels, one=False)
-        return torch.cat(list(self.strips(grid)), dim=2)
+        return torch.cat(list(self._seen_as(look).strips(grid)), dim=2)
 
     def write(
         self,
         path: Path | str,
-        size: Size,
+        size: AnySize,
         window: Window | None = None,
         fit: Fit = "fit",
         max_pixels: int = MAX_PIXELS,
+        look: Look = "smooth",
     ) -> None:
         """Write the picture of a field of one function to a file.
 
@@ -155,11 +188,45 @@ class Field:
         `image`; a file that cannot be written is an `InputError` too.
         """
         grid = self._view(size, window, fit, max_pixels)
+        seen = self._seen_as(look)
         if Path(path).suffix.lower() == ".png":
-            strips = (to_bytes(straight(strip[0])) for strip in self.strips(grid))
-            write_png(Path(path), size, self.channels, strips)
+            strips = (to_bytes(straight(strip[0])) for strip in seen.strips(grid))
+            write_png(Path(path), grid.size, self.channels, strips)
         else:
-            write(Path(path), torch.cat([strip[0] for strip in self.strips(grid)], dim=1))
+            write(Path(path), torch.cat([strip[0] for strip in seen.strips(grid)], dim=1))
+
+    def squares(self, palette: bool = False) -> "Field":
+        """The field as pixel art: the pixels of the data's own size, each of one colour, at whatever size it is drawn.
+
+        A pixel of a picture that a square's border crosses has the mean of both colours; all others are crisp.
+
+        Args:
+            palette: Whether every square takes the colour of the data's palette that is nearest to its own.
+
+        Raises:
+            InputError: The field does not know the size of the data's pictures, or their palette.
+
+        Example:
+            >>> import s2id
+            >>> seven = s2id.sample(s2id.load("mnist-fast"), label=7).squares()
+            >>> big, own = seven.render((280, 280)), seven.render((28, 28))
+            >>> bool((big[..., 5::10, 5::10] == own).all())
+            True
+        """
+        if "long_side" not in self.facts:
+            raise InputError("this field does not know the size of its data's pictures; draw it with the look smooth.")
+        if palette and "palette" not in self.facts:
+            raise InputError("the data had too many colours for a palette; draw with the look squares instead.")
+        pixels = self.render(int(self.facts["long_side"]))
+        if palette:
+            pixels = snap(pixels, from_hex(self.facts["palette"].split()))
+        return Field(Features(pixels.movedim(1, -1), self.features.frame), PixelHead(self.channels), self.facts)
+
+    def _seen_as(self, look: Look) -> "Field":
+        """The field whose pictures have a look."""
+        if look not in get_args(Look):
+            raise InputError(f"look {look!r} is unknown; choose {', '.join(get_args(Look))}.")
+        return self if look == "smooth" else self.squares(look == "palette")
 
     @torch.inference_mode()
     def strips(self, grid: Grid) -> Iterator[Float[Tensor, "b c rows w"]]:
@@ -218,7 +285,8 @@ class Field:
         own = {k: v for k, v in facts.items() if k not in ("format", "frame", "sha256")}
         return cls(Features(tensors["features"], (frame[0], frame[1])), head, own)
 
-    def _view(self, size: Size, window: Window | None, fit: Fit, max_pixels: int, one: bool = True) -> Grid:
+    def _view(self, size: AnySize, window: Window | None, fit: Fit, max_pixels: int, one: bool = True) -> Grid:
+        size = whole_size(size, self.features.frame, window)
         check_size(size)
         if one and len(self) != 1:
             raise InputError(f"this field holds {len(self)} functions; choose one with field[i], or use render.")
