@@ -1,5 +1,6 @@
 """Training from Python: progress, a model at the end, and a folder that one run uses at a time."""
 
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -8,6 +9,7 @@ import torch
 import s2id
 from s2id.data.registry import load_pictures
 from s2id.errors import InputError
+from s2id.training.optimisers import learning_rate
 from s2id.training.presets import PRESETS
 from s2id.training.progress import Rate, duration
 from s2id.training.run import checkpoints, locked
@@ -123,7 +125,7 @@ def test_a_checkpoint_of_another_run_does_not_delete_this_runs(tmp_path):
     foreign = next((tmp_path / "short" / "checkpoints").glob("[0-9]*"))
     before = sorted((tmp_path / "long" / "checkpoints").iterdir())
     with pytest.raises(InputError, match="is no checkpoint of"):
-        s2id.train(pictures, tmp_path / "long", "tiny", images=64, device="cpu", resume=foreign)
+        s2id.train(pictures, tmp_path / "long", "tiny", images=16, device="cpu", resume=foreign)
     assert sorted((tmp_path / "long" / "checkpoints").iterdir()) == before
 
 
@@ -131,3 +133,49 @@ def test_a_checkpoint_of_another_run_does_not_delete_this_runs(tmp_path):
 def test_settings_that_nobody_can_train_with_are_refused(wrong):
     with pytest.raises(InputError, match=next(iter(wrong))):
         TrainConfig(**wrong)
+
+
+def test_a_folder_with_a_model_alone_is_not_overwritten(tmp_path):
+    run = digits(tmp_path, images=16)
+    list(run)
+    shutil.rmtree(tmp_path / "checkpoints")
+    before = (tmp_path / "model" / "model.safetensors").read_bytes()
+    with pytest.raises(InputError, match="already holds a trained model"):
+        digits(tmp_path)
+    assert (tmp_path / "model" / "model.safetensors").read_bytes() == before
+
+
+def test_a_run_that_goes_on_keeps_its_length(tmp_path):
+    first = digits(tmp_path, images=96)
+    for progress in first:
+        if progress.step == 2:
+            first.stop()
+    for wrong in ({"images": 64}, {"minutes": 5}):
+        with pytest.raises(InputError, match="holds a run of 96 images.*train it longer with --extra-minutes"):
+            digits(tmp_path, resume="latest", **wrong)
+    again = s2id.train(load_pictures("digits"), tmp_path, "tiny", device="cpu", resume="latest")
+    assert str(again) == "64 of 96 images" and [p.step for p in again] == [3, 4, 5, 6]
+
+
+def test_a_finished_run_goes_on_for_a_time(tmp_path):
+    run = digits(tmp_path, images=64)
+    list(run)
+    assert list(digits(tmp_path, images=64, resume="latest")) == []
+    again = digits(tmp_path, images=64, resume="latest")
+    with pytest.raises(InputError, match="minutes is -1; it must be a number above 0"):
+        again.extend(-1)
+    again.extend(2 * run.trainer.seconds / 60)
+    rates, done = [], []
+    for progress in again:
+        rates.append(progress.lr)
+        done.append(progress.done)
+        if progress.step == 6:
+            again.stop()
+    assert done[0] > 1 / 3 and rates[0] < 1e-6
+    # interrupted, it goes on in the same stretch, as the run of 64 images that it began as
+    rest = digits(tmp_path, images=64, resume="latest")
+    assert rest.trainer.begun == pytest.approx(1 / 3) and rest.trainer.config.minutes == again.trainer.config.minutes
+    more = [(p.step, p.lr) for p in rest]
+    assert more[0][0] == 7 and more[-1][1] < more[0][1] and rest.trainer.done == 1
+    assert max(lr for _, lr in more) <= learning_rate(rest.trainer.config, 1 / 3)
+    assert s2id.load(tmp_path).card.images_seen == 16 * more[-1][0]

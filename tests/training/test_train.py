@@ -121,9 +121,13 @@ def test_an_interrupt_leaves_a_checkpoint_to_go_on_from(tmp_path):
     assert s2id("train", "tiny", "--device", "cpu", "--images", "1000000", "--out", str(out)).returncode == 2, (
         "overwrote a run"
     )
-    more = s2id("train", "tiny", "--device", "cpu", "--images", str(seen + 32), "--out", str(out), "--resume", "latest")
+    again = ("train", "tiny", "--device", "cpu", "--out", str(out), "--resume", "latest")
+    other = s2id(*again, "--minutes", "5")
+    assert other.returncode == 2 and "holds a run of 1,000,000 images" in other.stderr
+    more = s2id(*again, "--extra-minutes", "0.001")
     assert more.returncode == 0, more.stderr
-    assert load_model(out / "model").card.images_seen == seen + 32
+    assert f"goes on after {seen:,} images: the learning rate rises to" in more.stdout
+    assert load_model(out).card.images_seen > seen
 
 
 def test_a_loss_that_is_no_number_stops_and_keeps_the_last_checkpoint(tmp_path, monkeypatch):

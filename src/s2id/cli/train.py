@@ -4,16 +4,20 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
 from s2id.cli.flags import Help, part
+from s2id.cli.options import could_write, writable
 from s2id.errors import InputError
-from s2id.network.settings import DATA_FIELDS, ModelConfig, NetworkConfig
+from s2id.network.settings import DATA_FIELDS, ModelConfig, NetworkConfig, network_to_dict
 from s2id.settings import to_dict
 from s2id.training.presets import PRESETS, preset_named
 from s2id.training.settings import TrainConfig
+
+if TYPE_CHECKING:
+    from s2id.training.train import Run
 
 _PRESET = f"Named run, whose settings the other flags change: {', '.join(PRESETS)}."
 
@@ -37,11 +41,16 @@ class Train:
     """Folder of a diffusers autoencoder (config.json and .safetensors), in whose latents the model then composes. None:
     the model composes in pixels."""
     resume: str | None = None
-    """Go on with a run: "latest", or the path of one of its checkpoints. None: begin a new run."""
+    """Go on with a run, in the length it was begun with: "latest", or the path of one of its checkpoints. None: begin a
+    new run."""
+    extra_minutes: float | None = None
+    """Go on with a run for so many minutes from now, whether it has ended or not; from the latest checkpoint, if
+    --resume names none. The learning rate rises to that of a run of both lengths and falls again. None: the run's own
+    length."""
     init: str | None = None
     """Model to begin with: a bundled name, a file, a folder or a Hub repository. None: random weights."""
     dry_run: bool = False
-    """Print all settings as JSON and stop. What follows from the data is not filled in."""
+    """Read the data, check everything, print all settings and what the data decide as JSON, and stop."""
     train: TrainConfig = part(TrainConfig())
     model: NetworkConfig = part(ModelConfig(), group="network", omit=DATA_FIELDS)
 
@@ -61,22 +70,16 @@ class Train:
         return cls(name, out=Path("out") / name, train=preset.train, model=preset.model)
 
     def run(self) -> int:
-        """Train to the end, or print the settings."""
-        preset = replace(PRESETS[self.preset], train=self.train, model=self.model)
-        if self.dry_run:
-            folders = {"folder": self.data, "vae": self.vae}
-            given = {name: None if path is None else str(path) for name, path in folders.items()}
-            run = {"preset": self.preset, "data": preset.data, **given, "out": str(self.out), **to_dict(preset)}
-            print(json.dumps(run, indent=2))
-            return 0
+        """Train to the end, or print what the run would be."""
         from s2id.data.registry import load_pictures
         from s2id.sampling.model import load as load_model
         from s2id.training.latents import load_autoencoder, with_latents
-        from s2id.training.train import Run
-        from s2id.training.trainer import Trainer
+        from s2id.training.train import begin
         from s2id.training.watch import drive
 
-        train, patch = preset.train, preset.model.patch
+        own = PRESETS[self.preset]
+        preset, train, patch = replace(own, train=self.train, model=self.model), self.train, self.model.patch
+        resume = self.resume or (None if self.extra_minutes is None else "latest")
         start = load_model(self.init) if self.init else None
         alpha = train.alpha or (start.card.alpha if start else None)
         pictures = load_pictures(
@@ -85,4 +88,28 @@ class Train:
         if self.vae:
             # the autoencoder is gone when training begins: its latents are enough
             pictures = with_latents(pictures, load_autoencoder(self.vae), patch)
-        return drive(Run(Trainer(preset, pictures, self.out, start), self.resume))
+        named = (train.images, train.minutes) != (own.train.images, own.train.minutes)
+        run = begin(preset, pictures, self.out, start=start, resume=resume, named=named)
+        if self.extra_minutes is not None:
+            run.extend(self.extra_minutes)
+        if self.dry_run:
+            could_write(self.out)
+            print(json.dumps(self._resolved(run), indent=2))
+            return 0
+        writable(self.out)
+        return drive(run)
+
+    def _resolved(self, run: "Run") -> dict[str, Any]:
+        """The run with what its data decide, as values for JSON."""
+        from s2id.data.summary import summary
+
+        trainer = run.trainer
+        given = {"folder": self.data, "vae": self.vae, "out": self.out}
+        return {
+            "preset": self.preset,
+            **{name: None if path is None else str(path) for name, path in given.items()},
+            "data": summary(trainer.pictures),
+            "looks like pixel art": trainer.palette is not None,
+            "model": network_to_dict(trainer.model),
+            "train": to_dict(trainer.config),
+        }

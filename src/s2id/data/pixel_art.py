@@ -76,12 +76,11 @@ def soft_edges(images: UInt8[Tensor, "n c h w"]) -> tuple[int, int]:
 
 
 def _some(pictures: Pictures) -> Iterator[UInt8[Tensor, "n c h w"]]:
-    """Pictures from the whole data set, a batch per group, with invisible pixels black."""
+    """Pictures from the whole data set, a batch per group; premultiplied, invisible pixels have one colour."""
     in_all = sum(len(group.labels) * group.images.shape[2] * group.images.shape[3] for group in pictures.groups)
     stride = max(1, round(in_all / _PIXELS))
     for group in pictures.groups:
-        images = torch.as_tensor(group.images[::stride])
-        yield images * (images[:, -1:] > 0) if images.shape[1] % 2 == 0 else images
+        yield torch.as_tensor(group.images[::stride])
 
 
 def _codes(images: UInt8[Tensor, "n c h w"]) -> Int[Tensor, "n p"]:

@@ -133,8 +133,8 @@ class Card:
     """Number of pictures that have each attribute, and of those that lack it, by index. Empty: unknown."""
 
     palette: tuple[str, ...] = ()
-    """Colours of the data, each "#" and two hexadecimal digits per channel, if they look like pixel art and have at
-    most 256 colours. Empty for all other data."""
+    """Colours of the data, each "#" and two hexadecimal digits per channel, premultiplied by alpha if there is any; if
+    the data look like pixel art and have at most 256 colours. Empty for all other data."""
 
     def knows(self, names: tuple[tuple[str, ...], ...]) -> bool:
         """Whether the names of labels, attributes and numbers of some data are those of the training data."""

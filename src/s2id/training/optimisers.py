@@ -12,22 +12,30 @@ from s2id.training.muon import Muon
 from s2id.training.settings import TrainConfig
 
 
-def learning_rate(config: TrainConfig, done: float) -> float:
+def learning_rate(config: TrainConfig, done: float, begun: float = 0.0) -> float:
     """Learning rate at a point of the run: a linear warm-up from 0, then a cosine to the final rate.
+
+    A run that goes on beyond its first length has the cosine of both lengths together, which at that point is above the
+    final rate; the learning rate rises to it linearly, over the same share of what is left as in a run that begins.
 
     Args:
         config: Settings of the run.
         done: Share of the run that is done, 0 to 1.
+        begun: Share that was done when the run went on; 0 if it has its first length.
 
     Example:
         >>> config = TrainConfig(lr=1.0, final_lr=0.0, warmup=0.5)
         >>> [learning_rate(config, done) for done in (0.0, 0.25, 0.5, 1.0)]
         [0.0, 0.5, 1.0, 0.0]
+        >>> [round(learning_rate(config, done, begun=0.75), 3) for done in (0.75, 0.8125, 0.875, 1.0)]
+        [0.0, 0.154, 0.146, 0.0]
     """
     if done < config.warmup:
         return config.lr * (done / config.warmup)
     share = min(1.0, (done - config.warmup) / (1 - config.warmup))
-    return config.final_lr + (config.lr - config.final_lr) * 0.5 * (1 + math.cos(math.pi * share))
+    planned = config.final_lr + (config.lr - config.final_lr) * 0.5 * (1 + math.cos(math.pi * share))
+    rising = (done - begun) / max(config.warmup * (1 - begun), 1e-9) if begun else 1.0
+    return planned * min(1.0, rising)
 
 
 def make_optimisers(network: AnyNetwork, config: TrainConfig) -> list[torch.optim.Optimizer]:

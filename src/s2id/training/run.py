@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,9 @@ from torch import Tensor
 
 from s2id.errors import InputError
 from s2id.files import read_tensors, replacing, write_tensors
+from s2id.sampling.model import RUN_MODEL
+from s2id.training.progress import duration
+from s2id.training.settings import TrainConfig
 
 _FORMAT = "s2id-training-1"
 
@@ -49,14 +53,16 @@ def checkpoint_to_resume(folder: Path, resume: str | Path | None) -> Path | None
         resume: "latest", a checkpoint's folder, or `None` to begin.
 
     Raises:
-        InputError: The run is to begin and the folder holds checkpoints, or to go on and it holds none; or the
-            checkpoint is another run's, and this folder's own would be deleted as later ones.
+        InputError: The run is to begin and the folder holds checkpoints or a model, or to go on and it holds none; or
+            the checkpoint is another run's, and this folder's own would be deleted as later ones.
     """
     found = checkpoints(folder)
     if resume == "latest" and not found:
         raise InputError(f"{folder} has no checkpoint to resume; start without --resume.")
     if found and not resume:
         raise InputError(f"{folder} already holds a run; go on with --resume latest, or choose another --out.")
+    if not resume and (folder / RUN_MODEL).exists():
+        raise InputError(f"{folder} already holds a trained model; choose another --out, or remove it.")
     if not resume:
         return None
     if resume == "latest":
@@ -97,6 +103,29 @@ def write_checkpoint(
     # later checkpoints belong to a run that was given up when this one went on from an earlier checkpoint
     for old in (*found[: max(0, now - keep)], *found[now:]):
         shutil.rmtree(old)
+
+
+def with_length_of(checkpoint: Path, config: TrainConfig, named: bool) -> TrainConfig:
+    """The settings with the length of the run that a checkpoint belongs to, because the learning rate depends on it.
+
+    Args:
+        checkpoint: The checkpoint.
+        config: Settings of the run that goes on from it.
+        named: Whether their length was asked for; it must then be that of the run.
+
+    Raises:
+        InputError: It is no checkpoint, or another length was asked for.
+    """
+    facts = read_facts(checkpoint)
+    now, planned = facts["train"], facts.get("length", facts["train"])
+    wanted = {"minutes": config.minutes} if config.minutes is not None else {"images": config.images, "minutes": None}
+    if named and any(planned[name] != value for name, value in wanted.items()):
+        length = f"{planned['images']:,} images" if planned["minutes"] is None else duration(60 * planned["minutes"])
+        raise InputError(
+            f"{checkpoint.parent.parent} holds a run of {length}, whose learning rate is planned for that: leave "
+            "--minutes and --images out to go on with it, or train it longer with --extra-minutes."
+        )
+    return replace(config, images=now["images"], minutes=now["minutes"])
 
 
 def read_facts(checkpoint: Path) -> dict[str, Any]:

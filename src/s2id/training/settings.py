@@ -115,9 +115,6 @@ class TrainConfig:
     """Where to compute. "auto" is a CUDA GPU if there is one, else the CPU."""
     precision: Precision = "auto"
     """Mixed precision. "auto" is bf16 if the processor has instructions for bf16 products, else fp32 ("no")."""
-    workers: int = 2
-    """Processes that decode the pictures of a folder or of the Hub the first time they are read. 0 decodes in the main
-    process."""
 
     accumulate: int = setting(1, "optimiser")
     """Forward passes per optimiser step."""
@@ -172,6 +169,9 @@ class TrainConfig:
     its own share, uniformly from 0 to twice this, so with 0.5 every number of known labels is equally frequent."""
     both_conditions: bool = setting(False, "data")
     """Train every picture with its label and without it, in one step with one pass of the encoder, as published."""
+    workers: int = setting(2, "data")
+    """Processes that decode the pictures of a folder or of the Hub the first time they are read. 0 decodes in the main
+    process."""
     views: int = setting(4, "data")
     """Views of each picture per batch with `pixelate`. More give a gradient with less noise at a higher cost."""
 

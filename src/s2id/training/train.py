@@ -7,10 +7,11 @@ from pathlib import Path
 
 from s2id.data.pictures import Pictures
 from s2id.errors import InputError
-from s2id.sampling.model import S2ID
+from s2id.sampling.model import RUN_MODEL, S2ID
+from s2id.settings import to_dict
 from s2id.training.presets import preset_named
 from s2id.training.progress import Progress, duration, rounded
-from s2id.training.run import checkpoint_to_resume, checkpoints, locked
+from s2id.training.run import checkpoint_to_resume, checkpoints, locked, with_length_of
 from s2id.training.settings import Device, Preset
 from s2id.training.trainer import Trainer
 
@@ -33,7 +34,7 @@ class Run:
                 resume.
         """
         self.trainer = trainer
-        with self._lock():
+        with self._lock() if trainer.folder.exists() else nullcontext():
             checkpoint = checkpoint_to_resume(trainer.folder, resume)
             self._known = checkpoints(trainer.folder)
         if checkpoint is not None:
@@ -58,7 +59,7 @@ class Run:
             finally:
                 self._known = checkpoints(folder)
             if main_process and self.trainer.done >= 1:
-                self.model.save_pretrained(folder / "model")
+                self.model.save_pretrained(folder / RUN_MODEL, training=to_dict(self.trainer.config))
 
     def __str__(self) -> str:
         """How long the run takes: its length, and after the first steps an estimate of the time."""
@@ -80,8 +81,48 @@ class Run:
         """Ask the run to end after its present step, with a checkpoint to resume from."""
         self.trainer.stop()
 
+    def extend(self, minutes: int | float) -> None:
+        """Make the run end so many minutes of training from now, whether it has ended or not; iterate over it again.
+
+        The learning rate rises to that of a run as long as both parts, and falls as it does.
+
+        Args:
+            minutes: Length of the training that follows.
+
+        Raises:
+            InputError: The time is not above 0.
+        """
+        self.trainer.extend(minutes)
+
     def _lock(self) -> AbstractContextManager[None]:
         return locked(self.trainer.folder) if self.trainer.accelerator.is_main_process else nullcontext()
+
+
+def begin(
+    preset: Preset,
+    pictures: Pictures,
+    out: Path,
+    *,
+    start: S2ID | None = None,
+    resume: str | Path | None = None,
+    named: bool = False,
+) -> Run:
+    """A run at its beginning or at one of its checkpoints, in the length that it was begun with.
+
+    Args:
+        preset: Settings of network and training.
+        pictures: The data.
+        out: Folder of the run.
+        start: Model whose weights the run begins with; `None` begins with random weights.
+        resume: "latest", or the folder of a checkpoint, to go on from; `None` begins.
+        named: Whether the length in the settings was asked for; a run that goes on then must have it.
+
+    Raises:
+        InputError: As for `train`.
+    """
+    if checkpoint := checkpoint_to_resume(out, resume):
+        preset = replace(preset, train=with_length_of(checkpoint, preset.train, named))
+    return Run(Trainer(preset, pictures, out, start), resume)
 
 
 def train(
@@ -101,7 +142,8 @@ def train(
         pictures: The data, from `s2id.pictures`.
         out: Folder of the run, for checkpoints and the model; one run uses it at a time.
         preset: Name of a preset, or settings of network and training; their data set is not read.
-        images: Length of the run as a number of pictures drawn, instead of the preset's.
+        images: Length of the run as a number of pictures drawn, instead of the preset's. A run that goes on keeps its
+            length; `Run.extend` makes it longer.
         minutes: Length of the run as a time, instead of the preset's.
         device: Where to compute: "auto", "cpu" or "cuda". `None` is the preset's, "auto".
         start: Model whose weights the run begins with; `None` begins with random weights.
@@ -129,4 +171,5 @@ def train(
         settings = replace(settings, minutes=float(minutes))
     if device is not None:
         settings = replace(settings, device=device)
-    return Run(Trainer(replace(chosen, train=settings), pictures, Path(out), start), resume)
+    named = images is not None or minutes is not None
+    return begin(replace(chosen, train=settings), pictures, Path(out), start=start, resume=resume, named=named)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from s2id.data.pictures import Pictures
+from s2id.data.pixel_art import palette_of
 from s2id.diffusion.denoiser import loss
 from s2id.diffusion.process import Schedule
 from s2id.errors import InputError
@@ -29,6 +30,7 @@ from s2id.sampling.settings import Card
 from s2id.seeds import seed_of
 from s2id.settings import to_dict
 from s2id.training.batches import Batch, DrawAhead, check_data, draw
+from s2id.training.card import card_of
 from s2id.training.device import accelerator_for
 from s2id.training.latents import for_latents
 from s2id.training.optimisers import (
@@ -84,6 +86,8 @@ class Trainer:
         )
         check_data(pictures, self.config, self.model)
         self.pictures, self.folder = pictures, folder
+        # pictures that are only seen pixelated look like pixel art and are none
+        self.palette = None if self.config.pixelate else palette_of(pictures)
         if start is not None:
             self._check_start(start)
         self.start, self._draw_batch = start, batches
@@ -93,6 +97,8 @@ class Trainer:
         self._draw_ahead = DrawAhead(self._batch)
         self.step = 0
         self.seconds = 0.0
+        self.begun = 0.0
+        self.length = {"images": self.config.images, "minutes": self.config.minutes}
         self.stopping = False
 
     def _build(self) -> None:
@@ -129,6 +135,21 @@ class Trainer:
     def token_share(self) -> float:
         """Share of the states' tokens that the next step trains on."""
         return self.config.token_share if self.done < 1 - self.config.dense_finish else 1.0
+
+    def extend(self, minutes: int | float) -> None:
+        """Make the run end so many minutes of training from now, whether it has ended or not.
+
+        The learning rate rises again and then falls, as `learning_rate` says.
+
+        Args:
+            minutes: Above 0.
+
+        Raises:
+            InputError: The time is out of range.
+        """
+        in_all = self.seconds / 60 + minutes if minutes > 0 else float(minutes)
+        self.config = replace(self.config, minutes=in_all)
+        self.begun = self.done
 
     def stop(self) -> None:
         """Ask the run to end after its present step, with a checkpoint."""
@@ -169,6 +190,7 @@ class Trainer:
             schedule_s=self.schedule.s,
             schedule_shift=self.schedule.shift,
         )
+        return card_of(self.pictures, self.config, self.schedule, seen, self.palette or ())
 
     def run(self) -> Iterator[Progress]:
         """Train to the end, with checkpoints on the way, and yield the progress after every optimiser step.
@@ -200,7 +222,7 @@ class Trainer:
         self.save()
 
     def _step(self) -> Progress:
-        lr = learning_rate(self.config, self.done)
+        lr = learning_rate(self.config, self.done, self.begun)
         for group in (group for optimiser in self.optimisers for group in optimiser.param_groups):
             group["lr"] = lr
         losses = []
@@ -312,12 +334,15 @@ class Trainer:
         self.average.n_averaged.fill_(facts["step"])
         load_optimisers(self.optimisers, parts["optimiser"])
         self.step, self.seconds = facts["step"], facts["seconds"]
+        self.begun, self.length = facts.get("begun", 0.0), facts.get("length", self.length)
 
     def _facts(self) -> dict[str, Any]:
         """All that a checkpoint holds beside tensors."""
         return {
             "step": self.step,
             "seconds": self.seconds,
+            "begun": self.begun,
+            "length": self.length,
             "images_per_step": self.images_per_step,
             "train": to_dict(self.config),
             "model": network_to_dict(self.model),

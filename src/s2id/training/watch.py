@@ -14,11 +14,13 @@ from tqdm import tqdm
 
 from s2id.condition import Condition
 from s2id.errors import InputError
-from s2id.images import tile, write
+from s2id.images import write
 from s2id.sampling.conditions import ask
 from s2id.sampling.rare import rare
 from s2id.sampling.sample import sample
 from s2id.settings import to_dict
+from s2id.sheets import sheet
+from s2id.training.optimisers import learning_rate
 from s2id.training.progress import Progress
 from s2id.training.train import Run
 from s2id.training.trainer import DivergedError, Trainer
@@ -80,15 +82,22 @@ def _metrics(folder: Path, images_seen: int) -> Path:
 
 
 def _draw_sheet(trainer: Trainer, path: Path) -> None:
-    """Write a sheet of samples: eight fixed seeds for each of the first ten classes, at the data's size.
+    """Write a sheet of samples: fixed seeds for each of the first ten classes, at the data's size.
 
-    Without classes, the rows are no condition and the first nine attributes.
+    Without classes, the pictures have no condition, and then each of the first nine attributes.
     """
     model = trainer.result()
-    labels: list[int | Condition | None] = list(range(min(10, model.config.classes)))
-    labels = labels or [None, *(ask(model, attributes={name: True}) for name in model.card.attributes[:9])]
-    drawn = sample(model, [label for label in labels for _ in range(8)], list(range(8)) * len(labels), guidance=1.0)
-    write(path, tile(drawn.render(trainer.pictures.size), 8))
+    names: list[str] = [trainer.pictures.labels[i] for i in range(min(10, model.config.classes))]
+    labels: list[int | Condition | None] = list(range(len(names)))
+    if not names:
+        names = ["", *model.card.attributes[:9]]
+        labels = [None, *(ask(model, attributes={name: True}) for name in names[1:])]
+    seeds = range(8 if len(labels) > 1 else 16)
+    drawn = sample(
+        model, [label for label in labels for _ in seeds], list(seeds) * len(labels), guidance=1.0
+    )  # fmt: skip
+    captions = [", ".join(filter(None, (name, f"seed {seed}"))) for name in names for seed in seeds]
+    write(path, sheet(drawn.render(trainer.pictures.size), captions, per_row=len(seeds)))
 
 
 def _board(folder: Path) -> Any:  # noqa: ANN401  (an optional package's class)
@@ -112,12 +121,22 @@ def drive(run: Run) -> int:
     say = partial(print, flush=True) if main_process else (lambda *_, **__: None)
     if trainer.done >= 1:
         say(
-            f"the run in {folder} is finished and is not trained further; to train on, resume it with more --images or "
-            f"--minutes, or begin a new run with --init {folder / 'model'}"
+            f"the run in {folder} is finished and is not trained further; to train it for five minutes more, give it "
+            "--extra-minutes 5"
+        )
+    elif trainer.begun:
+        peak = learning_rate(trainer.config, trainer.begun + trainer.config.warmup * (1 - trainer.begun))
+        say(
+            f"goes on after {trainer.images_seen:,} images: the learning rate rises to {peak:.1e}, as in a run of both "
+            "lengths, and falls again"
         )
     elif trainer.step:
         say(f"resumed after {trainer.images_seen:,} images")
     say(trainer.pictures)
+    if trainer.palette is not None:
+        say(
+            "the pictures look like pixel art (few colours, hard edges); s2id sample --look squares keeps it crisp"
+        )
     for lost in trainer.pictures.skipped[:_NAMED]:
         say(f"skipped: {lost}")
     if more := len(trainer.pictures.skipped[_NAMED:]):
