@@ -68,13 +68,13 @@ def test_files_carry_label_seed_and_size(weights, tmp_path, capsys):
 
 
 def test_all_labels_and_seeds_make_one_sheet(weights, tmp_path, capsys):
-    code, *_ = run(capsys, "sample", weights, "--seed", "0-2", "--grid", "--steps", 2, "--out", tmp_path)
-    assert code == 0
-    assert picture_size(tmp_path / "grid-8x8.png") == (3 * 9 - 1, 10 * 9 - 1)
+    words = ("--label", "all", "--seed", "0-2", "--grid", "--steps", 2, "--out", tmp_path)
+    assert run(capsys, "sample", weights, *words)[0] == 0
+    assert picture_size(tmp_path / "grid-8x8.png") == (6 * 99 - 3, 5 * 116 - 3)  # tiles of 96 pixels, captions of 17
 
 
 def test_a_picture_does_not_depend_on_what_is_drawn_beside_it(weights, tmp_path, capsys):
-    for name, words in {"many": ("--seed", "0-4"), "one": ("--label", "4", "--seed", "3")}.items():
+    for name, words in {"many": ("--label", "all", "--seed", "0-4"), "one": ("--label", "4", "--seed", "3")}.items():
         assert run(capsys, "sample", weights, *words, "--steps", 3, "--out", tmp_path / name)[0] == 0
     many, one = (read(tmp_path / n / "label4-seed3-8x8.png").int() for n in ("many", "one"))
     assert (many - one).abs().max() <= 1
@@ -185,13 +185,73 @@ def test_missing_data_names_the_files_to_bring(tmp_path, capsys):
     assert "train-images-idx3-ubyte.gz" in said
 
 
-def test_a_dry_run_prints_the_resolved_run(tmp_path, capsys):
-    code, said, _ = run(
-        capsys, "train", "mnist", "--dry-run", "--minutes", 3, "--set", "width=48", "--out", tmp_path / "r"
-    )
+def test_a_dry_run_prints_the_run_and_what_the_data_decide(tmp_path, capsys):
+    folder = pixel_pictures(tmp_path / "data")
+    words = ["train", "folder", "--data", folder, "--dry-run", "--minutes", 3, "--set", "width=48", "--out"]
+    code, said, _ = run(capsys, *words, tmp_path / "r")
     resolved = json.loads(said)
     assert code == 0 and not (tmp_path / "r").exists()
-    assert resolved["train"]["minutes"] == 3 and resolved["model"]["width"] == 48 and resolved["preset"] == "mnist"
+    assert resolved["train"]["minutes"] == 3 and resolved["model"]["width"] == 48 and resolved["preset"] == "folder"
+    assert resolved["model"]["channels"] == 3 and resolved["model"]["classes"] == 2
+    assert resolved["data"]["classes"] == {"cat": 3, "dog": 5} and resolved["data"]["sizes"] == {"16x16": 8}
+    assert resolved["looks like pixel art"] is True
+    (tmp_path / "file").touch()
+    assert "cannot be written" in refused(capsys, *words, tmp_path / "file" / "r")
+    assert "both sides need 20" in refused(capsys, *words, tmp_path / "r", "--set", "patch=20")
+    assert "no checkpoint to resume" in refused(capsys, *words, tmp_path / "r", "--resume", "latest")
+
+
+def pixel_pictures(folder):
+    """A folder of 8 pictures of flat squares, in two classes."""
+    for i in range(8):
+        path = folder / ("cat" if i < 3 else "dog") / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        picture = Image.new("RGB", (16, 16), (255, 255, 255))
+        picture.paste((30 * i, 9, 90), (i, 4, i + 7, 9))
+        picture.save(path)
+    return folder
+
+
+def test_pixel_art_is_offered_as_squares(tmp_path, capsys):
+    words = ["--data", pixel_pictures(tmp_path / "data"), "--out", tmp_path / "r", "--device", "cpu", "--images", 8]
+    small = ("width=16", "heads=2", "density-weights=1", "lattice=2")
+    code, said, _ = run(capsys, "train", "folder", *words, "--batch", 4, "--densities", 16,
+                        *(word for text in small for word in ("--set", text)))  # fmt: skip
+    assert code == 0 and "look like pixel art" in said and "--look squares" in said
+    card = json.loads(run(capsys, "info", tmp_path / "r")[1])["card"]
+    assert len(card["palette"]) == 9 and "#ffffff" in card["palette"]
+    draw = ("sample", tmp_path / "r", "--label", "dog", "--steps", 1, "--size", "64", "--fields", "--out", tmp_path)
+    assert run(capsys, *draw, "--look", "palette")[0] == 0
+    picture = read(tmp_path / "label1-dog-seed0-64x64-palette.png")
+    assert torch.equal(picture, picture[:, ::4, ::4].repeat_interleave(4, 1).repeat_interleave(4, 2))
+    assert {f"#{bytes(c).hex()}" for c in picture.flatten(1).T.tolist()} <= set(card["palette"])
+    field = tmp_path / "label1-dog-seed0.safetensors"
+    assert run(capsys, "render", field, "--size", "64", "--look", "palette", "--out", tmp_path / "again")[0] == 0
+    again = tmp_path / "again" / "label1-dog-seed0-64x64-palette.png"
+    assert torch.equal(read(again), picture)
+
+
+def test_without_a_label_a_seed_draws_one_class_by_chance(weights, tmp_path, capsys):
+    for out in ("one", "again"):
+        assert run(capsys, "sample", weights, "--steps", 1, "--out", tmp_path / out)[0] == 0
+    (name,) = (path.name for path in (tmp_path / "one").iterdir())
+    assert name.startswith("label") and [path.name for path in (tmp_path / "again").iterdir()] == [name]
+    assert run(capsys, "sample", weights, "--steps", 1, "--seed", "0-19", "--out", tmp_path / "many")[0] == 0
+    names = {path.name for path in (tmp_path / "many").iterdir()}
+    assert name in names and len(names) == 20 and len({name.split("-")[0] for name in names}) > 5
+    assert run(capsys, "sample", weights, "--label", "all", "--steps", 1, "--out", tmp_path / "all")[0] == 0
+    assert len(list((tmp_path / "all").iterdir())) == 10
+
+
+def test_classes_whose_names_look_alike_have_files_of_their_own(tmp_path, capsys):
+    names = ("Cat", "cat", "a/b", "a_b", "CON", "x" * 300, "  ", "../..", "1", "grün")
+    card = Card("noise", 8, names, size=(8, 6))
+    S2ID(TINY, card).eval().save(tmp_path / "odd.safetensors")
+    words = ("--label", "all", "--steps", 1, "--size", "12", "--fields", "--out", tmp_path / "out")
+    assert run(capsys, "sample", tmp_path / "odd.safetensors", *words)[0] == 0
+    files = [path.name for path in (tmp_path / "out").iterdir()]
+    assert len({name.lower() for name in files}) == 20 and max(map(len, files)) < 100
+    assert {"label0-Cat-seed0-12x9.png", "label1-cat-seed0-12x9.png"} <= set(files)
 
 
 def test_a_preset_trains_to_a_model_that_samples(tmp_path, capsys):
@@ -200,11 +260,11 @@ def test_a_preset_trains_to_a_model_that_samples(tmp_path, capsys):
     assert code == 0 and "1437 grey images" in said and str(out / "model") in said
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     assert [line["images_seen"] for line in lines] == [16, 32, 48, 64]
-    assert picture_size(next((out / "samples").iterdir())) == (8 * 9 - 1, 10 * 9 - 1)
-    assert run(capsys, "sample", out / "model", "--label", 3, "--steps", 2, "--out", tmp_path / "drawn")[0] == 0
+    assert picture_size(next((out / "samples").iterdir())) == (8 * 99 - 3, 10 * 116 - 3)
+    assert run(capsys, "sample", out, "--label", 3, "--steps", 2, "--out", tmp_path / "drawn")[0] == 0
     assert "already holds a run" in refused(capsys, "train", "tiny", "--device", "cpu", "--images", 64, "--out", out)
     again = run(capsys, "train", "tiny", "--device", "cpu", "--images", 64, "--out", out, "--resume", "latest")
-    assert again[0] == 0 and "is finished and is not trained further" in again[1]
+    assert again[0] == 0 and "is finished and is not trained further" in again[1] and "--extra-minutes 5" in again[1]
 
 
 @pytest.fixture
@@ -281,7 +341,7 @@ def test_pictures_in_folders_train(tmp_path, capsys):
     assert list((tmp_path / "run" / "tensorboard").iterdir())
     assert "6 RGB images" in said and "skipped: " in said and "broken.png" in said
     assert run(capsys, "sample", tmp_path / "run" / "model", "--label", "cat", "--steps", 1, "--out", tmp_path)[0] == 0
-    assert (tmp_path / "labelcat-seed0-16x21.png").is_file()  # as many of 20 and 22, found later
+    assert (tmp_path / "label0-cat-seed0-16x21.png").is_file()  # as many of 20 and 22, found later
 
 
 def test_help_does_not_import_torch():

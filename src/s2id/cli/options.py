@@ -1,5 +1,6 @@
 """Flags that commands share, and how their texts become values. torch is imported inside the functions that need it."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ import tyro
 
 from s2id.cli.flags import Help
 from s2id.errors import InputError
-from s2id.settings import Fit, Size, Window
+from s2id.settings import AnySize, Fit, Look, Size, Window
 
 if TYPE_CHECKING:
     from s2id.condition import Condition
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 Weights = Annotated[
     str,
     Help(
-        "The model: a bundled model's name (mnist, mnist-long, mnist-fast), a .safetensors file, a folder that holds "
-        "model.safetensors, or a repository of the Hugging Face Hub."
+        "The model: a bundled model's name (mnist, mnist-long, mnist-fast), a .safetensors file, the folder of a "
+        "model or of a training run, or a repository of the Hugging Face Hub."
     ),
 ]
 
@@ -41,8 +42,9 @@ Data = Annotated[
 Sizes = Annotated[
     tyro.conf.UseAppendAction[tuple[str, ...]],
     Help(
-        "Height x width of the pictures in pixels, e.g. 1024x576. Repeat for several sizes.",
-        metavar="HxW",
+        "Height x width of the pictures in pixels, e.g. 1024x576, or their long side, e.g. 1024. Repeat for several "
+        "sizes.",
+        metavar="HxW|N",
     ),
 ]
 
@@ -60,6 +62,14 @@ Fitting = Annotated[
     Help(
         'What to do where a picture\'s aspect ratio is not the model\'s: "fit" shows more canvas, "fill" cuts the '
         'frame, "stretch" squeezes it.'
+    ),
+]
+
+Looks = Annotated[
+    Look,
+    Help(
+        'What a picture shows: "smooth" the function; "squares" pixel art, with a crisp square for each pixel of the '
+        'training pictures\' size; "palette" such squares in the nearest colours of the training pictures.'
     ),
 ]
 
@@ -83,7 +93,7 @@ class Traits:
     without: str | None = None
     """Attributes that the picture does not have, separated by commas. None: nothing is asked."""
 
-    def ask(self, model: "S2ID", label: str | None = None) -> "Condition":
+    def ask(self, model: "S2ID", label: int | str | None = None) -> "Condition":
         """The condition of one picture.
 
         Raises:
@@ -116,6 +126,23 @@ def parse_size(text: str) -> Size:
     if not (height.isdecimal() and width.isdecimal()):
         raise InputError(f"size {text!r} is not HEIGHTxWIDTH in pixels; write it as in 1024x576.")
     return int(height), int(width)
+
+
+def parse_any_size(text: str) -> AnySize:
+    """Height and width from "HxW", or the long side from a single number.
+
+    >>> parse_any_size("1024x576"), parse_any_size("1024")
+    ((1024, 576), 1024)
+
+    Raises:
+        InputError: The text is of neither form.
+    """
+    return int(text) if text.isdecimal() else parse_size(text)
+
+
+def parse_sizes(texts: Sequence[str]) -> list[AnySize]:
+    """The sizes that several texts name, each as for `parse_any_size`."""
+    return [parse_any_size(text) for text in texts]
 
 
 def parse_window(text: str | None) -> Window | None:
@@ -181,10 +208,10 @@ def parse_traits(text: str | None) -> tuple[list[str], dict[str, float]]:
     return [word for word in words if "=" not in word], numbers
 
 
-def suffix(size: Size, window: Window | None = None) -> str:
-    """Size and window of a picture, as the end of its file's name."""
+def suffix(size: Size, window: Window | None = None, look: Look = "smooth") -> str:
+    """Size, window and look of a picture, as the end of its file's name."""
     region = "" if window is None else "-window" + "_".join(f"{edge:g}" for edge in window)
-    return f"{size[0]}x{size[1]}{region}"
+    return f"{size[0]}x{size[1]}{region}{'' if look == 'smooth' else f'-{look}'}"
 
 
 def writable(folder: Path) -> None:
@@ -200,6 +227,17 @@ def writable(folder: Path) -> None:
         probe.unlink(missing_ok=True)  # another process may try the same folder
     except OSError as error:
         raise InputError(f"{folder} cannot be written ({error.strerror}); choose another folder with --out.") from error
+
+
+def could_write(folder: Path) -> None:
+    """Refuse a folder that could not be made or written, without making it.
+
+    Raises:
+        InputError: The folder, or the nearest one above it that exists, cannot be written.
+    """
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not (there.is_dir() and os.access(there, os.W_OK)):
+        raise InputError(f"{folder} cannot be written ({there} forbids it); choose another folder with --out.")
 
 
 def name_files(written: Sequence[Path]) -> None:

@@ -16,8 +16,8 @@ from s2id.cli.options import (
     Traits,
     Weights,
     name_files,
+    parse_any_size,
     parse_seeds,
-    parse_size,
     suffix,
     writable,
 )
@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 
 _Picture = Annotated[Path, Help("The picture: a PNG, JPEG or other image file.")]
 
-_Size = Annotated[str, Help("Height x width of the result in pixels, e.g. 112x112.", metavar="HxW")]
+_Size = Annotated[
+    str, Help("Height x width of the result in pixels, e.g. 112x112, or its long side, e.g. 112.", metavar="HxW|N")
+]
 
 
 def _given(path: Path, model: "S2ID") -> "Tensor":
@@ -64,7 +66,7 @@ class Upscale:
 
     def run(self) -> int:
         """Enlarge the picture and write it."""
-        size = parse_size(self.size)
+        size = parse_any_size(self.size)
         from s2id.images import write
         from s2id.inverse.restore import upscale
         from s2id.sampling.model import load
@@ -72,7 +74,7 @@ class Upscale:
         model = load(self.weights, self.device)
         enlarged = upscale(model, _given(self.picture, model), size, self.traits.ask(model, self.label))
         writable(self.out)
-        path = self.out / f"{self.picture.stem}-{suffix(size)}.png"
+        path = self.out / f"upscaled-{self.picture.stem}-{suffix((enlarged.shape[1], enlarged.shape[2]))}.png"
         write(path, enlarged)
         name_files([path])
         return 0
@@ -82,13 +84,14 @@ class Upscale:
 class Restore:
     """Draw what a poor picture may have been: larger, with holes filled, in colour, or without its noise.
 
-    Each seed gives one answer that agrees with the picture; mean.png and std.png show what the answers share and where
-    they differ.
+    Each seed gives one answer that agrees with the picture; two more pictures show what the answers share (mean) and
+    where they differ (std).
     """
 
     picture: tyro.conf.Positional[_Picture]
     size: str | None = None
-    """Height x width of the answers in pixels, e.g. 28x28. None: the size of the picture."""
+    """Height x width of the answers in pixels, e.g. 28x28, or their long side, e.g. 28. None: the size of the
+    picture."""
     mask: Path | None = None
     """Picture of the same size, white where the given picture is known and black where it is to be filled in. None: all
     of it is known."""
@@ -100,12 +103,12 @@ class Restore:
     seed: Seeds = "0-7"
     sampling: Sampling = part(RESTORING, omit=("autoguidance",))
     out: Path = Path("out")
-    """Folder for the answers, mean.png and std.png."""
+    """Folder for the answers, their mean and their standard deviation."""
     device: Device = "auto"
 
     def run(self) -> int:
         """Draw the answers and write them."""
-        size, seeds = self.size and parse_size(self.size), parse_seeds(self.seed)
+        size, seeds = self.size and parse_any_size(self.size), parse_seeds(self.seed)
         from s2id.alpha import has_alpha
         from s2id.images import read, write
         from s2id.inverse.restore import restore
@@ -128,14 +131,15 @@ class Restore:
             sampling=self.sampling,
         )
         seconds = time.perf_counter() - start
-        written = [self.out / f"seed{seed}.png" for seed in seeds]
-        for path, one in zip(written, found.pictures, strict=True):
-            write(path, one)
-        write(self.out / "mean.png", found.mean)
         spread = found.std.square().mean(0, keepdim=True).sqrt() if has_alpha(len(found.std)) else found.std
-        write(self.out / "std.png", 2 * spread - 1)  # 0 is black, 1 (half the range) is white
+        pictures = {f"seed{seed}": one for seed, one in zip(seeds, found.pictures, strict=True)}
+        pictures |= {"mean": found.mean, "std": 2 * spread - 1}  # 0 is black, 1 (half the range) is white
+        end = suffix((found.pictures.shape[2], found.pictures.shape[3]))
+        written = [self.out / f"restored-{self.picture.stem}-{name}-{end}.png" for name in pictures]
+        for path, one in zip(written, pictures.values(), strict=True):
+            write(path, one)
         print(f"{len(seeds)} answers in {seconds:.2f} s; residual rms {found.residual.square().mean().sqrt():.5f}")
-        name_files([*written, self.out / "mean.png", self.out / "std.png"])
+        name_files(written)
         return 0
 
 
@@ -163,7 +167,7 @@ class Depixelate:
 
     def run(self) -> int:
         """Fuse the frames, print what was found, and write it."""
-        size, seeds = parse_size(self.size), parse_seeds(self.seed)
+        size, seeds = parse_any_size(self.size), parse_seeds(self.seed)
         if self.weights is None and (self.label is not None or self.traits != Traits()):
             raise InputError("--label, --with and --without need a model; name one with --weights.")
         from s2id.images import write

@@ -2,7 +2,7 @@
 
 import time
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ from s2id.cli.flags import part
 from s2id.cli.options import (
     Device,
     Fitting,
+    Looks,
     MaxPixels,
     Region,
     Seeds,
@@ -22,67 +23,89 @@ from s2id.cli.options import (
     name_files,
     parse_names,
     parse_seeds,
-    parse_size,
+    parse_sizes,
     parse_window,
     suffix,
     writable,
 )
 from s2id.errors import InputError
 from s2id.sampling.settings import Sampling
-from s2id.settings import MAX_PIXELS, Size, Window
+from s2id.settings import MAX_PIXELS, Size, Window, setting
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from s2id.sampling.field import Field
+    from s2id.sampling.model import S2ID
+
+Job = tuple[int | None, int]
+"""Index of a class, or `None` for no class, and a seed: one picture."""
 
 
 @dataclass(frozen=True)
 class Sample:
     """Draw pictures from a model.
 
-    Files are named by label, seed and size, e.g. label7-seed0-1024x576.png.
+    Files are named by class, seed and size, e.g. label7-seed0-1024x576.png or label2-cat-seed0-1024x576.png.
     """
 
     weights: tyro.conf.Positional[Weights] = "mnist"
-    label: str = "all"
-    """Class index or name, several separated by commas, "all" for every class, or "none" for no class."""
+    label: str | None = None
+    """Class index or name, several separated by commas, "all" for every class, or "none" for no class. None: each seed
+    has a class of its own, drawn by chance; or no class if --with or --without asks for something."""
     traits: Traits = Traits()
     avoid: str | None = None
     """Attributes to move away from, separated by commas, with the weight of --guidance. None: nothing is avoided."""
     seed: Seeds = "0"
     size: Sizes = ()
-    """Height x width of the pictures in pixels, e.g. 1024x576. Repeat for several sizes. Not given: the size of the
-    training pictures."""
+    """Height x width of the pictures in pixels, e.g. 1024x576, or their long side, e.g. 1024. Repeat for several sizes.
+    Not given: the size of the training pictures."""
     window: Region = None
     fit: Fitting = "fit"
+    look: Looks = "smooth"
     sampling: Sampling = part(Sampling(), omit=("restarts",))
     out: Path = Path("out")
     """Folder for the pictures."""
     grid: bool = False
-    """Write one sheet per size, a row per label and a column per seed, instead of a file per picture."""
+    """Write one sheet per size, with a caption below each picture, instead of a file per picture."""
     fields: bool = False
     """Also write each picture as a field file, which `s2id render` draws at any size without the model."""
-    max_pixels: MaxPixels = MAX_PIXELS
+    max_pixels: int = setting(MAX_PIXELS, "files")
+    """Largest picture, in pixels; larger ones are refused."""
     device: Device = "auto"
 
+    def _jobs(self, model: "S2ID", seeds: Sequence[int]) -> Iterator[Job]:
+        """The pictures that `--label` and `--seed` ask for, the seeds of a class together."""
+        from s2id.sampling.conditions import label_index
+        from s2id.seeds import seed_of
+
+        classes = model.config.classes
+        if self.label is None and classes and self.traits == Traits():
+            yield from ((seed_of(seed) % classes, seed) for seed in seeds)
+            return
+        labels: list[int | None] = [None]
+        if self.label == "all" and classes:
+            labels = list(range(classes))
+        elif self.label not in (None, "all", "none"):
+            labels = [label_index(model, name.strip()) for name in self.label.split(",")]
+        yield from ((label, seed) for label in dict.fromkeys(labels) for seed in seeds)
+
     def run(self) -> int:
-        """Compose a field per label and seed, then draw it at every size."""
-        sizes, seeds, window = (
-            [parse_size(size) for size in self.size],
-            parse_seeds(self.seed),
-            parse_window(self.window),
-        )
+        """Compose a field per class and seed, then draw it at every size."""
+        asked_sizes, seeds, window = parse_sizes(self.size), parse_seeds(self.seed), parse_window(self.window)
         from tqdm import tqdm
 
         from s2id.condition import cat
         from s2id.coords import view
+        from s2id.coords import extent, view, whole_size
         from s2id.sampling.field import check_pixels
         from s2id.sampling.model import load
         from s2id.sampling.rare import rare_asked
         from s2id.sampling.sample import plans, sample
 
         model = load(self.weights, self.device)
+        own = model.card.size or (model.card.density, model.card.density)
+        sizes = [whole_size(size, extent(own), window) for size in asked_sizes or [max(own) if window else own]]
         for size in sizes:
             view(size, window=window, fit=self.fit)
             check_pixels(size, self.max_pixels)
@@ -91,10 +114,11 @@ class Sample:
         asked = {label: self.traits.ask(model, label) for label in labels}
         for sentence in rare_asked(model.card, cat(list(asked.values()))):
             print(sentence)
+        jobs = list(self._jobs(model, seeds))
+        asked = {label: self.traits.ask(model, label) for label, _ in jobs}
         avoid = Traits(self.avoid).ask(model) if self.avoid else None
-        jobs = [(label, seed) for label in labels for seed in seeds]
         writable(self.out)
-        files = _Files(self, window)
+        files = _Files(self, window, model.card.labels)
         composing = rendering = 0.0
         needed = plans(model, sizes, self.sampling)
         with tqdm(total=len(needed) * len(jobs), unit="field", disable=len(jobs) < 2, leave=False) as bar:
@@ -109,7 +133,7 @@ class Sample:
                         files.add(field, label, seed, plan.aspect, plan.sizes)
                         bar.update()
                     rendering += time.perf_counter() - start
-        files.add_sheets(columns=len(seeds))
+        files.add_sheets(jobs, per_row=len(seeds))
         print(f"composed {len(jobs)} in {composing:.2f} s, rendered and wrote in {rendering:.2f} s")
         name_files(files.written)
         return 0
@@ -118,37 +142,40 @@ class Sample:
 class _Files:
     """Files that `s2id sample` writes: a picture per field and size, or a sheet per size, and the fields."""
 
-    def __init__(self, command: Sample, window: Window | None) -> None:
-        self.command, self.window = command, window
+    def __init__(self, command: Sample, window: Window | None, names: Sequence[str]) -> None:
+        self.command, self.window, self.names = command, window, names
         avoid = [f"avoid-{name}" for name in parse_names(command.avoid)]
         stronger = [f"stronger-{name}={weight:g}" for name, weight in command.sampling.stronger]
         self.asked = [_in_a_name(word) for word in (*command.traits.words, *avoid, *stronger)]
         self.sheets: dict[Size, list[Tensor]] = {}
         self.written: list[Path] = []
 
-    def add(self, field: "Field", label: str | None, seed: int, aspect: Size | None, sizes: Sequence[Size]) -> None:
+    def add(self, field: "Field", label: int | None, seed: int, aspect: Size | None, sizes: Sequence[Size]) -> None:
         """Draw a field at every size; `aspect` is the size it was composed for, if it was for one alone."""
         command = self.command
-        stem = "-".join([*([] if label is None else [f"label{_in_a_name(label)}"]), *self.asked, f"seed{seed}"])
+        stem = "-".join([*([] if label is None else [class_in_a_name(label, self.names)]), *self.asked, f"seed{seed}"])
         if command.fields:
             composed = f"-{suffix(aspect)}" if aspect else ""
             field.save(self._named(f"{stem}{composed}.safetensors"))
         for size in sizes:
-            how = (size, self.window, command.fit, command.max_pixels)
+            how = (size, self.window, command.fit, command.max_pixels, command.look)
             if command.grid:
                 self.sheets.setdefault(size, []).append(field.render(*how)[0].cpu())
             else:
-                field.write(self._named(f"{stem}-{suffix(size, self.window)}.png"), *how)
+                field.write(self._named(f"{stem}-{suffix(size, self.window, command.look)}.png"), *how)
 
-    def add_sheets(self, columns: int) -> None:
-        """Write the sheets."""
+    def add_sheets(self, jobs: Sequence[Job], per_row: int) -> None:
+        """Write the sheets, on which each picture's caption is its class and its seed."""
         from torch import stack
 
-        from s2id.images import tile, write
+        from s2id.images import write
+        from s2id.sheets import sheet
 
+        names = ["" if label is None else self.names[label] if self.names else str(label) for label, _ in jobs]
+        captions = [", ".join(filter(None, (name, f"seed {job[1]}"))) for name, job in zip(names, jobs, strict=True)]
         for size, pictures in self.sheets.items():
-            name = f"{'-'.join(['grid', *self.asked])}-{suffix(size, self.window)}.png"
-            write(self._named(name), tile(stack(pictures), columns))
+            name = f"{'-'.join(['grid', *self.asked])}-{suffix(size, self.window, self.command.look)}.png"
+            write(self._named(name), sheet(stack(pictures), captions, per_row))
 
     def _named(self, name: str) -> Path:
         self.written.append(self.command.out / name)
@@ -164,35 +191,38 @@ class Render:
     size: Sizes
     window: Region = None
     fit: Fitting = "fit"
+    look: Looks = "smooth"
     out: Path | None = None
     """Folder for the pictures. None: the folder of the field file."""
     max_pixels: MaxPixels = MAX_PIXELS
 
     def run(self) -> int:
         """Draw a picture per size."""
-        sizes, window = [parse_size(size) for size in self.size], parse_window(self.window)
-        if not sizes:
-            raise InputError("render needs a size; give --size HEIGHTxWIDTH.")
+        asked, window = parse_sizes(self.size), parse_window(self.window)
+        if not asked:
+            raise InputError("render needs a size; give --size HEIGHTxWIDTH, or the long side alone.")
+        from s2id.coords import whole_size
         from s2id.sampling.field import Field
 
         field = Field.load(self.field)
         folder = self.out or self.field.parent
         writable(folder)
         written = []
-        for size in sizes:
-            written.append(folder / f"{self.field.stem}-{suffix(size, window)}.png")
-            field.write(written[-1], size, window, self.fit, self.max_pixels)
+        for size in (whole_size(one, field.features.frame, window) for one in asked):
+            written.append(folder / f"{self.field.stem}-{suffix(size, window, self.look)}.png")
+            field.write(written[-1], size, window, self.fit, self.max_pixels, self.look)
         name_files(written)
         return 0
 
 
-def _labels(text: str, names: Sequence[str], classes: int) -> list[str | None]:
-    """Labels that `--label` names; `None` asks for no class."""
-    if text == "none" or (text == "all" and not classes):
-        return [None]
-    if text == "all":
-        return list(names) if names else [str(i) for i in range(classes)]
-    return [part.strip() for part in text.split(",")]
+def class_in_a_name(label: int, names: Sequence[str]) -> str:
+    """A class as part of a file's name, which no other class of the model has, even where case does not count.
+
+    >>> class_in_a_name(0, ["Cat", "cat"]), class_in_a_name(1, ["Cat", "cat"]), class_in_a_name(7, [])
+    ('label0-Cat', 'label1-cat', 'label7')
+    """
+    name = _in_a_name(names[label]) if names else ""
+    return f"label{label}" if name in ("", str(label)) else f"label{label}-{name}"
 
 
 def _in_a_name(text: str) -> str:
