@@ -134,9 +134,7 @@ def drive(run: Run) -> int:
         say(f"resumed after {trainer.images_seen:,} images")
     say(trainer.pictures)
     if trainer.palette is not None:
-        say(
-            "the pictures look like pixel art (few colours, hard edges); s2id sample --look squares keeps it crisp"
-        )
+        say("the pictures look like pixel art (few colours, hard edges); s2id sample --look squares keeps it crisp")
     for lost in trainer.pictures.skipped[:_NAMED]:
         say(f"skipped: {lost}")
     if more := len(trainer.pictures.skipped[_NAMED:]):
