@@ -187,7 +187,8 @@ def test_missing_data_names_the_files_to_bring(tmp_path, capsys):
 
 def test_a_dry_run_prints_the_run_and_what_the_data_decide(tmp_path, capsys):
     folder = pixel_pictures(tmp_path / "data")
-    words = ["train", "folder", "--data", folder, "--dry-run", "--minutes", 3, "--set", "width=48", "--out"]
+    words = ["train", "folder", "--data", folder, "--dry-run", "--minutes", 3, "--set", "width=48"]
+    words += ["--set", "workers=0", "--out"]
     code, said, _ = run(capsys, *words, tmp_path / "r")
     resolved = json.loads(said)
     assert code == 0 and not (tmp_path / "r").exists()
@@ -214,7 +215,7 @@ def pixel_pictures(folder):
 
 def test_pixel_art_is_offered_as_squares(tmp_path, capsys):
     words = ["--data", pixel_pictures(tmp_path / "data"), "--out", tmp_path / "r", "--device", "cpu", "--images", 8]
-    small = ("width=16", "heads=2", "density-weights=1", "lattice=2")
+    small = ("width=16", "heads=2", "density-weights=1", "lattice=2", "workers=0")
     code, said, _ = run(capsys, "train", "folder", *words, "--batch", 4, "--densities", 16,
                         *(word for text in small for word in ("--set", text)))  # fmt: skip
     assert code == 0 and "look like pixel art" in said and "--look squares" in said
