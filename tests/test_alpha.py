@@ -242,13 +242,16 @@ def test_a_model_of_transparent_pictures_draws_and_enlarges_them(folder, tmp_pat
     assert main(["sample", "run/model", *asked.split(), "--grid"]) == 0
     assert main("upscale low.png --size 16x16 --weights run/model --out drawn".split()) == 0
     assert main("restore low.png --size 16x16 --weights run/model --seed 0 --steps 2 --out drawn".split()) == 0
-    names = ("seed0-24x24.png", "grid-24x24.png", "low-16x16.png", "seed0.png", "mean.png")
+    names = ("seed0-24x24.png", "grid-24x24.png", "upscaled-low-16x16.png", "restored-low-seed0-16x16.png")
     for name in names:
         with Image.open(tmp_path / "drawn" / name) as image:
             assert image.mode == "RGBA", name
-    with Image.open("drawn/std.png") as image:
+    with Image.open("drawn/restored-low-std-16x16.png") as image:
         assert image.mode == "L"
-    enlarged, truth = to_float(read(tmp_path / "drawn" / "low-16x16.png", 4)), to_float(read(tmp_path / "low.png"))
+    enlarged, truth = (
+        to_float(read(tmp_path / "drawn" / "upscaled-low-16x16.png", 4)),
+        to_float(read(tmp_path / "low.png")),
+    )
     assert (resize(enlarged, (8, 8)) - truth).abs().mean() < 0.05, "its means are the picture's, its alpha's too"
     assert "laid over" not in capsys.readouterr().out and has_alpha(low.shape[1])
 
@@ -267,7 +270,7 @@ def test_a_picture_is_given_the_alpha_that_a_model_wants(tmp_path, capsys):
     words = f"upscale {tmp_path}/disc.png --size 16x16 --weights {tmp_path}/solid.safetensors --out {tmp_path}"
     assert main(words.split()) == 0
     assert "note: disc.png is laid over black, because this model draws no transparency." in capsys.readouterr().out
-    assert read(tmp_path / "disc-16x16.png").shape[0] == 3
+    assert read(tmp_path / "upscaled-disc-16x16.png").shape[0] == 3
 
 
 def test_grey_with_alpha_is_coloured_and_agrees_in_both():
