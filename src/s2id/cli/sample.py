@@ -96,7 +96,6 @@ class Sample:
         from tqdm import tqdm
 
         from s2id.condition import cat
-        from s2id.coords import view
         from s2id.coords import extent, view, whole_size
         from s2id.sampling.field import check_pixels
         from s2id.sampling.model import load
@@ -109,13 +108,10 @@ class Sample:
         for size in sizes:
             view(size, window=window, fit=self.fit)
             check_pixels(size, self.max_pixels)
-        sizes = sizes or [model.card.size or (model.card.density, model.card.density)]
-        labels = _labels(self.label, model.card.labels, model.config.classes)
-        asked = {label: self.traits.ask(model, label) for label in labels}
-        for sentence in rare_asked(model.card, cat(list(asked.values()))):
-            print(sentence)
         jobs = list(self._jobs(model, seeds))
         asked = {label: self.traits.ask(model, label) for label, _ in jobs}
+        for sentence in rare_asked(model.card, cat(list(asked.values()))):
+            print(sentence)
         avoid = Traits(self.avoid).ask(model) if self.avoid else None
         writable(self.out)
         files = _Files(self, window, model.card.labels)

@@ -165,31 +165,6 @@ class Trainer:
         seen = self.images_seen + (self.start.card.images_seen if self.start is not None else 0)
         if self.start is not None and self._draw_batch is not None:
             return replace(self.start.card, images_seen=seen)
-        latents = self.pictures.latents
-        return Card(
-            data=self.pictures.name,
-            density=self.config.densities[0],
-            detail_density=self.config.detail_density,
-            detail_time=self.config.detail_time if self.config.detail_density else 0.0,
-            kind=self.pictures.reader,
-            alpha=self.pictures.alpha,
-            size=self.pictures.size,
-            labels=self.pictures.labels,
-            attributes=self.pictures.attributes,
-            numbers=self.pictures.numbers,
-            number_ranges=self.pictures.number_ranges,
-            pictures=len(self.pictures),
-            label_counts=self.pictures.label_counts,
-            attribute_counts=self.pictures.attribute_counts,
-            observe=self.config.pixelate or "",
-            autoencoder=latents.autoencoder if latents else "",
-            latent_factor=latents.factor if latents else 1,
-            latent_mean=latents.mean if latents else (),
-            latent_std=latents.std if latents else (),
-            images_seen=seen,
-            schedule_s=self.schedule.s,
-            schedule_shift=self.schedule.shift,
-        )
         return card_of(self.pictures, self.config, self.schedule, seen, self.palette or ())
 
     def run(self) -> Iterator[Progress]:
