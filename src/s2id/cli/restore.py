@@ -1,6 +1,7 @@
 """The commands that start from pictures: upscale, restore and depixelate."""
 
 import json
+import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,11 +49,26 @@ def _given(path: Path, model: "S2ID") -> "Tensor":
     return picture
 
 
+def _agreement(rms: float) -> str:
+    """A sentence on how near a picture comes to the given one, from the root mean square of its residual."""
+    levels = rms * 127.5
+    said = f"means over the given pixels differ from them by {levels:.2f} grey levels rms ({_decibels(rms):.1f} dB)"
+    if levels <= 1:
+        return said
+    return f"{said}; coming nearer would take values beyond the colours around, as it would for pixel art"
+
+
+def _decibels(rms: float) -> float:
+    """Peak signal-to-noise ratio, of values in [-1, 1]."""
+    return 20 * math.log10(2 / max(rms, 1e-9))
+
+
 @dataclass(frozen=True)
 class Upscale:
     """Enlarge a picture with one call of the network.
 
-    The result does not depend on a seed, and its means over the pixels of the given picture are that picture.
+    The result does not depend on a seed. Its means over the pixels of the given picture are that picture to less than a
+    grey level, where edges are smooth; the command says how near they are.
     """
 
     picture: tyro.conf.Positional[_Picture]
@@ -68,14 +84,16 @@ class Upscale:
         """Enlarge the picture and write it."""
         size = parse_any_size(self.size)
         from s2id.images import write
-        from s2id.inverse.restore import upscale
+        from s2id.inverse.restore import disagreement, fitted, upscale
         from s2id.sampling.model import load
 
         model = load(self.weights, self.device)
-        enlarged = upscale(model, _given(self.picture, model), size, self.traits.ask(model, self.label))
+        picture = fitted(model, _given(self.picture, model))
+        enlarged = upscale(model, picture, size, self.traits.ask(model, self.label))
         writable(self.out)
         path = self.out / f"upscaled-{self.picture.stem}-{suffix((enlarged.shape[1], enlarged.shape[2]))}.png"
         write(path, enlarged)
+        print(_agreement(disagreement(enlarged[None].cpu(), picture[None]).item()))
         name_files([path])
         return 0
 
@@ -138,7 +156,7 @@ class Restore:
         written = [self.out / f"restored-{self.picture.stem}-{name}-{end}.png" for name in pictures]
         for path, one in zip(written, pictures.values(), strict=True):
             write(path, one)
-        print(f"{len(seeds)} answers in {seconds:.2f} s; residual rms {found.residual.square().mean().sqrt():.5f}")
+        print(f"{len(seeds)} answers in {seconds:.2f} s; {_agreement(found.residual.square().mean().sqrt().item())}")
         name_files(written)
         return 0
 

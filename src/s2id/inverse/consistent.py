@@ -1,18 +1,43 @@
-"""Exact back-projection: pictures are corrected until their means over the measured pixels are the measured values."""
+"""Back-projection that cannot burn: pictures moved towards a measured picture, within the range of its colours.
+
+A picture of values x is written as `x = low + (high - low) * sigmoid(start + B c)`: `low` and `high` are bounds that
+hold by construction, `start` gives the picture that was found, and the correction `B c` is a cubic B-spline with one
+coefficient for each measured pixel. The coefficients are the least squares of
+
+    |y - A x|^2 / BYTE^2 + |c|^2 / STIFF^2
+
+where A takes means over the measured pixels. The correction is smooth where the picture need not be: it moves and
+sharpens edges, and does little in flat areas, whose values lie at a bound. A correction added to the values themselves
+has to pay for a wrong edge with dots and halos in the flat areas beside it.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+from torch.nn import functional as F
 
 from s2id.images import resize
 from s2id.linear import area_weights, conjugate_gradients
-from s2id.shapes import Images, Scalars
+from s2id.network.heads import spline_weights
+from s2id.settings import Size
+from s2id.shapes import Images, Scalars, per_sample
 
-_ROUNDS = 64  # at most; most pictures need a few
+BYTE = 1 / 127.5 / 12**0.5
+"""Standard deviation of the rounding of values in [-1, 1] to bytes: no picture of bytes says more."""
 
-_ENOUGH = 3e-4  # rms residual, in [-1, 1], at which a picture is consistent
+STIFF = 3.0
+"""Standard deviation that a coefficient is expected to have; 3 takes the middle of the range to 95 % of it."""
 
-_RELAXED = 1.8  # over-relaxation, between 1 and 2: clipping takes a part of each correction away
+_ROUNDS = 30  # of Gauss and Newton, at most; enlarging takes about ten
+
+_ENOUGH = 1e-3  # share of the objective that a round must gain for another one to follow
+
+_FINE = 12  # samples along a measured pixel's side at which the coefficients are found, at most
+
+_REACH = 2  # measured pixels that a coefficient's B-spline reaches beyond its own
 
 
 def consistent(
@@ -22,13 +47,14 @@ def consistent(
     noise: float = 0.0,
     mix: Float[Tensor, "k c"] | None = None,
 ) -> Float[Tensor, "b c height width"]:
-    """Pictures in [-1, 1] that a measured picture's pixels are the means of, up to its noise.
+    """Pictures in [-1, 1] whose means over the measured pixels are as near to these as the colours around allow.
 
-    The correction is the smallest one that is smooth at the scale of a measured pixel,
-    `K A^T (A K A^T)^-1 (y - A x)` with K a Gaussian kernel. It is scaled so that the residual's rms is the noise.
+    Pictures that explain the measurement to its noise, or to the rounding of bytes, are left as they are; others are
+    moved until they do. `bounds` are the values that they may take. Means of a hard-edged picture are not reached: that
+    would make every measured pixel a square. `residual` says what is left.
 
     >>> large = consistent(torch.zeros(1, 1, 8, 8), torch.full((1, 1, 4, 4), 0.5))
-    >>> bool((resize(large, (4, 4)) - 0.5).abs().max() < 1e-3)
+    >>> bool((resize(large, (4, 4)) - 0.5).abs().max() < 0.004)  # half a grey level
     True
 
     Args:
@@ -38,30 +64,178 @@ def consistent(
         noise: Standard deviation of the measured pixels' noise, in their unit.
         mix: Matrix from the pictures' channels to the measured ones; `None` measures each channel by itself.
     """
-    axes = zip(found.shape[2:], measured.shape[2:], strict=True)
-    (rows, gained_rows), (columns, gained_columns) = (_smoothing(large, small, found.device) for large, small in axes)
-    # of each measured channel; channels that measure alpha as well as grey have no colour in common
-    power = 1.0 if mix is None else mix.square().sum(1)[:, None, None]
-    seen = torch.ones(1, device=found.device) if mask is None else mask
+    left = residual(found, measured, mask, mix)
+    share = per_sample((1 - (noise + BYTE) / rms(left, mask).clamp(min=1e-12)).clamp(min=0), left)
+    if not share.any():
+        return found
+    low, high = bounds(found, measured, mask, noise, mix)
+    (height, width), (h, w) = found.shape[2:], measured.shape[2:]
+    coarse = min(height, _FINE * h), min(width, _FINE * w)  # means over small cells decide as well, and cost less
+    fewer = Pull(resize(found, coarse), resize(low, coarse), resize(high, coarse), (h, w), mask, mix)
+    coefficients = fewer.solve(share * left)
+    return torch.where(share > 0, Pull(found, low, high, (h, w), mask, mix).picture(coefficients), found)
 
-    def gained(u: Tensor) -> Tensor:
-        return power * (gained_rows @ u @ gained_columns.mT) * seen
 
-    free = found  # not clipped, so that the next round corrects again what clipping took away
-    relaxed = 1.0
-    for _ in range(_ROUNDS):
-        found = free.clamp(-1, 1)
-        left = residual(found, measured, mask, mix).double()
-        size = rms(left, mask)
-        share = (1 - noise / size.clamp(min=1e-12)).clamp(min=0)
-        if not bool((size * share > _ENOUGH).any()):
-            break
-        u = conjugate_gradients(gained, left, 60)
-        moved = rows @ u @ columns.mT
-        moved = moved if mix is None else torch.einsum("kc,bkhw->bchw", mix.to(moved), moved)
-        free = free + (relaxed * share[:, None, None, None] * moved).to(free)
-        relaxed = _RELAXED
-    return free.clamp(-1, 1)
+def bounds(
+    found: Float[Tensor, "b c height width"],
+    measured: Float[Tensor, "sets k h w"],
+    mask: Bool[Tensor, "rows columns"] | None = None,
+    noise: float = 0.0,
+    mix: Float[Tensor, "k c"] | None = None,
+) -> tuple[Float[Tensor, "b c height width"], Float[Tensor, "b c height width"]]:
+    """Lowest and highest value that each sample of corrected pictures may take.
+
+    It is the range of the 3 x 3 measured pixels around, and of the found picture within the measured pixel as far as
+    the measured picture has such values anywhere: a stroke thinner than a pixel is darker than the means around, but an
+    ink that is not in the picture is none of its inks. Between pixels' middles the bounds are interpolated, but nowhere
+    wider than the pixel's own. Noise widens them. Where colours are not measured one by one, only the range of all
+    pictures holds.
+
+    Arguments as for `consistent`.
+    """
+    if mix is not None:
+        return torch.full_like(found, -1), torch.full_like(found, 1)
+    small, size = measured.shape[2:], found.shape[2:]
+    known = measured if mask is None else torch.where(mask, measured, resize(found, (small[0], small[1])))
+
+    def highest(values: Tensor, known: Tensor) -> Tensor:
+        around = F.max_pool2d(known, 3, stride=1, padding=1)
+        own = F.adaptive_max_pool2d(values, small).minimum(known.amax((2, 3), keepdim=True))
+        most = around.maximum(own) + noise + BYTE
+        smooth = F.interpolate(most, size, mode="bilinear")
+        return smooth.minimum(F.interpolate(most, size, mode="nearest-exact")).clamp(-1, 1)
+
+    return -highest(-found, -known), highest(found, known)
+
+
+@dataclass(frozen=True)
+class Pull:
+    """Pictures between two bounds as functions of coefficients, of which 0 gives the pictures that were found."""
+
+    found: Images
+    low: Images
+    high: Images
+    small: Size
+    """Height and width of the measured picture, in pixels."""
+    mask: Bool[Tensor, "rows columns"] | None = None
+    """True where a pixel was measured; `None` is everywhere."""
+    mix: Float[Tensor, "k c"] | None = None
+    """Matrix from the pictures' channels to the measured ones; `None` measures each channel by itself."""
+
+    @cached_property
+    def start(self) -> Images:
+        """The found pictures' place between the bounds, as logarithm of odds; a little inside of both."""
+        width = (self.high - self.low).clamp(min=BYTE)
+        edge = (BYTE / 2 / width).clamp(max=0.5)
+        return ((self.found - self.low) / width).clamp(edge, 1 - edge).logit()
+
+    @cached_property
+    def splines(self) -> tuple[Float[Tensor, "height h"], Float[Tensor, "width w"]]:
+        """Matrices B of the rows and columns: B-splines' means over the samples of a picture, or the samples alone."""
+
+        def of(large: int, s: int) -> Tensor:
+            if large == s:  # each measured pixel is a sample, and nothing between them could be smooth
+                return torch.eye(s)
+            middles = (torch.arange(large, dtype=torch.float64) + 0.5) * (s / large) - 0.5
+            return spline_weights(middles, s / large, s)
+
+        rows, columns = (of(large, s).to(self.found) for large, s in zip(self.found.shape[2:], self.small, strict=True))
+        return rows, columns
+
+    @cached_property
+    def stencils(self) -> tuple[Float[Tensor, "kh height"], Float[Tensor, "kw width"]]:
+        """Matrices, one below the other for each offset k, with entries `A[p, i] B[i, p + k]` of rows and columns."""
+        means = [
+            area_weights(large, s).to(self.found) for large, s in zip(self.found.shape[2:], self.small, strict=True)
+        ]
+        found = []
+        for a, b in zip(means, self.splines, strict=True):
+            ends = F.pad(b.T, (0, 0, _REACH, _REACH))
+            found.append(torch.cat([a * ends[k : k + len(a)] for k in range(2 * _REACH + 1)]))
+        return found[0], found[1]
+
+    def picture(self, coefficients: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c height width"]:
+        """The pictures of some coefficients."""
+        return self.low.lerp(self.high, self._place(coefficients))  # exact at both ends
+
+    def _place(self, coefficients: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c height width"]:
+        rows, columns = self.splines
+        return torch.sigmoid(self.start + rows @ coefficients @ columns.T)
+
+    def measure(self, pictures: Float[Tensor, "b c height width"]) -> Float[Tensor, "b k h w"]:
+        """The pictures' means over the measured pixels, A x; 0 where nothing was measured."""
+        return self._seen(resize(pictures, self.small))
+
+    def _seen(self, means: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k h w"]:
+        mixed = means if self.mix is None else torch.einsum("kc,bchw->bkhw", self.mix.to(means), means)
+        return mixed if self.mask is None else mixed * self.mask
+
+    def _unseen(self, means: Float[Tensor, "b k h w"]) -> Float[Tensor, "b c h w"]:
+        """The transpose of `_seen`."""
+        seen = means if self.mask is None else means * self.mask
+        return seen if self.mix is None else torch.einsum("kc,bkhw->bchw", self.mix.to(means), seen)
+
+    def slopes(self, coefficients: Float[Tensor, "b c h w"]) -> Float[Tensor, "planes kk hw"]:
+        """Derivative of each measured pixel's mean by the coefficients of the 5 x 5 measured pixels around it."""
+        place = self._place(coefficients)
+        slope = (self.high - self.low) * place * (1 - place)
+        rows, columns = self.stencils
+        (h, w), k = self.small, 2 * _REACH + 1
+        found = (rows @ (slope @ columns.T)).reshape(-1, k, h, k, w)
+        return found.transpose(2, 3).reshape(-1, k * k, h * w)
+
+    def solve(self, change: Float[Tensor, "b k h w"]) -> Float[Tensor, "b c h w"]:
+        """The coefficients that change the means by `change` at the least of the objective.
+
+        Levenberg's and Marquardt's method: each picture has a damping of its own.
+        """
+        target = self.measure(self.found) + change
+        c = self.found.new_zeros(*self.found.shape[:2], *self.small)
+        damping = c.new_full((len(c), 1, 1, 1), 0.01)
+        going = torch.ones_like(damping, dtype=torch.bool)
+        left, value = self._objective(c, target)
+        for _ in range(_ROUNDS):
+            tried = c + self._step(c, left, damping)
+            left_then, value_then = self._objective(tried, target)
+            better = going & (value_then < value)
+            going = going & ~(better & (value - value_then < _ENOUGH * value))
+            c, left = torch.where(better, tried, c), torch.where(better, left_then, left)
+            value = torch.where(better, value_then, value)
+            damping = torch.where(better, damping / 5, damping * 10)
+            if not going.any():
+                break
+        return c
+
+    def _objective(
+        self, c: Float[Tensor, "b c h w"], target: Float[Tensor, "b k h w"]
+    ) -> tuple[Float[Tensor, "b k h w"], Float[Tensor, "b 1 1 1"]]:
+        """What is left of the target, in units of a byte's rounding, and the value of the objective."""
+        left = (target - self.measure(self.picture(c))) / BYTE
+        return left, per_sample(left.square().sum((1, 2, 3)) + c.square().sum((1, 2, 3)) / STIFF**2, left)
+
+    def _step(
+        self, c: Float[Tensor, "b c h w"], left: Float[Tensor, "b k h w"], damping: Float[Tensor, "b 1 1 1"]
+    ) -> Float[Tensor, "b c h w"]:
+        """The damped step of Gauss and Newton from coefficients c."""
+        slopes, side = self.slopes(c) / BYTE, 2 * _REACH + 1
+
+        def forward(v: Tensor) -> Tensor:
+            around = F.unfold(v.reshape(-1, 1, *self.small), side, padding=_REACH)
+            return self._seen((around * slopes).sum(1).reshape(c.shape))
+
+        def transposed(r: Tensor) -> Tensor:
+            spread = self._unseen(r).reshape(-1, 1, slopes.shape[2]) * slopes
+            return F.fold(spread, self.small, side, padding=_REACH).reshape(c.shape)
+
+        own = F.fold(slopes.square(), self.small, side, padding=_REACH).reshape(c.shape) + STIFF**-2
+        scale = own.rsqrt()  # makes the diagonal about 1
+
+        def normal(v: Tensor) -> Tensor:
+            v = scale * v
+            return scale * (transposed(forward(v)) + STIFF**-2 * v + damping * own * v)
+
+        downhill = transposed(left) - STIFF**-2 * c
+        return scale * conjugate_gradients(normal, scale * downhill, 25, 1e-2)
 
 
 def residual(
@@ -83,12 +257,3 @@ def rms(residual: Images, mask: Bool[Tensor, "rows columns"] | None = None) -> S
     """Root mean square of each picture's residual over the measured pixels."""
     share = 1.0 if mask is None else mask.double().mean().item()
     return (residual.square().mean((1, 2, 3)) / share).sqrt()
-
-
-def _smoothing(large: int, small: int, device: torch.device) -> tuple[Float[Tensor, "l s"], Float[Tensor, "s s"]]:
-    """`K A^T` and `A K A^T` along one axis, where A takes the means of `large` samples over `small` pixels."""
-    place = (torch.arange(large, dtype=torch.float64) + 0.5) * (small / large)
-    kernel = torch.exp(-2 * (place[:, None] - place).square())  # a standard deviation of half a measured pixel
-    means = area_weights(large, small).double()
-    spread = kernel @ means.T
-    return spread.to(device), (means @ spread).to(device)

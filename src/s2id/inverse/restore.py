@@ -1,7 +1,7 @@
 """Restoration of one picture: enlarged, filled in, coloured or without its noise. `s2id.upscale` and `s2id.restore`.
 
 `upscale` is one call of the network. `restore` samples the posterior given the measured picture, one answer per seed.
-Both end with an exact back-projection (`consistent`), so that answers agree with the measured pixels.
+Both end with a back-projection (`consistent`): answers agree with the measured pixels as far as nothing burns.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from s2id.alpha import check_premultiplied, covered, has_alpha, over, with_alpha
 from s2id.condition import Condition
 from s2id.coords import extent, whole_size
 from s2id.errors import InputError
-from s2id.images import resize
+from s2id.images import resize, to_bytes, to_float
 from s2id.inverse.consistent import consistent, residual, rms
 from s2id.inverse.observation import STRADDLE, Observation, check_noise
 from s2id.inverse.posterior import Measurement, at_once, sample_posterior
@@ -45,7 +45,7 @@ class Restored:
     fields: Field
     """The functions that the pictures were rendered from, before the back-projection."""
     residual: Scalars
-    """Root mean square of each picture's residual, y - A x, over the measured pixels, in [-1, 1]."""
+    """Root mean square of each picture's residual, y - A x, over the measured pixels, as written to a file of bytes."""
 
     @property
     def mean(self) -> Float[Tensor, "c h w"]:
@@ -61,7 +61,9 @@ class Restored:
 def upscale(
     model: S2ID, picture: Float[Tensor, "c h w"], size: AnySize, label: int | str | Condition | None = None
 ) -> Float[Tensor, "k h2 w2"]:
-    """A picture enlarged by one call of the network; its means over the old pixels are the old pixels.
+    """A picture enlarged by one call of the network, whose means over the old pixels are as near to these as it can be.
+
+    `disagreement` says how near: anti-aliased pictures are met to less than a grey level, hard-edged ones are not.
 
     >>> import s2id
     >>> model = s2id.load("mnist")
@@ -85,14 +87,18 @@ def upscale(
     if picture.shape[0] != model.config.channels:
         raise InputError("the picture is grey and this model draws colours; use restore.")
     model.need_function("upscaling")
-    asked, _ = pair(model, label, 0)
     measured = picture[None].to(model.device)
+    return covered(consistent(reconstructed(model, measured, label).render(size, fit="stretch"), measured)[0])
+
+
+def reconstructed(model: S2ID, measured: Images, label: int | str | Condition | None = None) -> Field:
+    """The function that one call of the network reads out of a measured picture; arguments as for `upscale`."""
+    asked, _ = pair(model, label, 0)
     h, w = measured.shape[2:]
     state, _ = state_sizes(model, (h, w))
     fine = h >= state[0] and w >= state[1]
     x = resize(measured, state) if fine else F.interpolate(measured, state, mode="bicubic").clamp(-1, 1)
-    field = read_out(model, x, asked, frame=extent((h, w)))
-    return covered(consistent(field.render(size, fit="stretch"), measured)[0])
+    return read_out(model, x, asked, frame=extent((h, w)))
 
 
 def restore(
@@ -170,7 +176,20 @@ def restore_each(
     rendered, count = fields.render(size, fit="stretch"), at_once(state)
     parts = zip(rendered.split(count), pictures.split(count), strict=True)
     found = torch.cat([consistent(x, y, mask, noise, mix) for x, y in parts])
-    return Restored(covered(found), fields, rms(residual(found, pictures, mask, mix), mask))
+    return Restored(covered(found), fields, disagreement(covered(found), pictures, mask, mix))
+
+
+def disagreement(
+    found: Float[Tensor, "b c height width"],
+    measured: Float[Tensor, "sets k h w"],
+    mask: Bool[Tensor, "rows columns"] | None = None,
+    mix: Float[Tensor, "k c"] | None = None,
+) -> Scalars:
+    """Root mean square of measured pixels minus the means over them of pictures, after these are rounded to bytes.
+
+    Arguments as for `consistent`.
+    """
+    return rms(residual(to_float(to_bytes(found)), measured, mask, mix), mask)
 
 
 def fitted(
