@@ -13,6 +13,7 @@ levels by which a sample leaves the range of the truth within a given pixel's si
 """
 
 import argparse
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -58,9 +59,9 @@ def astray(x: Tensor, truth: Tensor, pixel: int) -> float:
 
 def figures(x: Tensor, picture: Tensor, truth: Tensor) -> list[float]:
     """PSNR, agreement in dB, burn and astray of an enlargement."""
-    agreement = 20 * torch.log10(2 / disagreement(x, picture))
+    agreement = 20 * math.log10(2 / disagreement(x, picture[0]))
     pixel = truth.shape[2] // picture.shape[2]
-    return [psnr(x, truth).item(), agreement.item(), burn(x, picture), astray(x, truth, pixel)]
+    return [psnr(x, truth).item(), agreement, burn(x, picture), astray(x, truth, pixel)]
 
 
 def measure(kind: Path, weights: Path, count: int, out: Path) -> None:

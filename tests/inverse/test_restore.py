@@ -12,12 +12,12 @@ import s2id
 from s2id.cli.main import main
 from s2id.errors import InputError
 from s2id.images import read, resize, to_float, write
-from s2id.inverse.restore import check, observation_of_state, reconstructed, restore, upscale
+from s2id.inverse.restore import check, observation_of_state, restore, upscale
 from s2id.sampling.model import S2ID
 from s2id.sampling.settings import Card, Sampling
 
 LEVEL = 1 / 127.5
-"""A grey level. The last bits of agreement are lost where an untrained model draws values out of the range around."""
+"""A grey level. Noise is enlarged to no better: a local extreme is met only where all of its samples are extreme."""
 
 
 def picture(*size, channels=1, seed=0):
@@ -57,8 +57,9 @@ def test_answers_reproduce_what_was_seen_at_any_size(model, low, size):
     mask = hole(*low)
     found = restore(model, picture(*low), size, mask=mask, seeds=[0, 3], sampling=Sampling(2, 1.0))
     assert found.pictures.shape == (2, 1, *size)
-    assert (found.residual < LEVEL).all()
-    assert rms((resize(found.pictures, low) - picture(*low))[..., mask]) < LEVEL
+    limit = 1e-6 if low == size else LEVEL
+    assert (found.residual < limit).all()
+    assert rms((resize(found.pictures, low) - picture(*low))[..., mask]) < limit
     assert torch.equal(found.mean, found.pictures.mean(0)) and found.std.shape == (1, *size)
     assert len(found.fields) == 2
 
@@ -69,14 +70,14 @@ def test_what_lies_around_a_picture_is_drawn(model):
     around = torch.full((1, 8, 8), math.nan)
     around[:, 2:6, 2:6] = picture(4, 4)
     found = restore(model, around.nan_to_num(5.0), mask=seen, seeds=[0, 1, 2], sampling=Sampling(3, 1.0))
-    assert rms((found.pictures - around)[..., seen]) < LEVEL
-    assert found.std[:, seen].max() < LEVEL < found.std[:, ~seen].min()
+    assert rms((found.pictures - around)[..., seen]) < 1e-6
+    assert found.std[:, seen].max() < 1e-6 < 1e-3 < found.std[:, ~seen].min()
 
 
 def test_an_answer_depends_on_its_seed_alone(model):
     both = restore(model, picture(4, 4), (8, 8), seeds=[0, 3], sampling=Sampling(2, 1.0)).pictures
     alone = restore(model, picture(4, 4), (8, 8), seeds=[3], sampling=Sampling(2, 1.0))
-    assert torch.allclose(both[1:], alone.pictures, atol=LEVEL)
+    assert torch.allclose(both[1:], alone.pictures, atol=LEVEL / 10)
     assert (both[0] - both[1]).abs().max() > 1e-3
     assert not alone.std.any()
 
@@ -94,9 +95,9 @@ def test_restarts_draw_another_answer_of_the_same_seed(model):
     once, again = (
         restore(model, picture(4, 4), (8, 8), seeds=[0, 3], sampling=Sampling(2, 1.0, restarts=n)) for n in (0, 1)
     )
-    assert (again.residual < 1e-3).all() and (again.pictures - once.pictures).abs().max() > 1e-3
+    assert (again.residual < LEVEL).all() and (again.pictures - once.pictures).abs().max() > 1e-3
     alone = restore(model, picture(4, 4), (8, 8), seeds=[3], sampling=Sampling(2, 1.0, restarts=1))
-    assert torch.allclose(again.pictures[1:], alone.pictures, atol=LEVEL)
+    assert torch.allclose(again.pictures[1:], alone.pictures, atol=LEVEL / 10)
 
 
 def test_any_condition_is_taken(model):
@@ -115,7 +116,7 @@ def test_noisy_pictures_are_reproduced_to_their_noise(model):
 def test_a_grey_picture_is_coloured():
     found = restore(made(channels=3), picture(8, 8) / 2, seeds=[0], sampling=Sampling(2, 1.0))
     assert found.pictures.shape == (1, 3, 8, 8)
-    assert found.residual < 1.5 * LEVEL
+    assert found.residual < 1e-3
 
 
 def test_a_dense_model_has_no_function_to_enlarge_by():
@@ -127,15 +128,14 @@ def test_a_dense_model_has_no_function_to_enlarge_by():
 def test_a_dense_model_restores_at_the_answers_size():
     dense = made(SMALL_PUBLISHED)
     found = restore(dense, picture(4, 4), (8, 8), seeds=[0], sampling=Sampling(2, 1.0))
-    assert found.residual < 1.5 * LEVEL
+    assert found.residual < LEVEL
 
 
 @pytest.mark.parametrize("low", [(4, 4), (16, 16)])
 def test_enlarging_keeps_the_old_pixels(model, low):
     large = upscale(model, picture(*low), (32, 32), label="3")
     assert large.shape == (1, 32, 32)
-    field = reconstructed(model, picture(*low)[None], "3").render((32, 32))
-    assert rms(resize(large, low) - picture(*low)) < 0.5 * rms(resize(field, low) - picture(*low))
+    assert rms(resize(large, low) - picture(*low)) < LEVEL
 
 
 def test_both_are_public():
@@ -189,7 +189,7 @@ def test_restore_writes_answers_mean_and_std(files, capsys):
     names = [f"restored-low-{name}-8x8.png" for name in ("mean", "seed0", "seed5", "std")]
     assert sorted(path.name for path in out.iterdir()) == names
     said = capsys.readouterr().out
-    assert "2 answers" in said and "residual" in said
+    assert "2 answers" in said and "grey levels rms" in said
     answer, low = to_float(read(out / "restored-low-seed5-8x8.png")), to_float(read(files / "low.png"))
     assert rms((resize(answer, (4, 4)) - low)[:, hole(4, 4)]) < 5e-3  # bytes
 

@@ -50,17 +50,9 @@ def _given(path: Path, model: "S2ID") -> "Tensor":
 
 
 def _agreement(rms: float) -> str:
-    """A sentence on how near a picture comes to the given one, from the root mean square of its residual."""
-    levels = rms * 127.5
-    said = f"means over the given pixels differ from them by {levels:.2f} grey levels rms ({_decibels(rms):.1f} dB)"
-    if levels <= 1:
-        return said
-    return f"{said}; coming nearer would take values beyond the colours around, as it would for pixel art"
-
-
-def _decibels(rms: float) -> float:
-    """Peak signal-to-noise ratio, of values in [-1, 1]."""
-    return 20 * math.log10(2 / max(rms, 1e-9))
+    """A clause on how near pictures come to the given one, from the root mean square of their residual."""
+    decibels = 20 * math.log10(2 / max(rms, 1e-9))
+    return f"means over the given pixels differ from them by {127.5 * rms:.2f} grey levels rms ({decibels:.1f} dB)"
 
 
 @dataclass(frozen=True)
@@ -93,7 +85,9 @@ class Upscale:
         writable(self.out)
         path = self.out / f"upscaled-{self.picture.stem}-{suffix((enlarged.shape[1], enlarged.shape[2]))}.png"
         write(path, enlarged)
-        print(_agreement(disagreement(enlarged[None].cpu(), picture[None]).item()))
+        rms = disagreement(enlarged[None].cpu(), picture)
+        why = "; coming nearer would take values beyond the colours around" if 127.5 * rms > 1 else ""
+        print(_agreement(rms) + why)
         name_files([path])
         return 0
 
@@ -129,7 +123,7 @@ class Restore:
         size, seeds = self.size and parse_any_size(self.size), parse_seeds(self.seed)
         from s2id.alpha import has_alpha
         from s2id.images import read, write
-        from s2id.inverse.restore import restore
+        from s2id.inverse.restore import disagreement, fitted, restore
         from s2id.sampling.model import load
 
         model = load(self.weights, self.device)
@@ -156,7 +150,8 @@ class Restore:
         written = [self.out / f"restored-{self.picture.stem}-{name}-{end}.png" for name in pictures]
         for path, one in zip(written, pictures.values(), strict=True):
             write(path, one)
-        print(f"{len(seeds)} answers in {seconds:.2f} s; {_agreement(found.residual.square().mean().sqrt().item())}")
+        rms = disagreement(found.pictures.cpu(), fitted(model, picture, mask), mask)
+        print(f"{len(seeds)} answers in {seconds:.2f} s; {_agreement(rms)}")
         name_files(written)
         return 0
 

@@ -9,6 +9,9 @@ coefficient for each measured pixel. The coefficients are the least squares of
 where A takes means over the measured pixels. The correction is smooth where the picture need not be: it moves and
 sharpens edges, and does little in flat areas, whose values lie at a bound. A correction added to the values themselves
 has to pay for a wrong edge with dots and halos in the flat areas beside it.
+
+Alpha is corrected first; colours follow it, and are bounded by it and by the straight colours around. Pictures of the
+measured size need none of this: their pixels are the measured ones.
 """
 
 from dataclasses import dataclass
@@ -19,6 +22,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from s2id.alpha import has_alpha, premultiply, straight
 from s2id.images import resize
 from s2id.linear import area_weights, conjugate_gradients
 from s2id.network.heads import spline_weights
@@ -31,9 +35,13 @@ BYTE = 1 / 127.5 / 12**0.5
 STIFF = 3.0
 """Standard deviation that a coefficient is expected to have; 3 takes the middle of the range to 95 % of it."""
 
-_ROUNDS = 30  # of Gauss and Newton, at most; enlarging takes about ten
+_ROUNDS = 60  # of Gauss and Newton, at most; anti-aliased pictures take about twenty
 
-_ENOUGH = 1e-3  # share of the objective that a round must gain for another one to follow
+_DAMPING = 0.01  # of the first step, as a share of the normal equations' diagonal
+
+_ENOUGH = 1e-4  # share of the objective that a round must gain for another one to follow
+
+_FARTHEST = 8.0  # first guess of a coefficient, at most: it takes the middle of the range to within 0.03 % of its end
 
 _FINE = 12  # samples along a measured pixel's side at which the coefficients are found, at most
 
@@ -64,16 +72,56 @@ def consistent(
         noise: Standard deviation of the measured pixels' noise, in their unit.
         mix: Matrix from the pictures' channels to the measured ones; `None` measures each channel by itself.
     """
+    if mix is None and found.shape[2:] == measured.shape[2:]:
+        left = residual(found, measured, mask)
+        return found + _share(left, mask, noise) * left
+    if has_alpha(found.shape[1]):
+        return _with_alpha(found, measured, mask, noise, mix)
+    return _moved(found, bounds(found, measured, mask, noise, mix), measured, mask, noise, mix)
+
+
+def _share(left: Images, mask: Bool[Tensor, "rows columns"] | None, noise: float) -> Float[Tensor, "b 1 1 1"]:
+    """The part of each picture's residual that is more than noise; 0 if the rounding of bytes may explain the rest."""
+    size = rms(left, mask)
+    return per_sample(torch.where(size > noise + BYTE, 1 - noise / size, 0), left).to(left)
+
+
+def _moved(
+    found: Float[Tensor, "b c height width"],
+    within: tuple[Float[Tensor, "b c height width"], Float[Tensor, "b c height width"]],
+    measured: Float[Tensor, "sets k h w"],
+    mask: Bool[Tensor, "rows columns"] | None,
+    noise: float,
+    mix: Float[Tensor, "k c"] | None,
+) -> Float[Tensor, "b c height width"]:
+    """Pictures corrected within two bounds; the other arguments as for `consistent`."""
     left = residual(found, measured, mask, mix)
-    share = per_sample((1 - (noise + BYTE) / rms(left, mask).clamp(min=1e-12)).clamp(min=0), left)
+    share = _share(left, mask, noise)
     if not share.any():
         return found
-    low, high = bounds(found, measured, mask, noise, mix)
     (height, width), (h, w) = found.shape[2:], measured.shape[2:]
     coarse = min(height, _FINE * h), min(width, _FINE * w)  # means over small cells decide as well, and cost less
+    low, high = within
     fewer = Pull(resize(found, coarse), resize(low, coarse), resize(high, coarse), (h, w), mask, mix)
     coefficients = fewer.solve(share * left)
     return torch.where(share > 0, Pull(found, low, high, (h, w), mask, mix).picture(coefficients), found)
+
+
+def _with_alpha(
+    found: Float[Tensor, "b c height width"],
+    measured: Float[Tensor, "sets k h w"],
+    mask: Bool[Tensor, "rows columns"] | None,
+    noise: float,
+    mix: Float[Tensor, "k c"] | None,
+) -> Float[Tensor, "b c height width"]:
+    """Premultiplied pictures whose alpha is corrected first, then their colours between bounds times that alpha."""
+    alpha = consistent(found[:, -1:], measured[:, -1:], mask, noise)
+    shown = measured[:, -1:] > -1 + BYTE  # what shows nothing has the colour of what is shown beside it
+    known = torch.where(shown, straight(measured), straight(F.avg_pool2d(measured, 3, 1, 1)))[:, :-1]
+    colours, mix = straight(found)[:, :-1], None if mix is None else mix[:-1, :-1]
+    values = (colours, *bounds(colours, known, mask, noise, mix))
+    found, low, high = (premultiply(torch.cat([x, alpha], 1))[:, :-1] for x in values)
+    return torch.cat([_moved(found, (low, high), measured[:, :-1], mask, noise, mix), alpha], 1)
 
 
 def bounds(
@@ -187,24 +235,45 @@ class Pull:
     def solve(self, change: Float[Tensor, "b k h w"]) -> Float[Tensor, "b c h w"]:
         """The coefficients that change the means by `change` at the least of the objective.
 
-        Levenberg's and Marquardt's method: each picture has a damping of its own.
+        Levenberg's and Marquardt's method: each picture has a damping of its own, and ends by itself.
         """
         target = self.measure(self.found) + change
-        c = self.found.new_zeros(*self.found.shape[:2], *self.small)
-        damping = c.new_full((len(c), 1, 1, 1), 0.01)
+        c = self._guess(target)
+        damping = c.new_full((len(c), 1, 1, 1), _DAMPING)
         going = torch.ones_like(damping, dtype=torch.bool)
         left, value = self._objective(c, target)
         for _ in range(_ROUNDS):
             tried = c + self._step(c, left, damping)
             left_then, value_then = self._objective(tried, target)
             better = going & (value_then < value)
-            going = going & ~(better & (value - value_then < _ENOUGH * value))
+            # a heavily damped step gains little wherever it starts
+            done = better & (value - value_then < _ENOUGH * value) & (damping <= _DAMPING)
+            going = going & ~done & (damping < 1 / _DAMPING**2)
             c, left = torch.where(better, tried, c), torch.where(better, left_then, left)
             value = torch.where(better, value_then, value)
-            damping = torch.where(better, damping / 5, damping * 10)
+            damping = torch.where(better, damping / 5, damping * 5)
             if not going.any():
                 break
         return c
+
+    def _guess(self, target: Float[Tensor, "b k h w"]) -> Float[Tensor, "b c h w"]:
+        """Coefficients by which each measured pixel, moved by itself, would have the mean that it should, by bisection.
+
+        Steps from 0 would hardly move pictures that start at the wrong bound.
+        """
+        size = self.found.shape[2], self.found.shape[3]
+        together = None if self.mix is None else (self.mix > 0).to(target)  # channels that are measured as one
+
+        def each(u: Tensor) -> Tensor:
+            return u if together is None else torch.einsum("kc,bkhw->bchw", together, u)
+
+        middle, half = torch.zeros_like(target), _FARTHEST / 2
+        while half > 0.01:
+            moved = F.interpolate(each(middle), size, mode="nearest-exact")
+            means = self.measure(self.low.lerp(self.high, torch.sigmoid(self.start + moved)))
+            middle = middle + half * (target - means).sign()
+            half /= 2
+        return each(middle)
 
     def _objective(
         self, c: Float[Tensor, "b c h w"], target: Float[Tensor, "b k h w"]

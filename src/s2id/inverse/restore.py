@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from s2id.alpha import check_premultiplied, covered, has_alpha, over, with_alpha
+from s2id.alpha import check_premultiplied, covered, has_alpha, over, premultiply, straight, with_alpha
 from s2id.condition import Condition
 from s2id.coords import extent, whole_size
 from s2id.errors import InputError
@@ -45,7 +45,7 @@ class Restored:
     fields: Field
     """The functions that the pictures were rendered from, before the back-projection."""
     residual: Scalars
-    """Root mean square of each picture's residual, y - A x, over the measured pixels, as written to a file of bytes."""
+    """Root mean square of each picture's residual, y - A x, over the measured pixels, in [-1, 1]."""
 
     @property
     def mean(self) -> Float[Tensor, "c h w"]:
@@ -175,21 +175,25 @@ def restore_each(
     fields = sample_posterior(model, measurement, labels, seeds, sampling, aspect=aspect)
     rendered, count = fields.render(size, fit="stretch"), at_once(state)
     parts = zip(rendered.split(count), pictures.split(count), strict=True)
-    found = torch.cat([consistent(x, y, mask, noise, mix) for x, y in parts])
-    return Restored(covered(found), fields, disagreement(covered(found), pictures, mask, mix))
+    found = covered(torch.cat([consistent(x, y, mask, noise, mix) for x, y in parts]))
+    return Restored(found, fields, rms(residual(found, pictures, mask, mix), mask))
 
 
 def disagreement(
     found: Float[Tensor, "b c height width"],
-    measured: Float[Tensor, "sets k h w"],
+    picture: Float[Tensor, "k h w"],
     mask: Bool[Tensor, "rows columns"] | None = None,
-    mix: Float[Tensor, "k c"] | None = None,
-) -> Scalars:
+) -> float:
     """Root mean square of measured pixels minus the means over them of pictures, after these are rounded to bytes.
 
-    Arguments as for `consistent`.
+    Args:
+        found: Pictures in [-1, 1].
+        picture: The measured picture, in colour or grey, of that size or smaller.
+        mask: True where a pixel was measured; `None` is everywhere.
     """
-    return rms(residual(to_float(to_bytes(found)), measured, mask, mix), mask)
+    mix = None if len(picture) == found.shape[1] else _grey(found.shape[1]).to(found)
+    left = residual(premultiply(to_float(to_bytes(straight(found)))).to(found), picture[None].to(found), mask, mix)
+    return rms(left, mask).square().mean().sqrt().item()
 
 
 def fitted(
