@@ -28,9 +28,9 @@ from s2id.inverse.consistent import consistent
 from s2id.inverse.restore import disagreement, reconstructed
 
 
-def pairs(folder: Path, channels: int, count: int) -> Iterator[tuple[Tensor, Tensor]]:
+def pairs(folder: Path, channels: int, skip: int, count: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Pictures, (1, c, h, w) in [-1, 1], and their truth."""
-    for path in sorted(folder.glob("*.truth.png"))[:count]:
+    for path in sorted(folder.glob("*.truth.png"))[skip : skip + count]:
         given = path.with_name(path.name.replace(".truth.png", ".png"))
         yield to_float(read(given, channels))[None], to_float(read(path, channels))[None]
 
@@ -64,12 +64,12 @@ def figures(x: Tensor, picture: Tensor, truth: Tensor) -> list[float]:
     return [psnr(x, truth).item(), agreement, burn(x, picture), astray(x, truth, pixel)]
 
 
-def measure(kind: Path, weights: Path, count: int, out: Path) -> None:
+def measure(kind: Path, weights: Path, skip: int, count: int, out: Path) -> None:
     """Print the rows of one kind's table and write its sheet."""
     model = s2id.load(weights)
     rows: dict[str, list[list[float]]] = {}
     sheet = []
-    for picture, truth in pairs(kind, model.config.channels, count):
+    for picture, truth in pairs(kind, model.config.channels, skip, count):
         size = truth.shape[2], truth.shape[3]
         field = reconstructed(model, picture).render(size, fit="stretch")
         looks = {
@@ -99,6 +99,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("models", type=Path)
+    parser.add_argument("--skip", type=int, default=6, help="pictures of each kind that settings were chosen on")
     parser.add_argument("--count", type=int, default=24, help="pictures of each kind, at most")
     parser.add_argument("--out", type=Path, default=Path("out/burn"))
     args = parser.parse_args()
@@ -108,7 +109,7 @@ def main() -> None:
     print("|" + "---|" * len(columns))
     for kind in sorted(args.data.iterdir()):
         if (weights := args.models / kind.name / "model").is_dir():
-            measure(kind, weights, args.count, args.out)
+            measure(kind, weights, args.skip, args.count, args.out)
 
 
 if __name__ == "__main__":

@@ -56,7 +56,8 @@ def test_pixel_art_does_not_burn():
 
 
 @pytest.mark.parametrize("masked", [False, True])
-def test_the_bounds_hold_exactly(masked):
+def test_the_bounds_hold_exactly(masked, monkeypatch):
+    monkeypatch.setattr("s2id.inverse.consistent._ROUNDS", 3)
     seen, field = squares(4, 4), picture(12, 12, channels=3)[None]
     mask = hole(4, 4) if masked else None
     found, (low, high) = consistent(field, seen, mask), bounds(field, seen, mask)
@@ -105,7 +106,8 @@ def test_a_correction_stops_at_the_noise_and_leaves_what_explains_enough():
     assert torch.equal(consistent(found, seen, noise=2.0), found)
 
 
-def test_pictures_are_corrected_one_by_one():
+def test_pictures_are_corrected_one_by_one(monkeypatch):
+    monkeypatch.setattr("s2id.inverse.consistent._ROUNDS", 5)
     seen, found = picture(6, 6)[None], torch.stack([picture(12, 12, seed=seed) for seed in (1, 2, 3)])
     together = consistent(found, seen)
     assert torch.allclose(together[1:2], consistent(found[1:2], seen), atol=1e-5)
