@@ -59,8 +59,8 @@ def _agreement(rms: float) -> str:
 class Upscale:
     """Enlarge a picture with one call of the network.
 
-    The result does not depend on a seed. Its means over the pixels of the given picture are that picture to less than a
-    grey level, where edges are smooth; the command says how near they are.
+    The result does not depend on a seed. Its means over the pixels of the given picture are as near to that picture as
+    the colours around allow; the command says how near.
     """
 
     picture: tyro.conf.Positional[_Picture]

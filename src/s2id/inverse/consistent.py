@@ -74,7 +74,7 @@ def consistent(
     """
     if mix is None and found.shape[2:] == measured.shape[2:]:
         left = residual(found, measured, mask)
-        return found + _share(left, mask, noise) * left
+        return (found + _share(left, mask, noise) * left).clamp(-1, 1)
     if has_alpha(found.shape[1]):
         return _with_alpha(found, measured, mask, noise, mix)
     return _moved(found, bounds(found, measured, mask, noise, mix), measured, mask, noise, mix)
@@ -116,8 +116,9 @@ def _with_alpha(
 ) -> Float[Tensor, "b c height width"]:
     """Premultiplied pictures whose alpha is corrected first, then their colours between bounds times that alpha."""
     alpha = consistent(found[:, -1:], measured[:, -1:], mask, noise)
-    shown = measured[:, -1:] > -1 + BYTE  # what shows nothing has the colour of what is shown beside it
-    known = torch.where(shown, straight(measured), straight(F.avg_pool2d(measured, 3, 1, 1)))[:, :-1]
+    around = F.avg_pool2d(measured, 3, 1, 1, count_include_pad=False)
+    shows = measured[:, -1:] > -1 + BYTE  # a pixel that shows nothing has the colour of those around it
+    known = torch.where(shows, straight(measured), straight(around))[:, :-1]
     colours, mix = straight(found)[:, :-1], None if mix is None else mix[:-1, :-1]
     values = (colours, *bounds(colours, known, mask, noise, mix))
     found, low, high = (premultiply(torch.cat([x, alpha], 1))[:, :-1] for x in values)

@@ -63,7 +63,7 @@ def upscale(
 ) -> Float[Tensor, "k h2 w2"]:
     """A picture enlarged by one call of the network, whose means over the old pixels are as near to these as it can be.
 
-    `disagreement` says how near: anti-aliased pictures are met to less than a grey level, hard-edged ones are not.
+    `disagreement` says how near. No value lies beyond the colours around, so pixel art is met less exactly.
 
     >>> import s2id
     >>> model = s2id.load("mnist")
