@@ -47,21 +47,20 @@ def burn(x: Tensor, picture: Tensor) -> float:
     return past[int(0.999 * (len(past) - 1))].item()
 
 
-def astray(x: Tensor, truth: Tensor, pixel: int) -> float:
-    """The most that leaves the truth's range within a pixel's side."""
+def local_range(x: Tensor, pixel: int) -> tuple[Tensor, Tensor]:
+    """Least and most of a picture within a given pixel's side of each sample."""
 
     def most(values: Tensor) -> Tensor:
         rows = F.max_pool2d(values, (2 * pixel + 1, 1), 1, (pixel, 0))
         return F.max_pool2d(rows, (1, 2 * pixel + 1), 1, (0, pixel))
 
-    return beyond(x, -most(-truth), most(truth))[-1].item()
+    return -most(-x), most(x)
 
 
-def figures(x: Tensor, picture: Tensor, truth: Tensor) -> list[float]:
-    """PSNR, agreement in dB, burn and astray of an enlargement."""
+def figures(x: Tensor, picture: Tensor, truth: Tensor, near: tuple[Tensor, Tensor]) -> list[float]:
+    """PSNR, agreement in dB, burn, and the most that leaves the truth's range nearby, of an enlargement."""
     agreement = 20 * math.log10(2 / disagreement(x, picture[0]))
-    pixel = truth.shape[2] // picture.shape[2]
-    return [psnr(x, truth).item(), agreement, burn(x, picture), astray(x, truth, pixel)]
+    return [psnr(x, truth).item(), agreement, burn(x, picture), beyond(x, *near)[-1].item()]
 
 
 def measure(kind: Path, weights: Path, skip: int, count: int, out: Path) -> None:
@@ -78,8 +77,9 @@ def measure(kind: Path, weights: Path, skip: int, count: int, out: Path) -> None
             "result": consistent(field, picture),
             "truth": truth,
         }
+        near = local_range(truth, size[0] // picture.shape[2])
         for name, x in looks.items():
-            rows.setdefault(name, []).append(figures(x, picture, truth))
+            rows.setdefault(name, []).append(figures(x, picture, truth, near))
         if len(sheet) < 30:
             sheet += [F.interpolate(picture, size), *looks.values()]
     values = {name: torch.tensor(found) for name, found in rows.items()}
@@ -100,6 +100,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("models", type=Path)
     parser.add_argument("--skip", type=int, default=6, help="pictures of each kind that settings were chosen on")
+    parser.add_argument("--kind", nargs="+", help="kinds to measure; all unless given")
     parser.add_argument("--count", type=int, default=24, help="pictures of each kind, at most")
     parser.add_argument("--out", type=Path, default=Path("out/burn"))
     args = parser.parse_args()
@@ -108,6 +109,8 @@ def main() -> None:
     print("|", " | ".join(columns), "|")
     print("|" + "---|" * len(columns))
     for kind in sorted(args.data.iterdir()):
+        if args.kind and kind.name not in args.kind:
+            continue
         if (weights := args.models / kind.name / "model").is_dir():
             measure(kind, weights, args.skip, args.count, args.out)
 
