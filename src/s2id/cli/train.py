@@ -14,7 +14,7 @@ from s2id.errors import InputError
 from s2id.network.settings import DATA_FIELDS, ModelConfig, NetworkConfig, network_to_dict
 from s2id.settings import to_dict
 from s2id.training.presets import PRESETS, preset_named
-from s2id.training.settings import TrainConfig
+from s2id.training.settings import SMALLEST, TrainConfig
 
 if TYPE_CHECKING:
     from s2id.training.train import Run
@@ -78,7 +78,7 @@ class Train:
         from s2id.training.watch import drive
 
         own = PRESETS[self.preset]
-        preset, train, patch = replace(own, train=self.train, model=self.model), self.train, self.model.patch
+        preset, train, patch = replace(own, train=self.train, model=self.model), self.train, self.model.patch or SMALLEST
         resume = self.resume or (None if self.extra_minutes is None else "latest")
         start = load_model(self.init) if self.init else None
         alpha = train.alpha or (start.card.alpha if start else None)

@@ -36,6 +36,7 @@ class Encoded:
 class TwoHalves(nn.Module, ABC):
     """A network that encodes a state without a condition and decodes it under any number of conditions."""
 
+    config: NetworkConfig
     block: type[nn.Module]
     """Class of the network's blocks."""
     head: nn.Module
@@ -114,10 +115,14 @@ class TwoHalves(nn.Module, ABC):
                 module.recompute = what == "blocks"  # type: ignore[assignment]
 
     def predict(self, features: Features, size: tuple[int, int]) -> Images:
-        """The prediction at the samples of a state of a size; where states are latents, the clean state."""
+        """The prediction at the samples of a state of a size; where states are latents, the clean state.
+
+        A predicted function is clipped to [-1, 1] before means are taken, as where it is rendered.
+        """
         if features.state is not None:
             return features.state
-        return self.head(features, state_grid(size, features.frame))
+        bound = 1.0 if self.config.prediction == "x" else None
+        return self.head(features, state_grid(size, features.frame), bound=bound)
 
 
 def checked_part(x_t: Images, config: NetworkConfig, part: Part | None) -> tuple[tuple[int, int], Part]:

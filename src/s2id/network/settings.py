@@ -61,9 +61,10 @@ class ModelConfig:
     columns. "window": to near tokens, and to means over regions of the grid. "linear": to every token, without softmax.
     "window" has the weights of "full" and computes the same on grids of up to 14 x 14 tokens."""
     patch: int = 2
-    """Samples of the state along each side of a token."""
+    """Samples of the state along each side of a token. 0: training chooses by the pictures' size."""
     lattice: int = 3
-    """Feature samples along each side of a token; the head interpolates between them."""
+    """Feature samples along each side of a token; the head interpolates between them. 0: training chooses as many as
+    the pictures determine, so that no lattice shows in enlarged pictures."""
     head_width: int = 32
     """Channels of a feature sample, and of the head's hidden layer."""
     condition_film: bool = True
@@ -97,8 +98,13 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be built."""
-        counts = "width", "heads", "expansion", "film_width", "condition_tokens", "patch", "lattice", "head_width"
+        counts = "width", "heads", "expansion", "film_width", "condition_tokens", "head_width"
         at_least_1(self, *counts)
+        for name in ("patch", "lattice"):
+            if getattr(self, name) < 0:
+                raise InputError(
+                    f"{name} is {getattr(self, name)}; it must be at least 1, or 0 to follow from the data."
+                )
         _check_heads(self.width, self.heads)
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
+from torch.nn import functional as F
 
 from s2id.condition import Condition, cat
 from s2id.coords import Grid, Part, extent, frame_grid, trained_size
@@ -52,6 +53,19 @@ class Batch:
     """Clean states, where the network predicts latents beside the field; `None` elsewhere."""
     part: Part | None
     """Rows and columns of the states that the network sees; `None` is the whole state."""
+    flat: Bool[Tensor, "b 1 y x"] | None = None
+    """Targets in the middle of areas of one colour, all over which the function has the target's value. `None`: such
+    areas are not known."""
+
+    @property
+    def values(self) -> tuple[Grid, int | None]:
+        """Cells whose mean the network predicts, and its values per side of such a cell.
+
+        The cells are the target pixels; or, where flat areas are known, the single values in every pixel.
+        """
+        if self.flat is None or self.supersample is None:
+            return self.grid, self.supersample
+        return self.grid.refine(self.supersample), 1
 
 
 def check_data(pictures: Pictures, config: TrainConfig, model: NetworkConfig) -> None:
@@ -119,9 +133,11 @@ def draw(
         views = pixelated(to_float(pixels), pixelation, config.views, generator)
         return Batch(x_t, logsnr, condition, extent(size), frame_grid(size), factor, views, None, part)
     affordable = (height.stop - height.start) * (width.stop - width.start) * config.queries / factor**2
-    grid, target = field_targets(pixels, samples, (height, width), affordable, generator)
+    rows, columns = target_pixels(inside(size, samples, (height, width)), affordable, generator)
+    grid, target = frame_grid(size).part(rows, columns), to_float(pixels[:, :, rows, columns])
     clean = state[:, :, height, width] if model.latents else None
-    return Batch(x_t, logsnr, condition, extent(size), grid, factor, target, clean, part)
+    flat = flat_areas(pixels)[:, :, rows, columns]
+    return Batch(x_t, logsnr, condition, extent(size), grid, factor, target, clean, part, flat)
 
 
 class DrawAhead:
@@ -168,7 +184,7 @@ def draw_density(config: TrainConfig, generator: torch.Generator) -> tuple[int, 
     """Density of a batch's states, and the latest time t that the batch draws."""
     if config.detail_density and torch.rand((), generator=generator) < config.detail_share:
         return config.detail_density, config.detail_time
-    weights = torch.tensor(config.density_weights)
+    weights = torch.tensor(config.density_weights or [1.0] * len(config.densities))
     return config.densities[int(torch.multinomial(weights, 1, generator=generator))], 1.0
 
 
@@ -231,22 +247,72 @@ def whole_pixels(pixels: int, samples: int, part: slice) -> slice:
     return slice(-(-part.start * pixels // samples), part.stop * pixels // samples)
 
 
-def field_targets(
-    pixels: UInt8[Tensor, "b c h w"], samples: Size, window: Part, count: float, generator: torch.Generator
-) -> tuple[Grid, Float[Tensor, "b c y x"]]:
-    """Targets of the field within a window of the state: where they lie, and the pictures' pixels there.
+def inside(size: Size, samples: Size, window: Part) -> Part:
+    """Rows and columns of pictures' pixels that lie wholly within a window of the state.
 
     Args:
-        pixels: Pictures.
+        size: Height and width of the pictures, in pixels.
         samples: Height and width of the state, in samples.
         window: Rows and columns of the state.
-        count: About how many pixels of each picture to take.
-        generator: Source of randomness.
     """
-    size = (pixels.shape[2], pixels.shape[3])
-    inside = whole_pixels(size[0], samples[0], window[0]), whole_pixels(size[1], samples[1], window[1])
-    rows, columns = target_pixels(inside, count, generator)
-    return frame_grid(size).part(rows, columns), to_float(pixels[:, :, rows, columns])
+    return whole_pixels(size[0], samples[0], window[0]), whole_pixels(size[1], samples[1], window[1])
+
+
+def flat_areas(pixels: UInt8[Tensor, "b c h w"], tolerance: int = 1) -> Bool[Tensor, "b 1 h w"]:
+    """Whether each pixel and its eight neighbours have one colour, up to a tolerance in grey levels.
+
+    Example:
+        >>> flat_areas(torch.tensor([[[[0, 0, 0, 9]]]], dtype=torch.uint8)).tolist()
+        [[[[True, True, False, False]]]]
+    """
+    values = pixels.float()
+    spread = F.max_pool2d(values, 3, 1, 1) + F.max_pool2d(-values, 3, 1, 1)
+    return (spread <= tolerance).all(1, keepdim=True)
+
+
+def in_flat_areas(
+    values: Float[Tensor, "b c fy fx"], target: Float[Tensor, "b c y x"], flat: Bool[Tensor, "b 1 y x"]
+) -> tuple[Float[Tensor, "b c fy fx"], Float[Tensor, "b c fy fx"]]:
+    """Predictions and targets for every value of the field: in flat areas each by itself, elsewhere the pixels' means.
+
+    Means say nothing of what the function does within a pixel. Where the picture is flat, it does nothing.
+
+    Args:
+        values: The field's values, as many per target pixel along y as along x.
+        target: Pixels.
+        flat: Pixels in flat areas.
+
+    Example:
+        >>> values, target = torch.tensor([[[[-1.0, 1.0]]]]).expand(1, 1, 2, 2), torch.zeros(1, 1, 1, 1)
+        >>> in_flat_areas(values, target, torch.tensor([[[[False]]]]))[0].unique().tolist()
+        [0.0]
+        >>> in_flat_areas(values, target, torch.tensor([[[[True]]]]))[0].unique().tolist()
+        [-1.0, 1.0]
+    """
+    factor = values.shape[2] // target.shape[2]
+
+    def each(pixels: Tensor) -> Tensor:
+        return pixels.repeat_interleave(factor, 2).repeat_interleave(factor, 3)
+
+    means = F.avg_pool2d(values, factor)
+    return torch.where(each(flat), values, each(means)), each(target)
+
+
+def clipped_where_right(
+    prediction: Float[Tensor, "b c y x"], target: Float[Tensor, "b c y x"]
+) -> Float[Tensor, "b c y x"]:
+    """Predictions without what exceeds [-1, 1] where the target is that bound.
+
+    A function is clipped where it is rendered. So beyond white is white, and need not be exactly white: a network that
+    goes beyond it draws a ground without a trace of its lattice. Elsewhere nothing is clipped, because a clipped error
+    would have no gradient.
+
+    Example:
+        >>> clipped_where_right(torch.tensor([[[[1.5, 1.5]]]]), torch.tensor([[[[1.0, 0.9]]]])).tolist()
+        [[[[1.0, 1.5]]]]
+    """
+    below = torch.where(target >= 1, prediction.clamp(max=1), prediction)
+    return torch.where(target <= -1, below.clamp(min=-1), below)
 
 
 def target_pixels(inside: Part, pixels: float, generator: torch.Generator) -> Part:

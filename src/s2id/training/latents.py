@@ -22,7 +22,7 @@ from s2id.files import checksum
 from s2id.images import resize, to_float
 from s2id.network.settings import ModelConfig
 from s2id.shapes import Images
-from s2id.training.settings import Preset
+from s2id.training.settings import SMALLEST, Preset
 
 _CLASSES = ("AutoencoderKL", "AutoencoderTiny")
 
@@ -170,7 +170,8 @@ def for_latents(preset: Preset, pictures: Pictures) -> Preset:
     if not isinstance(preset.model, ModelConfig):
         raise InputError("latents need a network that predicts functions, and the published one does not.")
     per_sample = max(1, pictures.latents.factor // 2)
-    model = replace(preset.model, lattice=preset.model.patch * per_sample)
+    patch = preset.model.patch or SMALLEST
+    model = replace(preset.model, patch=patch, lattice=patch * per_sample)
     train = replace(
         preset.train,
         densities=(max(pictures.latent_shape[1:]),),

@@ -20,7 +20,7 @@ from s2id.images import resize
 from s2id.linear import box_weights
 from s2id.network.settings import ModelConfig
 from s2id.shapes import Images
-from s2id.training.settings import Pixelation, Preset
+from s2id.training.settings import SMALLEST, Pixelation, Preset
 
 _RIDGE = 0.05
 """Regulariser of the correction, on the scale of a pattern's visibility, which is 1 for one that views show in full.
@@ -197,7 +197,7 @@ def for_views(preset: Preset, pictures: Pictures) -> Preset:
         fitting = [str(n) for n in range(2, min(height, width)) if not (height % n or width % n)]
         choice = f"choose K of {', '.join(fitting)}" if fitting else "crop them"
         raise InputError(f"pixelate {text} does not divide pictures of {height}x{width} into cells; {choice}.")
-    state, patch = (height // cell, width // cell), preset.model.patch
+    state, patch = (height // cell, width // cell), preset.model.patch or SMALLEST
     patch = 1 if state[0] % patch or state[1] % patch else patch
     return replace(
         preset,

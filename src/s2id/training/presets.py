@@ -8,11 +8,15 @@ from s2id.training.settings import Preset, TrainConfig
 
 _ONE_DENSITY = TrainConfig(densities=(8,), density_weights=(1.0,), queries=4.0, ema=0.999)
 
-_PICTURES = TrainConfig(densities=(32,), density_weights=(1.0,), long_side=128)
+_PICTURES = TrainConfig(long_side=128, batch=16)
+
+_BY_DATA = ModelConfig(patch=0, lattice=0, attention="full")
 
 _WIDE = ModelConfig(width=128, heads=4, encoder_blocks=4, decoder_blocks=4)
 
-_LONG = TrainConfig(images=800_000, batch=64, max_weight=5.0)
+_LONG = TrainConfig(
+    images=800_000, batch=64, max_weight=5.0, densities=(20, 16, 24), density_weights=(0.94, 0.03, 0.03)
+)
 
 _PUBLISHED = TrainConfig(
     images=1_200_000,
@@ -47,12 +51,18 @@ PRESETS: dict[str, Preset] = {
             images=800_000, max_weight=5.0, densities=(24, 32, 16), density_weights=(0.4, 0.4, 0.2), long_side=64
         ),
     ),
-    "folder": Preset("folder", train=_PICTURES),
-    "hub": Preset("hub", train=_PICTURES),
+    "folder": Preset("folder", _BY_DATA, _PICTURES),
+    "hub": Preset("hub", _BY_DATA, _PICTURES),
     "celeba": Preset(
         "celeba",
         ModelConfig(channels=3, attributes=40, width=192, heads=6, encoder_blocks=4, decoder_blocks=4, head_width=48),
-        TrainConfig(images=2_000_000, densities=(40, 32, 48), long_side=64, sample_minutes=30.0),
+        TrainConfig(
+            images=2_000_000,
+            densities=(40, 32, 48),
+            density_weights=(0.94, 0.03, 0.03),
+            long_side=64,
+            sample_minutes=30.0,
+        ),
     ),
     "digits": Preset(
         "digits",

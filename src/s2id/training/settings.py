@@ -8,6 +8,9 @@ from s2id.network.settings import ModelConfig, NetworkConfig, Recompute
 from s2id.sampling.settings import DEFAULT_STEPS, Sampling
 from s2id.settings import Alpha, at_least_1, check_alpha, setting
 
+SMALLEST = 2
+"""Samples along a side of a token where the data decide and nothing asks for more."""
+
 Device = Literal["auto", "cpu", "cuda", "mps"]
 """Where to compute. "auto" is a CUDA GPU if there is one, else the CPU."""
 
@@ -93,9 +96,9 @@ class TrainConfig:
     """Pictures per forward pass and process."""
     lr: float = 4e-3
     """Peak learning rate. 4e-3 suits the optimiser "muon", 1e-3 suits "adamw"."""
-    densities: tuple[int, ...] = (20, 16, 24)
+    densities: tuple[int, ...] = ()
     """Numbers of samples along a state's long side, one drawn per batch; each a multiple of the network's patch.
-    Sampling composes on the first."""
+    Sampling composes on the first. Empty: one sample per pixel of the pictures, up to about 64."""
     long_side: int | None = None
     """Shrink pictures of a folder or of the Hub to at most this many pixels along their long side; smaller ones stay as
     they are. Emoji are drawn with this many pixels a side. `None` leaves pictures as they are, and draws emoji with
@@ -137,8 +140,8 @@ class TrainConfig:
     compile: bool = setting(False, "optimiser")
     """Compile the network with torch.compile."""
 
-    density_weights: tuple[float, ...] = setting((0.94, 0.03, 0.03), "states")
-    """Share of the batches that each of `densities` has."""
+    density_weights: tuple[float, ...] = setting((), "states")
+    """Share of the batches that each of `densities` has. Empty: all have the same."""
     detail_density: int = setting(0, "states")
     """Samples along the long side of the finer state on which sampling ends, where little noise is left; a multiple of
     the network's patch. 0 ends on the first of `densities`."""
@@ -188,7 +191,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
-        if len(self.densities) != len(self.density_weights):
+        if self.density_weights and len(self.densities) != len(self.density_weights):
             raise InputError(
                 f"densities has {len(self.densities)} entries and density_weights "
                 f"{len(self.density_weights)}; give one weight per density."
@@ -196,7 +199,8 @@ class TrainConfig:
         if self.pixelate is not None:
             Pixelation.read(self.pixelate)
         check_alpha(self.alpha)
-        at_least_1(self, "images", "batch", "accumulate", "keep", "views", "densities", "supersample")
+        counts = ("images", "batch", "accumulate", "keep", "views", "supersample")
+        at_least_1(self, *counts, *(["densities"] if self.densities else []))
         for name in ("lr", "queries", "clip", *(["minutes"] if self.minutes is not None else [])):
             if not 0 < getattr(self, name) < float("inf"):
                 raise InputError(f"{name} is {getattr(self, name):g}; it must be a number above 0.")
@@ -204,7 +208,7 @@ class TrainConfig:
             raise InputError(f"seed is {self.seed}; it must be at least 0 and below 2^63.")
         if not 0 <= self.ema < 1:
             raise InputError(f"ema is {self.ema:g}; it must be at least 0 and below 1.")
-        if min(self.density_weights) < 0 or not sum(self.density_weights) > 0:
+        if self.density_weights and (min(self.density_weights) < 0 or not sum(self.density_weights) > 0):
             raise InputError(f"density_weights is {self.density_weights}; give none below 0 and one above.")
         if self.workers < 0:
             raise InputError(f"workers is {self.workers}; it must be at least 0.")

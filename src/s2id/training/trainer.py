@@ -29,7 +29,7 @@ from s2id.sampling.model import S2ID
 from s2id.sampling.settings import Card
 from s2id.seeds import seed_of
 from s2id.settings import to_dict
-from s2id.training.batches import Batch, DrawAhead, check_data, draw
+from s2id.training.batches import Batch, DrawAhead, check_data, clipped_where_right, draw, in_flat_areas
 from s2id.training.card import card_of
 from s2id.training.device import accelerator_for
 from s2id.training.latents import for_latents
@@ -42,6 +42,7 @@ from s2id.training.optimisers import (
 )
 from s2id.training.pixelated import PixelatedViews, for_views
 from s2id.training.progress import Progress, Rate
+from s2id.training.resolution import for_resolution
 from s2id.training.run import check_same, read_facts, read_parts, write_checkpoint
 from s2id.training.settings import Preset
 
@@ -74,7 +75,7 @@ class Trainer:
         Raises:
             InputError: Preset or `start` do not fit the data, or the device is not available.
         """
-        preset = for_latents(for_views(preset, pictures), pictures)
+        preset = for_resolution(for_latents(for_views(preset, pictures), pictures), pictures)
         self.config = preset.train
         self.model = preset.model.for_data(
             channels=pictures.channels,
@@ -228,14 +229,15 @@ class Trainer:
         ahead = device.type == "cuda" and self.config.token_share == 1
         batch = self._draw_ahead(number, processes) if ahead else self._batch(number)
         torch.manual_seed(seed_of(self.config.seed, number, 1))  # the coordinates' jitter, dropout
+        grid, supersample = batch.values
         with self.accelerator.autocast():
             output = self.forward(
                 batch.x_t.to(device),
                 batch.logsnr.to(device),
                 batch.condition.to(device),
-                grid=batch.grid.to(device),
+                grid=grid.to(device),
                 frame=batch.frame,
-                supersample=batch.supersample,
+                supersample=supersample,
                 part=batch.part,
             )
         error = self._loss(batch, *(output if isinstance(output, tuple) else (output, None)))
@@ -251,6 +253,10 @@ class Trainer:
             target = torch.cat([target.correct(part) for part in prediction.detach().split(len(batch.x_t))])
         else:
             target = target.repeat(conditions, 1, 1, 1)
+        if batch.flat is not None:
+            prediction, target = in_flat_areas(prediction, target, batch.flat.to(device).repeat(conditions, 1, 1, 1))
+        if self.model.prediction == "x":
+            prediction = clipped_where_right(prediction, target)
         error = loss(self.model.prediction, prediction, target, logsnr, self.config.max_weight)
         if state is not None and batch.state is not None:
             clean = batch.state.to(device).repeat(conditions, 1, 1, 1)
