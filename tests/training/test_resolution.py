@@ -31,7 +31,7 @@ def test_no_state_and_no_feature_is_denser_than_the_pixels(side):
     finest = max(*train.densities, train.detail_density)
     assert finest <= max(side, model.patch) and all(n % model.patch == 0 for n in (*train.densities, finest))
     assert finest * model.lattice / model.patch <= max(side, model.patch)
-    assert warning(found, pictures((side, side), counts=(2,))) == ""
+    assert warning(model, train, pictures((side, side), counts=(2,))) == ""
     assert finest // model.patch <= 9  # tokens: the cost of a step does not grow with the pictures
 
 
@@ -53,7 +53,7 @@ def test_features_that_pixels_hardly_see_are_answered_with_a_warning():
     dense = replace(
         preset, model=replace(preset.model, patch=2, lattice=4), train=replace(preset.train, densities=(24,))
     )
-    said = warning(dense, pictures((24, 24)))
+    said = warning(dense.model, dense.train, pictures((24, 24)))
     assert "48 features stand on 24 pixels" in said and "lattice=2" in said
 
 

@@ -8,7 +8,7 @@ from s2id.training.settings import Preset, TrainConfig
 
 _ONE_DENSITY = TrainConfig(densities=(8,), density_weights=(1.0,), queries=4.0, ema=0.999)
 
-_PICTURES = TrainConfig(long_side=128, batch=16)
+_PICTURES = TrainConfig(long_side=128, batch=16, queries=6.0)
 
 _BY_DATA = ModelConfig(patch=0, lattice=0, attention="full")
 

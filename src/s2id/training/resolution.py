@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 
 from s2id.data.pictures import Pictures
-from s2id.network.settings import ModelConfig
-from s2id.training.settings import Preset
+from s2id.network.settings import ModelConfig, NetworkConfig
+from s2id.training.settings import Preset, TrainConfig
 
 _TOKENS = 8
 """Tokens along the long side of a state: 64 in all, which sets the time of a step."""
@@ -69,14 +69,15 @@ def for_resolution(preset: Preset, pictures: Pictures) -> Preset:
     return replace(preset, model=model, train=train)
 
 
-def warning(preset: Preset, pictures: Pictures) -> str:
+def warning(model: NetworkConfig, train: TrainConfig, pictures: Pictures) -> str:
     """A sentence about features that the pictures do not determine; empty if there are none.
 
     Args:
-        preset: Settings of the run, with patch, densities and lattice.
+        model: Network of the run, with patch and lattice.
+        train: Settings of the run, with densities.
         pictures: The data.
     """
-    model, train, pixels = preset.model, preset.train, density_of(pictures)
+    pixels = density_of(pictures)
     if not isinstance(model, ModelConfig) or pictures.latents or train.pixelate:
         return ""
     patch = model.patch

@@ -22,6 +22,7 @@ from s2id.settings import to_dict
 from s2id.sheets import sheet
 from s2id.training.optimisers import learning_rate
 from s2id.training.progress import Progress
+from s2id.training.resolution import warning
 from s2id.training.train import Run
 from s2id.training.trainer import DivergedError, Trainer
 
@@ -135,6 +136,8 @@ def drive(run: Run) -> int:
     say(trainer.pictures)
     if trainer.palette is not None:
         say("the pictures look like pixel art (few colours, hard edges); s2id sample --look squares keeps it crisp")
+    if doubt := warning(trainer.model, trainer.config, trainer.pictures):
+        say(f"warning: {doubt}")
     for lost in trainer.pictures.skipped[:_NAMED]:
         say(f"skipped: {lost}")
     if more := len(trainer.pictures.skipped[_NAMED:]):
