@@ -14,12 +14,54 @@ from torch import Tensor, nn
 from s2id.condition import Asked, Condition, condition_of
 from s2id.coords import Part, extent
 from s2id.errors import InputError
+from s2id.network.attention import Tokens
 from s2id.network.blocks import Block, normalise
 from s2id.network.embeddings import ConditionFilm, ConditionTokens, NoiseEmbedding, PositionEmbedding
 from s2id.network.halves import Encoded, TwoHalves, checked_part, class_index, place
-from s2id.network.heads import Features, FieldHead
+from s2id.network.heads import Features, FieldHead, controls
 from s2id.network.settings import ModelConfig
-from s2id.shapes import Images, Scalars
+from s2id.shapes import Images, Scalars, per_sample
+
+_STD = 0.5
+"""Standard deviation of pictures' samples about their mean, as EDM takes it."""
+
+
+def skip_weight(logsnr: Scalars) -> Scalars:
+    """The factor with which a noisy sample is the best linear guess of the clean one.
+
+    Example:
+        >>> [round(value, 3) for value in skip_weight(torch.tensor([-14.0, 0.0, 14.0])).tolist()]
+        [0.0, 0.283, 1.0]
+    """
+    alpha = torch.sigmoid(logsnr).sqrt()
+    power = logsnr.exp() * _STD**2
+    return power / (1 + power) / alpha
+
+
+class OverlappingStem(nn.Conv2d):
+    """Tokens of a state, each from its own samples and from those of half of every neighbour."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        reach = config.patch // 2
+        super().__init__(config.state_channels, config.width, config.patch + 2 * reach, config.patch, reach)
+
+    def forward(self, state: Images) -> Tokens:
+        """The tokens."""
+        return super().forward(state).permute(0, 2, 3, 1)
+
+
+class OverlappingLattice(nn.ConvTranspose2d):
+    """Feature samples, each the sum of what the tokens around it predict."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        reach = config.lattice // 2
+        super().__init__(config.width, config.head_width, config.lattice + 2 * reach, config.lattice, reach)
+        bound = (4 * config.width) ** -0.5  # four tokens add up to a feature
+        nn.init.uniform_(self.weight, -bound, bound)
+
+    def forward(self, tokens: Tokens, output_size: list[int] | None = None) -> Float[Tensor, "b h w d"]:
+        """The samples."""
+        return super().forward(tokens.permute(0, 3, 1, 2), output_size).permute(0, 2, 3, 1)
 
 
 class FieldNetwork(TwoHalves):
@@ -42,7 +84,7 @@ class FieldNetwork(TwoHalves):
         self.block = Block
         self.config = config
         width, patch, lattice = config.width, config.patch, config.lattice
-        self.stem = nn.Linear(config.state_channels * patch**2, width)
+        self.stem = OverlappingStem(config) if config.overlap else nn.Linear(config.state_channels * patch**2, width)
         self.position = PositionEmbedding(width)
         self.noise = NoiseEmbedding(config.film_width)
         self.condition = nn.Embedding(config.classes + 1, config.condition_tokens * width)
@@ -51,8 +93,11 @@ class FieldNetwork(TwoHalves):
         self.condition_film = ConditionFilm(config) if config.condition_film else None
         self.encoder = nn.ModuleList(Block(config, cross=False) for _ in range(config.encoder_blocks))
         self.decoder = nn.ModuleList(Block(config, cross=True) for _ in range(config.decoder_blocks))
-        self.lattice = nn.Linear(width, lattice**2 * config.head_width)
-        self.head = FieldHead(config.head_width, config.channels)
+        self.lattice = (
+            OverlappingLattice(config) if config.overlap else nn.Linear(width, lattice**2 * config.head_width)
+        )
+        self.skip = config.skip and not config.latents
+        self.head = FieldHead(config.head_width, config.channels, self.skip)
         self.state = nn.Linear(width, config.latents * patch**2) if config.latents else None
 
     def encode(
@@ -61,14 +106,19 @@ class FieldNetwork(TwoHalves):
         """The encoder's output, which no condition enters; arguments and errors as for `TwoHalves.encode`."""
         patch = self.config.patch
         size, (rows, columns) = checked_part(x_t, self.config, part)
-        tokens = self.stem(rearrange(x_t[:, :, rows, columns], "b c (h p) (w q) -> b h w (c p q)", p=patch, q=patch))
+        seen = x_t[:, :, rows, columns]
+        if isinstance(self.stem, OverlappingStem):
+            tokens = self.stem(seen)
+        else:
+            tokens = self.stem(rearrange(seen, "b c (h p) (w q) -> b h w (c p q)", p=patch, q=patch))
         # positions and density are those of the whole state, so that a part's tokens know where they are
         position = self.position((size[0] // patch, size[1] // patch))
         tokens = tokens + position[tuple(slice(s.start // patch, s.stop // patch) for s in (rows, columns))]
         film = self.noise(logsnr.to(x_t), 1 / max(size))
         for block in self.encoder:
             tokens = block(tokens, film)
-        return Encoded(tokens, film, *place(size, frame or extent(size), part))
+        skip = seen * per_sample(skip_weight(logsnr), seen) if self.skip else None
+        return Encoded(tokens, film, *place(size, frame or extent(size), part), skip)
 
     def decode(self, encoded: Encoded, label: Asked | None = None) -> Features:
         """The predicted function under a condition; arguments and errors as for `TwoHalves.decode`."""
@@ -80,7 +130,11 @@ class FieldNetwork(TwoHalves):
             tokens = block(tokens, film, condition, known)
         tokens = normalise(tokens)
         side, patch = self.config.lattice, self.config.patch
-        values = rearrange(self.lattice(tokens), "b h w (p q d) -> b (h p) (w q) d", p=side, q=side)
+        values = self.lattice(tokens)
+        if not isinstance(self.lattice, OverlappingLattice):
+            values = rearrange(values, "b h w (p q d) -> b (h p) (w q) d", p=side, q=side)
+        if encoded.skip is not None:
+            values = torch.cat([values, controls(encoded.skip, values.shape[1:3]).to(values)], dim=-1)
         state = None
         if self.state is not None:
             state = rearrange(self.state(tokens), "b h w (c p q) -> b c (h p) (w q)", p=patch, q=patch)
