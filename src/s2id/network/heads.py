@@ -66,7 +66,7 @@ def _inverse(samples: int, count: int) -> Float[Tensor, "count samples"]:
     return torch.linalg.pinv(spline_weights(middles, width, count))
 
 
-def controls(samples: Images, size: tuple[int, int]) -> Float[Tensor, "b h w c"]:
+def controls(samples: Images, size: tuple[int, int]) -> Float[Tensor, "b y x c"]:
     """Control samples, on a lattice of a size, of the cubic B-spline whose means over cells are the given samples.
 
     A lattice coarser than the samples has the spline with the nearest means.

@@ -45,7 +45,7 @@ class OverlappingStem(nn.Conv2d):
         reach = config.patch // 2
         super().__init__(config.state_channels, config.width, config.patch + 2 * reach, config.patch, reach)
 
-    def forward(self, state: Images) -> Tokens:
+    def forward(self, state: Images) -> Float[Tensor, "b y x e"]:
         """The tokens."""
         return super().forward(state).permute(0, 2, 3, 1)
 
@@ -59,7 +59,7 @@ class OverlappingLattice(nn.ConvTranspose2d):
         bound = (4 * config.width) ** -0.5  # four tokens add up to a feature
         nn.init.uniform_(self.weight, -bound, bound)
 
-    def forward(self, tokens: Tokens, output_size: list[int] | None = None) -> Float[Tensor, "b h w d"]:
+    def forward(self, tokens: Tokens, output_size: list[int] | None = None) -> Float[Tensor, "b y x e"]:
         """The samples."""
         return super().forward(tokens.permute(0, 3, 1, 2), output_size).permute(0, 2, 3, 1)
 
@@ -81,6 +81,10 @@ class FieldNetwork(TwoHalves):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
+        if missing := [name for name in ("patch", "lattice") if not getattr(config, name)]:
+            raise InputError(
+                f"{missing[0]} is 0, which training chooses by the data; give a number to build a network."
+            )
         self.block = Block
         self.config = config
         width, patch, lattice = config.width, config.patch, config.lattice
