@@ -1,4 +1,4 @@
-"""Training throughput of the preset `folder` by the size of the pictures, with the settings of docs/your-pictures.md.
+"""Training throughput of the preset `folder` by the size of the pictures, from which states and features follow.
 
 python benchmarks/sizes.py [--steps 20] [--sides 24 32 64 128]
 
@@ -11,21 +11,16 @@ import json
 import statistics
 import tempfile
 import time
-from dataclasses import replace
 
 import torch
 
 import s2id
-from s2id.network.settings import ModelConfig
 from s2id.training.presets import PRESETS
 
 
 def images_per_second(side: int, steps: int) -> float:
     """Training images per second, drawn from pictures of a side in pixels."""
     preset = PRESETS["folder"]
-    assert isinstance(preset.model, ModelConfig)
-    if side <= 32:  # a state sample and a feature sample for each pixel
-        preset = replace(preset, model=replace(preset.model, lattice=2), train=replace(preset.train, densities=(side,)))
     pictures = s2id.pictures(torch.randint(0, 256, (256, 3, side, side), dtype=torch.uint8))
     batch, seconds = preset.train.batch, []
     with tempfile.TemporaryDirectory() as folder:

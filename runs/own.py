@@ -21,14 +21,14 @@ import torch
 from common import train_once
 from own_data import INKS, TIMES
 from PIL import Image
-from s2id.evaluation.beading import beading, reconstruct
-from s2id.evaluation.ripple import Grids, ripple
 from torch import Tensor
 from torch.nn import functional as F
 
 import s2id
+from s2id.evaluation.beading import beading, reconstruct
 from s2id.evaluation.image_metrics import edge_width, psnr
 from s2id.evaluation.report import markdown
+from s2id.evaluation.ripple import Grids, ripple
 from s2id.images import resize, tile, to_bytes, to_float, write
 from s2id.sampling.states import state_sizes
 

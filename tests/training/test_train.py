@@ -192,7 +192,7 @@ def test_settings_that_cannot_be_are_refused(changes, said):
         replace(PRESETS["tiny"].train, **changes)
 
 
-@pytest.mark.parametrize("changes", [{"heads": 0}, {"patch": 0}, {"condition_tokens": 0}])
+@pytest.mark.parametrize("changes", [{"heads": 0}, {"patch": -1}, {"condition_tokens": 0}])
 def test_networks_that_cannot_be_are_refused(changes):
     with pytest.raises(InputError, match=f"{next(iter(changes))} is"):
         replace(PRESETS["tiny"].model, **changes)

@@ -78,7 +78,8 @@ class Train:
         from s2id.training.watch import drive
 
         own = PRESETS[self.preset]
-        preset, train, patch = replace(own, train=self.train, model=self.model), self.train, self.model.patch or SMALLEST
+        preset, train = replace(own, train=self.train, model=self.model), self.train
+        patch = self.model.patch or SMALLEST
         resume = self.resume or (None if self.extra_minutes is None else "latest")
         start = load_model(self.init) if self.init else None
         alpha = train.alpha or (start.card.alpha if start else None)

@@ -31,8 +31,6 @@ class Encoded:
     """Height and width of the part of the frame that the tokens cover, in composition units."""
     middle: tuple[float, float] = (0.0, 0.0)
     """Middle of that part, (y, x) in composition units."""
-    skip: Float[Tensor, "b c y x"] | None = None
-    """What the state itself tells of the prediction, sample by sample, where the network predicts the rest."""
 
 
 class TwoHalves(nn.Module, ABC):

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 
 import torch
 from einops import rearrange
@@ -13,7 +12,6 @@ from torch.nn import functional as F
 
 from s2id.alpha import covered
 from s2id.coords import Grid
-from s2id.shapes import Images
 
 
 def _quartic(u: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
@@ -56,34 +54,6 @@ def spline_weights(position: Float[Tensor, " q"], width: float, count: int) -> F
         weights = _cubic(position.clamp(start, stop)[:, None] - nodes)
     ends = nodes.long().clamp(0, count - 1).expand(len(position), -1)
     return torch.zeros(len(position), count, dtype=position.dtype, device=position.device).scatter_add(1, ends, weights)
-
-
-@cache
-def _inverse(samples: int, count: int) -> Float[Tensor, "count samples"]:
-    """Matrix from means over equal cells of an axis to control samples of the spline that has these means."""
-    width = count / samples
-    middles = (torch.arange(samples, dtype=torch.float64) + 0.5) * width - 0.5
-    return torch.linalg.pinv(spline_weights(middles, width, count))
-
-
-def controls(samples: Images, size: tuple[int, int]) -> Float[Tensor, "b y x c"]:
-    """Control samples, on a lattice of a size, of the cubic B-spline whose means over cells are the given samples.
-
-    A lattice coarser than the samples has the spline with the nearest means.
-
-    Args:
-        samples: Means over the cells of a grid.
-        size: Rows and columns of the lattice.
-
-    Example:
-        >>> means = torch.randn(1, 1, 6, 6)
-        >>> spline, cell = controls(means, (6, 6))[0, :, :, 0], torch.arange(6, dtype=torch.float64)
-        >>> weights = spline_weights(cell, 1.0, 6).float()
-        >>> torch.allclose(weights @ spline @ weights.T, means[0, 0], atol=1e-4)
-        True
-    """
-    rows, columns = (_inverse(n, count).to(samples) for n, count in zip(samples.shape[2:], size, strict=True))
-    return (rows @ samples @ columns.mT).movedim(1, -1)
 
 
 _CACHED = 2**19
@@ -145,22 +115,11 @@ class FieldHead(nn.Module):
     visible; the nonlinear layers make edges sharper than the lattice.
     """
 
-    def __init__(self, width: int, channels: int, skip: bool = False) -> None:
-        """The two layers.
-
-        Args:
-            width: Channels of a feature sample, without those that are added to the values.
-            channels: Channels of the values.
-            skip: Whether the last channels of the features are added to the values, as they are interpolated.
-        """
+    def __init__(self, width: int, channels: int) -> None:
         super().__init__()
         self.channels = channels
-        self.skip = channels if skip else 0
         self.hidden = nn.Linear(width, width)
         self.out = nn.Linear(width, channels)
-        if skip:  # at first the function is what is added
-            nn.init.zeros_(self.out.weight)
-            nn.init.zeros_(self.out.bias)
 
     def forward(
         self, features: Features, grid: Grid, supersample: int | None = None, bound: float | None = None
@@ -186,23 +145,18 @@ class FieldHead(nn.Module):
         return F.avg_pool2d(rearrange(values, "b h w c -> b c h w"), factor) if factor > 1 else values.movedim(-1, 1)
 
     def values(self, read: Float[Tensor, "*b d"]) -> Float[Tensor, "*b c"]:
-        """The function's values from interpolated features: the two layers, and what is added to them."""
+        """The function's values from interpolated features: the two layers."""
         inplace = not torch.is_grad_enabled()  # only the backward pass needs the input of silu
-        if not self.skip:
-            return self.out(F.silu(self.hidden(F.silu(read, inplace)), inplace))
-        own, added = read[..., : -self.skip], read[..., -self.skip :]
-        return self.out(F.silu(self.hidden(F.silu(own)), inplace)) + added
+        return self.out(F.silu(self.hidden(F.silu(read, inplace)), inplace))
 
     @classmethod
     def lerp(cls, start: "FieldHead", end: "FieldHead", weight: float) -> "FieldHead":
         """One head whose values are `start + weight * (end - start)`, of both heads' features side by side.
 
-        What is added to the values is the same for both, and is there once, after the features.
-
         The hidden layer is block-diagonal, one block per head, and the output layer adds the two with their weights.
         """
         with torch.device("meta"):  # drawing weights only to replace them would change the caller's random numbers
-            both = cls(start.hidden.in_features + end.hidden.in_features, end.channels, bool(end.skip))
+            both = cls(start.hidden.in_features + end.hidden.in_features, end.channels)
         layers = {
             "hidden.weight": torch.block_diag(start.hidden.weight, end.hidden.weight),
             "hidden.bias": torch.cat([start.hidden.bias, end.hidden.bias]),

@@ -18,24 +18,9 @@ from s2id.network.attention import Tokens
 from s2id.network.blocks import Block, normalise
 from s2id.network.embeddings import ConditionFilm, ConditionTokens, NoiseEmbedding, PositionEmbedding
 from s2id.network.halves import Encoded, TwoHalves, checked_part, class_index, place
-from s2id.network.heads import Features, FieldHead, controls
+from s2id.network.heads import Features, FieldHead
 from s2id.network.settings import ModelConfig
-from s2id.shapes import Images, Scalars, per_sample
-
-_STD = 0.5
-"""Standard deviation of pictures' samples about their mean, as EDM takes it."""
-
-
-def skip_weight(logsnr: Scalars) -> Scalars:
-    """The factor with which a noisy sample is the best linear guess of the clean one.
-
-    Example:
-        >>> [round(value, 3) for value in skip_weight(torch.tensor([-14.0, 0.0, 14.0])).tolist()]
-        [0.0, 0.283, 1.0]
-    """
-    alpha = torch.sigmoid(logsnr).sqrt()
-    power = logsnr.exp() * _STD**2
-    return power / (1 + power) / alpha
+from s2id.shapes import Images, Scalars
 
 
 class OverlappingStem(nn.Conv2d):
@@ -100,8 +85,7 @@ class FieldNetwork(TwoHalves):
         self.lattice = (
             OverlappingLattice(config) if config.overlap else nn.Linear(width, lattice**2 * config.head_width)
         )
-        self.skip = config.skip and not config.latents
-        self.head = FieldHead(config.head_width, config.channels, self.skip)
+        self.head = FieldHead(config.head_width, config.channels)
         self.state = nn.Linear(width, config.latents * patch**2) if config.latents else None
 
     def encode(
@@ -121,8 +105,7 @@ class FieldNetwork(TwoHalves):
         film = self.noise(logsnr.to(x_t), 1 / max(size))
         for block in self.encoder:
             tokens = block(tokens, film)
-        skip = seen * per_sample(skip_weight(logsnr), seen) if self.skip else None
-        return Encoded(tokens, film, *place(size, frame or extent(size), part), skip)
+        return Encoded(tokens, film, *place(size, frame or extent(size), part))
 
     def decode(self, encoded: Encoded, label: Asked | None = None) -> Features:
         """The predicted function under a condition; arguments and errors as for `TwoHalves.decode`."""
@@ -137,8 +120,6 @@ class FieldNetwork(TwoHalves):
         values = self.lattice(tokens)
         if not isinstance(self.lattice, OverlappingLattice):
             values = rearrange(values, "b h w (p q d) -> b (h p) (w q) d", p=side, q=side)
-        if encoded.skip is not None:
-            values = torch.cat([values, controls(encoded.skip, values.shape[1:3]).to(values)], dim=-1)
         state = None
         if self.state is not None:
             state = rearrange(self.state(tokens), "b h w (c p q) -> b c (h p) (w q)", p=patch, q=patch)

@@ -70,9 +70,6 @@ class ModelConfig:
     overlap: bool = False
     """Whether tokens see, and predict features for, half of each neighbour's area as well as their own, so that no seam
     shows between them."""
-    skip: bool = False
-    """Whether the prediction is a correction of the state's own interpolation, weighted by how little noise the state
-    has (Karras et al. 2022, arXiv 2206.00364, c_skip). A model of latents has no such interpolation."""
     condition_film: bool = True
     """Whether the condition also scales, shifts and gates the decoder's blocks, beside being attended to."""
 

@@ -112,6 +112,5 @@ def read_out(
         return Field(own, head, facts)
     assert isinstance(head, FieldHead) and isinstance(model.guide.head, FieldHead)  # alike, and not dense
     weaker = read(model.guide)
-    alone = weaker.values[..., : model.guide.head.hidden.in_features]
-    both = Features(torch.cat([alone, own.values], dim=-1), own.frame, own.middle)
+    both = Features(torch.cat([weaker.values, own.values], dim=-1), own.frame, own.middle)
     return Field(both, FieldHead.lerp(model.guide.head, head, 1 + _READING * (autoguidance - 1)), facts)

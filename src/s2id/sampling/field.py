@@ -277,8 +277,7 @@ class Field:
         frame = json.loads(facts["frame"])
         head: FieldHead | PixelHead
         if "head.out.weight" in tensors:
-            width, channels = tensors["head.hidden.weight"].shape[0], tensors["head.out.weight"].shape[0]
-            head = FieldHead(width, channels, skip=tensors["features"].shape[-1] > width)
+            head = FieldHead(tensors["head.hidden.weight"].shape[0], tensors["head.out.weight"].shape[0])
         else:
             head = PixelHead(tensors["features"].shape[-1])
         fill(head, {k.removeprefix("head."): v for k, v in tensors.items() if k != "features"}, Path(path))

@@ -10,7 +10,7 @@ _ONE_DENSITY = TrainConfig(densities=(8,), density_weights=(1.0,), queries=4.0, 
 
 _PICTURES = TrainConfig(long_side=128, batch=16, queries=6.0)
 
-_BY_DATA = ModelConfig(patch=0, lattice=0, attention="full", overlap=True, skip=True)
+_BY_DATA = ModelConfig(patch=0, lattice=0, attention="full", overlap=True)
 
 _WIDE = ModelConfig(width=128, heads=4, encoder_blocks=4, decoder_blocks=4)
 
