@@ -32,7 +32,7 @@ def test_no_state_and_no_feature_is_denser_than_the_pixels(side):
     assert finest <= max(side, model.patch) and all(n % model.patch == 0 for n in (*train.densities, finest))
     assert finest * model.lattice / model.patch <= max(side, model.patch)
     assert warning(model, train, pictures((side, side), counts=(2,))) == ""
-    assert finest // model.patch <= 9  # tokens: the cost of a step does not grow with the pictures
+    assert finest // model.patch <= 8  # tokens: the cost of a step does not grow with the pictures
 
 
 def test_a_wide_picture_counts_by_its_long_side_and_a_few_small_ones_do_not_count():

@@ -38,9 +38,9 @@ PRESETS: dict[str, Preset] = {
     "fashion-mnist": Preset("fashion-mnist", _WIDE, _LONG),
     "glyphs": Preset(
         "glyphs",
-        _WIDE,
-        # the data's own density too, for reconstruction: a given picture enters the state unshrunk
-        replace(_LONG, densities=(20, 28, 14), density_weights=(0.65, 0.25, 0.1)),
+        replace(_WIDE, patch=0, lattice=0),
+        # the data's own density, for reconstruction: a given picture enters the state unshrunk
+        replace(_LONG, densities=(), density_weights=()),
     ),
     "emoji": Preset(
         "emoji",

@@ -11,10 +11,10 @@ from s2id.training.settings import Preset, TrainConfig
 _TOKENS = 8
 """Tokens along the long side of a state: 64 in all, which sets the time of a step."""
 
-_PATCH = 8
+_PATCH = 4
 """Largest number of samples along a side of a token."""
 
-_LATTICE = 12
+_LATTICE = 8
 """Largest number of feature samples along a side of a token."""
 
 _SHARE = 0.1
@@ -51,7 +51,7 @@ def visibility(features: int, pixels: int) -> float:
 def for_resolution(preset: Preset, pictures: Pictures) -> Preset:
     """The preset with patch, densities and lattice where it leaves them to the data, and as it was where it does not.
 
-    States have one sample per pixel, up to 64 along the long side, in eight tokens; features are as dense as the pixels
+    States have one sample per pixel, up to 32 along the long side, in eight tokens; features are as dense as the pixels
     or coarser.
     """
     model, train, pixels = preset.model, preset.train, density_of(pictures)
@@ -62,7 +62,7 @@ def for_resolution(preset: Preset, pictures: Pictures) -> Preset:
         model = replace(model, patch=max(1, min(round(pixels / _TOKENS), _PATCH, short)))
     patch = model.patch
     if not train.densities:
-        train = replace(train, densities=(max(1, min(pixels // patch, _TOKENS + 1)) * patch,), density_weights=())
+        train = replace(train, densities=(max(1, min(pixels // patch, _TOKENS)) * patch,), density_weights=())
     if not model.lattice:
         finest = max(*train.densities, train.detail_density)
         model = replace(model, lattice=max(1, min(_LATTICE, pixels * patch // finest)))

@@ -98,7 +98,7 @@ class TrainConfig:
     """Peak learning rate. 4e-3 suits the optimiser "muon", 1e-3 suits "adamw"."""
     densities: tuple[int, ...] = ()
     """Numbers of samples along a state's long side, one drawn per batch; each a multiple of the network's patch.
-    Sampling composes on the first. Empty: one sample per pixel of the pictures, up to about 64."""
+    Sampling composes on the first. Empty: one sample per pixel of the pictures, up to 32."""
     long_side: int | None = None
     """Shrink pictures of a folder or of the Hub to at most this many pixels along their long side; smaller ones stay as
     they are. Emoji are drawn with this many pixels a side. `None` leaves pictures as they are, and draws emoji with
