@@ -9,7 +9,8 @@ finished is not run again, one that was stopped goes on. Then, per kind:
     large.png     the first 8 of them at 1024 x 1024
     held-out.png  8 held-out pictures, enlarged 16 times: the pixels, bicubic, the field, `s2id upscale`, the truth
 
-and OUT/table.md and OUT/table.json hold the numbers of all kinds. Pictures with transparency are compared over white.
+and OUT/table.md, OUT/table.json and OUT/samples.png (a row per kind) are about all kinds done so far. Pictures with
+transparency are compared over white.
 """
 
 import argparse
@@ -19,33 +20,23 @@ from typing import Any
 
 import torch
 from common import train_once
-from own_data import INKS, TIMES
-from PIL import Image
+from own_data import COUNT, INKS, TIMES
 from torch import Tensor
 from torch.nn import functional as F
 
 import s2id
+from s2id.alpha import covered, over
 from s2id.evaluation.beading import beading, reconstruct
 from s2id.evaluation.image_metrics import edge_width, psnr
 from s2id.evaluation.report import markdown
 from s2id.evaluation.ripple import Grids, ripple
-from s2id.images import resize, tile, to_bytes, to_float, write
+from s2id.images import read, resize, tile, to_bytes, to_float, write
 from s2id.sampling.states import state_sizes
 
 KINDS = ("pixel24", "lines32", "glyphs28", "icons32", "icons64")
-SEEDS, LARGE = 48, 8
+SEEDS, LARGE, SHOWN = 48, 8, 192
 REACH = 1
 """Pixels around each pixel whose range counts as local."""
-
-
-def picture(path: Path) -> Tensor:
-    """A picture in [-1, 1], over white where it is transparent."""
-    with Image.open(path) as image:
-        if image.mode in ("RGBA", "LA"):
-            ground = Image.new("RGBA", image.size, "white")
-            image = Image.alpha_composite(ground, image.convert("RGBA")).convert("RGB")
-        array = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)
-        return to_float(array.reshape(image.height, image.width, -1).permute(2, 0, 1))
 
 
 def beyond(found: Tensor, reference: Tensor, times: int) -> Tensor:
@@ -90,25 +81,27 @@ def attributes_right(model: s2id.S2ID, seeds: int = 16) -> float:
 
 
 @torch.inference_mode()
-def reconstructions(model: s2id.S2ID, folder: Path, out: Path) -> dict[str, float]:
+def reconstructions(model: s2id.S2ID, folder: Path, out: Path, count: int) -> dict[str, float]:
     """Numbers of held-out pictures enlarged 16 times, and the sheet of eight of them."""
-    names = sorted(path.name.removesuffix(".truth.png") for path in folder.glob("*.truth.png"))
+    names = sorted(path.name.removesuffix(".truth.png") for path in folder.glob("*.truth.png"))[:count]
     found: dict[str, list[float]] = {}
     shown: list[Tensor] = []
     for name in names:
-        small, truth = picture(folder / f"{name}.png")[None], picture(folder / f"{name}.truth.png")[None]
+        files = (folder / f"{name}{end}" for end in (".png", ".truth.png"))
+        small, truth = (to_float(read(file, model.config.channels))[None] for file in files)
         size, (h, w) = (truth.shape[2], truth.shape[3]), small.shape[2:]
-        bicubic = F.interpolate(small, size, mode="bicubic").clamp(-1, 1)
+        bicubic = covered(F.interpolate(small, size, mode="bicubic").clamp(-1, 1))
         field = reconstruct(model, small).render(size, fit="stretch")
         enlarged = to_float(to_bytes(s2id.upscale(model, small[0], size)))[None]
+        small, truth, bicubic, field, enlarged = (over(x, "white") for x in (small, truth, bicubic, field, enlarged))
         edges = [edge_width(x, TIMES).item() for x in (bicubic, enlarged, truth)]
-        over = beyond(enlarged, small, TIMES).flatten()
+        outside = beyond(enlarged, small, TIMES).flatten()
         row = {
             "bicubic": psnr(bicubic, truth).item(),
             "field": psnr(field, truth).item(),
             "upscale": psnr(enlarged, truth).item(),
             "agreement": psnr(resize(enlarged, (h, w)), small).item(),
-            "burn": over.kthvalue(int(len(over) * 0.999)).values.item(),
+            "burn": outside.kthvalue(int(len(outside) * 0.999)).values.item(),
             "beyond truth": beyond(enlarged, truth, TIMES).max().item(),
             "edge / bicubic": edges[1] / edges[0],
             "true edge / bicubic": edges[2] / edges[0],
@@ -130,12 +123,13 @@ def samples(model: s2id.S2ID, out: Path) -> dict[str, float]:
     """Numbers of samples, and their two sheets."""
     size = model.card.size
     fields = s2id.sample(model, [None] * SEEDS, list(range(SEEDS)))
-    native = fields.render(size)
+    native = over(fields.render(size), "white")
     write(out / "samples.png", tile(F.interpolate(native, scale_factor=4.0, mode="nearest"), 8, gap=4))
     large = (1024 // max(size) * size[0], 1024 // max(size) * size[1])
     coarse, fine = state_sizes(model, size)
-    renders = [field.render(large) for field in fields[:LARGE]]
+    renders = [over(field.render(large), "white") for field in fields[:LARGE]]
     write(out / "large.png", tile(torch.cat(renders), 4, gap=8))
+    write(out / "row.png", tile(resize(torch.cat(renders), (SHOWN, SHOWN)), LARGE, gap=4))
     found = [ripple(x, native[i : i + 1], Grids.of(model, fine or coarse)) for i, x in enumerate(renders)]
     return {
         "ripple": torch.cat([one.rms for one in found]).nanmean().item(),
@@ -153,10 +147,10 @@ def measured(kind: str, args: argparse.Namespace) -> dict[str, Any]:
     card = model.card
     row: dict[str, Any] = {"kind": kind, "images seen": card.images_seen, "density": card.density,
                            "ends on": card.detail_density, "lattice": model.config.lattice}  # fmt: skip
-    row |= samples(model, out) | reconstructions(model, args.data / "test" / kind, out)
-    bars = beading(model, s2id.pictures(data))
-    row |= {"tone error %": bars.tone_error, "width error": bars.width_error, "beading tone %": bars.tone}
-    row |= {"beading width": bars.width}
+    row |= samples(model, out) | reconstructions(model, args.data / "test" / kind, out, args.count)
+    for name, upscaled in (("field", False), ("upscale", True)):
+        bars = beading(model, s2id.pictures(data), upscaled=upscaled)
+        row |= {f"bars, {name}: tone off %": bars.tone_error, f"bars, {name}: width off": bars.width_error}
     if card.attributes:
         row["attributes right"] = attributes_right(model)
     return row
@@ -167,9 +161,16 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("out/own/data"))
     parser.add_argument("--out", type=Path, default=Path("out/own"))
     parser.add_argument("--minutes", type=float, default=15.0)
+    parser.add_argument("--count", type=int, default=COUNT, help="held-out pictures of each kind")
     parser.add_argument("--kind", nargs="+", choices=KINDS, default=KINDS)
     args = parser.parse_args()
-    rows = [measured(kind, args) for kind in args.kind]
+    for kind in args.kind:
+        row = measured(kind, args)
+        (args.out / kind / "table.json").write_text(json.dumps(row, indent=1) + "\n")
+    done = [kind for kind in KINDS if (args.out / kind / "table.json").is_file()]
+    rows = [json.loads((args.out / kind / "table.json").read_text()) for kind in done]
+    strips = [to_float(read(args.out / kind / "row.png", 3)) for kind in done]
+    write(args.out / "samples.png", torch.cat(strips, dim=1))
     (args.out / "table.json").write_text(json.dumps(rows, indent=1) + "\n")
     names = list(dict.fromkeys(name for row in rows for name in row))
     columns = ["", *(row["kind"] for row in rows)]

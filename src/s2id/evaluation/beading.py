@@ -12,9 +12,11 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
+from s2id.alpha import covered
 from s2id.coords import extent
 from s2id.data.pictures import Pictures
 from s2id.images import resize, to_float
+from s2id.inverse.consistent import consistent
 from s2id.sampling.conditions import pair
 from s2id.sampling.denoisers import read_out
 from s2id.sampling.field import Field
@@ -53,7 +55,7 @@ class Beading:
     """Mean distance of the width from the truth, in data pixels."""
 
 
-def beading(model: S2ID, pictures: Pictures, width: float = 2.0) -> Beading:
+def beading(model: S2ID, pictures: Pictures, width: float = 2.0, upscaled: bool = False) -> Beading:
     """Variation of straight bars that a model reads, against their truth.
 
     Args:
@@ -61,12 +63,15 @@ def beading(model: S2ID, pictures: Pictures, width: float = 2.0) -> Beading:
         pictures: Data whose most common colour along the border is the ground, and whose most common colour far from
             that is the ink.
         width: Width of the bars, in data pixels.
+        upscaled: Whether the bars are enlarged as `s2id.upscale` does, or the function is taken as it is read.
     """
     size = model.card.size or pictures.size
     ground, ink = (colour[:, None, None] for colour in colours(pictures))
     drawn = bars(size, width)
-    read = reconstruct(model, ground + resize(drawn, size) * (ink - ground))
-    found = read.render((size[0] * FINE, size[1] * FINE)).cpu()
+    given = ground + resize(drawn, size) * (ink - ground)
+    found = reconstruct(model, given).render((size[0] * FINE, size[1] * FINE)).cpu()
+    if upscaled:
+        found = covered(consistent(found, given))
     contrast = ink - ground
     return _summary(_profiles(((found - ground) * contrast).sum(1) / contrast.square().sum()), width)
 
