@@ -67,7 +67,7 @@ def measure(kind: Path, weights: Path, skip: int, count: int, out: Path) -> None
     """Print the rows of one kind's table and write its sheet."""
     model = s2id.load(weights)
     rows: dict[str, list[list[float]]] = {}
-    sheet = []
+    sheet: list[Tensor] = []
     for picture, truth in pairs(kind, model.config.channels, skip, count):
         size = truth.shape[2], truth.shape[3]
         field = reconstructed(model, picture).render(size, fit="stretch")

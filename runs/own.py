@@ -73,9 +73,10 @@ def attributes_seen(x: Tensor) -> dict[str, bool]:
 def attributes_right(model: s2id.S2ID, seeds: int = 16) -> float:
     """Share of attributes that samples have when asked for, mean over attributes that 100 pictures or more have."""
     right = []
+    size = model.card.size or (24, 24)
     for name in model.card.attributes:
         asked = s2id.ask(model, attributes={name: True})
-        drawn = s2id.sample(model, [asked] * seeds, list(range(seeds))).render(model.card.size)
+        drawn = s2id.sample(model, [asked] * seeds, list(range(seeds))).render(size)
         right.append(sum(attributes_seen(x)[name] for x in drawn) / seeds)
     return sum(right) / len(right)
 
@@ -122,6 +123,7 @@ def reconstructions(model: s2id.S2ID, folder: Path, out: Path, count: int) -> di
 def samples(model: s2id.S2ID, out: Path) -> dict[str, float]:
     """Numbers of samples, and their two sheets."""
     size = model.card.size
+    assert size is not None
     fields = s2id.sample(model, [None] * SEEDS, list(range(SEEDS)))
     native = over(fields.render(size), "white")
     write(out / "samples.png", tile(F.interpolate(native, scale_factor=4.0, mode="nearest"), 8, gap=4))

@@ -80,8 +80,13 @@ def drawn(body: str, side: int, pixels: int, colour: str = "#000", smooth: bool 
     """An RGBA picture of a drawing, of `pixels` a side."""
     body = body.replace("currentColor", colour)
     svg = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {side} {side}">{body}</svg>'
-    how = {"shape_rendering": "geometric_precision" if smooth else "crisp_edges"}
-    data = svg_to_bytes(svg_string=svg, width=pixels, height=pixels, skip_system_fonts=True, **how)
+    data = svg_to_bytes(
+        svg_string=svg,
+        width=pixels,
+        height=pixels,
+        skip_system_fonts=True,
+        shape_rendering="geometric_precision" if smooth else "crisp_edges",
+    )
     with Image.open(io.BytesIO(data)) as image:
         return image.convert("RGBA")
 
@@ -112,7 +117,7 @@ class Kind:
             folder.mkdir(parents=True, exist_ok=True)
         self.rows: list[dict[str, object]] = []
 
-    def add(self, name: str, native: Image.Image, below: str = "", **facts: object) -> None:
+    def add(self, name: str, native: Image.Image, below: str = "", facts: dict[str, int] | None = None) -> None:
         """A picture to train on, with the attributes that a metadata file gives it."""
         (self.folder / below).mkdir(exist_ok=True)
         native.save(self.folder / below / f"{name}.png")
@@ -142,21 +147,21 @@ def by_hash(names: list[str]) -> list[str]:
 def glyphs(fonts: Path, out: Path) -> None:
     """Letters and digits: 10,000 of the train split's fonts; held out are fonts of the test split."""
     kind = Kind(out, "glyphs28")
-    for split in ("train", "test"):
-        group = load_pictures("glyphs", fonts, "train" if split == "train" else "test").groups[0]
-        every = np.random.default_rng(0).permutation(len(group.labels))
-        for i in (int(i) for i in every[: 10_000 if split == "train" else COUNT]):
-            native, character = to_pillow(group.images[i]), int(group.labels[i])
-            if split == "train":
-                kind.add(f"{i:06}", native, f"{character:02}")
-            else:
-                kind.hold_out(f"{i:06}", native, to_pillow(to_bytes(group.truth(i, (28 * TIMES,) * 2))))
+    chance = np.random.default_rng(0)
+    group = load_pictures("glyphs", fonts, "train").groups[0]
+    for i in map(int, chance.permutation(len(group.labels))[:10_000]):
+        kind.add(f"{i:06}", to_pillow(group.images[i]), f"{int(group.labels[i]):02}")
+    group = load_pictures("glyphs", fonts, "test").groups[0]
+    assert group.truth is not None
+    for i in map(int, chance.permutation(len(group.labels))[:COUNT]):
+        truth = group.truth(i, (28 * TIMES, 28 * TIMES))
+        kind.hold_out(f"{i:06}", to_pillow(group.images[i]), to_pillow(to_bytes(truth)))
     kind.close()
 
 
 def icons(npm: Path, out: Path) -> None:
     """Flat icons and emoji in colour: at 32 with their transparent ground, at 64 on white."""
-    found = {name: rest for name, *rest in drawings(npm, PACKAGES["icons"])}
+    found = {name: (body, side) for name, body, side in drawings(npm, PACKAGES["icons"])}
     small, large = Kind(out, "icons32"), Kind(out, "icons64")
     names = by_hash(list(found))
     tested = {name for name in names if held_out(name)}
@@ -179,7 +184,7 @@ def icons(npm: Path, out: Path) -> None:
 def pixel_art(npm: Path, out: Path) -> None:
     """Pixel art: every icon three times, each with an ink and a paper of its own, some of them mirrored."""
     kind = Kind(out, "pixel24")
-    found = {name: rest for name, *rest in drawings(npm, PACKAGES["pixel"])}
+    found = {name: (body, side) for name, body, side in drawings(npm, PACKAGES["pixel"])}
     tested = 0
     for name in by_hash(list(found)):
         body, side = found[name]
@@ -195,14 +200,16 @@ def pixel_art(npm: Path, out: Path) -> None:
                     tested += 1
                 continue
             facts = {colour: int(colour == ink) for colour in INKS}
-            kind.add(f"{name}-{variant}", art, **facts, white=int(paper == "#ffffff"), bold=int(covered > 0.35))
+            facts |= {"white": int(paper == "#ffffff"), "bold": int(covered > 0.35)}
+            kind.add(f"{name}-{variant}", art, facts=facts)
     kind.close()
 
 
 def lines(npm: Path, out: Path) -> None:
     """Line drawings: outlined icons with thin strokes, black on white."""
     kind = Kind(out, "lines32")
-    found = {name: rest for name, *rest in drawings(npm, PACKAGES["lines"]) if 'stroke-width="2"' in rest[0]}
+    every = drawings(npm, PACKAGES["lines"])
+    found = {name: (body, side) for name, body, side in every if 'stroke-width="2"' in body}
     tested = 0
     for name in by_hash(list(found)):
         body, side = found[name]
