@@ -114,7 +114,7 @@ def test_an_interrupt_leaves_a_checkpoint_to_go_on_from(tmp_path):
     said, _ = process.communicate(timeout=120)
     assert process.returncode == 130
     assert "length of this run: 1,000,000 images, about" in said
-    assert "go on with --resume latest" in said
+    assert "--resume latest to go on" in said
     seen = json.loads((checkpoints(out)[-1] / "run.json").read_text())["step"] * 16
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     assert lines[-1]["images_seen"] == seen

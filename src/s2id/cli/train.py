@@ -103,6 +103,7 @@ class Train:
     def _resolved(self, run: "Run") -> dict[str, Any]:
         """The run with what its data decide, as values for JSON."""
         from s2id.data.summary import summary
+        from s2id.training.watch import warnings
 
         trainer = run.trainer
         given = {"folder": self.data, "vae": self.vae, "out": self.out}
@@ -111,6 +112,7 @@ class Train:
             **{name: None if path is None else str(path) for name, path in given.items()},
             "data": summary(trainer.pictures),
             "looks like pixel art": trainer.palette is not None,
+            "warnings": warnings(trainer),
             "model": network_to_dict(trainer.model),
             "train": to_dict(trainer.config),
         }

@@ -306,8 +306,13 @@ class Trainer:
             InputError: The checkpoint is damaged or belongs to another run.
         """
         facts = read_facts(checkpoint)
-        if network_from_dict(facts["model"], str(checkpoint)) != self.model:
-            raise InputError(f"{checkpoint} is of another network; resume with the preset and data it was made with.")
+        before, now = (network_to_dict(c) for c in (network_from_dict(facts["model"], str(checkpoint)), self.model))
+        if other := [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]:
+            raise InputError(
+                f"{checkpoint} is of another network, with {other[0]} {before.get(other[0])} and not "
+                f"{now.get(other[0])}; resume it with the preset, the data and the settings (--densities, --set) that "
+                "it was begun with."
+            )
         check_same(checkpoint, facts, self._facts())
         parts = read_parts(checkpoint)
         fill(self.accelerator.unwrap_model(self.network), parts["network"], checkpoint)

@@ -109,6 +109,12 @@ def _board(folder: Path) -> Any:  # noqa: ANN401  (an optional package's class)
     return SummaryWriter(str(folder / "tensorboard"))
 
 
+def warnings(trainer: Trainer) -> list[str]:
+    """Sentences about what a run will not learn well: features between the pixels, classes of few pictures."""
+    doubt = warning(trainer.model, trainer.config, trainer.pictures)
+    return [*([doubt] if doubt else []), *rare(trainer.result().card)]
+
+
 def drive(run: Run) -> int:
     """Train to the end or to an interrupt, and return the command's exit code.
 
@@ -136,14 +142,12 @@ def drive(run: Run) -> int:
     say(trainer.pictures)
     if trainer.palette is not None:
         say("the pictures look like pixel art (few colours, hard edges); s2id sample --look squares keeps it crisp")
-    if doubt := warning(trainer.model, trainer.config, trainer.pictures):
-        say(f"warning: {doubt}")
     for lost in trainer.pictures.skipped[:_NAMED]:
         say(f"skipped: {lost}")
     if more := len(trainer.pictures.skipped[_NAMED:]):
         say(f"skipped: {more} more")
-    for sentence in rare(trainer.result().card):
-        say(sentence)
+    for sentence in warnings(trainer):
+        say(f"warning: {sentence}")
     say(f"length of this run: {run}{'' if trainer.config.minutes else '; its time is estimated after four steps'}")
     before = {s: signal.signal(s, lambda *_: run.stop()) for s in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -156,7 +160,7 @@ def drive(run: Run) -> int:
         for which, handler in before.items():
             signal.signal(which, handler)
     if trainer.done < 1:
-        say(f"stopped after {trainer.images_seen:,} images; go on with --resume latest --out {folder}")
+        say(f"stopped after {trainer.images_seen:,} images; give the same command --resume latest to go on")
         return 130
     say(f"trained on {trainer.images_seen:,} images; the model is {folder / 'model'}")
     trainer.accelerator.end_training()
