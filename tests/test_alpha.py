@@ -256,6 +256,7 @@ def test_a_model_of_transparent_pictures_draws_and_enlarges_them(folder, tmp_pat
     assert "laid over" not in capsys.readouterr().out and has_alpha(low.shape[1])
 
 
+@pytest.mark.slow
 def test_a_picture_is_given_the_alpha_that_a_model_wants(tmp_path, capsys):
     clear, solid = made(4), made(3, "black")
     red = premultiply(to_float(torch.from_numpy(np.array(disc(8))).permute(2, 0, 1)))
