@@ -82,6 +82,20 @@ def attributes_right(model: s2id.S2ID, seeds: int = 16) -> float:
 
 
 @torch.inference_mode()
+def out_of_range(model: s2id.S2ID, data: Path, guidance: float, count: int = 32) -> int:
+    """Samples of a brightness that no training picture has, asked for all attributes of a training picture each."""
+    group = s2id.pictures(data).groups[0]
+    bright = to_float(group.images).mean((1, 2, 3))
+    chosen = torch.randperm(len(bright), generator=torch.Generator().manual_seed(0))[:count]
+    asked = group.condition(chosen)
+    drawn = s2id.sample(model, [asked[i : i + 1] for i in range(count)], list(range(count)), guidance=guidance)
+    size = model.card.size
+    assert size is not None
+    found = drawn.render(size).mean((1, 2, 3))
+    return int(((found < bright.min()) | (found > bright.max())).sum())
+
+
+@torch.inference_mode()
 def reconstructions(model: s2id.S2ID, folder: Path, out: Path, count: int) -> dict[str, float]:
     """Numbers of held-out pictures enlarged 16 times, and the sheet of eight of them."""
     names = sorted(path.name.removesuffix(".truth.png") for path in folder.glob("*.truth.png"))[:count]
@@ -155,6 +169,7 @@ def measured(kind: str, args: argparse.Namespace) -> dict[str, Any]:
         row |= {f"bars, {name}: tone off %": bars.tone_error, f"bars, {name}: width off": bars.width_error}
     if card.attributes:
         row["attributes right"] = attributes_right(model)
+        row |= {f"out of range at guidance {g:g}": out_of_range(model, data, g) for g in (1.0, 1.5, 3.0, 5.0)}
     return row
 
 
