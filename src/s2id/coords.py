@@ -74,7 +74,7 @@ def whole_size(size: AnySize, frame: tuple[float, float] = (1.0, 1.0), window: W
         frame: Height and width of the frame that the picture shows, in any unit.
         window: Region of the frame that the picture shows; `None` is the whole frame.
 
-    >>> whole_size(1024, frame=(9, 16)), whole_size((5, 7), frame=(9, 16))
+    >>> whole_size(1024, frame=(9.0, 16.0)), whole_size((5, 7), frame=(9.0, 16.0))
     ((576, 1024), (5, 7))
     """
     if not isinstance(size, int):

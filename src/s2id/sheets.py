@@ -30,7 +30,7 @@ def sheet(
             the sheet then is at most twice as long as wide, or as wide as long. `None` keeps no order.
 
     >>> sheet(torch.zeros(32, 1, 28, 28)).shape
-    torch.Size([1, 675, 675])
+    torch.Size([1, 687, 687])
     """
     images = images.repeat_interleave(factor := _factor(images), dim=2).repeat_interleave(factor, dim=3)
     if captions:

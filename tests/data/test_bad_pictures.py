@@ -241,9 +241,10 @@ def test_labels_of_any_length_and_script_name_files(tmp_path, model, capsys):
     labels = ("a/b", "猫", long, long + "er", *"0123")
     named = S2ID(replace(model.config, classes=len(labels)), replace(model.card, labels=labels))
     named.save_pretrained(tmp_path / "model")
-    assert main(["sample", str(tmp_path / "model"), "--steps", "1", "--out", str(tmp_path / "out")]) == 0
+    words = ["--label", "all", "--steps", "1", "--out", str(tmp_path / "out")]
+    assert main(["sample", str(tmp_path / "model"), *words]) == 0
     names = {file.name for file in (tmp_path / "out").iterdir()}
-    assert len(names) == len(labels) and {"labela_b-seed0-8x8.png", "label猫-seed0-8x8.png"} <= names
+    assert len(names) == len(labels) and {"label0-a_b-seed0-8x8.png", "label1-猫-seed0-8x8.png"} <= names
 
 
 def test_a_name_that_is_no_text_can_be_printed(tmp_path):
