@@ -87,6 +87,8 @@ def stand_in(folder, word):
 def run_command(folder, words):
     """Run a command, or parse it if it takes long."""
     words = [re.sub(r"^(1024|2048)(x\d+)?$", "64x64", word) for word in words]
+    if words[0] == "depixelate":
+        words = [re.sub(r"^(112|224)x\d+$", "56x56", word) for word in words]
     for flag, word in zip(["", *words], words, strict=False):
         if flag != "--out":
             stand_in(folder, word)
