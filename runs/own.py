@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from burn import beyond, burn, local_range
 from common import train_once
 from own_data import COUNT, INKS, TIMES
 from torch import Tensor
@@ -26,34 +27,16 @@ from torch.nn import functional as F
 
 import s2id
 from s2id.alpha import covered, over
-from s2id.evaluation.beading import beading, reconstruct
+from s2id.evaluation.beading import beading
 from s2id.evaluation.image_metrics import edge_width, psnr
 from s2id.evaluation.report import markdown
 from s2id.evaluation.ripple import Grids, ripple
 from s2id.images import read, resize, tile, to_bytes, to_float, write
+from s2id.inverse.restore import reconstructed
 from s2id.sampling.states import state_sizes
 
 KINDS = ("pixel24", "lines32", "glyphs28", "icons32", "icons64")
 SEEDS, LARGE, SHOWN = 48, 8, 192
-REACH = 1
-"""Pixels around each pixel whose range counts as local."""
-
-
-def beyond(found: Tensor, reference: Tensor, times: int) -> Tensor:
-    """Grey levels by which each value leaves the range of the reference's pixels around it.
-
-    Args:
-        found: Pictures (b, c, h, w).
-        reference: Pictures of the same size, or smaller by `times`.
-        times: Pixels of `found` per side of a reference's pixel whose neighbourhood counts.
-    """
-    if reference.shape == found.shape:
-        window = 2 * REACH * times + 1
-        high, low = (sign * F.max_pool2d(sign * reference, window, 1, window // 2) for sign in (1, -1))
-    else:
-        high, low = (sign * F.max_pool2d(sign * reference, 3, 1, 1) for sign in (1, -1))
-        high, low = (x.repeat_interleave(times, 2).repeat_interleave(times, 3) for x in (high, low))
-    return 127.5 * torch.maximum(found - high, low - found).clamp(min=0)
 
 
 def attributes_seen(x: Tensor) -> dict[str, bool]:
@@ -106,18 +89,17 @@ def reconstructions(model: s2id.S2ID, folder: Path, out: Path, count: int) -> di
         small, truth = (to_float(read(file, model.config.channels))[None] for file in files)
         size, (h, w) = (truth.shape[2], truth.shape[3]), small.shape[2:]
         bicubic = covered(F.interpolate(small, size, mode="bicubic").clamp(-1, 1))
-        field = reconstruct(model, small).render(size, fit="stretch")
+        field = reconstructed(model, small).render(size, fit="stretch")
         enlarged = to_float(to_bytes(s2id.upscale(model, small[0], size)))[None]
         small, truth, bicubic, field, enlarged = (over(x, "white") for x in (small, truth, bicubic, field, enlarged))
         edges = [edge_width(x, TIMES).item() for x in (bicubic, enlarged, truth)]
-        outside = beyond(enlarged, small, TIMES).flatten()
         row = {
             "bicubic": psnr(bicubic, truth).item(),
             "field": psnr(field, truth).item(),
             "upscale": psnr(enlarged, truth).item(),
             "agreement": psnr(resize(enlarged, (h, w)), small).item(),
-            "burn": outside.kthvalue(int(len(outside) * 0.999)).values.item(),
-            "beyond truth": beyond(enlarged, truth, TIMES).max().item(),
+            "burn": burn(enlarged, small),
+            "beyond truth": beyond(enlarged, *local_range(truth, TIMES))[-1].item(),
             "edge / bicubic": edges[1] / edges[0],
             "true edge / bicubic": edges[2] / edges[0],
             "ripple, held out": ripple(enlarged, small).rms.item(),

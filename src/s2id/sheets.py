@@ -9,6 +9,7 @@ from jaxtyping import Float
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from s2id.alpha import has_alpha
 from s2id.images import tile
 
 _LEAST = 96
@@ -39,7 +40,7 @@ def sheet(
         images = torch.cat([images, _inked(below, images.shape[1])], dim=2)
     count, _, high, wide = images.shape
     ground = images.new_full((images.shape[1],), _GROUND)
-    if len(ground) % 2 == 0:
+    if has_alpha(len(ground)):
         ground[-1] = 1.0
     return tile(images, columns(count, high / wide, per_row), gap=max(3, min(high, wide) // 32), ground=ground)
 
@@ -75,7 +76,7 @@ def _factor(images: Float[Tensor, "n c h w"]) -> int:
 def _inked(mask: Float[Tensor, "n h w"], channels: int) -> Float[Tensor, "n c h w"]:
     """Captions in ink on the sheet's ground, as opaque pictures."""
     colour = (_GROUND + (_INK - _GROUND) * mask)[:, None].repeat(1, channels, 1, 1)
-    if channels % 2 == 0:
+    if has_alpha(channels):
         colour[:, -1] = 1.0
     return colour
 

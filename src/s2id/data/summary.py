@@ -1,12 +1,9 @@
 """What a data set holds, in numbers, for people who check it before a long run."""
 
 from collections import Counter
-from collections.abc import Sequence
 from typing import Any
 
 import torch
-from jaxtyping import Shaped
-from torch import Tensor
 
 from s2id.data.pictures import Pictures
 from s2id.shapes import NULL
@@ -23,7 +20,6 @@ def summary(pictures: Pictures) -> dict[str, Any]:
     for group in pictures.groups:
         sizes[f"{group.images.shape[2]}x{group.images.shape[3]}"] += len(group.labels)
     labels = torch.cat([group.labels for group in pictures.groups])
-    attributes = [group.attributes for group in pictures.groups if group.attributes is not None]
     numbers = zip(pictures.numbers, map(list, pictures.number_ranges), strict=True)
     return {
         "name": pictures.name,
@@ -31,15 +27,12 @@ def summary(pictures: Pictures) -> dict[str, Any]:
         "sizes": dict(sizes),
         "channels": pictures.channels,
         "alpha": pictures.alpha,
-        "classes": _counts(pictures.labels, labels[:, None] == torch.arange(len(pictures.labels))),
+        "classes": dict(zip(pictures.labels, pictures.label_counts, strict=True)),
         "without a class": int((labels == NULL).sum()) if pictures.labels else 0,
-        "attributes": _counts(pictures.attributes, torch.cat(attributes) > 0) if attributes else {},
+        "attributes": {
+            name: has for name, (has, _) in zip(pictures.attributes, pictures.attribute_counts, strict=True)
+        },
         "numbers": dict(numbers),
         "captions": sum(bool(text) for group in pictures.groups for text in group.texts),
         "left out": list(pictures.skipped),
     }
-
-
-def _counts(names: Sequence[str], has: Shaped[Tensor, "n k"]) -> dict[str, int]:
-    """Number of pictures that have each name."""
-    return dict(zip(names, has.sum(0).tolist(), strict=True))

@@ -13,15 +13,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from s2id.alpha import covered
-from s2id.coords import extent
 from s2id.data.pictures import Pictures
 from s2id.images import resize, to_float
 from s2id.inverse.consistent import consistent
-from s2id.sampling.conditions import pair
-from s2id.sampling.denoisers import read_out
-from s2id.sampling.field import Field
+from s2id.inverse.restore import reconstructed
 from s2id.sampling.model import S2ID
-from s2id.sampling.states import state_sizes
 from s2id.settings import Size
 from s2id.shapes import Images, Scalars
 
@@ -69,7 +65,7 @@ def beading(model: S2ID, pictures: Pictures, width: float = 2.0, upscaled: bool 
     ground, ink = (colour[:, None, None] for colour in colours(pictures))
     drawn = bars(size, width)
     given = ground + resize(drawn, size) * (ink - ground)
-    found = reconstruct(model, given).render((size[0] * FINE, size[1] * FINE)).cpu()
+    found = reconstructed(model, given).render((size[0] * FINE, size[1] * FINE)).cpu()
     if upscaled:
         found = covered(consistent(found, given))
     contrast = ink - ground
@@ -91,14 +87,6 @@ def found_beading(pictures: Images, size: Size) -> Beading:
     ink = (fine - border.median(-1).values[..., None, None]).square().sum(1).sqrt()
     strokes = [stroke for one in ink if (stroke := _straightest(one)) is not None]
     return _summary(torch.stack(strokes)) if strokes else Beading(math.nan, math.nan)
-
-
-def reconstruct(model: S2ID, pictures: Images) -> Field:
-    """The functions that one call of the network reads out of pictures, without a condition."""
-    size = pictures.shape[2], pictures.shape[3]
-    state, _ = state_sizes(model, size)
-    asked, _ = pair(model, None, range(len(pictures)))
-    return read_out(model, resize(pictures.to(model.device), state), asked, frame=extent(size))
 
 
 def bars(size: Size, width: float) -> Float[Tensor, "n 1 h w"]:

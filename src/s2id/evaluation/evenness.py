@@ -7,11 +7,12 @@ import torch
 
 from s2id.alpha import over
 from s2id.data.pictures import Group, Pictures
-from s2id.evaluation.beading import FINE, Beading, beading, found_beading, reconstruct
+from s2id.evaluation.beading import FINE, Beading, beading, found_beading
 from s2id.evaluation.report import Evenness, Row
 from s2id.evaluation.ripple import Grids, Ripple, ripple
 from s2id.evaluation.samples import Samples
 from s2id.images import to_float
+from s2id.inverse.restore import reconstructed
 from s2id.sampling.states import state_sizes
 from s2id.settings import Size
 from s2id.shapes import Images
@@ -53,7 +54,7 @@ def evenness_rows(samples: Samples, test: Pictures) -> Iterator[Row]:
     held_out = to_float(group.images[chosen])
     size = held_out.shape[2], held_out.shape[3]
     if not (model.card.times or model.config.latents):
-        read = reconstruct(model, held_out)
+        read = reconstructed(model, held_out)
 
         def again(at: Size) -> Iterator[Images]:
             return (over(one.render(at, max_pixels=at[0] * at[1]).cpu(), samples.ground) for one in read)

@@ -92,8 +92,9 @@ def upscale(
 
 
 def reconstructed(model: S2ID, measured: Images, label: int | str | Condition | None = None) -> Field:
-    """The function that one call of the network reads out of a measured picture; arguments as for `upscale`."""
-    asked, _ = pair(model, label, 0)
+    """The functions that one call of the network reads out of measured pictures; arguments as for `upscale`."""
+    measured = measured.to(model.device)
+    asked, _ = pair(model, label, range(len(measured)))
     h, w = measured.shape[2:]
     state, _ = state_sizes(model, (h, w))
     fine = h >= state[0] and w >= state[1]

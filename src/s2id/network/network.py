@@ -23,6 +23,30 @@ from s2id.network.settings import ModelConfig
 from s2id.shapes import Images, Scalars
 
 
+class Stem(nn.Linear):
+    """Tokens of a state, each from its own samples."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config.state_channels * config.patch**2, config.width)
+        self.patch = config.patch
+
+    def forward(self, state: Images) -> Float[Tensor, "b y x e"]:
+        """The tokens."""
+        return super().forward(rearrange(state, "b c (h p) (w q) -> b h w (c p q)", p=self.patch, q=self.patch))
+
+
+class Lattice(nn.Linear):
+    """Feature samples, each predicted by the token that covers it."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config.width, config.lattice**2 * config.head_width)
+        self.side = config.lattice
+
+    def forward(self, tokens: Tokens) -> Float[Tensor, "b y x e"]:
+        """The samples."""
+        return rearrange(super().forward(tokens), "b h w (p q d) -> b (h p) (w q) d", p=self.side, q=self.side)
+
+
 class OverlappingStem(nn.Conv2d):
     """Tokens of a state, each from its own samples and from those of half of every neighbour."""
 
@@ -72,8 +96,8 @@ class FieldNetwork(TwoHalves):
             )
         self.block = Block
         self.config = config
-        width, patch, lattice = config.width, config.patch, config.lattice
-        self.stem = OverlappingStem(config) if config.overlap else nn.Linear(config.state_channels * patch**2, width)
+        width, patch = config.width, config.patch
+        self.stem = (OverlappingStem if config.overlap else Stem)(config)
         self.position = PositionEmbedding(width)
         self.noise = NoiseEmbedding(config.film_width)
         self.condition = nn.Embedding(config.classes + 1, config.condition_tokens * width)
@@ -82,9 +106,7 @@ class FieldNetwork(TwoHalves):
         self.condition_film = ConditionFilm(config) if config.condition_film else None
         self.encoder = nn.ModuleList(Block(config, cross=False) for _ in range(config.encoder_blocks))
         self.decoder = nn.ModuleList(Block(config, cross=True) for _ in range(config.decoder_blocks))
-        self.lattice = (
-            OverlappingLattice(config) if config.overlap else nn.Linear(width, lattice**2 * config.head_width)
-        )
+        self.lattice = (OverlappingLattice if config.overlap else Lattice)(config)
         self.head = FieldHead(config.head_width, config.channels)
         self.state = nn.Linear(width, config.latents * patch**2) if config.latents else None
 
@@ -94,11 +116,7 @@ class FieldNetwork(TwoHalves):
         """The encoder's output, which no condition enters; arguments and errors as for `TwoHalves.encode`."""
         patch = self.config.patch
         size, (rows, columns) = checked_part(x_t, self.config, part)
-        seen = x_t[:, :, rows, columns]
-        if isinstance(self.stem, OverlappingStem):
-            tokens = self.stem(seen)
-        else:
-            tokens = self.stem(rearrange(seen, "b c (h p) (w q) -> b h w (c p q)", p=patch, q=patch))
+        tokens = self.stem(x_t[:, :, rows, columns])
         # positions and density are those of the whole state, so that a part's tokens know where they are
         position = self.position((size[0] // patch, size[1] // patch))
         tokens = tokens + position[tuple(slice(s.start // patch, s.stop // patch) for s in (rows, columns))]
@@ -116,11 +134,7 @@ class FieldNetwork(TwoHalves):
         for block in self.decoder:
             tokens = block(tokens, film, condition, known)
         tokens = normalise(tokens)
-        side, patch = self.config.lattice, self.config.patch
-        values = self.lattice(tokens)
-        if not isinstance(self.lattice, OverlappingLattice):
-            values = rearrange(values, "b h w (p q d) -> b (h p) (w q) d", p=side, q=side)
-        state = None
+        values, patch, state = self.lattice(tokens), self.config.patch, None
         if self.state is not None:
             state = rearrange(self.state(tokens), "b h w (c p q) -> b c (h p) (w q)", p=patch, q=patch)
         return Features(values, encoded.frame, encoded.middle, state)

@@ -158,11 +158,12 @@ class Trainer:
 
     def result(self) -> S2ID:
         """The model with the moving average of the weights."""
-        model = S2ID(self.model, self._card())
+        model = S2ID(self.model, self.card())
         model.network.load_state_dict(self.average.module.state_dict())
         return model.eval().requires_grad_(False)
 
-    def _card(self) -> Card:
+    def card(self) -> Card:
+        """The card of the model as it is now."""
         seen = self.images_seen + (self.start.card.images_seen if self.start is not None else 0)
         if self.start is not None and self._draw_batch is not None:
             return replace(self.start.card, images_seen=seen)

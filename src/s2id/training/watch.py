@@ -112,7 +112,7 @@ def _board(folder: Path) -> Any:  # noqa: ANN401  (an optional package's class)
 def warnings(trainer: Trainer) -> list[str]:
     """Sentences about what a run will not learn well: features between the pixels, classes of few pictures."""
     doubt = warning(trainer.model, trainer.config, trainer.pictures)
-    return [*([doubt] if doubt else []), *rare(trainer.result().card)]
+    return [*([doubt] if doubt else []), *rare(trainer.card())]
 
 
 def drive(run: Run) -> int:
