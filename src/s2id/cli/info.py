@@ -1,16 +1,21 @@
 """The command that describes a model file."""
 
 import json
+import sys
 from dataclasses import dataclass
 
 import tyro
 
 from s2id.cli.options import Weights
+from s2id.names import needing_quotes
 
 
 @dataclass(frozen=True)
 class Info:
-    """Describe a model as JSON: its data, labels, settings, number of parameters and checksum."""
+    """Describe a model as JSON: its data, labels, settings, number of parameters and checksum.
+
+    Names that other commands take only in quotes are said beside it, on the error stream.
+    """
 
     weights: tyro.conf.Positional[Weights]
 
@@ -29,4 +34,6 @@ class Info:
             **model.facts(),
         }
         print(json.dumps(facts, indent=2))
+        if sentence := needing_quotes([*model.card.labels, *model.card.attributes, *model.card.numbers]):
+            print(f"note: {sentence}", file=sys.stderr)
         return 0
