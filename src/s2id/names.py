@@ -17,6 +17,9 @@ from s2id.errors import InputError
 ALL, NONE = "all", "none"
 """Words that stand for every class and for no class in a list of names, unless they are quoted."""
 
+WHOLE = ("label", "text")
+"""Names of the class and of the text as a whole, beside those of attributes and numbers."""
+
 _SHOWN = 20
 """Most names that a message lists."""
 
@@ -69,10 +72,7 @@ def position(name: str, known: Sequence[str], kind: str) -> int:
 
 def is_number(name: str) -> bool:
     """Whether a name spells a number, so that it could be mistaken for an index."""
-    try:
-        return float(name) == float(name)
-    except ValueError:
-        return False
+    return re.fullmatch(r"[+-]?\d+(\.\d+)?", name) is not None
 
 
 def listed(names: Sequence[str], between: str = ", ") -> str:

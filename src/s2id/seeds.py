@@ -9,6 +9,12 @@ from numpy.typing import NDArray
 
 U64 = NDArray[np.uint64]
 
+LARGEST_SEED = 2**64 - 1
+"""Largest seed; a larger one would give the numbers of a smaller one."""
+
+MOST_SEEDS = 1_000_000
+"""Most seeds that are taken at once."""
+
 
 def mix(numbers: U64) -> U64:
     """SplitMix64's output for each number of an array.

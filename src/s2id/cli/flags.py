@@ -21,6 +21,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 import tyro
 
 from s2id.errors import InputError
+from s2id.names import split, unquoted
 
 _METAVARS = {str: "TEXT", int: "INT", float: "FLOAT", Path: "PATH"}
 
@@ -200,13 +201,15 @@ def _value(kind: Any, text: str, separators: str = ",=") -> Any:  # noqa: ANN401
             with suppress(ValueError):
                 return _value(one, text, separators)
     elif origin is tuple:
-        texts = text.split(separators[0]) if text else []
+        texts = split(text, separators[0]) if text else []
         kinds = [inner[0]] * len(texts) if inner[-1] is Ellipsis else inner
         return tuple(_value(k, t.strip(), separators[1:]) for k, t in zip(kinds, texts, strict=True))
     elif origin is Literal or kind is bool:
         known = {str(one).lower(): one for one in (inner or (True, False))}
         if text.lower() in known:
             return known[text.lower()]
+    elif kind is str:
+        return unquoted(text)
     elif kind is not NoneType:
         return kind(text)
     raise ValueError(text)

@@ -1,5 +1,6 @@
 """Flags that commands share, and how their texts become values. torch is imported inside the functions that need it."""
 
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,11 +11,13 @@ import tyro
 
 from s2id.cli.flags import Help
 from s2id.errors import InputError
+from s2id.names import in_files, listed, position, quoted, split, unquoted
 from s2id.settings import AnySize, Fit, Look, Size, Window
 
 if TYPE_CHECKING:
     from s2id.condition import Condition
     from s2id.sampling.model import S2ID
+    from s2id.sampling.settings import Card
 
 Weights = Annotated[
     str,
@@ -27,7 +30,7 @@ Weights = Annotated[
 Label = Annotated[
     str | None,
     Help(
-        "Class index or name. None: no class is asked for.",
+        "Name or index of a class; in double quotes a name may be anything. None: no class is asked for.",
     ),
 ]
 
@@ -88,29 +91,50 @@ class Traits:
     """What is asked of a picture beside its class."""
 
     with_: str | None = None
-    """Attributes that the picture has, and numbers, separated by commas: smiling,age=30. `s2id info` lists the names
-    that a model knows. None: nothing is asked."""
+    """Attributes that the picture has, and numbers, separated by commas: smiling,age=30. A name in double quotes may
+    hold anything. `s2id info` lists the names that a model knows. None: nothing is asked."""
     without: str | None = None
     """Attributes that the picture does not have, separated by commas. None: nothing is asked."""
 
-    def ask(self, model: "S2ID", label: int | str | None = None) -> "Condition":
+    def ask(self, model: "S2ID", label: str | None = None) -> "Condition":
         """The condition of one picture.
 
+        Args:
+            model: The model.
+            label: A class as on the command line, perhaps in quotes.
+
         Raises:
-            InputError: The model does not know a name.
+            InputError: The model does not know a name, or an attribute is both asked for and not.
         """
         from s2id.sampling.conditions import ask
 
-        names, numbers = parse_traits(self.with_)
-        attributes = {**dict.fromkeys(names, True), **dict.fromkeys(parse_names(self.without), False)}
-        return ask(model, label, attributes=attributes, numbers=numbers)
+        (has, numbers), lacks = parse_traits(self.with_), parse_names(self.without)
+        if both := {*has} & {*lacks}:
+            raise InputError(f"--with and --without both name {listed(sorted(both))}; keep one of them.")
+        attributes = {**dict.fromkeys(has, True), **dict.fromkeys(lacks, False)}
+        return ask(model, label and unquoted(label), attributes=attributes, numbers=numbers)
 
-    @property
-    def words(self) -> list[str]:
+    def words(self, card: "Card") -> list[str]:
         """What is asked, as parts of a file's name."""
-        names, _ = parse_traits(self.with_)
-        numbers = [word for word in parse_names(self.with_) if "=" in word]
-        return [f"with-{n}" for n in names] + [f"without-{n}" for n in parse_names(self.without)] + numbers
+        lacks = ",".join(map(quoted, parse_names(self.without)))
+        return in_file_names(self.with_, card, "with-") + in_file_names(lacks, card, "without-")
+
+
+def in_file_names(text: str | None, card: "Card", before: str, number: str = "") -> list[str]:
+    """Attributes and numbers of a list as parts of a file's name.
+
+    Args:
+        text: The list, as for `parse_traits`.
+        card: Card of the model, which knows the names.
+        before: What stands before the name of an attribute.
+        number: What stands before the name of a number.
+    """
+    names, numbers = parse_traits(text)
+    attributes, measured = in_files(card.attributes), in_files(card.numbers)
+    return [before + attributes[position(name, card.attributes, "attribute")] for name in names] + [
+        f"{number}{measured[position(name, card.numbers, 'number')]}={str(value).removesuffix('.0')}"
+        for name, value in numbers.items()
+    ]
 
 
 def parse_size(text: str) -> Size:
@@ -162,10 +186,6 @@ def parse_window(text: str | None) -> Window | None:
     return top, left, bottom, right
 
 
-_MOST_SEEDS = 1_000_000
-"""Seeds that one command takes at most."""
-
-
 def parse_seeds(text: str) -> list[int]:
     """Seeds from a number, a range or a list.
 
@@ -173,39 +193,74 @@ def parse_seeds(text: str) -> list[int]:
     [0, 1, 2, 9]
 
     Raises:
-        InputError: The text is not of that form, or names more than a million seeds.
+        InputError: The text is not of that form, names more than a million seeds, or a seed is too large.
     """
+    from s2id.seeds import LARGEST_SEED, MOST_SEEDS
+
     chosen: list[int] = []
     for part in text.split(","):
-        first, dash, last = part.strip().partition("-")
-        if not first.isdecimal() or (dash and not (last.isdecimal() and int(first) <= int(last))):
-            raise InputError(f"seed {text!r} is no number, range or list; write it as in 7, 0-63 or 1,5,9.")
-        if len(chosen) + int(last or first) - int(first) >= _MOST_SEEDS:
-            raise InputError(f"seed {text!r} names more than {_MOST_SEEDS:,} seeds; draw them in several commands.")
-        chosen += range(int(first), int(last or first) + 1)
+        ends = [end.strip() for end in part.split("-")]
+        if len(ends) > 2 or not all(end.isdecimal() for end in ends):
+            raise _no_seeds(text, "is no number, range or list")
+        if max(map(len, ends)) > len(str(LARGEST_SEED)) or max(map(int, ends)) > LARGEST_SEED:
+            raise _no_seeds(text, f"exceeds {LARGEST_SEED}")
+        first, last = int(ends[0]), int(ends[-1])
+        if first > last:
+            raise _no_seeds(text, "is no number, range or list")
+        if len(chosen) + last - first >= MOST_SEEDS:
+            raise InputError(f"seed {text[:40]!r} names more than {MOST_SEEDS:,} seeds; draw them in several commands.")
+        chosen += range(first, last + 1)
     return chosen
 
 
+def _no_seeds(text: str, what: str) -> InputError:
+    return InputError(f"seed {text[:40]!r} {what}; write it as in 7, 0-63 or 1,5,9.")
+
+
 def parse_names(text: str | None) -> list[str]:
-    """Names from a list with commas; `None` is none."""
-    return [part.strip() for part in (text or "").split(",") if part.strip()]
+    """Names from a list with commas; `None` is none.
+
+    >>> parse_names('smiling, "big, red"')
+    ['smiling', 'big, red']
+
+    Raises:
+        InputError: A quote is not closed.
+    """
+    return [unquoted(part) for part in split(text or "") if part.strip()]
 
 
 def parse_traits(text: str | None) -> tuple[list[str], dict[str, float]]:
     """Names of attributes, and numbers by name.
 
-    >>> parse_traits("smiling,age=30")
-    (['smiling'], {'age': 30.0})
+    >>> parse_traits('"big, red",age=30')
+    (['big, red'], {'age': 30.0})
 
     Raises:
-        InputError: What stands behind an `=` is no number.
+        InputError: What stands behind an `=` is no finite number, a number is given twice, or a quote is not closed.
     """
-    words = parse_names(text)
+    names: list[str] = []
+    numbers: dict[str, float] = {}
+    for part in split(text or ""):
+        name, *values = split(part, "=")
+        if not values:
+            names += [unquoted(name)] if part.strip() else []
+            continue
+        value = _number("=".join(values))
+        if value is None or unquoted(name) in numbers:
+            raise InputError(
+                f"{part.strip()!r} is not understood; write names, and numbers as in age=30, each once. A name with an "
+                "equals sign needs double quotes, inside those of the shell: '\"a=b\"'."
+            )
+        numbers[unquoted(name)] = value
+    return names, numbers
+
+
+def _number(text: str) -> float | None:
+    """The finite number that a text spells, or `None`."""
     try:
-        numbers = {name.strip(): float(value) for name, value in (word.split("=") for word in words if "=" in word)}
-    except ValueError as error:
-        raise InputError(f"{text!r} is not understood; write names and name=number as in smiling,age=30.") from error
-    return [word for word in words if "=" not in word], numbers
+        return value if math.isfinite(value := float(text)) else None
+    except ValueError:
+        return None
 
 
 def suffix(size: Size, window: Window | None = None, look: Look = "smooth") -> str:

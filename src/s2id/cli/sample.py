@@ -1,9 +1,8 @@
 """The commands that draw pictures: from a model, and from a field file."""
 
 import time
-import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,8 +19,8 @@ from s2id.cli.options import (
     Sizes,
     Traits,
     Weights,
+    in_file_names,
     name_files,
-    parse_names,
     parse_seeds,
     parse_sizes,
     parse_window,
@@ -29,6 +28,7 @@ from s2id.cli.options import (
     writable,
 )
 from s2id.errors import InputError
+from s2id.names import ALL, NONE, WHOLE, in_a_file, in_files, is_number, plain, position, quoted, split, unquoted
 from s2id.sampling.settings import Sampling
 from s2id.settings import MAX_PIXELS, Size, Window, setting
 
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from s2id.sampling.field import Field
     from s2id.sampling.model import S2ID
+    from s2id.sampling.settings import Card
 
 Job = tuple[int | None, int]
 """Index of a class, or `None` for no class, and a seed: one picture."""
@@ -51,8 +52,9 @@ class Sample:
 
     weights: tyro.conf.Positional[Weights] = "mnist"
     label: str | None = None
-    """Class index or name, several separated by commas, "all" for every class, or "none" for no class. None: each seed
-    has a class of its own, drawn by chance; or no class if --with or --without asks for something."""
+    """Name or index of a class, several separated by commas, all for every class, or none for no class. A name in
+    double quotes may be anything: '"all","a,b"'. None: each seed has a class of its own, drawn by chance; or no class
+    if --with or --without asks for something."""
     traits: Traits = Traits()
     avoid: str | None = None
     """Attributes to move away from, separated by commas, with the weight of --guidance. None: nothing is avoided."""
@@ -83,16 +85,26 @@ class Sample:
         if self.label is None and classes and self.traits == Traits():
             yield from ((seed_of(seed) % classes, seed) for seed in seeds)
             return
-        labels: list[int | None] = [None]
-        if self.label == "all" and classes:
-            labels = list(range(classes))
-        elif self.label not in (None, "all", "none"):
-            labels = [label_index(model, name.strip()) for name in self.label.split(",")]
+        labels: list[int | None] = []
+        for word in split(NONE if self.label is None else self.label):
+            if word.strip() == ALL and classes:
+                labels += range(classes)
+            else:
+                labels.append(None if word.strip() in (ALL, NONE) else label_index(model, unquoted(word)))
         yield from ((label, seed) for label in dict.fromkeys(labels) for seed in seeds)
+
+    def _notes(self, card: "Card") -> Iterator[str]:
+        """Sentences about words for which the model has a class too."""
+        words = [] if self.label is None else [word.strip() for word in split(self.label)]
+        for name in card.labels:
+            if plain(name) in (ALL, NONE) and plain(name) in words:
+                what = "every class" if plain(name) == ALL else "no class"
+                yield f"{plain(name)} means {what}; the class of this name is --label '{quoted(name)}'"
 
     def run(self) -> int:
         """Compose a field per class and seed, then draw it at every size."""
         asked_sizes, seeds, window = parse_sizes(self.size), parse_seeds(self.seed), parse_window(self.window)
+        import torch
         from tqdm import tqdm
 
         from s2id.condition import cat
@@ -101,6 +113,7 @@ class Sample:
         from s2id.sampling.model import load
         from s2id.sampling.rare import rare_asked
         from s2id.sampling.sample import plans, sample
+        from s2id.shapes import NULL
 
         model = load(self.weights, self.device)
         own = model.card.size or (model.card.density, model.card.density)
@@ -108,13 +121,13 @@ class Sample:
         for size in sizes:
             view(size, window=window, fit=self.fit)
             check_pixels(size, self.max_pixels)
-        jobs = list(self._jobs(model, seeds))
-        asked = {label: self.traits.ask(model, label) for label, _ in jobs}
-        for sentence in rare_asked(model.card, cat(list(asked.values()))):
+        jobs, beside = list(self._jobs(model, seeds)), self.traits.ask(model)
+        asked = {i: replace(beside, label=torch.tensor([NULL if i is None else i])) for i, _ in jobs}
+        for sentence in (*self._notes(model.card), *rare_asked(model.card, cat(list(asked.values())))):
             print(sentence)
         avoid = Traits(self.avoid).ask(model) if self.avoid else None
         writable(self.out)
-        files = _Files(self, window, model.card.labels)
+        files = _Files(self, window, model.card)
         composing = rendering = 0.0
         needed = plans(model, sizes, self.sampling)
         with tqdm(total=len(needed) * len(jobs), unit="field", disable=len(jobs) < 2, leave=False) as bar:
@@ -138,11 +151,13 @@ class Sample:
 class _Files:
     """Files that `s2id sample` writes: a picture per field and size, or a sheet per size, and the fields."""
 
-    def __init__(self, command: Sample, window: Window | None, names: Sequence[str]) -> None:
-        self.command, self.window, self.names = command, window, names
-        avoid = [f"avoid-{name}" for name in parse_names(command.avoid)]
-        stronger = [f"stronger-{name}={weight:g}" for name, weight in command.sampling.stronger]
-        self.asked = [_in_a_name(word) for word in (*command.traits.words, *avoid, *stronger)]
+    def __init__(self, command: Sample, window: Window | None, card: "Card") -> None:
+        self.command, self.window, self.names = command, window, card.labels
+        words = [*command.traits.words(card), *in_file_names(command.avoid, card, "avoid-", "avoid-")]
+        names = (*card.attributes, *card.numbers, *WHOLE)
+        for name, weight in command.sampling.stronger:
+            words.append(f"stronger-{in_files(names)[position(name, names, 'label')]}={weight:g}")
+        self.asked = [in_a_file("-".join(words), 72)] if words else []
         self.sheets: dict[Size, list[Tensor]] = {}
         self.written: list[Path] = []
 
@@ -214,14 +229,13 @@ class Render:
 def class_in_a_name(label: int, names: Sequence[str]) -> str:
     """A class as part of a file's name, which no other class of the model has, even where case does not count.
 
+    The index keeps names apart; where a name is itself a number, it stands alone.
+
     >>> class_in_a_name(0, ["Cat", "cat"]), class_in_a_name(1, ["Cat", "cat"]), class_in_a_name(7, [])
     ('label0-Cat', 'label1-cat', 'label7')
+    >>> class_in_a_name(1, ["3", "5"])
+    'label5'
     """
-    name = _in_a_name(names[label]) if names else ""
-    return f"label{label}" if name in ("", str(label)) else f"label{label}-{name}"
-
-
-def _in_a_name(text: str) -> str:
-    """A label as part of a file's name: what no file system minds; a long one cut, with a checksum of the whole."""
-    plain = "".join(c if c.isalnum() or c in "-_=." else "_" for c in text)
-    return plain if len(plain) <= 40 else f"{plain[:32]}-{zlib.crc32(text.encode()):08x}"
+    name = in_a_file(names[label]) if names else str(label)
+    alone = not names or (is_number(name) and name == names[label])
+    return f"label{name}" if alone else f"label{label}-{name}"

@@ -13,7 +13,6 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from s2id.alpha import covered, has_alpha, with_alpha
-from s2id.condition import Condition
 from s2id.coords import check_size, extent, whole_size
 from s2id.errors import InputError
 from s2id.inverse.alignment import agreeing
@@ -23,6 +22,7 @@ from s2id.inverse.motion import register
 from s2id.inverse.observation import STRADDLE, Area, Observation, check_noise
 from s2id.inverse.posterior import Measurement, sample_posterior
 from s2id.inverse.settings import RESTORING
+from s2id.sampling.conditions import Label, Seeds, seed_list
 from s2id.sampling.field import check_pixels
 from s2id.sampling.model import S2ID
 from s2id.sampling.settings import Sampling
@@ -90,8 +90,8 @@ def depixelate(
     model: S2ID | None = None,
     noise: float | None = None,
     motion: Float[Tensor, "moves 2"] | None = None,
-    label: int | str | Condition | None = None,
-    seeds: Sequence[int] = tuple(range(8)),
+    label: Label = None,
+    seeds: Seeds = tuple(range(8)),
     sampling: Sampling = RESTORING,
 ) -> Depixelated:
     """The scene of a moving camera in smaller pixels than any of its frames has.
@@ -108,7 +108,7 @@ def depixelate(
         model: The prior: a model of pictures that resemble a whole frame. `None` fuses the frames without a prior.
         noise: Standard deviation of a frame's pixels, in [-1, 1]; `None` estimates it.
         motion: Movement of the camera, as in the result; `None` estimates it.
-        label: Condition for the model: a class index or name, or the result of `s2id.ask`. `None` is no condition.
+        label: Condition for the model: a class's name or index, or the result of `s2id.ask`. `None` is no condition.
         seeds: The model draws one picture per seed; the result is their mean.
         sampling: Solver and guidance of the model.
 
@@ -119,12 +119,13 @@ def depixelate(
     if model is not None and has_alpha(model.config.channels):
         frames = with_alpha(frames)
     size = whole_size(size, extent((frames.shape[2], frames.shape[3])))
-    _check(frames, size, model, noise, seeds)
+    _check(frames, size, model, noise)
+    each = seed_list(seeds, "seeds")
     motion, likeness, used = _moved(frames, motion)
     fused = fuse(frames[used], motion[used], size, noise)
     picture, std = fused.picture, fused.uncertainty
     if model is not None:
-        picture, std = _under(model, frames[used], motion[used], fused, [label] * len(seeds), seeds, sampling)
+        picture, std = _under(model, frames[used], motion[used], fused, [label] * len(each), each, sampling)
     notes = tuple(_notes(motion, used, fused, model))
     frame_size = frames.shape[2], frames.shape[3]
     return Depixelated(covered(picture.clamp(-1, 1)), std, motion, likeness, used, fused, frame_size, notes)
@@ -161,7 +162,7 @@ def _under(
     frames: Float[Tensor, "f c h w"],
     motion: Float[Tensor, "f 2"],
     fused: Fused,
-    labels: Sequence[int | str | Condition | None],
+    labels: Sequence[Label],
     seeds: Sequence[int],
     sampling: Sampling,
 ) -> tuple[Float[Tensor, "c height width"], Float[Tensor, "height width"]]:
@@ -197,9 +198,7 @@ def _observed(frames: Float[Tensor, "f c h w"], motion: Float[Tensor, "f 2"], no
     return Observation.join(parts)
 
 
-def _check(
-    frames: Float[Tensor, "f c h w"], size: Size, model: S2ID | None, noise: float | None, seeds: Sequence[int]
-) -> None:
+def _check(frames: Float[Tensor, "f c h w"], size: Size, model: S2ID | None, noise: float | None) -> None:
     """Refuse arguments of `depixelate` that are out of range."""
     f, c, h, w = frames.shape
     check_size(size)
@@ -223,5 +222,3 @@ def _check(
             raise InputError(
                 f"the frames have {c} channels and this model draws {draws}; choose another model, or none."
             )
-    if not seeds:
-        raise InputError("there is no seed; give at least one.")

@@ -6,7 +6,6 @@ Tweedie's second formula gives C = sigma^2 / alpha * dE / dx_t, so the denoiser'
 moment matching (Rozet et al. 2024, arXiv 2405.13712; Boys et al. 2023, arXiv 2310.06721).
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol, runtime_checkable
@@ -15,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from s2id.condition import Asked, Condition
+from s2id.condition import Asked
 from s2id.coords import extent
 from s2id.diffusion.denoiser import Denoiser
 from s2id.diffusion.samplers import last
@@ -23,7 +22,7 @@ from s2id.errors import InputError
 from s2id.inverse.observation import Area, Observation, check_noise
 from s2id.inverse.settings import RESTORING
 from s2id.linear import conjugate_steps
-from s2id.sampling.conditions import pair
+from s2id.sampling.conditions import Labels, Seeds, pair
 from s2id.sampling.denoisers import read_out
 from s2id.sampling.field import Field
 from s2id.sampling.model import S2ID
@@ -157,8 +156,8 @@ class Posterior:
 def sample_posterior(
     model: S2ID,
     measurement: Measurement,
-    label: int | str | Condition | Sequence[int | str | Condition | None] | None = None,
-    seeds: Sequence[int] = (0,),
+    label: Labels = None,
+    seeds: Seeds = (0,),
     sampling: Sampling = RESTORING,
     *,
     aspect: Size | None = None,
@@ -176,7 +175,7 @@ def sample_posterior(
     Args:
         model: The prior, from `s2id.load`.
         measurement: Values measured of the states, and the operator that measured them.
-        label: Condition of the pictures: a class index or name, the result of `s2id.ask`, or one of these per seed.
+        label: Condition of the pictures: a class's name or index, the result of `s2id.ask`, or one of these per seed.
             `None` is no condition.
         seeds: One field is drawn per seed.
         sampling: Solver and guidance. Autoguidance and finer states at the end are left out, because the derivative of

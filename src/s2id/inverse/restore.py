@@ -13,7 +13,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from s2id.alpha import check_premultiplied, covered, has_alpha, over, premultiply, straight, with_alpha
-from s2id.condition import Condition
 from s2id.coords import extent, whole_size
 from s2id.errors import InputError
 from s2id.images import resize, to_bytes, to_float
@@ -22,7 +21,7 @@ from s2id.inverse.observation import STRADDLE, Observation, check_noise
 from s2id.inverse.posterior import Measurement, at_once, sample_posterior
 from s2id.inverse.settings import RESTORING
 from s2id.linear import area_weights
-from s2id.sampling.conditions import pair
+from s2id.sampling.conditions import Label, Seeds, pair, seed_list
 from s2id.sampling.denoisers import read_out
 from s2id.sampling.field import Field, check_pixels
 from s2id.sampling.model import S2ID
@@ -59,7 +58,7 @@ class Restored:
 
 
 def upscale(
-    model: S2ID, picture: Float[Tensor, "c h w"], size: AnySize, label: int | str | Condition | None = None
+    model: S2ID, picture: Float[Tensor, "c h w"], size: AnySize, label: Label = None
 ) -> Float[Tensor, "k h2 w2"]:
     """A picture enlarged by one call of the network, whose means over the old pixels are as near to these as it can be.
 
@@ -76,7 +75,7 @@ def upscale(
         picture: Pixel values in [-1, 1]; with alpha, premultiplied as `Field.render` gives them. `fitted` says what
             becomes of pictures with alpha and models without, or the reverse.
         size: Height and width of the enlarged picture, in pixels; or its long side, in the aspect of the picture.
-        label: Condition: a class index or name, or the result of `s2id.ask`. `None` is no condition.
+        label: Condition: a class's name or index, or the result of `s2id.ask`. `None` is no condition.
 
     Raises:
         InputError: An argument is out of range.
@@ -91,7 +90,7 @@ def upscale(
     return covered(consistent(reconstructed(model, measured, label).render(size, fit="stretch"), measured)[0])
 
 
-def reconstructed(model: S2ID, measured: Images, label: int | str | Condition | None = None) -> Field:
+def reconstructed(model: S2ID, measured: Images, label: Label = None) -> Field:
     """The functions that one call of the network reads out of measured pictures; arguments as for `upscale`."""
     measured = measured.to(model.device)
     asked, _ = pair(model, label, range(len(measured)))
@@ -109,8 +108,8 @@ def restore(
     *,
     mask: Bool[Tensor, "rows columns"] | None = None,
     noise: float = 0.0,
-    label: int | str | Condition | None = None,
-    seeds: Sequence[int] = tuple(range(8)),
+    label: Label = None,
+    seeds: Seeds = tuple(range(8)),
     sampling: Sampling = RESTORING,
 ) -> Restored:
     """Pictures drawn from the posterior given a measured picture: larger, filled in, in colour or without its noise.
@@ -131,7 +130,7 @@ def restore(
             picture's size.
         mask: True where a pixel was measured; `None` measures all pixels.
         noise: Standard deviation of the measured pixels' noise, in [-1, 1].
-        label: Condition: a class index or name, or the result of `s2id.ask`. `None` is no condition.
+        label: Condition: a class's name or index, or the result of `s2id.ask`. `None` is no condition.
         seeds: One picture is drawn per seed.
         sampling: Solver and guidance. For holes, "ddim" with `eta` 1 and 40 steps repairs some of the errors that
             early steps make. A step costs about four calls of the network.
@@ -143,16 +142,15 @@ def restore(
     size = own if size is None else whole_size(size, extent(own))
     picture = fitted(model, picture, mask)
     check(model, picture, size, mask, noise)
-    if not seeds:
-        raise InputError("there is no seed; give at least one.")
-    every = [label] * len(seeds)
-    return restore_each(model, picture.expand(len(seeds), -1, -1, -1), every, seeds, size, mask, noise, sampling)
+    each = seed_list(seeds, "seeds")
+    every = [label] * len(each)
+    return restore_each(model, picture.expand(len(each), -1, -1, -1), every, each, size, mask, noise, sampling)
 
 
 def restore_each(
     model: S2ID,
     pictures: Images,
-    labels: Sequence[int | str | Condition | None],
+    labels: Sequence[Label],
     seeds: Sequence[int],
     size: Size,
     mask: Bool[Tensor, "rows columns"] | None = None,

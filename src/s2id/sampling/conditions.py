@@ -3,35 +3,42 @@
 import math
 import operator
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
-from difflib import get_close_matches
-from typing import SupportsIndex
+from itertools import islice
+from typing import TYPE_CHECKING, Any, SupportsFloat, SupportsIndex
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from s2id.condition import KINDS, Condition, cat, scaled
 from s2id.errors import InputError
+from s2id.names import WHOLE, is_number, position
 from s2id.sampling.model import S2ID
+from s2id.seeds import LARGEST_SEED, MOST_SEEDS
 from s2id.shapes import NULL
 
-_WHOLE = ("label", "text")
-"""Names of the class and the tokens among those that guidance weights may name."""
-
-Label = int | str | Condition | None
-"""What one picture is asked for: index or name of a class, a condition, or nothing."""
-
-Seeds = SupportsIndex | Iterable[SupportsIndex]
-"""One integer or several; integers of numpy count too."""
+if TYPE_CHECKING:
+    Label = SupportsIndex | str | Condition | None
+    """What one picture is asked for: name or index of a class, a condition, or nothing."""
+    Labels = Label | Iterable[Label]
+    """What one picture or several are asked for: an array or a tensor of integers is several."""
+    Seeds = SupportsIndex | Iterable[SupportsIndex]
+    """One integer or several, of Python, numpy or torch."""
+    Attributes = Mapping[str, bool]
+    Numbers = Mapping[str, SupportsFloat]
+else:  # while a program runs anything may come, and what is none of these is refused below in one sentence
+    Label = Labels = Seeds = Attributes = Numbers = object
 
 
 def ask(
     model: S2ID,
-    label: int | str | None = None,
+    label: Label = None,
     *,
-    attributes: Mapping[str, bool] | None = None,
-    numbers: Mapping[str, float | int] | None = None,
+    attributes: Attributes | None = None,
+    numbers: Numbers | None = None,
     tokens: Float[Tensor, "n d"] | None = None,
 ) -> Condition:
     """A condition for one picture; everything that is not given stays unknown.
@@ -39,13 +46,13 @@ def ask(
     Args:
         model: A model from `s2id.load`. Its card lists the names, which are known in any case and with spaces, hyphens
             or underscores.
-        label: Class index or name.
+        label: Name or index of a class, as for `label_index`.
         attributes: By name, whether the picture has the attribute.
         numbers: By name, the number in the unit of the data.
         tokens: Output of the text encoder that the model was trained with.
 
     Raises:
-        InputError: The model has no such class, name or text.
+        InputError: The model has no such class, name or text, or a value is no truth value or no number.
 
     Example:
         >>> import s2id
@@ -57,22 +64,52 @@ def ask(
     more: dict[str, Tensor] = {}
     if config.attributes:
         more["attributes"] = torch.zeros(1, config.attributes, dtype=torch.long)
-    for name, has in (attributes or {}).items():
-        index = position(name, card.attributes, "attribute")
+    for index, name, has in _found(attributes, card.attributes, "attribute"):
+        if not isinstance(has, bool | np.bool_):
+            raise InputError(f"attribute {name!r} is {has!r}; give True if the picture has it, or False.")
         more["attributes"][0, index] = 1 if has else -1
     if config.numbers:
         more["numbers"] = torch.full((1, config.numbers), torch.nan)
-    for name, value in (numbers or {}).items():
-        index = position(name, card.numbers, "number")
-        more["numbers"][0, index] = scaled(float(value), *card.number_ranges[index])
+    for index, name, value in _found(numbers, card.numbers, "number"):
+        more["numbers"][0, index] = scaled(_finite(value, name), *card.number_ranges[index])
+        if not more["numbers"][0, index].isfinite():
+            raise InputError(f"number {name!r} is {value!r}, which is too far from the data's; give one like them.")
     if tokens is not None:
-        if tokens.shape[1] != config.token_width:
+        if tokens.ndim != 2 or tokens.shape[1] != config.token_width:
             raise InputError(
-                f"the text's tokens have {tokens.shape[1]} channels and this model takes "
+                f"the text's tokens have {tokens.shape[-1]} channels and this model takes "
                 f"{config.token_width or 'no text'}; use the encoder it was trained with."
             )
         more["tokens"] = tokens[None].float()
     return Condition(torch.tensor([label_index(model, label)]), **more)
+
+
+def _found(asked: Any, known: Sequence[str], kind: str) -> list[tuple[int, str, Any]]:  # noqa: ANN401
+    """Index, name and value of each name that is asked for.
+
+    Raises:
+        InputError: The model has no such name, or two of them are one.
+    """
+    if asked is not None and not isinstance(asked, Mapping):
+        raise InputError(f"{kind}s are {asked!r}; give a dict from names to values.")
+    found: dict[int, tuple[str, Any]] = {}
+    for name, value in (asked or {}).items():
+        if not isinstance(name, str):
+            raise InputError(f"{kind} {name!r} is no name; give a text.")
+        if (index := position(name, known, kind)) in found:
+            raise InputError(f"{kind} {found[index][0]!r} is asked for again as {name!r}; keep one of them.")
+        found[index] = name, value
+    return [(index, *pair) for index, pair in found.items()]
+
+
+def _finite(value: Any, name: str) -> float:  # noqa: ANN401  (whatever was given)
+    try:
+        number = math.nan if isinstance(value, bool | str | bytes) else float(value)
+    except (TypeError, ValueError, OverflowError, RuntimeError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise InputError(f"number {name!r} is {value!r}; give a finite number.")
+    return number
 
 
 def forget(model: S2ID, asked: Condition, name: str) -> Condition:
@@ -87,12 +124,12 @@ def forget(model: S2ID, asked: Condition, name: str) -> Condition:
         InputError: The model has no such name.
     """
     attributes, numbers = model.card.attributes, model.card.numbers
-    which = position(name, (*attributes, *numbers, *_WHOLE), "label")
+    which = position(name, (*attributes, *numbers, *WHOLE), "label")
     if which < len(attributes):
         return _without(asked, "attributes", which)
     if (which := which - len(attributes)) < len(numbers):
         return _without(asked, "numbers", which)
-    if _WHOLE[which - len(numbers)] == "label":
+    if WHOLE[which - len(numbers)] == "label":
         return replace(asked, label=torch.full_like(asked.label, NULL))
     return replace(asked, tokens=None)
 
@@ -123,63 +160,42 @@ def describe(model: S2ID, asked: Condition) -> list[str]:
     return [" ".join(words) for words in texts]
 
 
-def position(name: str, known: Sequence[str], kind: str) -> int:
-    """Index of a name.
+def label_index(model: S2ID, label: Label) -> int:
+    """Index of a class that is given by its name or index; NULL for `None`.
 
-    Args:
-        name: A name, in any case and with spaces, hyphens or underscores.
-        known: The names to choose from.
-        kind: What these are names of, for the message.
-
-    Raises:
-        InputError: There is no such name; the message suggests similar ones.
-    """
-    plain = [_plain(one) for one in known]
-    if _plain(name) in plain:
-        return plain.index(_plain(name))
-    near = [known[plain.index(one)] for one in get_close_matches(_plain(name), plain, n=3)]
-    if near:
-        hint = f"did you mean {' or '.join(near)}?"
-    else:
-        hint = f"choose one of {', '.join(known)}." if known else f"it knows no {kind}s: leave it out."
-    raise InputError(f"{kind} {name!r} is none of this model's; {hint}")
-
-
-def _plain(name: str) -> str:
-    return name.lower().replace("_", " ").replace("-", " ").strip()
-
-
-def label_index(model: S2ID, label: int | str | None) -> int:
-    """Index of a class that is given by index or name; NULL for `None`.
+    A name is found first, and the integer 3 is the name "3" too. What is no name is an index, unless a class is called
+    by a number that is not its index: then an index could be mistaken for a name, and is refused.
 
     Raises:
         InputError: The model has no such class.
     """
     if label is None:
         return NULL
-    names, classes = model.card.labels, model.config.classes
-    plain = [_plain(name) for name in names]
-    if isinstance(label, str) and (label in names or _plain(label) in plain):
-        return names.index(label) if label in names else plain.index(_plain(label))
-    if (isinstance(label, int) or label.isdecimal()) and 0 <= int(label) < classes:
-        return int(label)
-    known = ", ".join(names) if names else f"0 to {classes - 1}" if classes else "none: it has no classes"
-    raise InputError(f"label {label!r} is none of this model's; choose one of {known}.")
+    text = label if isinstance(label, str) else str(_whole(label, "label"))
+    indices = [str(i) for i in range(model.config.classes)]
+    names = model.card.labels or indices
+    if not names:
+        raise InputError(f"label {text[:40]!r} is none of this model's; it has no classes: leave it out.")
+    apart = all(name == index for name, index in zip(names, indices, strict=False) if is_number(name))
+    try:
+        return position(text, names, "label")
+    except InputError:
+        if apart and text in indices:
+            return int(text)
+        raise
 
 
-def pair(model: S2ID, label: Label | Sequence[Label], seed: Seeds) -> tuple[Condition, list[int]]:
+def pair(model: S2ID, label: Labels, seed: Seeds) -> tuple[Condition, list[int]]:
     """As many conditions as seeds: a single one of either is repeated for all of the other.
 
     Raises:
-        InputError: There are several of both but not equally many, or the model has no such label.
+        InputError: There are several of both but not equally many, or one is no label of the model or no seed.
     """
-    several = isinstance(label, Sequence) and not isinstance(label, str)
-    labels: Sequence[Label] = label if several else [label]  # type: ignore[assignment, list-item]
+    labels = _listed(label, "label")
     if not labels:
         raise InputError("there is no label; give at least one, or None for no condition.")
-    asked = (one if isinstance(one, Condition) else ask(model, one) for one in labels)
-    whole = cat(list(asked))
-    seeds = [operator.index(one) for one in (seed if isinstance(seed, Iterable) else [seed])]
+    whole = cat([one if isinstance(one, Condition) else ask(model, one) for one in labels])
+    seeds = seed_list(seed)
     if len(whole) == 1:
         whole = whole[torch.zeros(len(seeds), dtype=torch.long)]
     if len(seeds) == 1:
@@ -187,3 +203,54 @@ def pair(model: S2ID, label: Label | Sequence[Label], seed: Seeds) -> tuple[Cond
     if len(whole) != len(seeds) or not seeds:
         raise InputError(f"{len(whole)} labels and {len(seeds)} seeds cannot be paired; give as many of each, or one.")
     return whole, seeds
+
+
+def seed_list(seed: Seeds, argument: str = "seed") -> list[int]:
+    """The seeds as a list.
+
+    Args:
+        seed: One or several.
+        argument: What the caller names them, for the message.
+
+    Raises:
+        InputError: One is no integer, or out of range; or there are none, or more than a million.
+    """
+    seeds = [_whole(one, argument) for one in _listed(seed, argument)]
+    if not seeds:
+        raise InputError("there is no seed; give at least one.")
+    if wrong := [one for one in seeds if not 0 <= one <= LARGEST_SEED]:
+        raise InputError(f"{argument} is {wrong[0]:g}; it must be a whole number from 0 to {LARGEST_SEED}.")
+    return seeds
+
+
+def _listed(given: Any, argument: str) -> list[Any]:  # noqa: ANN401  (whatever was given)
+    """One value or several, of Python, numpy or torch, as a list of values of Python.
+
+    Raises:
+        InputError: There are too many, or they have no order.
+    """
+    if isinstance(given, np.generic | np.ndarray | Tensor) and given.ndim == 0:
+        return [given.tolist()]
+    if isinstance(given, str | bytes | Condition) or not isinstance(given, Iterable):
+        return [given]
+    if isinstance(given, Mapping | AbstractSet):
+        raise InputError(f"{argument} is a {type(given).__name__}, which has no order; give a list.")
+    several = list(islice(given, MOST_SEEDS + 1))
+    if len(several) > MOST_SEEDS:
+        raise InputError(f"{argument} has more than {MOST_SEEDS:,} entries; give them in several calls.")
+    return [one.tolist() if isinstance(one, np.generic | np.ndarray | Tensor) else one for one in several]
+
+
+def _whole(value: Any, argument: str) -> int:  # noqa: ANN401  (whatever was given)
+    """A whole number.
+
+    Raises:
+        InputError: The value is none.
+    """
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        return operator.index(value)
+    except TypeError:
+        wanted = "the name or the index of a class" if argument == "label" else "a whole number, or several"
+        raise InputError(f"{argument} is {value!r}; give {wanted}.") from None

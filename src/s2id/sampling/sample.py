@@ -20,7 +20,7 @@ from s2id.diffusion.process import times as even_times
 from s2id.diffusion.samplers import SAMPLERS, STOCHASTIC, Sampler, Step, last, restarted
 from s2id.diffusion.settings import ALWAYS
 from s2id.errors import InputError
-from s2id.sampling.conditions import Label, Seeds, describe, forget, pair
+from s2id.sampling.conditions import Labels, Seeds, describe, forget, pair
 from s2id.sampling.denoisers import autoguidance_of, guided_denoiser, read_out
 from s2id.sampling.field import Field
 from s2id.sampling.model import S2ID
@@ -32,7 +32,7 @@ from s2id.shapes import Images
 
 def sample(
     model: S2ID,
-    label: Label | Sequence[Label] = None,
+    label: Labels = None,
     seed: Seeds = 0,
     sampling: Sampling = Sampling(),
     *,
@@ -45,9 +45,10 @@ def sample(
 
     Args:
         model: A model from `s2id.load`.
-        label: Class index or name, or a condition from `s2id.ask`; `None` asks for nothing. A sequence is paired with a
-            sequence of seeds, one to one; a single label goes with every seed.
-        seed: Integer, or several. A seed's picture does not depend on the others of its batch.
+        label: Name or index of a class, as for `s2id.ask`, or a condition from there; `None` asks for nothing. Several,
+            in a list, an array or a tensor, are paired with several seeds, one to one; a single label goes with every
+            seed.
+        seed: Integer from 0 to 2**64 - 1, or several. A seed's picture does not depend on the others of its batch.
         sampling: Settings of the solver, the guidance and the state.
         steps: Number of solver steps, in place of `sampling.steps`; `None` keeps that.
         guidance: Weight of classifier-free guidance, in place of `sampling.guidance`; `None` keeps that.

@@ -89,7 +89,7 @@ def _draw_sheet(trainer: Trainer, path: Path) -> None:
     """
     model = trainer.result()
     names: list[str] = [trainer.pictures.labels[i] for i in range(min(10, model.config.classes))]
-    labels: list[int | Condition | None] = list(range(len(names)))
+    labels: list[str | Condition | None] = [*names]
     if not names:
         names = ["", *model.card.attributes[:9]]
         labels = [None, *(ask(model, attributes={name: True}) for name in names[1:])]
