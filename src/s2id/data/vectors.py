@@ -6,14 +6,12 @@ picture is drawn at a multiple of its size, and pixels are averaged. The backgro
 
 import csv
 import hashlib
-import io
 import re
 from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from PIL import Image
 from torch import Tensor
 
 from s2id.condition import Condition
@@ -23,6 +21,7 @@ from s2id.data.cache import store
 from s2id.data.metadata import Table
 from s2id.data.pictures import Group, Pictures
 from s2id.data.request import Request
+from s2id.data.svg import draw
 from s2id.errors import InputError
 from s2id.images import resize, to_bytes, to_float
 from s2id.settings import Size
@@ -92,7 +91,7 @@ def raster(path: Path, size: Size) -> Float[Tensor, "3 h w"]:
     """
     check_size(size)
     fine = max(_LEAST, -(-_FINE // min(size)))
-    drawn = _drawn(path, min(size) * fine)
+    drawn = draw(path, min(size) * fine)
     canvas = np.full((size[0] * fine, size[1] * fine, 3), 255, np.uint8)
     top, left = (canvas.shape[0] - drawn.shape[0]) // 2, (canvas.shape[1] - drawn.shape[1]) // 2
     canvas[top : top + drawn.shape[0], left : left + drawn.shape[1]] = drawn
@@ -189,17 +188,3 @@ def _listed(path: Path) -> dict[str, tuple[str, str]]:
             f"{path} is no list of emoji ({error!r}); it needs the columns file, group and subgroup. Without the list "
             "there are no classes."
         ) from error
-
-
-def _drawn(path: Path, side: int) -> UInt8[np.ndarray, "h w 3"]:
-    """Resvg's picture of a file, as large as fits into a square of `side` pixels."""
-    try:
-        from resvg_py import svg_to_bytes
-    except ImportError as error:
-        raise InputError("emoji need resvg; pip install 's2id[emoji]' brings it.") from error
-    try:
-        png = svg_to_bytes(svg_path=str(path), width=side, height=side, background="white", skip_system_fonts=True)
-        with Image.open(io.BytesIO(png)) as image:
-            return np.array(image.convert("RGB"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be drawn as SVG ({error}); replace or remove it.") from error
