@@ -1,10 +1,17 @@
-"""Frames of one scene from a folder of pictures, a GIF, an array file or a video, as floats in [-1, 1]."""
+"""Frames of one scene from a folder of pictures, an animation, an array file or a video, as floats in [-1, 1].
 
+What a file says of itself is checked before memory is taken. What is left out is said in the log, as warnings.
+"""
+
+import logging
+import math
 import os
 import zipfile
-import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,31 +23,34 @@ from s2id.alpha import over
 from s2id.errors import InputError
 from s2id.files import replacing
 from s2id.images import read, to_bytes, to_float, to_pillow
+from s2id.settings import MAX_PIXELS
 
-_PICTURES = set(Image.registered_extensions()) - {".gif", ".mp4", ".mpg", ".mpeg"}
+_PICTURES = set(Image.registered_extensions()) - {".mp4", ".mpg", ".mpeg"}
+
+_LOG = logging.getLogger(__name__)
 
 
 def read_frames(path: Path, most: int | None = None) -> Float[Tensor, "f c h w"]:
     """Frames in [-1, 1] over white, with one channel if all are grey and three otherwise.
 
     Args:
-        path: A folder (its pictures in the order of their names), a .gif, a .npz or .npy with one array of frames
-            (bytes 0..255, or floats in [-1, 1]; f h w, or f h w c), or a video that OpenCV reads.
+        path: A folder (its pictures in the order of their names), an animation such as a .gif, a .npz or .npy with one
+            array of frames (bytes 0..255, or floats in [-1, 1]; f h w, or f h w c), or a video that OpenCV reads. Of a
+            damaged or wrongly counted video the frames that can be decoded are read.
         most: Largest number of frames to read; `None` reads all.
 
     Raises:
-        InputError: There is no frame, frames differ in size or hold NaN, or the file is damaged or cut short.
+        InputError: There is no frame, frames differ in size or hold NaN, the file is damaged, or all frames together
+            have more than MAX_PIXELS pixels.
     """
     if not path.exists():
         raise InputError(f"{path} does not exist; give a folder of pictures, a .gif, a .npz or a video.")
     if path.is_dir():
-        frames = _stack(
-            [_over_white(file) for file in sorted(path.iterdir()) if file.suffix.lower() in _PICTURES][:most], path
-        )
+        frames = _stack([_over_white(file) for file in _pictures(path)[:most]], path)
     elif path.suffix.lower() in (".npz", ".npy"):
-        frames = _array(path)[:most]
-    elif path.suffix.lower() == ".gif":
-        frames = _gif(path, most)
+        frames = _array(path, most)
+    elif path.suffix.lower() in _PICTURES:
+        frames = _animation(path, most)
     else:
         frames = _video(path, most)
     if not frames.isfinite().all():
@@ -64,8 +74,28 @@ def write_gif(path: Path, frames: Sequence[Float[Tensor, "c h w"]], seconds: flo
         first.save(file, "GIF", save_all=True, append_images=rest, duration=round(1000 * seconds), loop=0)
 
 
+def _pictures(folder: Path) -> list[Path]:
+    """The pictures of a folder in the order of their names; other files are counted in the log."""
+    files = [file for file in sorted(folder.iterdir()) if file.is_file() and not file.name.startswith(".")]
+    others = [file for file in files if file.suffix.lower() not in _PICTURES]
+    if others:
+        _LOG.warning(
+            "%d files of %s are no pictures that can be read, the first: %s", len(others), folder, others[0].name
+        )
+    return [file for file in files if file.suffix.lower() in _PICTURES]
+
+
 def _over_white(file: Path) -> UInt8[Tensor, "c h w"]:
     return to_bytes(over(to_float(read(file)), "white"))
+
+
+def _check_total(path: Path, count: int, height: int, width: int) -> None:
+    """Refuse frames that have too many pixels in all."""
+    if count * height * width > MAX_PIXELS:
+        raise InputError(
+            f"{path} holds {count} frames of {height}x{width}, and more than {MAX_PIXELS:,} pixels in all are not "
+            "read; give fewer or smaller frames."
+        )
 
 
 def _stack(pictures: Sequence[UInt8[Tensor, "_ _ _"]], path: Path) -> Float[Tensor, "f c h w"]:
@@ -85,53 +115,122 @@ def _stack(pictures: Sequence[UInt8[Tensor, "_ _ _"]], path: Path) -> Float[Tens
     return to_float(frames.float().mean(1, keepdim=True).round().byte() if grey else frames)
 
 
-def _array(path: Path) -> Float[Tensor, "f c h w"]:
+def _array(path: Path, most: int | None) -> Float[Tensor, "f c h w"]:
+    """Frames of the one array of a file that has the shape of frames; its header is read before it is."""
     try:
-        with open(path, "rb") as file:
-            held = np.load(file, allow_pickle=False)
-            arrays = [held] if isinstance(held, np.ndarray) else [held[name] for name in held.files]
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f"{path} cannot be read as arrays ({error}); replace it.") from error
-    arrays = [one for one in arrays if one.ndim == 3 or (one.ndim == 4 and one.shape[-1] in (1, 3))]
-    if len(arrays) != 1 or not arrays[0].size:
-        raise InputError(f"{path} holds {len(arrays)} arrays of frames; save one, f x h x w or f x h x w x 3.")
-    array = arrays[0] if arrays[0].ndim == 4 else arrays[0][..., None]
-    frames = torch.from_numpy(np.ascontiguousarray(array, array.dtype.newbyteorder("=")))
-    frames = frames.movedim(-1, 1)
+        with _members(path) as members:
+            found = [(file, shape, kind) for file, shape, kind in members if _has_frames(shape)]
+            if len(found) != 1:
+                raise InputError(f"{path} holds {len(found)} arrays of frames; save one, f x h x w or f x h x w x 3.")
+            ((file, shape, kind),) = found
+            if not (kind == np.uint8 or kind.kind == "f" and kind.itemsize <= 8):
+                raise InputError(
+                    f"{path} holds {kind.name} and neither bytes nor floats in [-1, 1]; convert the frames."
+                )
+            _check_total(path, *shape[:3])
+            file.seek(0)
+            array = np.lib.format.read_array(file, allow_pickle=False)[:most]
+    except InputError:
+        raise
+    except Exception as error:  # on damaged headers numpy's parser raises errors of any type
+        raise InputError(
+            f"{path} cannot be read as arrays ({' '.join(str(error).split())[:200]}); replace it."
+        ) from error
+    array = array if array.ndim == 4 else array[..., None]
+    frames = torch.from_numpy(np.ascontiguousarray(array, array.dtype.newbyteorder("="))).movedim(-1, 1)
     if frames.dtype == torch.uint8:
         return _stack(list(frames), path)
-    if not frames.is_floating_point() or bool((frames.abs() > 1).any()):
+    if bool((frames.abs() > 1).any()):
         raise InputError(f"{path} holds neither bytes nor floats in [-1, 1]; scale the frames to one of them.")
     return frames.float()
 
 
-def _gif(path: Path, most: int | None) -> Float[Tensor, "f c h w"]:
+_Member = tuple[Any, tuple[int, ...], np.dtype]
+"""An open file of one array, and the array's shape and type."""
+
+
+@contextmanager
+def _members(path: Path) -> Iterator[list[_Member]]:
+    """Every array of a .npy or .npz file. Members that are no arrays are passed over.
+
+    Raises:
+        ValueError: A header is damaged, or its array is larger than the rest of the file.
+    """
+    with open(path, "rb") as file:
+        if not zipfile.is_zipfile(file):
+            file.seek(0)
+            yield [(file, *_header(file, path.stat().st_size))]
+            return
+        with zipfile.ZipFile(file) as archive:
+            arrays = [one for one in archive.infolist() if one.filename.endswith(".npy")]
+            opened = [archive.open(one) for one in arrays]
+            yield [(one, *_header(one, info.file_size)) for one, info in zip(opened, arrays, strict=True)]
+
+
+def _header(file: Any, size: int) -> tuple[tuple[int, ...], np.dtype]:  # noqa: ANN401  (any open file)
+    """Shape and type of the array in a .npy file of a size in bytes.
+
+    Raises:
+        ValueError: The header is damaged, or the file is cut short.
+    """
+    version = np.lib.format.read_magic(file)
+    if version not in ((1, 0), (2, 0)):
+        raise ValueError(f"version {version} of its format, which numbers do not need")
+    header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, kind = header(file)
+    if min(shape, default=0) < 0 or (not kind.hasobject and math.prod(shape) * kind.itemsize > size - file.tell()):
+        raise ValueError(f"shape {str(shape)[:60]}, and the file is too short for it")
+    return shape, kind
+
+
+def _has_frames(shape: Sequence[int]) -> bool:
+    """Whether an array of this shape is f h w or f h w c, and not empty."""
+    return len(shape) in (3, 4) and math.prod(shape) > 0 and (len(shape) == 3 or shape[-1] in (1, 3))
+
+
+def _animation(path: Path, most: int | None) -> Float[Tensor, "f c h w"]:
+    """Frames of a picture file, over white."""
     try:
         with Image.open(path) as film:
-            pages = [np.array(page.convert("RGB")) for page in ImageSequence.Iterator(film)]
-    except (OSError, ValueError, SyntaxError, EOFError, IndexError, Image.DecompressionBombError) as error:
+            count = getattr(film, "n_frames", 1)
+            _check_total(path, min(count, most or count), film.height, film.width)
+            pages = [_page(page) for page in islice(ImageSequence.Iterator(film), most)]
+    except InputError:
+        raise
+    except Exception as error:  # on damaged files decoders raise errors of any type
         raise InputError(f"{path} cannot be read to its end ({error}); replace it.") from error
-    return _stack([torch.from_numpy(page).movedim(-1, 0) for page in pages[:most]], path)
+    return _stack(pages, path)
+
+
+def _page(page: Image.Image) -> UInt8[Tensor, "3 h w"]:
+    """One frame over white: colours that transparency hides are not shown."""
+    whole = page.convert("RGBA")
+    flat = Image.alpha_composite(Image.new("RGBA", whole.size, "white"), whole).convert("RGB")
+    return torch.from_numpy(np.array(flat)).movedim(-1, 0)
 
 
 def _video(path: Path, most: int | None) -> Float[Tensor, "f c h w"]:
+    """Frames that OpenCV decodes. How many a video says it holds is no promise: a cut that copies keeps the count."""
     try:
         import cv2
     except ImportError as error:
         raise InputError(f"{path} is read with OpenCV, which is missing; pip install 's2id[frames]'.") from error
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # errors are reported below, in one sentence
-    film = cv2.VideoCapture(str(path))
+    film, pages = cv2.VideoCapture(str(path)), list[Tensor]()
     try:
-        said, pages = int(film.get(cv2.CAP_PROP_FRAME_COUNT)), list[Tensor]()
+        said = int(film.get(cv2.CAP_PROP_FRAME_COUNT))
         while most is None or len(pages) < most:
             more, page = film.read()
             if not more:
                 break
+            _check_total(path, len(pages) + 1, *page.shape[:2])
             pages.append(torch.from_numpy(cv2.cvtColor(page, cv2.COLOR_BGR2RGB)).movedim(-1, 0))
+    except cv2.error as error:
+        raise InputError(f"{path} cannot be decoded ({error.err}); convert it to .mp4 or to pictures.") from error
     finally:
         film.release()
     if not pages:
         raise InputError(f"{path} is no video that can be decoded; convert it to .mp4 or to a folder of pictures.")
     if len(pages) < min(said, most or said):
-        raise InputError(f"{path} holds {said} frames and {len(pages)} can be read; it is cut short, so replace it.")
+        _LOG.warning("%s says that it holds %d frames, and %d can be decoded: these are read", path, said, len(pages))
     return _stack(pages, path)
