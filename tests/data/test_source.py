@@ -1,5 +1,6 @@
 """Pictures from Python: tensors, folders and names."""
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -20,8 +21,10 @@ def test_a_tensor_of_bytes_or_of_floats_is_the_same_data_set():
 
 def test_labels_are_names_or_numbers():
     named = s2id.pictures(BYTES, ["b", "10", "", "9", "b", "10"])
+    assert s2id.pictures(BYTES, np.array(["b", "10", "", "9", "b", "10"])).labels == named.labels
     assert named.labels == ("9", "10", "b") and named.groups[0].labels.tolist() == [2, 1, -1, 0, 2, 1]
-    for labels in ([0, 2, -1, 0, 1, 2], torch.tensor([0, 2, -1, 0, 1, 2])):
+    own = [0, 2, -1, 0, 1, 2]
+    for labels in (own, torch.tensor(own), np.array(own, np.int8), [np.int64(i) for i in own], iter(own)):
         numbered = s2id.pictures(BYTES, labels)
         assert numbered.labels == ("0", "1", "2") and numbered.groups[0].labels.tolist() == [0, 2, -1, 0, 1, 2]
 
@@ -40,6 +43,9 @@ def test_a_tensor_shrinks_to_the_long_side():
         (BYTES.float(), None, "run from 0 to 25[0-9]; floats must lie in"),
         (torch.full((1, 1, 2, 2), float("nan")), None, "run from nan to nan"),
         (BYTES, [0, 1], "6 pictures and 2 labels"),
+        (BYTES, [0, 1, 2, 3, 4, 10**9], "label 1000000000 cannot be used"),
+        (BYTES, [0, 1, 2, 3, 4, 1.5], "label 1.5 cannot be used"),
+        (BYTES, [0, 1, 2, 3, 4, np.bool_(True)], "label True cannot be used"),
         (BYTES, [0, 1, 2, 3, 4, -2], "label -2 cannot be used"),
         (BYTES, [0.5] * 6, "label 0.5 cannot be used"),
         (BYTES, ["a", 1] * 3, "label 'a' cannot be used"),

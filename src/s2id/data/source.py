@@ -1,9 +1,10 @@
 """Pictures from Python: a data set by name, a folder, or a tensor."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Int, Shaped, UInt8
 from torch import Tensor
@@ -18,10 +19,12 @@ from s2id.images import capped, resize, to_bytes, to_float
 from s2id.settings import Alpha, Size
 from s2id.shapes import NULL
 
+_MOST_CLASSES = 2**20
+
 
 def pictures(
     source: str | Path | Shaped[Tensor, "n c h w"],
-    labels: Sequence[int] | Sequence[str] | Shaped[Tensor, " m"] | None = None,
+    labels: Iterable[Any] | Shaped[Tensor, " m"] | None = None,
     *,
     folder: str | Path | None = None,
     split: Split = "train",
@@ -36,8 +39,9 @@ def pictures(
         source: Name of a data set, such as "mnist" (`s2id.data.registry.READERS` lists them); or a folder of pictures,
             with a metadata file or one subfolder per class; or a tensor of pictures. Of 2 or 4 channels the last is
             alpha: bytes are as in files, with straight alpha; floats in [-1, 1] are premultiplied, as fields render.
-        labels: Class of each picture of a tensor, as numbers from 0 or as names; -1 or "" is an unknown class. `None`
-            means that the pictures have no classes. A folder or a named data set brings its own.
+        labels: Class of each picture of a tensor, as numbers from 0 or as names, in a list, an array or a tensor; -1 or
+            "" is an unknown class. `None` means that the pictures have no classes. A folder or a named data set brings
+            its own.
         folder: Where the files of a named data set are; `None` looks in ./data. For "hub" the data set's name there.
         split: "train" or "test", for data sets that have two splits.
         long_side: Pictures with more pixels along the longer side are shrunk to this; `None` shrinks none.
@@ -72,7 +76,7 @@ def pictures(
 
 def _of_tensor(
     images: Shaped[Tensor, "n c h w"],
-    labels: Sequence[Any] | Shaped[Tensor, " m"] | None,
+    labels: Iterable[Any] | Shaped[Tensor, " m"] | None,
     request: Request,
 ) -> Pictures:
     """Data set of a tensor."""
@@ -124,7 +128,7 @@ def _prepared(images: Shaped[Tensor, "n c h w"], size: Size, alpha: Alpha) -> UI
 
 
 def _classes(
-    labels: Sequence[Any] | Shaped[Tensor, " m"] | None, count: int
+    labels: Iterable[Any] | Shaped[Tensor, " m"] | None, count: int
 ) -> tuple[Int[Tensor, " n"], tuple[str, ...]]:
     """Index of each picture's class, and the name of each class.
 
@@ -133,14 +137,19 @@ def _classes(
     """
     if labels is None:
         return torch.full((count,), NULL), ()
-    given: list[Any] = labels.tolist() if isinstance(labels, Tensor) else list(labels)
+    given: list[Any] = [one.tolist() if isinstance(one, np.generic | Tensor) else one for one in labels]
     if len(given) != count:
         raise InputError(f"there are {count} pictures and {len(given)} labels; give one label for each picture.")
     if all(isinstance(label, str) for label in given):
         names = tuple(sorted({label for label in given if label}, key=in_order))
         place = {name: i for i, name in enumerate(names)} | {"": NULL}
         return torch.tensor([place[label] for label in given]), names
-    wrong = [label for label in given if isinstance(label, bool) or not isinstance(label, int) or label < NULL]
+    wrong = [
+        one for one in given if isinstance(one, bool) or not isinstance(one, int) or not NULL <= one < _MOST_CLASSES
+    ]
     if wrong:
-        raise InputError(f"label {wrong[0]!r} cannot be used; give names, or numbers from 0 (-1 for an unknown class).")
+        raise InputError(
+            f"label {wrong[0]!r} cannot be used; give names, or numbers from 0 to {_MOST_CLASSES - 1}, and -1 for an "
+            "unknown class."
+        )
     return torch.tensor(given), tuple(str(i) for i in range(max(given) + 1))
