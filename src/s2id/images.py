@@ -6,7 +6,6 @@ alpha (`alpha`) everywhere but in files and Pillow's images.
 
 import math
 import struct
-import warnings
 import zlib
 from collections.abc import Iterable
 from io import BytesIO
@@ -22,10 +21,17 @@ from torch import Tensor
 from s2id.alpha import has_alpha, straight
 from s2id.errors import InputError
 from s2id.files import replacing
-from s2id.linear import area_weights
+from s2id.formats import opened
+from s2id.linear import area_weights, box_weights
 from s2id.settings import MAX_PIXELS, Size
 
 _COLOUR_TYPE = {1: 0, 2: 4, 3: 2, 4: 6}  # PNG specification, table 11.1
+
+_BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339  # TIFF 6.0, the last in section 19
+
+_FEW_BITS = {"L;2": 85, "L;4": 17}  # how Pillow reads grey of 2 and 4 bits -> 255 / largest value
+
+_MATRIX, _BLOCK = 2**22, 16  # an axis is resampled by one matrix of so many entries at most, else by blocks of cells
 
 _MODES = {1: "L", 2: "La", 3: "RGB", 4: "RGBa"}  # a small letter is Pillow's premultiplied alpha
 
@@ -49,7 +55,7 @@ def decode(
     """A picture in bytes, premultiplied: the first frame of an animation, turned upright by its EXIF entry.
 
     Args:
-        source: A file, or its content, in any format that Pillow reads.
+        source: A file, or its content, in any of `formats.RASTER`.
         name: Name of the source for error messages.
         channels: 1 to 4 for grey, grey + alpha, RGB, RGBA. `None` keeps grey pictures grey and makes all others RGB;
             alpha is kept where a pixel is transparent. Without alpha, what is transparent is laid over white.
@@ -60,14 +66,13 @@ def decode(
         InputError: The source is no readable picture, or has more than MAX_PIXELS pixels.
     """
     try:
-        with warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning):
-            image = Image.open(source)
-        with image:
+        with opened(source) as image:
             size = (image.height, image.width)
             if math.prod(size) > MAX_PIXELS:
                 raise ValueError(f"{size[0]}x{size[1]} pixels, and more than {MAX_PIXELS} are not read")
+            _scale_transparent_value(image)
             ImageOps.exif_transpose(image, in_place=True)
-            pixels = _pixels(image, channels)
+            pixels = _pixels(_in_bytes(image), channels)
     except UnidentifiedImageError as error:
         raise InputError(
             f"{name} cannot be read as a picture (no format that is known); replace or remove it."
@@ -84,7 +89,6 @@ def decode(
 
 def _pixels(image: Image.Image, channels: int | None) -> UInt8[np.ndarray, "h w c"]:
     """The picture's premultiplied bytes, in the asked number of channels."""
-    image = _in_bytes(image)
     whole = image.convert("RGBA") if image.has_transparency_data else None
     if whole is not None and whole.getchannel("A").getextrema() == (255, 255):
         whole = None
@@ -104,20 +108,37 @@ def _is_grey(image: Image.Image) -> bool:
     return red == green == blue
 
 
-def _in_bytes(image: Image.Image) -> Image.Image:
-    """The picture with 8 bits per channel. Of 16 bits Pillow clips grey, and loses which value is transparent."""
-    if image.mode in ("I", "F"):
-        raise ValueError("values of 32 bits, whose range is not known; save 8 or 16")
+def _scale_transparent_value(image: Image.Image) -> None:
+    """Bring the value that a PNG file calls transparent to 8 bits, as Pillow does with the pixels."""
+    tiles = getattr(image, "tile", None) if image.format == "PNG" else None
+    stored = tiles[0].args if tiles else None
     key = image.info.get("transparency")
-    if image.mode.startswith("I;16"):
-        values = np.array(image)
-        grey = Image.fromarray((values / 257).round().astype(np.uint8))
-        if key is not None:
-            grey.putalpha(Image.fromarray(np.uint8(255) * (values != key)))
-        return grey
-    if image.mode == "RGB" and isinstance(key, tuple) and max(key) > 255:
+    if stored in _FEW_BITS and isinstance(key, int):
+        image.info["transparency"] = key * _FEW_BITS[stored]
+    elif stored == "RGB;16B" and isinstance(key, tuple):
         image.info["transparency"] = tuple(value >> 8 for value in key)
-    return image
+
+
+def _in_bytes(image: Image.Image) -> Image.Image:
+    """The picture with 8 bits per channel; grey of 9 to 16 bits, which Pillow clips, is scaled.
+
+    Raises:
+        ValueError: The range of the values is not known.
+    """
+    tags = getattr(image, "tag_v2", {})
+    if image.mode == "F" or (image.mode == "I" and image.format != "PPM"):
+        raise ValueError("values of 32 bits, whose range is not known; save 8 or 16")
+    if 2 in tags.get(_SAMPLE_FORMAT, ()):
+        raise ValueError("values with signs, whose range is not known; save them without")
+    if image.mode != "I" and not image.mode.startswith("I;16"):
+        return image
+    white = 2 ** tags.get(_BITS, (16,))[0] - 1
+    values = np.array(image).astype(np.float32)
+    shades = (values * (255 / white)).round().astype(np.uint8)
+    grey = Image.fromarray(255 - shades if tags.get(_PHOTOMETRIC) == 0 else shades)
+    if (key := image.info.get("transparency")) is not None:
+        grey.putalpha(Image.fromarray(np.uint8(255) * (values != key)))
+    return grey
 
 
 def capped(size: Size, long_side: int | None) -> Size:
@@ -154,9 +175,22 @@ def resize(images: Float[Tensor, "*b h w"], size: Size) -> Float[Tensor, "*b h2 
     """
     if images.shape[-2:] == size:
         return images
+    if max(source * target for source, target in zip(images.shape[-2:], size, strict=True)) > _MATRIX:
+        return _along_last(_along_last(images, size[1]).mT, size[0]).mT.contiguous()
     rows = area_weights(images.shape[-2], size[0]).to(images)
     columns = area_weights(images.shape[-1], size[1]).to(images)
     return rows @ images @ columns.T
+
+
+def _along_last(images: Float[Tensor, "*b h w"], target: int) -> Float[Tensor, "*b h w2"]:
+    """Pictures resampled along their last axis by area means, with the small part of the matrix that is not zero."""
+    source = images.shape[-1]
+    step, parts = source / target, []
+    for cells in torch.arange(target, dtype=torch.float64).split(_BLOCK):
+        first, last = math.floor(cells[0] * step), min(math.ceil((cells[-1] + 1) * step), source)
+        weights = box_weights((cells + 0.5) * step - 0.5 - first, step, last - first)
+        parts.append(images[..., first:last] @ weights.to(images).T)
+    return torch.cat(parts, dim=-1)
 
 
 def tile(
@@ -246,7 +280,7 @@ def _holds_alpha(kind: str) -> bool:
     file = BytesIO()
     try:
         Image.new("RGBA", (1, 1), (0, 0, 0, 128)).save(file, format=kind)
-        return Image.open(file).has_transparency_data
+        return opened(file).has_transparency_data
     except (OSError, KeyError):  # the format has no such pixels, or Pillow only reads it
         return False
 

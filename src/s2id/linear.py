@@ -6,6 +6,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from s2id.errors import InputError
+
+_LARGEST = 2**27
+"""Most entries of a matrix of means; one of doubles is 1 GB then."""
+
 
 def conjugate_gradients(
     apply: Callable[[Float[Tensor, "b ..."]], Float[Tensor, "b ..."]],
@@ -114,5 +119,14 @@ def box_weights(position: Float[Tensor, " q"], width: float, count: int) -> Floa
 def _overlaps(
     low: Float[Tensor, " q"], high: Float[Tensor, " q"], left: Float[Tensor, " n"], right: Float[Tensor, " n"]
 ) -> Float[Tensor, "q n"]:
-    """Length that interval q, from `low` to `high`, shares with interval n, from `left` to `right`."""
+    """Length that interval q, from `low` to `high`, shares with interval n, from `left` to `right`.
+
+    Raises:
+        InputError: The matrix would fill the memory.
+    """
+    if len(low) * len(left) > _LARGEST:
+        raise InputError(
+            f"an axis of {len(left)} pixels is not resampled to {len(low)}, which needs a matrix of more than "
+            f"{_LARGEST} entries; give a smaller picture or size."
+        )
     return (torch.minimum(high[:, None], right) - torch.maximum(low[:, None], left)).clamp(min=0)

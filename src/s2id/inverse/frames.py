@@ -22,10 +22,9 @@ from torch import Tensor
 from s2id.alpha import over
 from s2id.errors import InputError
 from s2id.files import replacing
+from s2id.formats import endings, opened
 from s2id.images import read, to_bytes, to_float, to_pillow
 from s2id.settings import MAX_PIXELS
-
-_PICTURES = set(Image.registered_extensions()) - {".mp4", ".mpg", ".mpeg"}
 
 _LOG = logging.getLogger(__name__)
 
@@ -49,7 +48,7 @@ def read_frames(path: Path, most: int | None = None) -> Float[Tensor, "f c h w"]
         frames = _stack([_over_white(file) for file in _pictures(path)[:most]], path)
     elif path.suffix.lower() in (".npz", ".npy"):
         frames = _array(path, most)
-    elif path.suffix.lower() in _PICTURES:
+    elif path.suffix.lower() in endings():
         frames = _animation(path, most)
     else:
         frames = _video(path, most)
@@ -77,12 +76,12 @@ def write_gif(path: Path, frames: Sequence[Float[Tensor, "c h w"]], seconds: flo
 def _pictures(folder: Path) -> list[Path]:
     """The pictures of a folder in the order of their names; other files are counted in the log."""
     files = [file for file in sorted(folder.iterdir()) if file.is_file() and not file.name.startswith(".")]
-    others = [file for file in files if file.suffix.lower() not in _PICTURES]
+    others = [file for file in files if file.suffix.lower() not in endings()]
     if others:
         _LOG.warning(
             "%d files of %s are no pictures that can be read, the first: %s", len(others), folder, others[0].name
         )
-    return [file for file in files if file.suffix.lower() in _PICTURES]
+    return [file for file in files if file.suffix.lower() in endings()]
 
 
 def _over_white(file: Path) -> UInt8[Tensor, "c h w"]:
@@ -191,7 +190,7 @@ def _has_frames(shape: Sequence[int]) -> bool:
 def _animation(path: Path, most: int | None) -> Float[Tensor, "f c h w"]:
     """Frames of a picture file, over white."""
     try:
-        with Image.open(path) as film:
+        with opened(path) as film:
             count = getattr(film, "n_frames", 1)
             _check_total(path, min(count, most or count), film.height, film.width)
             pages = [_page(page) for page in islice(ImageSequence.Iterator(film), most)]
