@@ -4,7 +4,9 @@ import gzip
 import http.client
 import io
 import struct
+import tracemalloc
 import urllib.error
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +79,29 @@ def test_damaged_idx_files_are_named(mnist_folder, damage):
     file = mnist_folder / "train-images-idx3-ubyte.gz"
     file.write_bytes(damage(file.read_bytes()))
     with pytest.raises(InputError, match="train-images-idx3-ubyte.gz is no complete idx file"):
+        load_pictures("mnist", mnist_folder)
+
+
+def bomb(header: bytes, megabytes: int) -> bytes:
+    packer = zlib.compressobj(9, wbits=31)
+    zeros = bytes(2**20)
+    return b"".join([packer.compress(header), *(packer.compress(zeros) for _ in range(megabytes)), packer.flush()])
+
+
+@pytest.mark.parametrize("shape", [(2**32 - 1,) * 3, (100, 28, 28), (0, 28, 28), (2**20, 28, 28)])
+def test_no_more_is_unpacked_than_a_header_may_ask_for(mnist_folder, shape):
+    file = mnist_folder / "train-images-idx3-ubyte.gz"
+    file.write_bytes(bomb(bytes([0, 0, 8, 3]) + struct.pack(">3I", *shape), 24))
+    tracemalloc.start()
+    with pytest.raises(InputError, match="train-images-idx3-ubyte.gz is no complete idx file .its header"):
+        load_pictures("mnist", mnist_folder)
+    assert tracemalloc.get_traced_memory()[1] < 2**23
+    tracemalloc.stop()
+
+
+def test_labels_beyond_the_classes_are_refused(mnist_folder):
+    (mnist_folder / "train-labels-idx1-ubyte.gz").write_bytes(idx(np.full(30, 200)))
+    with pytest.raises(InputError, match="mnist has a label 200, and 10 classes from 0"):
         load_pictures("mnist", mnist_folder)
 
 

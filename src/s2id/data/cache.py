@@ -24,15 +24,16 @@ from torch import Tensor
 
 from s2id.alpha import fitting, has_alpha, in_channels, is_coloured, over
 from s2id.data.decoding import Decoder, Entry, decoded, picture
+from s2id.data.place import cache_folder
 from s2id.errors import InputError
 from s2id.files import replacing
 from s2id.images import to_bytes, to_float
 from s2id.settings import Alpha, Size
 
-CACHE = Path.home() / ".cache" / "s2id"
-"""Folder of downloads and, in its subfolder `pictures`, of decoded pictures."""
+CACHE: Path | None = None
+"""Folder of downloads and, in its subfolder `pictures`, of decoded pictures. `None`: `place.cache_folder` finds it."""
 
-_FORMAT = "s2id-pictures-4"
+_FORMAT = "s2id-pictures-5"
 
 _RARE = 32
 """A size of fewer pictures than this is merged with others, because a batch holds pictures of one size."""
@@ -127,46 +128,59 @@ def keep(
     if getattr(current_process(), "_inheriting", False):  # the parent process holds the lock and waits for this one
         raise RuntimeError("a script that reads pictures in processes needs `if __name__ == '__main__':`")
     whose = hashlib.sha256(json.dumps(name).encode()).hexdigest()[:12]
-    place = CACHE / "pictures" / f"{Path(name).name[:40]}-{whose}-{long_side or 'full'}"
+    place = folder() / "pictures" / f"{Path(name).name[:40]}-{whose}-{long_side or 'full'}"
     try:
         place.mkdir(parents=True, exist_ok=True)
         with FileLock(place / ".lock"):  # processes of one run read once
-            facts = _facts_file(place, key, alpha)
-            pixels = facts.with_suffix(".npy")
-            if not (facts.is_file() and pixels.is_file()):
+            asked, chosen = (_facts_file(place, key, choice) for choice in (alpha, None))
+            # what the data chose serves those who ask for the same by name, as an evaluation does
+            fitting_ones = (one for one in map(_kept, (asked, chosen)) if one and alpha in (None, one.alpha))
+            kept = next(fitting_ones, None)
+            if kept is None:
                 found, told = entries()
-                _build(decoded(iter(found), long_side, workers, decoder), told, facts, alpha)
-                for old in {*place.glob("*.npy"), *place.glob("*.json")} - {pixels, facts}:
+                _build(decoded(iter(found), long_side, workers, decoder), told, asked, alpha)
+                for old in {*place.glob("*.npy"), *place.glob("*.json")} - {asked, asked.with_suffix(".npy")}:
                     old.unlink()
-            # still under the lock: a process with another key would remove these files
-            content = json.loads(facts.read_text())
-            flat = _mapped(pixels)
-    except InputError:
-        raise
-    except (OSError, ValueError) as error:
+                # still under the lock: a process with another key would remove these files
+                kept = _kept(asked)
+    except OSError as error:
         raise InputError(f"{place} cannot be used to keep shrunk pictures ({error}); free or empty it.") from error
-    parts = flat.split([math.prod(group["shape"]) for group in content["groups"]])
-    groups = [
-        Stored(part.view(group["shape"]), torch.tensor(group["index"]))
-        for part, group in zip(parts, content["groups"], strict=True)
-    ]
-    whole = (content[name] for name in ("columns", "facts", "count", "alpha"))
-    return Kept(tuple(groups), tuple(content["skipped"]), *whole)
+    if kept is None:
+        raise InputError(f"{place} does not hold what was just written to it; free or empty it.")
+    return kept
+
+
+def folder() -> Path:
+    """The folder of the cache."""
+    return CACHE or cache_folder()
 
 
 def _facts_file(place: Path, key: Any, alpha: Alpha | None) -> Path:  # noqa: ANN401  (anything that JSON writes)
-    """File of a data set's facts. What the data chose serves those who ask for the same by name, as an evaluation does.
+    """File in a folder for the facts of a data set, with everything that its pictures depend on in its name."""
+    return place / f"{hashlib.sha256(json.dumps([_FORMAT, key, alpha]).encode()).hexdigest()[:32]}.json"
 
-    Args:
-        place: Folder of the file.
-        key: Everything else that the pictures depend on.
-        alpha: What becomes of transparency.
-    """
-    asked, chosen = (
-        place / f"{hashlib.sha256(json.dumps([_FORMAT, key, choice]).encode()).hexdigest()[:32]}.json"
-        for choice in (alpha, None)
-    )
-    return chosen if chosen.is_file() and json.loads(chosen.read_text())["alpha"] == alpha else asked
+
+def _kept(facts: Path) -> Kept | None:
+    """The data set in a file of facts and the file of pixels beside it; `None` if one is missing or damaged."""
+    try:
+        content = json.loads(facts.read_bytes())
+        if content.pop("sha256") != _checksum(content):
+            return None
+        flat = _mapped(facts.with_suffix(".npy"))
+        parts = flat.split([math.prod(group["shape"]) for group in content["groups"]])
+        groups = tuple(
+            Stored(part.view(group["shape"]), torch.tensor(group["index"]))
+            for part, group in zip(parts, content["groups"], strict=True)
+        )
+    except Exception:  # a damaged file may hold anything
+        return None
+    whole = (content[name] for name in ("columns", "facts", "count", "alpha"))
+    return Kept(groups, tuple(content["skipped"]), *whole)
+
+
+def _checksum(content: dict[str, Any]) -> str:
+    """SHA-256 of a data set's facts."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _mapped(pixels: Path) -> UInt8[Tensor, " n"]:
@@ -175,7 +189,10 @@ def _mapped(pixels: Path) -> UInt8[Tensor, " n"]:
     The map is read-only, because a system may refuse a private writable map that is larger than memory.
     """
     with warnings.catch_warnings(action="ignore"):  # torch warns that the array is read-only
-        return torch.from_numpy(np.load(pixels, mmap_mode="r"))
+        flat = torch.from_numpy(np.load(pixels, mmap_mode="r"))
+    if flat.dtype != torch.uint8 or flat.ndim != 1:
+        raise ValueError(f"{pixels} holds no bytes")
+    return flat
 
 
 def _build(
@@ -204,7 +221,7 @@ def _build(
     with replacing(target) as out:
         whole = {"groups": groups, "skipped": skipped, "columns": columns}
         content = {**whole, "facts": told, "count": count, "alpha": alpha}
-        out.write(json.dumps(content).encode())
+        out.write(json.dumps({**content, "sha256": _checksum(content)}).encode())
 
 
 def _printable(text: str) -> str:

@@ -3,21 +3,26 @@
 import gzip
 import hashlib
 import http.client
+import math
 import struct
 import urllib.request
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import UInt8
 
 from s2id.data import cache
 from s2id.data.pictures import Group, Pictures
 from s2id.data.request import Request
 from s2id.errors import InputError
 from s2id.files import replacing
+
+_LARGEST = 2**26
+"""Most bytes of a file that is downloaded, and of the array in it; the largest of these data sets has 47 MB."""
 
 DIGITS = tuple("0123456789")
 
@@ -78,6 +83,10 @@ def read(request: Request) -> Pictures:
     labels = _idx(_locate(name, f"{stem}-labels-idx1-ubyte.gz", request.folder), dimensions=1)
     if len(images) != len(labels):
         raise InputError(f"{name} has {len(images)} images and {len(labels)} labels; fetch its files again.")
+    if labels.max() >= len(_PUBLISHED[name].labels):
+        raise InputError(
+            f"{name} has a label {labels.max()}, and {len(_PUBLISHED[name].labels)} classes from 0; fetch it again."
+        )
     group = Group(torch.from_numpy(images)[:, None], torch.from_numpy(labels).long())
     return Pictures(name, (group,), _PUBLISHED[name].labels)
 
@@ -87,14 +96,22 @@ def _locate(name: str, file: str, folder: Path | None) -> Path:
 
     Below a folder, the data set's own name and torchvision's layout are tried as well.
     """
-    roots = [folder] if folder else [Path("data"), cache.CACHE]
-    for root in roots:
+    for root in _roots(folder):
         for place in (root / name, root / _PUBLISHED[name].raw, root):
             if (place / file).is_file() and (place != root or folder):
                 return place / file
     if folder:
         raise InputError(f"{folder} holds no {file}; put the four files of {name} there: {_names(name)}.")
-    return _download(name, file, cache.CACHE / name / file)
+    return _download(name, file, cache.folder() / name / file)
+
+
+def _roots(folder: Path | None) -> Iterator[Path]:
+    """Folders to look in; that of the cache is not looked up if it is not needed."""
+    if folder:
+        yield folder
+    else:
+        yield Path("data")
+        yield cache.folder()
 
 
 def _names(name: str) -> str:
@@ -107,7 +124,7 @@ def _download(name: str, file: str, target: Path, open_url: Callable[..., object
     published = _PUBLISHED[name]
     try:
         with open_url(published.source + file, timeout=30) as answer:  # type: ignore[attr-defined]
-            body = answer.read()
+            body = answer.read(_LARGEST)
     except (OSError, http.client.HTTPException) as error:
         raise InputError(
             f"{file} of {name} is not here and cannot be downloaded; put the four files "
@@ -124,15 +141,21 @@ def _download(name: str, file: str, target: Path, open_url: Callable[..., object
     return target
 
 
-def _idx(path: Path, dimensions: int) -> np.ndarray:
-    """Array in a gzipped idx file of bytes; the file's header gives its shape (LeCun's format)."""
+def _idx(path: Path, dimensions: int) -> UInt8[np.ndarray, "..."]:
+    """Array in a gzipped idx file of bytes; the file's header gives its shape (LeCun's format).
+
+    No more is unpacked than the header promises, because a small file may unpack to any length.
+    """
     try:
         with gzip.open(path) as file:
-            raw = file.read()
-        kind, shape = raw[2:4], struct.unpack_from(f">{dimensions}I", raw, 4)
-        body = np.frombuffer(raw, np.uint8, offset=4 + 4 * dimensions)
-        if kind != bytes([8, dimensions]) or body.size != int(np.prod(shape)) or not body.size:
+            header = file.read(4 + 4 * dimensions)
+            kind, shape = header[2:4], struct.unpack_from(f">{dimensions}I", header, 4)
+            size = math.prod(shape)
+            if kind != bytes([8, dimensions]) or not 0 < size <= _LARGEST:
+                raise ValueError("its header is none of this data set")
+            body = file.read(size + 1)
+        if len(body) != size:
             raise ValueError("its header and length do not agree")
-        return body.reshape(shape).copy()
+        return np.frombuffer(bytearray(body), np.uint8).reshape(shape)
     except (OSError, EOFError, ValueError, struct.error, zlib.error) as error:
         raise InputError(f"{path} is no complete idx file ({error or 'it ends early'}); fetch it again.") from error
