@@ -56,7 +56,7 @@ def position(name: str, known: Sequence[str], kind: str) -> int:
     if name in known:
         return known.index(name)
     said = f"{kind} {name[:_LONG]!r}"
-    for form in (_composed, plain):
+    for form in (composed, plain):
         alike = [one for one in known if form(one) == asked] if (asked := form(name)) else []
         if len(alike) > 1:
             raise InputError(f"{said} may be any of {listed(alike)}; write it as one of them{_quotes(alike)}.")
@@ -138,6 +138,19 @@ def needing_quotes(names: Sequence[str]) -> str | None:
     return f"names that need quotes on the command line, inside those of the shell: {shown}{more}."
 
 
+def alike(names: Sequence[str]) -> str | None:
+    """A sentence about names of one plain form, which have to be asked for exactly; `None` if there are none.
+
+    >>> print(alike(["cat", "Cat", "dog"]))
+    names that are alike but for case, blanks, hyphens and underscores, so write them exactly: cat, Cat.
+    """
+    count = Counter(map(plain, names))
+    same = [name for name in names if count[plain(name)] > 1]
+    if not same:
+        return None
+    return f"names that are alike but for case, blanks, hyphens and underscores, so write them exactly: {listed(same)}."
+
+
 def in_a_file(text: str, most: int = 48) -> str:
     """The text as a part of a file's name: what no file system minds, and if it is long, cut with a checksum.
 
@@ -148,7 +161,7 @@ def in_a_file(text: str, most: int = 48) -> str:
         text: Any text.
         most: Largest length, in bytes.
     """
-    safe = "".join(c if c.isalnum() or c in "-_=." else "_" for c in _composed(text)).encode()
+    safe = "".join(c if c.isalnum() or c in "-_=." else "_" for c in composed(text)).encode()
     return safe.decode() if len(safe) <= most else safe[: most - 9].decode(errors="ignore") + _checksum(text)
 
 
@@ -167,7 +180,7 @@ def _checksum(text: str) -> str:
     return f"-{zlib.crc32(text.encode('utf-8', 'surrogatepass')):08x}"
 
 
-def _composed(name: str) -> str:
+def composed(name: str) -> str:
     """Unicode's composed form: some systems write an accented letter as two characters."""
     return unicodedata.normalize("NFC", name)
 

@@ -173,6 +173,18 @@ def test_a_list_without_its_columns_is_refused(tmp_path):
         find(tmp_path)
 
 
+def test_a_list_is_read_with_a_mark_and_refused_with_a_short_row(tmp_path):
+    name = names(False, 1)[0]
+    build(tmp_path / name)
+    text = f"file,group,subgroup\n{Path(name).stem},{FACES},face\n"
+    for encoding in ("utf-8-sig", "utf-16"):
+        (tmp_path / "labels.csv").write_text(text, encoding=encoding)
+        assert find(tmp_path)[1].classes == ("face",)
+    (tmp_path / "labels.csv").write_text(text + "emoji_u1f600\n")
+    with pytest.raises(InputError, match="line 3 of .*labels.csv has 1 fields and the header 3"):
+        find(tmp_path)
+
+
 @pytest.mark.parametrize("damage", ["", "no svg", "<svg", "<html/>"])
 def test_a_corrupt_file_is_named_skipped_and_counted(tmp_path, damage):
     good, bad = (build(tmp_path / name) for name in names(False, 2))

@@ -158,6 +158,17 @@ def test_a_list_of_fonts_leaves_out_copies_and_the_incomplete(tmp_path):
         assert [file.name for file in font_files(folder)] == ["A.ttf"]
 
 
+def test_a_list_is_read_with_a_mark_and_refused_with_a_short_row(tmp_path):
+    build(tmp_path / "ttf" / "A.ttf")
+    text = "file,missing_chars,identical_to\nA.ttf,,\n"
+    for encoding in ("utf-8-sig", "utf-16"):
+        (tmp_path / "fonts.csv").write_text(text, encoding=encoding)
+        assert [file.name for file in font_files(tmp_path)] == ["A.ttf"]
+    (tmp_path / "fonts.csv").write_text(text + "B.ttf\n")
+    with pytest.raises(InputError, match="line 3 of .*fonts.csv has 1 fields and the header 3"):
+        font_files(tmp_path)
+
+
 def test_a_list_without_its_columns_is_refused(tmp_path):
     (tmp_path / "fonts.csv").write_text("name\nA.ttf\n")
     with pytest.raises(InputError, match="is no list of fonts.*needs the columns file"):

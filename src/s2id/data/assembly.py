@@ -1,15 +1,16 @@
 """From files on disk to a data set: the cached pixels meet the table of labels."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from s2id.data.cache import Kept, store
-from s2id.data.metadata import Table
 from s2id.data.pictures import Group, Pictures
 from s2id.data.request import Request
+from s2id.data.table import Table
 from s2id.errors import InputError
 
 
-def stored(root: Path, files: list[Path], request: Request, part: str = "") -> Kept:
+def stored(root: Path, files: list[Path], request: Request, part: str = "", skipped: Sequence[str] = ()) -> Kept:
     """Cached pictures of files.
 
     Args:
@@ -17,19 +18,28 @@ def stored(root: Path, files: list[Path], request: Request, part: str = "") -> K
         files: The files of pictures.
         request: Gives the long side, what becomes of transparency, and the number of processes.
         part: Name of this part of the folder, where several parts are cached separately.
+        skipped: A sentence for each thing in the folder that is left out already.
 
     Raises:
         InputError: No file is readable.
     """
     kept = store(root, files, request.long_side, request.workers, part=part, alpha=request.alpha)
     if not kept.groups:
-        raise InputError(f"{root} holds no readable images{unread(kept)}; put .png, .jpg or .webp files there.")
+        raise InputError(
+            f"{root} holds no readable images{unread(kept.skipped, *skipped)}; put .png, .jpg or .webp files there."
+        )
     return kept
 
 
-def unread(kept: Kept) -> str:
-    """Part of an error message: how many files could not be read, and the first one. Empty if all could be read."""
-    return f"; {len(kept.skipped)} files could not be read, the first: {kept.skipped[0]}" if kept.skipped else ""
+def unread(skipped: Sequence[str], *others: str) -> str:
+    """Part of an error message: how many files could not be read, the first one, and what else was left out.
+
+    Args:
+        skipped: A sentence for each file that could not be read.
+        others: Sentences about everything else; three of them are said.
+    """
+    first = [f"{len(skipped)} files could not be read, the first: {skipped[0]}"] if skipped else []
+    return "".join(f"; {sentence.rstrip('.')}" for sentence in (*first, *others[:3]))
 
 
 def assemble(name: str, kept: Kept, table: Table, min_side: int) -> Pictures:

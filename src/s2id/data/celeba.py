@@ -1,12 +1,13 @@
 """CelebA, read from the files that its publishers distribute."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from s2id.data.assembly import assemble, stored
-from s2id.data.folder import picture_files
-from s2id.data.metadata import read_celeba
+from s2id.data.metadata import read_celeba, read_text
 from s2id.data.pictures import Pictures
 from s2id.data.request import Request
+from s2id.data.search import search
 from s2id.errors import InputError
 
 
@@ -28,18 +29,30 @@ def read(request: Request) -> Pictures:
         )
     table = read_celeba(root / "list_attr_celeba.txt")
     rows = {name: i for i, name in enumerate(table.files)}
-    named = [file for file in picture_files(root / "img_align_celeba") if file.name in rows]
+    found = search(root / "img_align_celeba")
+    named = [file for file in found.pictures if file.name in rows]
+    skipped = [*found.skipped]
+    if unnamed := len(found.pictures) - len(named):
+        skipped.append(f"{unnamed:,} pictures of img_align_celeba/ are not in list_attr_celeba.txt.")
+    if absent := len(rows.keys() - {file.name for file in named}):
+        skipped.append(f"{absent:,} pictures of list_attr_celeba.txt are not in img_align_celeba/.")
     files = _of_split(named, root / "list_eval_partition.txt", request.split == "test")
     if not files:
         raise InputError(f"{root} holds no picture of CelebA's {request.split} split; bring more of img_align_celeba/.")
     known = table.rows([rows[file.name] for file in files])
-    return assemble("celeba", stored(root, files, request, part=request.split), known, request.min_side)
+    kept = stored(root, files, request, request.split, skipped)
+    pictures = assemble("celeba", kept, known, request.min_side)
+    return replace(pictures, skipped=(*skipped, *pictures.skipped))
 
 
 def _of_split(files: list[Path], partition: Path, test: bool) -> list[Path]:
     """Files that the publishers' partition assigns to the split; without that file every tenth one is for tests."""
     if not partition.is_file():
         return [file for i, file in enumerate(files) if (i % 10 == 9) == test]
-    words = (line.split() for line in partition.read_text().splitlines())
-    number = {pair[0]: pair[1] for pair in words if len(pair) == 2}
+    number: dict[str, str] = {}
+    for line, text in enumerate(read_text(partition).splitlines(), 1):
+        pair = text.split()
+        if len(pair) != 2 or pair[1] not in ("0", "1", "2"):
+            raise InputError(f"line {line} of {partition} is no file and 0, 1 or 2; fetch it again.")
+        number[pair[0]] = pair[1]
     return [file for file in files if number.get(file.name) == ("2" if test else "0")]

@@ -1,82 +1,74 @@
-"""A folder of pictures, labelled by a metadata file or by one subfolder per class."""
+"""A folder of pictures, labelled by files of metadata or by one subfolder per class."""
 
-import unicodedata
 from dataclasses import replace
 from pathlib import Path
 
 import torch
-from PIL import Image
 
 from s2id.condition import Condition
 from s2id.data.assembly import assemble, stored
-from s2id.data.metadata import METADATA, Table, read_metadata
+from s2id.data.metadata import read_metadata
 from s2id.data.pictures import Pictures
 from s2id.data.request import Request
+from s2id.data.search import search
+from s2id.data.table import Table
 from s2id.errors import InputError
+from s2id.names import composed
 from s2id.shapes import NULL
 
 
 def read(request: Request) -> Pictures:
-    """All pictures below a folder, with the labels of its metadata.csv or metadata.jsonl.
+    """All pictures below a folder, with the labels of every metadata.csv and metadata.jsonl in it.
 
-    Without a metadata file, the first level of subfolders, if any, gives the classes. Unreadable files are named in
-    `Pictures.skipped`. A picture without a row in the metadata file is kept, and all its labels are unknown.
+    Without such a file, the first level of subfolders, if any, gives the classes. What is not read is named in
+    `Pictures.skipped`. A picture without a row in a file of metadata is kept, and all its labels are unknown.
 
     Raises:
-        InputError: No folder is given, it holds no readable picture, or its metadata file cannot be understood.
+        InputError: No folder is given, it holds no readable picture, or its metadata cannot be understood.
     """
     folder = request.folder
     if folder is None:
         raise InputError("a folder of images needs --data FOLDER.")
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder; give one that holds images.")
-    files = picture_files(folder)
-    described = [folder / name for name in METADATA if (folder / name).is_file()]
-    if len(described) > 1:
-        raise InputError(f"{folder} has {' and '.join(METADATA)}, which may contradict each other; keep one of them.")
-    table, missing = _described(described[0], folder, files) if described else (_subfolders(folder, files), ())
-    pictures = assemble(folder.name, stored(folder, files, request), table, request.min_side)
-    return replace(pictures, skipped=(*pictures.skipped, *missing), reader="folder")
+    found = search(folder)
+    kept = stored(folder, found.pictures, request, skipped=found.skipped)
+    names = [composed(file.relative_to(folder).as_posix()) for file in found.pictures]
+    table, lost = _described(found.metadata, folder, names) if found.metadata else (_subfolders(names), ())
+    pictures = assemble(composed(folder.name), kept, table, request.min_side)
+    return replace(pictures, skipped=(*found.skipped, *pictures.skipped, *lost), reader="folder")
 
 
-def picture_files(folder: Path) -> list[Path]:
-    """Every file below a folder whose ending is a picture's, sorted; hidden files and folders are left out."""
-    Image.init()
-    endings = {ending for ending, kind in Image.registered_extensions().items() if kind in Image.OPEN}
-    return [
-        path
-        for path in sorted(folder.rglob("*"))
-        if path.suffix.lower() in endings
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)  # thumbnails and the like
-        and path.is_file()
-    ]
+def _described(metadata: list[Path], folder: Path, names: list[str]) -> tuple[Table, tuple[str, ...]]:
+    """Labels of each picture from files of metadata, and a sentence for all in them that is left out.
 
-
-def _described(path: Path, folder: Path, files: list[Path]) -> tuple[Table, tuple[str, ...]]:
-    """Labels of each file from a metadata file, and a sentence for each of its rows whose picture is missing."""
-    table = read_metadata(path)
-    rows = {_composed(Path(name).as_posix()): i for i, name in enumerate(table.files)}
-    names = [_composed(file.relative_to(folder).as_posix()) for file in files]
-    lost = sorted(rows.keys() - {*names})
-    if files and rows and len(lost) == len(rows):
+    Raises:
+        InputError: A folder has two such files, or none of their rows names a picture.
+    """
+    for before, path in zip(metadata, metadata[1:], strict=False):
+        if before.parent == path.parent:
+            raise InputError(
+                f"{path.parent} has {before.name} and {path.name}, which may contradict each other; keep one of them."
+            )
+    table = read_metadata(*metadata, root=folder, pictures={*names})
+    rows = {name: i for i, name in enumerate(table.files)}
+    lost = [rows[name] for name in sorted(rows.keys() - {*names})]
+    if names and rows and len(lost) == len(rows):
         raise InputError(
-            f"{path} names none of the folder's pictures: it has {lost[0]} and the folder {names[0]}; give file_name "
-            "as the path from the folder, with the ending."
+            f"{metadata[0]} names none of the folder's pictures: it has {table.files[lost[0]]} and the folder "
+            f"{names[0]}; give file_name as the path from the folder, with the ending."
         )
-    missing = tuple(f"{path} names {name}, which is no picture of the folder." for name in lost)
-    return table.rows([rows.get(name, -1) for name in names]), missing
+    missing = [f"{table.places[i]} names {table.files[i]}, which is no picture of the folder." for i in lost]
+    folders = {name.partition("/")[0] for name in names if "/" in name}
+    if not table.classes and len(folders) > 1:
+        missing.append(f"subfolders are no classes beside {metadata[0].name}; give it a column label to have classes.")
+    return table.rows([rows.get(name, -1) for name in names]), (*table.skipped, *missing)
 
 
-def _composed(name: str) -> str:
-    """A file name in Unicode's composed form: some systems write an accented letter as two characters."""
-    return unicodedata.normalize("NFC", name)
-
-
-def _subfolders(folder: Path, files: list[Path]) -> Table:
-    """Labels of each file from its first folder below `folder`; a file outside any subfolder has no class."""
-    paths = [file.relative_to(folder) for file in files]
-    names = ["" if len(path.parts) == 1 else path.parts[0] for path in paths]
-    classes = sorted({*names} - {""})
+def _subfolders(names: list[str]) -> Table:
+    """Labels of each picture from the first folder in its name; a picture outside any subfolder has no class."""
+    folders = [name.rpartition("/")[0].partition("/")[0] for name in names]
+    classes = sorted({*folders} - {""})
     index = {name: i for i, name in enumerate(classes)}
-    label = torch.tensor([index.get(name, NULL) for name in names], dtype=torch.long)
-    return Table(tuple(path.as_posix() for path in paths), Condition(label), tuple(classes))
+    label = torch.tensor([index.get(name, NULL) for name in folders], dtype=torch.long)
+    return Table(tuple(names), Condition(label), tuple(classes))

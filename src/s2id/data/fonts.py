@@ -4,7 +4,6 @@ FreeType (freetype-py) computes the exact area of a pixel that an outline covers
 pixel and replaces curves by chords. So a picture is drawn at a multiple of its size, and pixels are averaged.
 """
 
-import csv
 import ctypes
 import hashlib
 import string
@@ -19,8 +18,10 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from s2id.coords import check_size
+from s2id.data.metadata import csv_rows
 from s2id.data.pictures import Group, Pictures
 from s2id.data.request import Request
+from s2id.data.search import files_below
 from s2id.errors import InputError
 from s2id.settings import Size
 
@@ -168,7 +169,7 @@ def font_files(folder: Path) -> list[Path]:
     if roots:
         files = _listed(roots[0])
     else:
-        files = [p for p in folder.rglob("*") if p.suffix.lower() in (".ttf", ".otf") and p.is_file()]
+        files = [file for file in files_below(folder) if file.suffix.lower() in (".ttf", ".otf")]
     if not files:
         raise InputError(f"{folder} holds no fonts; put .ttf or .otf files there.")
     return sorted(files, key=lambda path: path.name)
@@ -212,15 +213,14 @@ def pictures(
 
 def _listed(folder: Path) -> list[Path]:
     """The font files that a folder's fonts.csv lists as usable."""
-    try:
-        with open(folder / "fonts.csv", newline="", encoding="utf-8") as file:
-            rows = [row for row in csv.DictReader(file) if not row["missing_chars"] and not row["identical_to"]]
-        return [folder / "ttf" / row["file"] for row in rows if row["file"] not in _NO_LETTERS]
-    except (OSError, UnicodeDecodeError, csv.Error, KeyError) as error:
-        raise InputError(
-            f"{folder / 'fonts.csv'} is no list of fonts ({error!r}); it needs the columns file, missing_chars and "
-            "identical_to. Without the list every font is used."
-        ) from error
+    refusal = (
+        "is no list of fonts; it needs the columns file, missing_chars and identical_to. Without the list every font "
+        "is used."
+    )
+    listed = csv_rows(folder / "fonts.csv", ("file", "missing_chars", "identical_to"), refusal)
+    rows = [row for _, row in listed]
+    usable = (row["file"] for row in rows if not row["missing_chars"] and not row["identical_to"])
+    return [folder / "ttf" / name for name in usable if name not in _NO_LETTERS]
 
 
 def _outline(face: Any, character: str) -> Any:  # noqa: ANN401  (freetype-py is untyped)

@@ -11,9 +11,9 @@ from typing import Any
 from s2id.data.assembly import assemble
 from s2id.data.cache import Kept, keep
 from s2id.data.decoding import Entry
-from s2id.data.metadata import Column, Table, as_text, table
 from s2id.data.pictures import Pictures
 from s2id.data.request import Request
+from s2id.data.table import Column, Table, as_text, table
 from s2id.errors import InputError
 
 _PICTURES = ("image", "img", "picture", "photo")
@@ -79,8 +79,9 @@ def _streamed_once(name: str, request: Request) -> tuple[Kept, Table]:
     split, long_side = request.split, request.long_side
     key = ["hub", name, split, long_side, listing]
     kept = keep(f"{name}-{split}", key, lambda: _streamed(name, split), long_side, request.workers, alpha=request.alpha)
-    lines = list(range(kept.count))
-    columns = [Column(what, name, values, lines) for what, values in kept.columns.items() if any(values)]
+    columns = [
+        Column(what, values, lambda row: f"row {row} of {name}") for what, values in kept.columns.items() if any(values)
+    ]
     known = table(("",) * kept.count, columns, tuple(kept.facts["classes"]))
     return kept, known
 

@@ -61,4 +61,9 @@ def load_pictures(
     reader = READERS.get(name)
     if reader is None:
         raise InputError(f"data set {name!r} is unknown; choose {', '.join(READERS)}.")
-    return reader(Request(name, folder, split, long_side, min_side, alpha, workers))
+    request = Request(name, folder, split, long_side, min_side, alpha, workers)
+    try:
+        return reader(request)
+    except OSError as error:
+        place, reason = error.filename or request.place, error.strerror or error
+        raise InputError(f"{place} cannot be read ({reason}); let it be read, or remove it.") from error

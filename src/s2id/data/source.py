@@ -1,5 +1,6 @@
 """Pictures from Python: a data set by name, a folder, or a tensor."""
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,13 @@ from jaxtyping import Int, Shaped, UInt8
 from torch import Tensor
 
 from s2id.alpha import check_premultiplied, fitting, has_alpha, over, premultiply, with_alpha
-from s2id.data.metadata import in_order
 from s2id.data.pictures import Group, Pictures, Split
 from s2id.data.registry import READERS, load_pictures
 from s2id.data.request import Request
+from s2id.data.table import in_order
 from s2id.errors import InputError
 from s2id.images import capped, resize, to_bytes, to_float
+from s2id.names import composed
 from s2id.settings import Alpha, Size
 from s2id.shapes import NULL
 
@@ -68,7 +70,7 @@ def pictures(
     if isinstance(source, Path) or name not in READERS:
         if where is not None:
             raise InputError(f"{name!r} is not the name of a data set, so folder={folder} means nothing; remove it.")
-        if not Path(source).is_dir():
+        if not os.path.isdir(source):  # which no name upsets, however long
             raise InputError(f"{name} is not a folder, nor the name of a data set; those are {', '.join(READERS)}.")
         name, where = "folder", Path(source)
     return load_pictures(name, where, split, long_side, min_side=min_side, alpha=alpha, workers=workers)
@@ -141,7 +143,8 @@ def _classes(
     if len(given) != count:
         raise InputError(f"there are {count} pictures and {len(given)} labels; give one label for each picture.")
     if all(isinstance(label, str) for label in given):
-        names = tuple(sorted({label for label in given if label}, key=in_order))
+        given = [composed(label) for label in given]
+        names = tuple(sorted({*given} - {""}, key=in_order))
         place = {name: i for i, name in enumerate(names)} | {"": NULL}
         return torch.tensor([place[label] for label in given]), names
     wrong = [

@@ -4,7 +4,6 @@ resvg (resvg-py) knows to a few bits how much of a pixel a shape covers, and lea
 picture is drawn at a multiple of its size, and pixels are averaged. The background is white.
 """
 
-import csv
 import hashlib
 import re
 from pathlib import Path
@@ -18,10 +17,11 @@ from s2id.condition import Condition
 from s2id.coords import check_size
 from s2id.data.assembly import unread
 from s2id.data.cache import store
-from s2id.data.metadata import Table
+from s2id.data.metadata import csv_rows
 from s2id.data.pictures import Group, Pictures
 from s2id.data.request import Request
 from s2id.data.svg import draw
+from s2id.data.table import Table
 from s2id.errors import InputError
 from s2id.images import resize, to_bytes, to_float
 from s2id.settings import Size
@@ -65,8 +65,8 @@ def read(request: Request) -> Pictures:
     chosen = [i for i, row in enumerate(rows) if held_out(files[row]) == (request.split == "test")]
     if not chosen:
         raise InputError(
-            f"{request.place} holds no usable emoji for the {request.split} split{unread(kept)}; put more of Noto's "
-            "svg/ there."
+            f"{request.place} holds no usable emoji for the {request.split} split{unread(kept.skipped)}; put more of "
+            "Noto's svg/ there."
         )
     paths = [files[rows[i]] for i in chosen]
     known = table.known[torch.tensor([rows[i] for i in chosen])]
@@ -180,11 +180,8 @@ def _code_points(path: Path) -> tuple[int, ...]:
 
 def _listed(path: Path) -> dict[str, tuple[str, str]]:
     """Group and subgroup of each file in labels.csv that has both."""
-    try:
-        with open(path, newline="", encoding="utf-8") as file:
-            return {row["file"]: (row["group"], row["subgroup"]) for row in csv.DictReader(file) if row["subgroup"]}
-    except (OSError, UnicodeDecodeError, csv.Error, KeyError) as error:
-        raise InputError(
-            f"{path} is no list of emoji ({error!r}); it needs the columns file, group and subgroup. Without the list "
-            "there are no classes."
-        ) from error
+    refusal = (
+        "is no list of emoji; it needs the columns file, group and subgroup. Without the list there are no classes."
+    )
+    rows = csv_rows(path, ("file", "group", "subgroup"), refusal)
+    return {row["file"]: (row["group"], row["subgroup"]) for _, row in rows if row["subgroup"]}

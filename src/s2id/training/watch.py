@@ -15,6 +15,7 @@ from tqdm import tqdm
 from s2id.condition import Condition
 from s2id.errors import InputError
 from s2id.images import write
+from s2id.names import alike, needing_quotes
 from s2id.sampling.conditions import ask
 from s2id.sampling.rare import rare
 from s2id.sampling.sample import sample
@@ -110,9 +111,13 @@ def _board(folder: Path) -> Any:  # noqa: ANN401  (an optional package's class)
 
 
 def warnings(trainer: Trainer) -> list[str]:
-    """Sentences about what a run will not learn well: features between the pixels, classes of few pictures."""
+    """Sentences about what a run will not learn well, and about names that are not asked for as they stand.
+
+    Features between the pixels and classes of few pictures are learnt badly.
+    """
     doubt = warning(trainer.model, trainer.config, trainer.pictures)
-    return [*([doubt] if doubt else []), *rare(trainer.card())]
+    asked = [sentence for names in trainer.pictures.names for sentence in (needing_quotes(names), alike(names))]
+    return [*filter(None, (doubt, *asked)), *rare(trainer.card())]
 
 
 def drive(run: Run) -> int:
