@@ -3,17 +3,20 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from s2id.checks import shown
 from s2id.errors import InputError
+from s2id.settings import read_json
 
 
 @contextmanager
@@ -38,6 +41,16 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             partial.unlink()
 
 
+def check_suffix(path: Path, suffix: str) -> None:
+    """Refuse a file whose name says that it is of another format.
+
+    Raises:
+        InputError: The name ends in another suffix than the given one.
+    """
+    if path.suffix.lower() != suffix:
+        raise InputError(f"{path} does not end in {suffix}, which is the only format that it can have; rename it.")
+
+
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, str]) -> None:
     """Write tensors to a .safetensors file, whole or not at all.
 
@@ -55,8 +68,44 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str,
         file.write(payload)
 
 
-def read_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and facts of a .safetensors file that `write_tensors` wrote.
+@dataclass(frozen=True)
+class TensorFile:
+    """A .safetensors file that `write_tensors` wrote, of which only the header has been read."""
+
+    path: Path
+    facts: dict[str, str]
+    """Texts by name: what `write_tensors` was given, without the checksum."""
+    shapes: dict[str, tuple[int, ...]]
+    """Shape of each tensor by its name."""
+    _checksum: str | None
+    _read: Callable[[str], Tensor]
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All tensors of the file by name.
+
+        Raises:
+            InputError: They do not match the file's checksum, or hold NaN or infinity.
+        """
+        tensors = {name: self._read(name) for name in self.shapes}
+        if self._checksum != checksum(tensors, self.facts):
+            raise InputError(f"{self.path} was altered: it does not match its checksum; fetch it again.")
+        check_finite(tensors, str(self.path))
+        return tensors
+
+    def fact(self, name: str) -> Any:  # noqa: ANN401  (any value of JSON)
+        """The value of a fact in JSON.
+
+        Raises:
+            InputError: The file has no such fact, or it is no JSON.
+        """
+        if name not in self.facts:
+            raise InputError(f"{self.path} lacks its {name}; use the file as it was saved.")
+        return read_json(self.facts[name], f"the {name} in {self.path}")
+
+
+@contextmanager
+def opened(path: Path, kind: str) -> Iterator[TensorFile]:
+    """A .safetensors file, so that its facts and shapes can be checked before its tensors are read.
 
     Args:
         path: The file.
@@ -68,19 +117,59 @@ def read_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, st
     try:
         with safe_open(path, "pt") as file:
             facts = file.metadata() or {}
-            tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118  (no mapping)
+            if facts.get("format") != kind:
+                raise InputError(
+                    f"{path} has format {shown(facts.get('format'))}, not {kind!r}; it was not written by s2id for "
+                    "this."
+                )
+            digest = facts.pop("sha256", None)
+            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+            yield TensorFile(path, facts, shapes, digest, file.get_tensor)
     except (SafetensorError, OSError) as error:
         if _is_pickle(path):
             raise InputError(f"{path} is a pickle, which runs code when read; give a .safetensors file.") from error
         raise InputError(f"{path} is no complete .safetensors file ({error}); fetch it again.") from error
-    if facts.get("format") != kind:
+
+
+def read_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and facts of a .safetensors file; arguments and errors as for `opened` and `TensorFile.tensors`."""
+    with opened(path, kind) as file:
+        return file.tensors(), file.facts
+
+
+def check_finite(tensors: Mapping[str, Tensor], holder: str) -> None:
+    """Refuse tensors with values that are no numbers.
+
+    Args:
+        tensors: Tensors by name.
+        holder: What holds them, for the message.
+
+    Raises:
+        InputError: A value is NaN or infinite.
+    """
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+            raise InputError(f"{holder} holds NaN or infinity in {name}; train or fetch it again.")
+
+
+def check_shapes(module: nn.Module, shapes: Mapping[str, tuple[int, ...]], source: Path) -> None:
+    """Refuse tensors that are not exactly a module's parameters.
+
+    Args:
+        module: The module, which may be on the device "meta", where it has shapes and no memory.
+        shapes: Shapes by parameter name.
+        source: File of the tensors, for the error message.
+
+    Raises:
+        InputError: A name or shape differs.
+    """
+    wanted = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+    wrong = [name for name in sorted(wanted.keys() | shapes.keys()) if wanted.get(name) != shapes.get(name)]
+    if wrong:
         raise InputError(
-            f"{path} has format {facts.get('format')!r}, not {kind!r}; it was not written by s2id for this."
+            f"{source} does not fit its config: {wrong[0]} and {len(wrong) - 1} more differ; "
+            "use the file as it was saved."
         )
-    others = {k: v for k, v in facts.items() if k != "sha256"}
-    if facts.get("sha256") != checksum(tensors, others):
-        raise InputError(f"{path} was altered: it does not match its checksum; fetch it again.")
-    return tensors, facts
 
 
 def fill(module: nn.Module, tensors: Mapping[str, Tensor], source: Path) -> None:
@@ -94,17 +183,7 @@ def fill(module: nn.Module, tensors: Mapping[str, Tensor], source: Path) -> None
     Raises:
         InputError: A name or shape differs.
     """
-    wanted = module.state_dict()
-    wrong = [
-        k
-        for k in sorted(wanted.keys() | tensors.keys())
-        if k not in wanted or k not in tensors or wanted[k].shape != tensors[k].shape
-    ]
-    if wrong:
-        raise InputError(
-            f"{source} does not fit its config: {wrong[0]} and {len(wrong) - 1} more differ; "
-            "use the file as it was saved."
-        )
+    check_shapes(module, {name: tuple(tensor.shape) for name, tensor in tensors.items()}, source)
     module.load_state_dict(dict(tensors))
 
 

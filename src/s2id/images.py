@@ -161,9 +161,16 @@ def to_float(pixels: UInt8[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
 def to_bytes(values: Float[Tensor, "*shape"]) -> UInt8[Tensor, "*shape"]:
     """Floats -1 to 1 as bytes 0 to 255, rounded; values outside the range are clipped.
 
+    Raises:
+        InputError: A value is NaN or infinite, for which no byte would stand.
+
     >>> to_bytes(torch.tensor([-1.0, 0.0, 7.0]))
     tensor([  0, 128, 255], dtype=torch.uint8)
     """
+    if not bool(values.isfinite().all()):
+        raise InputError(
+            "the picture holds NaN or infinity: the model's weights or the guidance are too large; choose others."
+        )
     return ((values + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
 
 

@@ -1,8 +1,11 @@
 """Types, checks and the JSON form that the settings of all folders share. Nothing here imports torch."""
 
+import json
+import re
 from dataclasses import asdict, field, fields
 from typing import Any, Literal, TypeVar
 
+from s2id.checks import converted
 from s2id.errors import InputError
 
 Size = tuple[int, int]
@@ -27,6 +30,9 @@ Prediction = Literal["eps", "x", "v"]
 MAX_PIXELS = 2**27
 """Largest number of pixels of a picture that is read or drawn, unless a caller allows more."""
 
+MAX_ALLOWED = 2**40
+"""Largest number of pixels that a caller may allow."""
+
 
 Alpha = str
 """What becomes of transparency: "keep", or the ground it is laid over: "white", "black", "checker" or "#rrggbb"."""
@@ -44,6 +50,19 @@ def check_alpha(choice: Alpha | None) -> None:
         raise InputError(f"alpha {choice!r} is unknown; choose keep, white, black, checker, or a colour as in #ff8800.")
 
 
+_COLOUR = re.compile("#([0-9a-f]{2}){1,4}")
+
+
+def check_palette(palette: tuple[str, ...]) -> None:
+    """Refuse colours that are no palette's.
+
+    Raises:
+        InputError: A text is no colour as in #ff8000, or the colours differ in their number of channels.
+    """
+    if len({*map(len, palette)}) > 1 or not all(map(_COLOUR.fullmatch, palette)):
+        raise InputError("palette holds a text that is no colour as in #ff8000, or colours of unequal channels.")
+
+
 def setting(default: Any, group: str) -> Any:  # noqa: ANN401  (a field of any type)
     """A dataclass field that plain `--help` does not show: `--help-all` lists it, `--set name=value` sets it.
 
@@ -54,22 +73,6 @@ def setting(default: Any, group: str) -> Any:  # noqa: ANN401  (a field of any t
     return field(default=default, metadata={"group": group})
 
 
-def at_least_1(config: object, *names: str) -> None:
-    """Refuse a settings object in which one of the named fields, or an element of a tuple there, is below 1.
-
-    Args:
-        config: The settings.
-        names: Fields that hold a number or a tuple of numbers.
-
-    Raises:
-        InputError: A number is below 1, or a tuple is empty.
-    """
-    for name in names:
-        counts = value if isinstance(value := getattr(config, name), tuple) else (value,)
-        if not counts or min(counts) < 1:
-            raise InputError(f"{name} is {value}; it must be at least 1.")
-
-
 _Config = TypeVar("_Config")
 
 
@@ -78,26 +81,42 @@ def to_dict(config: Any) -> dict[str, Any]:  # noqa: ANN401  (any dataclass)
     return asdict(config)
 
 
-def from_dict(kind: type[_Config], values: dict[str, Any], source: str) -> _Config:
+def from_dict(kind: type[_Config], values: object, source: str) -> _Config:
     """A dataclass from values that JSON has read; the inverse of `to_dict`.
 
     Args:
-        kind: The dataclass to make.
-        values: Value of each field. Lists become tuples, and a field without a value takes its default.
+        kind: The dataclass to make, which checks its own values.
+        values: Value of each field by its name. A field without a value takes its default.
         source: Where the values come from, for the error message.
 
     Raises:
-        InputError: A field is unknown.
+        InputError: The values are no dictionary, a field is unknown, or a value is not what the field takes.
     """
+    if not isinstance(values, dict):
+        raise InputError(f"{source} is no set of names and values; use the file as it was saved.")
     known = {f.name for f in fields(kind)}  # type: ignore[arg-type]
     if unknown := sorted(set(values) - known):
         raise InputError(
-            f"{source} has fields that this version of s2id does not know ({', '.join(unknown)}); "
+            f"{source} has fields that this version of s2id does not know ({', '.join(unknown)[:200]}); "
             "it belongs to another config or a newer release."
         )
-    return kind(**{k: _frozen(v) for k, v in values.items()})
+    try:
+        return kind(**converted(kind, values))
+    except InputError as error:
+        raise InputError(f"{source} cannot be used: {error}") from error
 
 
-def _frozen(value: Any) -> Any:  # noqa: ANN401  (any value of JSON)
-    """The value with every list in it made a tuple."""
-    return tuple(_frozen(one) for one in value) if isinstance(value, list) else value
+def read_json(text: str | bytes, source: str) -> Any:  # noqa: ANN401  (any value of JSON)
+    """The value of a text in JSON.
+
+    Args:
+        text: The text.
+        source: Where it comes from, for the error message.
+
+    Raises:
+        InputError: The text is no JSON, or too deeply nested to be read.
+    """
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{source} is no JSON ({error}); use the file as it was saved.") from error

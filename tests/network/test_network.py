@@ -152,7 +152,7 @@ def test_a_state_that_does_not_fit_the_network_is_refused(network, shape):
 def test_a_config_that_cannot_be_built_is_refused():
     with pytest.raises(InputError, match="choose heads that divide"):
         ModelConfig(width=10, heads=3)
-    with pytest.raises(InputError, match="lattice is -1; it must be at least 1, or 0"):
+    with pytest.raises(InputError, match="lattice is -1; it must be a whole number, at least 0"):
         ModelConfig(lattice=-1)
     with pytest.raises(InputError, match="lattice is 0, which training chooses by the data"):
         FieldNetwork(ModelConfig(lattice=0))

@@ -284,7 +284,7 @@ def test_a_part_of_a_state_enters_as_it_does_in_the_whole():
 def test_data_that_the_published_network_has_no_place_for_are_refused():
     with pytest.raises(InputError, match="these data have attributes"):
         SMALL.for_data(channels=3, classes=0, latents=0, attributes=40, numbers=0, token_width=0)
-    with pytest.raises(InputError, match="each must be at least 0 and below 1"):
+    with pytest.raises(InputError, match="dropout holds 1; it must be a number, at least 0 and below 1"):
         PublishedConfig(dropout=(0.1, 1.0, 0.0))
     with pytest.raises(InputError, match="label 10 is none of this model's 10 classes"):
         lively()(state(1, 1, 4, 4), torch.zeros(1), torch.tensor([10]))

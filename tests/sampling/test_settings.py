@@ -20,7 +20,7 @@ from s2id.sampling.settings import Card, Sampling
     [
         ({"steps": 0}, "steps is 0"),
         ({"guidance": math.nan}, "guidance is nan"),
-        ({"stronger": (("smiling", math.inf),)}, "smiling is inf"),
+        ({"stronger": (("smiling", math.inf),)}, "stronger holds inf; it must be a number"),
         ({"guidance_interval": (0.7, 0.2)}, "guidance_interval is 0.7 to 0.2"),
         ({"eta": 2.0}, "eta is 2"),
         ({"density": 0}, "density is 0"),

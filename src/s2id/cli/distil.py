@@ -2,12 +2,15 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
+from s2id.checks import Share, Within
 from s2id.cli.flags import part
 from s2id.cli.options import Data, Weights, name_files, writable
 from s2id.errors import InputError
+from s2id.sampling.settings import Weight
 from s2id.training.settings import DistillConfig, StudentConfig, TrainConfig
 
 
@@ -65,12 +68,12 @@ class Guide:
     """The guide: a bundled model's name, a .safetensors file, a folder that holds one, or a Hub repository."""
     out: Path
     """Folder for the joined model, which every command takes as weights."""
-    autoguidance: float = 2.0
+    autoguidance: Weight = 2.0
     """Weight of autoguidance where sampling names no other: 1 is off, more moves further away from the guide."""
-    detail_density: int = 0
+    detail_density: Annotated[int, Within(0, 2**13)] = 0
     """Samples along the long side of the state that sampling ends on, a density that both models were trained on. 0:
     sampling ends as the model does."""
-    detail_time: float | None = None
+    detail_time: Share | None = None
     """Time t, from 0 (picture) to 1 (noise), below which the state has --detail-density samples. None: 0.25, as in
     training."""
 

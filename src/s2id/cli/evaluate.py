@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import tyro
 
+from s2id.checks import Within
 from s2id.cli.flags import part
 from s2id.cli.options import (
     Data,
@@ -17,6 +18,7 @@ from s2id.cli.options import (
     writable,
 )
 from s2id.evaluation.settings import EvaluateConfig
+from s2id.sampling.settings import Density
 
 
 @dataclass(frozen=True)
@@ -75,11 +77,11 @@ class TScrape:
 
     weights: tyro.conf.Positional[Weights] = "mnist"
     data: Data = None
-    points: int = 500
+    points: Annotated[int, Within(2, 10**6)] = 500
     """Number of times, evenly spaced from 0 to 1."""
-    batch: int = 100
+    batch: Annotated[int, Within(1, 10**6)] = 100
     """Number of test pictures per time."""
-    density: int | None = None
+    density: Density | None = None
     """Samples along the long side of the noisy state. None: one per pixel of the data."""
     out: Path = Path("out/t-scrape")
     """Folder for the curve, as numbers and as a picture."""

@@ -20,6 +20,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import tyro
 
+from s2id.checks import check, wanted
 from s2id.errors import InputError
 from s2id.names import split, unquoted
 
@@ -123,11 +124,10 @@ def read(kind: type[_Command], words: Sequence[str], default: _Command | None = 
     found = list(options(kind, default))
     plain = [option for option in found if option.group is None]
     settings = {option.name: option for option in found if option.group is not None}
-    if settings and "--help-all" in words:
+    print_after = ""
+    if "--help-all" in words:
         words = ["--help"]
-        print_after = _listed(settings.values())
-    else:
-        print_after = ""
+        print_after = _listed(settings.values()) if settings else ""
     try:
         parsed: Any = tyro.cli(
             _flat(plain, bool(settings)),
@@ -142,8 +142,12 @@ def read(kind: type[_Command], words: Sequence[str], default: _Command | None = 
     values = {option.path: getattr(parsed, option.path[-1].strip("_") + "_") for option in plain}
     for text in getattr(parsed, "set_", ()):
         option, value = _assigned(text, settings, plain)
+        if option.path in values:
+            raise InputError(f"--set {option.name} is given twice; give it once.")
         values[option.path] = value
-    return _built(kind, default, values)
+    command = _built(kind, default, values)
+    check(command)
+    return command
 
 
 def _flat(plain: Sequence[Option], settings: bool) -> type:
@@ -181,7 +185,7 @@ def _assigned(text: str, settings: dict[str, Option], plain: Sequence[Option]) -
         return option, _value(option.kind, value.strip())
     except ValueError as error:
         raise InputError(
-            f"--set {name} takes {_wanted(option.kind)}, not {value!r}; its default is {_text(option.default)}."
+            f"--set {name} takes {wanted(option.kind)}, not {value!r}; its default is {_text(option.default)}."
         ) from error
 
 
@@ -213,23 +217,6 @@ def _value(kind: Any, text: str, separators: str = ",=") -> Any:  # noqa: ANN401
     elif kind is not NoneType:
         return kind(text)
     raise ValueError(text)
-
-
-def _wanted(kind: Any) -> str:  # noqa: ANN401  (of any type)
-    """A type in words."""
-    origin, inner = get_origin(kind), get_args(kind)
-    if origin is Annotated:
-        return _wanted(inner[0])
-    if origin in (Union, UnionType):
-        return " or ".join(_wanted(one) for one in inner)
-    if origin is Literal:
-        return f"one of {', '.join(map(str, inner))}"
-    if origin is tuple and inner[-1] is Ellipsis:
-        return f"a list with commas, each {_wanted(inner[0])}"
-    if origin is tuple:
-        return " and ".join(_wanted(one) for one in inner)
-    words = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", NoneType: "none"}
-    return words.get(kind, "a text")
 
 
 def _text(value: Any) -> str:  # noqa: ANN401  (of any type)

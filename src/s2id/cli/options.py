@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from s2id.checks import Within, shown
 from s2id.cli.flags import Help
 from s2id.errors import InputError
 from s2id.names import in_files, listed, position, quoted, split, unquoted
-from s2id.settings import AnySize, Fit, Look, Size, Window
+from s2id.settings import MAX_ALLOWED, AnySize, Fit, Look, Size, Window
 
 if TYPE_CHECKING:
     from s2id.condition import Condition
@@ -78,7 +79,7 @@ Looks = Annotated[
 
 Seeds = Annotated[str, Help("Random seeds, one picture each: 7, a range 0-63 or a list 1,5,9.", metavar="N,N-N")]
 
-MaxPixels = Annotated[int, Help("Largest picture, in pixels; larger ones are refused.")]
+MaxPixels = Annotated[int, Within(1, MAX_ALLOWED), Help("Largest picture, in pixels; larger ones are refused.")]
 
 Device = Annotated[
     Literal["auto", "cpu", "cuda", "mps"],
@@ -147,8 +148,8 @@ def parse_size(text: str) -> Size:
         InputError: The text is not of that form.
     """
     height, _, width = text.lower().partition("x")
-    if not (height.isdecimal() and width.isdecimal()):
-        raise InputError(f"size {text!r} is not HEIGHTxWIDTH in pixels; write it as in 1024x576.")
+    if not (_is_count(height) and _is_count(width)):
+        raise InputError(f"size {shown(text)} is not HEIGHTxWIDTH in pixels; write it as in 1024x576.")
     return int(height), int(width)
 
 
@@ -161,7 +162,12 @@ def parse_any_size(text: str) -> AnySize:
     Raises:
         InputError: The text is of neither form.
     """
-    return int(text) if text.isdecimal() else parse_size(text)
+    return int(text) if _is_count(text) else parse_size(text)
+
+
+def _is_count(text: str) -> bool:
+    """Whether a text is a whole number of at most nine digits."""
+    return text.isascii() and text.isdecimal() and len(text) <= 9
 
 
 def parse_sizes(texts: Sequence[str]) -> list[AnySize]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from s2id.checks import Within
 from s2id.cli.flags import Help, part
 from s2id.cli.options import (
     Device,
@@ -107,7 +108,7 @@ class Restore:
     mask: Path | None = None
     """Picture of the same size, white where the given picture is known and black where it is to be filled in. None: all
     of it is known."""
-    noise: float = 0.0
+    noise: Annotated[float, Within(0, 100)] = 0.0
     """Standard deviation of the noise in the given picture, where black is -1 and white is 1."""
     weights: Weights = "mnist"
     label: Label = None
@@ -166,7 +167,7 @@ class Depixelate:
     weights: str | None = None
     """Model whose pictures are like a whole frame: a bundled name, a file, a folder or a Hub repository. None: frames
     are fused without a model."""
-    noise: float | None = None
+    noise: Annotated[float, Within(0, 100)] | None = None
     """Standard deviation of the noise in a frame's pixel, where black is -1 and white is 1. None: estimated."""
     label: Label = None
     traits: Traits = Traits()

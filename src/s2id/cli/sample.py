@@ -4,10 +4,11 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from s2id.checks import Within
 from s2id.cli.flags import part
 from s2id.cli.options import (
     Device,
@@ -30,7 +31,7 @@ from s2id.cli.options import (
 from s2id.errors import InputError
 from s2id.names import ALL, NONE, WHOLE, in_a_file, in_files, is_number, plain, position, quoted, split, unquoted
 from s2id.sampling.settings import Sampling
-from s2id.settings import MAX_PIXELS, Size, Window, setting
+from s2id.settings import MAX_ALLOWED, MAX_PIXELS, Size, Window, setting
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -72,7 +73,7 @@ class Sample:
     """Write one sheet per size, with a caption below each picture, instead of a file per picture."""
     fields: bool = False
     """Also write each picture as a field file, which `s2id render` draws at any size without the model."""
-    max_pixels: int = setting(MAX_PIXELS, "files")
+    max_pixels: Annotated[int, Within(1, MAX_ALLOWED)] = setting(MAX_PIXELS, "files")
     """Largest picture, in pixels; larger ones are refused."""
     device: Device = "auto"
 

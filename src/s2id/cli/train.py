@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from s2id.checks import Positive
 from s2id.cli.flags import Help, part
 from s2id.cli.options import could_write, writable
 from s2id.errors import InputError
@@ -43,7 +44,7 @@ class Train:
     resume: str | None = None
     """Go on with a run, in the length it was begun with: "latest", or the path of one of its checkpoints. None: begin a
     new run."""
-    extra_minutes: float | None = None
+    extra_minutes: Positive | None = None
     """Go on with a run for so many minutes from now, whether it has ended or not; from the latest checkpoint, if
     --resume names none. The learning rate rises to that of a run of both lengths and falls again. None: the run's own
     length."""

@@ -3,10 +3,14 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
+from s2id.checks import Within, check
 from s2id.data.pictures import Pictures, Split
-from s2id.errors import InputError
 from s2id.settings import Alpha, check_alpha
+
+Side = Annotated[int, Within(1, 2**16)]
+"""Pixels along a side of a picture."""
 
 
 @dataclass(frozen=True)
@@ -19,27 +23,24 @@ class Request:
     """Folder of the data set's files. `None` means the reader's usual places."""
     split: Split = "train"
     """Half of the data set to read."""
-    long_side: int | None = None
+    long_side: Side | None = None
     """Pictures whose longer side has more pixels are shrunk to this. `None` leaves every picture as it is."""
-    min_side: int = 1
+    min_side: Side = 1
     """Pictures whose shorter side has fewer pixels are left out."""
     alpha: Alpha | None = None
     """What becomes of transparency. `None` keeps it if more than one picture in a hundred has any, and else lays it
     over white."""
-    workers: int = 0
+    workers: Annotated[int, Within(0, 256)] = 0
     """Processes that decode pictures the first time they are read. 0 decodes in this process."""
 
     def __post_init__(self) -> None:
         """Refuse what is no size, or no choice about transparency.
 
         Raises:
-            InputError: A side is below 1, or the choice is unknown.
+            InputError: A number is out of range, or the choice is unknown.
         """
+        check(self)
         check_alpha(self.alpha)
-        for name in ("long_side", "min_side"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise InputError(f"{name} is {value}; it must be at least 1.")
 
     @property
     def place(self) -> Path:

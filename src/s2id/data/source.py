@@ -11,6 +11,7 @@ from jaxtyping import Int, Shaped, UInt8
 from torch import Tensor
 
 from s2id.alpha import check_premultiplied, fitting, has_alpha, over, premultiply, with_alpha
+from s2id.checks import checked
 from s2id.data.pictures import Group, Pictures, Split
 from s2id.data.registry import READERS, load_pictures
 from s2id.data.request import Request
@@ -24,6 +25,7 @@ from s2id.shapes import NULL
 _MOST_CLASSES = 2**20
 
 
+@checked
 def pictures(
     source: str | Path | Shaped[Tensor, "n c h w"],
     labels: Iterable[Any] | Shaped[Tensor, " m"] | None = None,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from s2id.alpha import has_alpha
+from s2id.checks import checked
 from s2id.evaluation.evaluate import evaluate
 from s2id.evaluation.examiner import ground_of
 from s2id.evaluation.judge import Judge, bundled, inception
@@ -26,6 +27,7 @@ from s2id.sampling.training_data import load_data_of, reader_of
 Features = Literal["judge", "inception"]
 
 
+@checked
 def evaluate_model(
     weights: S2ID | str | Path = "mnist",
     data: Path | None = None,
@@ -83,6 +85,7 @@ def evaluate_model(
     return measure()
 
 
+@checked
 def t_scrape_model(
     weights: S2ID | str | Path = "mnist",
     data: Path | None = None,

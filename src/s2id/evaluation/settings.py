@@ -1,8 +1,9 @@
 """Settings of an evaluation. Nothing here imports torch."""
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Annotated, Literal
 
+from s2id.checks import Within, check
 from s2id.errors import InputError
 from s2id.sampling.settings import Sampling
 from s2id.settings import Size, setting
@@ -21,10 +22,10 @@ class EvaluateConfig:
         (14, 14), (28, 28), (56, 56), (113, 113), (256, 256), (1024, 1024), (1024, 576), (576, 1024), (37, 61),
     )  # fmt: skip
     """Height and width in pixels of each row's pictures."""
-    count: int = 2000
+    count: Annotated[int, Within(1, 10**7)] = 2000
     """Number of pictures per size, with seeds 0, 1, 2, ... A model of classes is asked for each class in turn, a model
     of attributes, numbers or text for the conditions of test pictures."""
-    detail: int = 50
+    detail: Annotated[int, Within(1, 10**7)] = 50
     """Number of pictures per size whose strokes and zooms are measured."""
     fit: Literal["fit", "stretch"] = setting("fit", "evaluation")
     """How the frame meets a picture of another aspect: "fit" shows more canvas, "stretch" makes pixels oblong."""
@@ -33,13 +34,12 @@ class EvaluateConfig:
 
     def __post_init__(self) -> None:
         """Refuse sizes and numbers that cannot be measured."""
+        check(self)
         for size in self.sizes:
             if min(size) < 3:
                 raise InputError(f"size {size[0]}x{size[1]} is too small to judge; both sides must be at least 3.")
         if not self.sizes:
             raise InputError("there is no size to judge at; give at least one.")
-        if self.detail < 1:
-            raise InputError(f"detail is {self.detail}; it must be at least 1.")
 
     def quick(self) -> "EvaluateConfig":
         """The same settings for a minute or two: at most 300 pictures, and no size beyond 256 pixels.

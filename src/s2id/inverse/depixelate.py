@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from s2id.alpha import covered, has_alpha, with_alpha
+from s2id.checks import checked
 from s2id.coords import check_size, extent, whole_size
 from s2id.errors import InputError
 from s2id.inverse.alignment import agreeing
@@ -83,6 +84,7 @@ class Depixelated:
         }
 
 
+@checked
 def depixelate(
     frames: Float[Tensor, "f c h w"] | Path | str,
     size: AnySize,

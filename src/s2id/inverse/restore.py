@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from s2id.alpha import check_premultiplied, covered, has_alpha, over, premultiply, straight, with_alpha
+from s2id.checks import checked
 from s2id.coords import extent, whole_size
 from s2id.errors import InputError
 from s2id.images import resize, to_bytes, to_float
@@ -57,6 +58,7 @@ class Restored:
         return self.pictures.std(0, correction=int(len(self.pictures) > 1))
 
 
+@checked
 def upscale(
     model: S2ID, picture: Float[Tensor, "c h w"], size: AnySize, label: Label = None
 ) -> Float[Tensor, "k h2 w2"]:
@@ -101,6 +103,7 @@ def reconstructed(model: S2ID, measured: Images, label: Label = None) -> Field:
     return read_out(model, x, asked, frame=extent((h, w)))
 
 
+@checked
 def restore(
     model: S2ID,
     picture: Float[Tensor, "c h w"],

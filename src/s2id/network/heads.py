@@ -1,7 +1,7 @@
 """The head of our network, which reads a function's values from a lattice of features."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from s2id.alpha import covered
-from s2id.coords import Grid
+from s2id.coords import Grid, Part
 
 
 def _quartic(u: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
@@ -96,14 +96,27 @@ class Features:
         """Number of head samples per pixel side, chosen so that they are at most half a feature sample apart."""
         return max(1, *(math.ceil(2 * c / p - 1e-9) for c, p in zip(cell, self.pitch, strict=True)))
 
+    def touched(self, grid: Grid) -> Part:
+        """The rows and columns of a grid that see the samples, and one more on each side; all others are alike."""
+        parts = []
+        for points, middle, cell, pitch, count in self._axes(grid):
+            place, reach = (points - middle) / pitch + (count - 1) / 2, cell / pitch / 2
+            inside = ((place + reach > -1) & (place - reach < count)).nonzero().flatten()
+            first, last = (int(inside[0]), int(inside[-1])) if len(inside) else (0, 0)
+            parts.append(slice(max(0, first - 1), min(len(points), last + 2)))
+        return parts[0], parts[1]
+
+    def _axes(self, grid: Grid) -> Iterator[tuple[Tensor, float, float, float, int]]:
+        """Of rows and of columns: coordinates, middle of the frame, cell, and the samples' pitch and count."""
+        return zip((grid.y, grid.x), self.middle, grid.cell, self.pitch, self.values.shape[1:3], strict=True)
+
     def weights(
         self, grid: Grid, kernel: Callable[..., Tensor] = spline_weights
     ) -> tuple[Float[Tensor, "y h"], Float[Tensor, "x w"]]:
         """Weights of the feature samples in each of a grid's rows and columns."""
-        per_axis = zip((grid.y, grid.x), self.middle, grid.cell, self.pitch, self.values.shape[1:3], strict=True)
         rows, columns = (
             kernel((points - middle) / pitch + (count - 1) / 2, cell / pitch, count).to(self.values)
-            for points, middle, cell, pitch, count in per_axis
+            for points, middle, cell, pitch, count in self._axes(grid)
         )
         return rows, columns
 

@@ -1,13 +1,24 @@
 """Settings of the two networks: ours and the published one. No field is an image size."""
 
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
+from s2id.checks import Within, check
 from s2id.errors import InputError
-from s2id.settings import Prediction, at_least_1, from_dict, to_dict
+from s2id.settings import Prediction, from_dict, to_dict
 
 Recompute = Literal["no", "feed_forward", "blocks"]
 """Activations that training computes a second time in the backward pass instead of keeping them in memory."""
+
+Channels = Annotated[int, Within(1, 4)]
+"""Grey, grey + alpha, RGB, or RGBA."""
+
+Width = Annotated[int, Within(1, 2**14)]
+Blocks = Annotated[int, Within(0, 1000)]
+Few = Annotated[int, Within(1, 1000)]
+Side = Annotated[int, Within(0, 64)]
+Names = Annotated[int, Within(0, 2**20)]
+Part = Annotated[float, Within(0, 1, open_high=True)]
 
 DATA_FIELDS = ("channels", "latents", "classes", "attributes", "numbers", "token_width")
 """Facts of a network's config that the training data decide; `for_data` sets them."""
@@ -30,42 +41,42 @@ class ModelConfig:
     knows_density: ClassVar = True
     """Whether the network's input includes how many samples the state has along its long side."""
 
-    channels: int = 1
+    channels: Channels = 1
     """Colour channels of the pictures."""
-    latents: int = 0
+    latents: Annotated[int, Within(0, 256)] = 0
     """Channels of the autoencoder's latents that the states consist of. 0: the states are pictures."""
-    classes: int = 10
+    classes: Names = 10
     """Number of classes; 0 has none."""
-    width: int = 96
+    width: Width = 96
     """Channels of a token."""
-    encoder_blocks: int = 3
+    encoder_blocks: Blocks = 3
     """Blocks before the condition enters. They run once per step, whatever the number of conditions."""
-    decoder_blocks: int = 3
+    decoder_blocks: Blocks = 3
     """Blocks that the condition enters. They run once per condition."""
-    heads: int = 3
+    heads: Few = 3
     """Attention heads; must divide the width."""
-    expansion: int = 3
+    expansion: Few = 3
     """Hidden channels of a feed-forward layer, as a multiple of the width."""
-    film_width: int = 64
+    film_width: Width = 64
     """Channels of the vector that scales, shifts and gates every block."""
-    condition_tokens: int = 4
+    condition_tokens: Few = 4
     """Learned tokens per class."""
-    attributes: int = 0
+    attributes: Names = 0
     """Number of attributes, each of which a picture may have or lack; each state has one learned token."""
-    numbers: int = 0
+    numbers: Names = 0
     """Number of measured quantities of a picture, such as an age; each becomes one token."""
-    token_width: int = 0
+    token_width: Annotated[int, Within(0, 2**16)] = 0
     """Channels of a text encoder's tokens. 0: the network takes no text."""
     attention: Literal["full", "axial", "window", "linear"] = "window"
     """Self-attention of image tokens. "full": every token attends to every token. "axial": along rows, and along
     columns. "window": to near tokens, and to means over regions of the grid. "linear": to every token, without softmax.
     "window" has the weights of "full" and computes the same on grids of up to 14 x 14 tokens."""
-    patch: int = 2
+    patch: Side = 2
     """Samples of the state along each side of a token. 0: training chooses by the pictures' size."""
-    lattice: int = 3
+    lattice: Side = 3
     """Feature samples along each side of a token; the head interpolates between them. 0: training chooses as many as
     the pictures determine, so that no lattice shows in enlarged pictures."""
-    head_width: int = 32
+    head_width: Width = 32
     """Channels of a feature sample, and of the head's hidden layer."""
     overlap: bool = False
     """Whether tokens see, and predict features for, half of each neighbour's area as well as their own, so that no seam
@@ -83,10 +94,10 @@ class ModelConfig:
         *,
         channels: int,
         classes: int,
-        latents: int = 0,
-        attributes: int = 0,
-        numbers: int = 0,
-        token_width: int = 0,
+        latents: Annotated[int, Within(0, 256)] = 0,
+        attributes: Names = 0,
+        numbers: Names = 0,
+        token_width: Annotated[int, Within(0, 2**16)] = 0,
     ) -> "ModelConfig":
         """The config for data with these facts; each is the field of that name."""
         return replace(
@@ -101,13 +112,7 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be built."""
-        counts = "width", "heads", "expansion", "film_width", "condition_tokens", "head_width"
-        at_least_1(self, *counts)
-        for name in ("patch", "lattice"):
-            if getattr(self, name) < 0:
-                raise InputError(
-                    f"{name} is {getattr(self, name)}; it must be at least 1, or 0 to follow from the data."
-                )
+        check(self)
         _check_heads(self.width, self.heads)
 
 
@@ -133,27 +138,27 @@ class PublishedConfig:
     patch: ClassVar = 1
     lattice: ClassVar = 1
 
-    channels: int = 1
+    channels: Channels = 1
     """Colour channels of the pictures."""
-    classes: int = 10
+    classes: Names = 10
     """Number of classes; 0 has none."""
-    width: int = 128
+    width: Width = 128
     """Channels of a token."""
-    encoder_blocks: int = 8
+    encoder_blocks: Blocks = 8
     """Blocks before the condition enters. They run once per step, whatever the number of conditions."""
-    decoder_blocks: int = 8
+    decoder_blocks: Blocks = 8
     """Blocks that the condition enters. They run once per condition."""
-    heads: int = 8
+    heads: Few = 8
     """Attention heads, and groups of the norm before self-attention; must divide the width."""
-    expansion: int = 4
+    expansion: Few = 4
     """Hidden channels of a feed-forward layer, as a multiple of the width."""
-    film_width: int = 128
+    film_width: Width = 128
     """Channels of the vector that scales and shifts every block."""
-    condition_tokens: int = 2
+    condition_tokens: Few = 2
     """Tokens per class; they stay as they were drawn."""
-    jitter: float = 0.5
+    jitter: Annotated[float, Within(0, 100)] = 0.5
     """Standard deviation of the Gaussian noise on coordinates in training, in pixels."""
-    dropout: tuple[float, float, float] = (0.1, 0.1, 0.2)
+    dropout: tuple[Part, Part, Part] = (0.1, 0.1, 0.2)
     """Shares of self-attention's, cross-attention's and the feed-forward layers' output that training drops."""
 
     @property
@@ -173,10 +178,8 @@ class PublishedConfig:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be built."""
-        at_least_1(self, "width", "heads", "expansion", "film_width", "condition_tokens")
+        check(self)
         _check_heads(self.width, self.heads)
-        if not all(0 <= share < 1 for share in self.dropout):
-            raise InputError(f"dropout is {self.dropout}; each must be at least 0 and below 1.")
 
 
 def _check_heads(width: int, heads: int) -> None:

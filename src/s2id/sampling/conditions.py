@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from s2id.checks import checked
 from s2id.condition import KINDS, Condition, cat, scaled
 from s2id.errors import InputError
 from s2id.names import WHOLE, is_number, position
@@ -33,6 +34,7 @@ else:  # while a program runs anything may come, and what is none of these is re
     Label = Labels = Seeds = Attributes = Numbers = object
 
 
+@checked
 def ask(
     model: S2ID,
     label: Label = None,

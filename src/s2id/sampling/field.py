@@ -5,7 +5,6 @@ size and window. They are rendered tile by tile: memory does not grow with the p
 Where there is alpha, the function's colours are premultiplied by it (`s2id.alpha`); files hold straight alpha.
 """
 
-import json
 import math
 from collections.abc import Iterator
 from io import BytesIO
@@ -16,23 +15,25 @@ import torch
 from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
+from torch.nn import functional as F
 
 from s2id.alpha import straight
+from s2id.checks import checked
 from s2id.coords import Grid, check_size, view, whole_size
 from s2id.errors import InputError
-from s2id.files import fill, read_tensors, write_tensors
 from s2id.images import to_bytes, to_pillow, write, write_png
 from s2id.memory import keep_memory
-from s2id.network.heads import Features, FieldHead
+from s2id.network.heads import Features
 from s2id.network.published import PixelHead
 from s2id.palette import from_hex, snap
+from s2id.sampling.field_file import Head, read_field, write_field
 from s2id.settings import MAX_PIXELS, AnySize, Fit, Look, Size, Window
 
 _TILE_VALUES = 2**24  # feature values that are read for one tile; a processor holds few of them at once
 
-_SHOWN, _SHOWN_SIDE = 16, 192  # functions, and pixels along the long side of each, that a notebook shows
+_MOST_PER_PIXEL = 2**12  # values of the function along a side of a pixel, of which it is the mean
 
-_FORMAT = "s2id-field-1"
+_SHOWN, _SHOWN_SIDE = 16, 192  # functions, and pixels along the long side of each, that a notebook shows
 
 _JOINED = {"seeds": " ", "labels": " ", "asked": "; "}
 """Facts that have a part for each picture, and the separator between the parts."""
@@ -42,6 +43,11 @@ def _some(name: str, text: str, which: slice) -> str:
     """The part of a fact that is about some of the pictures."""
     between = _JOINED.get(name)
     return between.join(text.split(between)[which]) if between else text
+
+
+def _slices(whole: slice, most: int) -> list[slice]:
+    """A slice in parts of at most so many entries."""
+    return [slice(first, min(first + most, whole.stop)) for first in range(whole.start, whole.stop, most)]
 
 
 def check_pixels(size: Size, most: int) -> None:
@@ -70,7 +76,7 @@ class Field:
         (37, 61)
     """
 
-    def __init__(self, features: Features, head: FieldHead | PixelHead, facts: dict[str, str] | None = None) -> None:
+    def __init__(self, features: Features, head: Head, facts: dict[str, str] | None = None) -> None:
         """Wrap the output of a model's decoder.
 
         Args:
@@ -117,6 +123,7 @@ class Field:
         """Colour channels of the pictures."""
         return self.head.channels
 
+    @checked
     def image(
         self,
         size: AnySize,
@@ -151,6 +158,7 @@ class Field:
         strips = [to_bytes(straight(strip[0])) for strip in self._seen_as(look).strips(grid)]
         return to_pillow(torch.cat(strips, dim=1))
 
+    @checked
     def render(
         self,
         size: AnySize,
@@ -173,6 +181,7 @@ class Field:
         grid = self._view(size, window, fit, max_pixels, one=False)
         return torch.cat(list(self._seen_as(look).strips(grid)), dim=2)
 
+    @checked
     def write(
         self,
         path: Path | str,
@@ -195,6 +204,7 @@ class Field:
         else:
             write(Path(path), torch.cat([strip[0] for strip in seen.strips(grid)], dim=1))
 
+    @checked
     def squares(self, palette: bool = False) -> "Field":
         """The field as pixel art: the pixels of the data's own size, each of one colour, at whatever size it is drawn.
 
@@ -238,18 +248,28 @@ class Field:
         height, width = grid.size
         columns = min(width, max(1, math.isqrt(pixels)))
         rows = max(1, pixels // columns)
-        for top in range(0, height, rows):
-            tiles = [
-                self.head(features, grid.part(slice(top, top + rows), slice(left, left + columns)), bound=1.0)
-                for left in range(0, width, columns)
-            ]
-            yield torch.cat(tiles, dim=3)
+        seen = features.touched(grid)  # the canvas around is of one colour, which is computed once
 
+        def repeated(row: Float[Tensor, "b c 1 w"], count: int) -> Iterator[Float[Tensor, "b c rows w"]]:
+            yield from (row.expand(-1, -1, min(rows, count - done), -1) for done in range(0, count, rows))
+
+        for top in range(seen[0].start, seen[0].stop, rows):
+            tiles = [
+                self.head(features, grid.part(slice(top, min(top + rows, seen[0].stop)), part), bound=1.0)
+                for part in _slices(seen[1], columns)
+            ]
+            strip = F.pad(torch.cat(tiles, dim=3), (seen[1].start, width - seen[1].stop, 0, 0), mode="replicate")
+            if top == seen[0].start:
+                yield from repeated(strip[:, :, :1], top)
+            yield strip
+        yield from repeated(strip[:, :, -1:], height - seen[0].stop)
+
+    @checked
     def save(self, path: Path | str) -> None:
         """Write a .safetensors file that `Field.load` reads; to render it, no model is needed.
 
         Raises:
-            InputError: The file cannot be written.
+            InputError: The file cannot be written, its name does not end in .safetensors, or the field holds NaN.
 
         Example:
             >>> import os, s2id, tempfile
@@ -260,30 +280,17 @@ class Field:
             >>> bool((again.render((28, 28)) == field.render((28, 28))).all())
             True
         """
-        head = {f"head.{k}": v for k, v in self.head.state_dict().items()}
-        facts = {"format": _FORMAT, "frame": json.dumps(self.features.frame), **self.facts}
-        write_tensors(Path(path), {"features": self.features.values, **head}, facts)
+        write_field(Path(path), self.features, self.head, self.facts)
 
     @classmethod
+    @checked
     def load(cls, path: Path | str) -> "Field":
         """The field that `save` wrote to a file; `save` shows an example.
 
         Raises:
             InputError: The file is missing, is damaged, or holds no field.
         """
-        if not Path(path).is_file():
-            raise InputError(f"{path} does not exist; give a field file, as `s2id sample --fields` writes.")
-        tensors, facts = read_tensors(Path(path), _FORMAT)
-        frame = json.loads(facts["frame"])
-        head: FieldHead | PixelHead
-        if "head.out.weight" in tensors:
-            head = FieldHead(tensors["head.hidden.weight"].shape[0], tensors["head.out.weight"].shape[0])
-        else:
-            head = PixelHead(tensors["features"].shape[-1])
-        fill(head, {k.removeprefix("head."): v for k, v in tensors.items() if k != "features"}, Path(path))
-        head.requires_grad_(False)
-        own = {k: v for k, v in facts.items() if k not in ("format", "frame", "sha256")}
-        return cls(Features(tensors["features"], (frame[0], frame[1])), head, own)
+        return cls(*read_field(Path(path)))
 
     def _view(self, size: AnySize, window: Window | None, fit: Fit, max_pixels: int, one: bool = True) -> Grid:
         size = whole_size(size, self.features.frame, window)
@@ -291,4 +298,10 @@ class Field:
         if one and len(self) != 1:
             raise InputError(f"this field holds {len(self)} functions; choose one with field[i], or use render.")
         check_pixels(size, max_pixels)
-        return view(size, self.features.frame, window, fit).to(self.features.values.device)
+        grid = view(size, self.features.frame, window, fit).to(self.features.values.device)
+        if (most := self.features.supersample(grid.cell)) > _MOST_PER_PIXEL:
+            raise InputError(
+                f"size {size[0]}x{size[1]} shows {most:,} values of the function along a side of each pixel, and the "
+                f"limit is {_MOST_PER_PIXEL:,}; choose a larger size."
+            )
+        return grid

@@ -17,9 +17,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from s2id.checks import checked
 from s2id.diffusion.process import Schedule
 from s2id.errors import InputError
-from s2id.files import fill, read_tensors, replacing, write_tensors
+from s2id.files import check_finite, check_shapes, check_suffix, fill, opened, replacing, write_tensors
 from s2id.network.build import build
 from s2id.network.settings import DATA_FIELDS, NetworkConfig, network_from_dict, network_to_dict
 from s2id.sampling.hub import fetch, upload
@@ -51,6 +52,7 @@ class S2ID(nn.Module):
         self.network = build(config)
         self.guide = build(guide) if guide else None
 
+    @checked
     def guided_by(self, weaker: "S2ID", autoguidance: float) -> "S2ID":
         """A copy of the model with the network of a weaker model as its guide.
 
@@ -84,6 +86,7 @@ class S2ID(nn.Module):
         both.guide = deepcopy(weaker.network).to(self.network.stem.weight).eval().requires_grad_(False)
         return both
 
+    @checked
     def ending_on(self, density: int, time: float) -> "S2ID":
         """A copy of the model whose sampling ends on finer states, like that of one trained with `detail_density`.
 
@@ -179,17 +182,24 @@ class S2ID(nn.Module):
                 "distilled from."
             )
 
+    @checked
     def save(self, path: Path | str, dtype: torch.dtype = torch.float32) -> None:
         """Write one .safetensors file.
 
         Args:
             path: The file; an old file is replaced once the new one is complete.
             dtype: Type of the numbers in the file; loading converts them to float32.
+
+        Raises:
+            InputError: The file's name does not end in .safetensors, it cannot be written, or a weight is no number.
         """
+        check_suffix(Path(path), ".safetensors")
         facts = {name: json.dumps(values) for name, values in self.facts().items()}
+        check_finite(self.tensors(), "the model")
         tensors = {k: v.detach().to(dtype) for k, v in self.tensors().items()}
         write_tensors(Path(path), tensors, {"format": _MODEL_FORMAT, **facts})
 
+    @checked
     def save_pretrained(
         self,
         folder: Path | str,
@@ -235,14 +245,38 @@ class S2ID(nn.Module):
 
     @classmethod
     def _from_file(cls, path: Path) -> "S2ID":
-        tensors, facts = read_tensors(path, _MODEL_FORMAT)
-        model = cls(
-            network_from_dict(json.loads(facts["config"]), f"the config in {path}"),
-            from_dict(Card, json.loads(facts["card"]), f"the card in {path}"),
-            network_from_dict(json.loads(facts["guide"]), f"the guide in {path}") if "guide" in facts else None,
-        )
-        fill(model, {k if k.startswith(_GUIDE) else f"network.{k}": v for k, v in tensors.items()}, path)
+        with opened(path, _MODEL_FORMAT) as file:
+            settings = (
+                network_from_dict(file.fact("config"), f"the config in {path}"),
+                from_dict(Card, file.fact("card"), f"the card in {path}"),
+                network_from_dict(file.fact("guide"), f"the guide in {path}") if "guide" in file.facts else None,
+            )
+            with torch.device("meta"):  # shapes without memory: a crafted header allocates nothing
+                check_shapes(cls(*settings), {_own_name(name): shape for name, shape in file.shapes.items()}, path)
+            _check_names(settings[0], settings[1], path)
+            tensors = file.tensors()
+        model = cls(*settings)
+        fill(model, {_own_name(name): tensor for name, tensor in tensors.items()}, path)
         return model.eval().requires_grad_(False)
+
+
+def _own_name(name: str) -> str:
+    """Name in `S2ID.state_dict` of a tensor of a file, where the network's own tensors have no prefix."""
+    return name if name.startswith(_GUIDE) else f"network.{name}"
+
+
+def _check_names(config: NetworkConfig, card: Card, path: Path) -> None:
+    """Refuse a card that names more or fewer classes, attributes or numbers than the network has.
+
+    Raises:
+        InputError: It does.
+    """
+    of_network = {"labels": config.classes, "attributes": config.attributes, "numbers": config.numbers}
+    for name, count in of_network.items():
+        if (names := getattr(card, name)) and len(names) != count:
+            raise InputError(
+                f"the card in {path} has {len(names)} {name} and the network {count}; use the file as it was saved."
+            )
 
 
 def _alike(model: S2ID) -> dict[str, object]:
@@ -264,6 +298,7 @@ def bundled() -> list[str]:
     return sorted(p.parent.name for p in BUNDLED.glob(f"*/{MODEL_FILE}"))
 
 
+@checked
 def load(source: str | Path, device: str | torch.device = "cpu") -> S2ID:
     """A trained model, ready to sample from.
 

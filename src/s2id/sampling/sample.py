@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from s2id.checks import checked
 from s2id.condition import Asked, Condition, condition_of
 from s2id.coords import extent
 from s2id.diffusion.denoiser import Denoiser
@@ -30,6 +31,7 @@ from s2id.settings import Size
 from s2id.shapes import Images
 
 
+@checked
 def sample(
     model: S2ID,
     label: Labels = None,

@@ -1,15 +1,22 @@
 """Settings of training, of distillation and of a named run. Nothing here imports torch."""
 
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Annotated, Literal
 
+from s2id.checks import Positive, Share, Within, check
 from s2id.errors import InputError
 from s2id.network.settings import ModelConfig, NetworkConfig, Recompute
-from s2id.sampling.settings import DEFAULT_STEPS, Sampling
-from s2id.settings import Alpha, at_least_1, check_alpha, setting
+from s2id.sampling.settings import DEFAULT_STEPS, Density, Sampling
+from s2id.settings import Alpha, check_alpha, setting
 
 SMALLEST = 2
 """Samples along a side of a token where the data decide and nothing asks for more."""
+
+Count = Annotated[int, Within(1, 10**12)]
+Time = Annotated[float, Within(0)]
+Decay = Annotated[float, Within(0, 1, open_high=True)]
+Seed = Annotated[int, Within(0, 2**63, open_high=True)]
+Samples = Annotated[int, Within(1, 64)]
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 """Where to compute. "auto" is a CUDA GPU if there is one, else the CPU."""
@@ -88,18 +95,18 @@ class TrainConfig:
         0.004
     """
 
-    images: int = 600_000
+    images: Count = 600_000
     """Length of the run: number of training pictures drawn, repetitions counted, over all processes."""
-    minutes: float | None = None
+    minutes: Positive | None = None
     """Length of the run as a time instead; the schedule of the learning rate is fitted to it."""
-    batch: int = 32
+    batch: Annotated[int, Within(1, 2**20)] = 32
     """Pictures per forward pass and process."""
-    lr: float = 4e-3
+    lr: Positive = 4e-3
     """Peak learning rate. 4e-3 suits the optimiser "muon", 1e-3 suits "adamw"."""
-    densities: tuple[int, ...] = ()
+    densities: tuple[Density, ...] = ()
     """Numbers of samples along a state's long side, one drawn per batch; each a multiple of the network's patch.
     Sampling composes on the first. Empty: one sample per pixel of the pictures, up to 32."""
-    long_side: int | None = None
+    long_side: Density | None = None
     """Shrink pictures of a folder or of the Hub to at most this many pixels along their long side; smaller ones stay as
     they are. Emoji are drawn with this many pixels a side. `None` leaves pictures as they are, and draws emoji with
     32."""
@@ -112,26 +119,26 @@ class TrainConfig:
     places drawn anew each time. "area:K:still": all views from one place. "area:K:scale=S:blur=B": cells of K - S to
     K + S pixels, after a blur of up to B pixels. "bicubic:K": shrunk and enlarged again. This sets the densities and
     the network's patch and lattice. `None` trains on the pictures as they are."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of everything random in the run."""
     device: Device = "auto"
     """Where to compute. "auto" is a CUDA GPU if there is one, else the CPU."""
     precision: Precision = "auto"
     """Mixed precision. "auto" is bf16 if the processor has instructions for bf16 products, else fp32 ("no")."""
 
-    accumulate: int = setting(1, "optimiser")
+    accumulate: Annotated[int, Within(1, 2**20)] = setting(1, "optimiser")
     """Forward passes per optimiser step."""
     optimiser: Literal["adamw", "muon"] = setting("muon", "optimiser")
     """Optimiser of the matrices in the network's blocks. All other weights are AdamW's."""
-    final_lr: float = setting(1e-5, "optimiser")
+    final_lr: Annotated[float, Within(0)] = setting(1e-5, "optimiser")
     """Learning rate at the end of the cosine schedule."""
-    warmup: float = setting(0.02, "optimiser")
+    warmup: Share = setting(0.02, "optimiser")
     """Share of the run over which the learning rate rises linearly from 0."""
-    weight_decay: float = setting(0.01, "optimiser")
+    weight_decay: Annotated[float, Within(0)] = setting(0.01, "optimiser")
     """Decoupled weight decay of matrices; vectors and embeddings have none."""
-    clip: float = setting(1.0, "optimiser")
+    clip: Positive = setting(1.0, "optimiser")
     """Largest norm of the gradient; a longer one is scaled down to it."""
-    ema: float = setting(0.9995, "optimiser")
+    ema: Decay = setting(0.9995, "optimiser")
     """Decay per step of the moving average of the weights, which is the model that a run ends with. The decay starts
     lower and rises to this."""
     recompute: Recompute = setting("no", "optimiser")
@@ -140,95 +147,81 @@ class TrainConfig:
     compile: bool = setting(False, "optimiser")
     """Compile the network with torch.compile."""
 
-    density_weights: tuple[float, ...] = setting((), "states")
+    density_weights: tuple[Annotated[float, Within(0)], ...] = setting((), "states")
     """Share of the batches that each of `densities` has. Empty: all have the same."""
-    detail_density: int = setting(0, "states")
+    detail_density: Annotated[int, Within(0, 2**13)] = setting(0, "states")
     """Samples along the long side of the finer state on which sampling ends, where little noise is left; a multiple of
     the network's patch. 0 ends on the first of `densities`."""
-    detail_time: float = setting(0.25, "states")
+    detail_time: Share = setting(0.25, "states")
     """Time t below which states of `detail_density` are trained and sampled, from 0 (clean) to 1 (noise)."""
-    detail_share: float = setting(0.3, "states")
+    detail_share: Share = setting(0.3, "states")
     """Share of the batches that have states of `detail_density`, where it is not 0."""
-    supersample: tuple[int, ...] = setting((2, 3, 4), "states")
+    supersample: tuple[Samples, ...] = setting((2, 3, 4), "states")
     """Values of the field per side of a target pixel, whose mean is the prediction for the pixel; one drawn per
     batch."""
-    queries: float = setting(2.0, "states")
+    queries: Annotated[float, Within(0, 1000, open_low=True)] = setting(2.0, "states")
     """Values of the field per sample of the state. Of the picture's pixels, evenly spread, as many are targets as this
     number of values covers."""
-    max_weight: float = setting(10.0, "states")
+    max_weight: Positive = setting(10.0, "states")
     """Upper bound of the loss weight 1 / sigma^2 of x-prediction, with which it equals v-prediction."""
-    schedule_shift: float = setting(-1.0, "states")
+    schedule_shift: Annotated[float, Within(-100, 100)] = setting(-1.0, "states")
     """Constant added to logsnr of the cosine schedule. Below 0, training and sampling spend more time on noisy
     states, where a picture's composition is decided."""
-    token_share: float = setting(1.0, "states")
+    token_share: Annotated[float, Within(0, 1, open_low=True)] = setting(1.0, "states")
     """Share of a state's tokens, and of the targets, that a step trains on: a window of the grid, drawn per batch."""
-    dense_finish: float = setting(0.25, "states")
+    dense_finish: Share = setting(0.25, "states")
     """Share of the run, at its end, that trains on whole states where `token_share` is below 1."""
 
-    drop_label: float = setting(0.1, "data")
+    drop_label: Share = setting(0.1, "data")
     """Share of pictures that are trained without any condition."""
-    drop_each: float = setting(0.5, "data")
+    drop_each: Annotated[float, Within(0, 0.5)] = setting(0.5, "data")
     """Mean share of a picture's labels that are hidden, where there are attributes, numbers or text. Each picture draws
     its own share, uniformly from 0 to twice this, so with 0.5 every number of known labels is equally frequent."""
     both_conditions: bool = setting(False, "data")
     """Train every picture with its label and without it, in one step with one pass of the encoder, as published."""
-    workers: int = setting(2, "data")
+    workers: Annotated[int, Within(0, 256)] = setting(2, "data")
     """Processes that decode the pictures of a folder or of the Hub the first time they are read. 0 decodes in the main
     process."""
-    views: int = setting(4, "data")
+    views: Annotated[int, Within(1, 1000)] = setting(4, "data")
     """Views of each picture per batch with `pixelate`. More give a gradient with less noise at a higher cost."""
 
-    checkpoint_minutes: float = setting(5.0, "files")
+    checkpoint_minutes: Time = setting(5.0, "files")
     """Minutes between checkpoints."""
-    checkpoint_images: int | None = setting(None, "files")
+    checkpoint_images: Count | None = setting(None, "files")
     """Pictures between checkpoints, instead of a time."""
-    keep: int = setting(2, "files")
+    keep: Annotated[int, Within(1, 10**6)] = setting(2, "files")
     """Number of checkpoints that are kept, the newest ones."""
-    sample_minutes: float = setting(5.0, "files")
+    sample_minutes: Time = setting(5.0, "files")
     """Minutes between sheets of samples; 0 draws none."""
     tensorboard: bool = setting(False, "files")
     """Write TensorBoard files beside metrics.jsonl."""
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
+        check(self)
+        check_alpha(self.alpha)
+        if self.pixelate is not None:
+            Pixelation.read(self.pixelate)
+        if not self.supersample:
+            raise InputError("supersample is empty; give at least one number.")
         if self.density_weights and len(self.densities) != len(self.density_weights):
             raise InputError(
                 f"densities has {len(self.densities)} entries and density_weights "
                 f"{len(self.density_weights)}; give one weight per density."
             )
-        if self.pixelate is not None:
-            Pixelation.read(self.pixelate)
-        check_alpha(self.alpha)
-        counts = ("images", "batch", "accumulate", "keep", "views", "supersample")
-        at_least_1(self, *counts, *(["densities"] if self.densities else []))
-        for name in ("lr", "queries", "clip", *(["minutes"] if self.minutes is not None else [])):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise InputError(f"{name} is {getattr(self, name):g}; it must be a number above 0.")
-        if not 0 <= self.seed < 2**63:
-            raise InputError(f"seed is {self.seed}; it must be at least 0 and below 2^63.")
-        if not 0 <= self.ema < 1:
-            raise InputError(f"ema is {self.ema:g}; it must be at least 0 and below 1.")
-        if self.density_weights and (min(self.density_weights) < 0 or not sum(self.density_weights) > 0):
-            raise InputError(f"density_weights is {self.density_weights}; give none below 0 and one above.")
-        if self.workers < 0:
-            raise InputError(f"workers is {self.workers}; it must be at least 0.")
-        if not 0 < self.token_share <= 1:
-            raise InputError(f"token_share is {self.token_share:g}; it must be above 0 and at most 1.")
+        if self.density_weights and not sum(self.density_weights) > 0:
+            raise InputError(f"density_weights is {self.density_weights}; give at least one above 0.")
         if self.pixelate is not None and self.token_share < 1:
             raise InputError("pixelate needs whole pictures and token_share trains on windows; use one of the two.")
-        shares = ("drop_label", "dense_finish", "detail_time", "detail_share")
-        for name, most in (*((share, 1.0) for share in shares), ("drop_each", 0.5)):
-            if not 0 <= getattr(self, name) <= most:
-                raise InputError(f"{name} is {getattr(self, name):g}; it must lie between 0 and {most:g}.")
 
 
 @dataclass(frozen=True)
 class DistillConfig:
     """Which of a teacher's trajectories, and which calls, a student learns."""
 
-    times: tuple[float, ...] = (1.0, 0.5)
+    times: tuple[Share, ...] = (1.0, 0.5)
     """Times of the student's network calls, from 1 (noise) down. Each must be a time of the teacher's steps."""
-    pairs: int = 2000
+    pairs: Annotated[int, Within(1, 10**8)] = 2000
     """Number of trajectories that the teacher draws. Each is used many times."""
     sampling: Sampling = Sampling(steps=10, guidance=1.0)
     """How the teacher samples. The student learns the result, so the teacher's guidance is built in."""
@@ -240,7 +233,7 @@ class DistillConfig:
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
-        at_least_1(self, "pairs")
+        check(self)
         if self.sampling.eta or self.sampling.restarts or self.sampling.density:
             raise InputError(
                 "a teacher samples on the states it was trained on and without fresh noise; leave eta and restarts 0, "
@@ -257,40 +250,40 @@ class DistillConfig:
 class StudentConfig:
     """How a student is trained in distillation. What is not here follows from the teacher."""
 
-    minutes: float = 20.0
+    minutes: Positive = 20.0
     """Length of the training."""
-    images: int | None = None
+    images: Count | None = None
     """Length of the training as a number of states drawn, instead of a time."""
-    batch: int = 32
+    batch: Annotated[int, Within(1, 2**20)] = 32
     """States per forward pass and process."""
-    lr: float = 3e-4
+    lr: Positive = 3e-4
     """Peak learning rate of AdamW."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of the trajectories' noise and labels, and of the training."""
     device: Device = "auto"
     """Where the teacher and the student compute. "auto" is a CUDA GPU if there is one, else the CPU."""
     precision: Precision = setting("auto", "optimiser")
     """Mixed precision of the student's training. "auto" is bf16 if the processor has instructions for it, else fp32."""
-    warmup: float = setting(0.02, "optimiser")
+    warmup: Share = setting(0.02, "optimiser")
     """Share of the training over which the learning rate rises linearly from 0."""
-    ema: float = setting(0.99, "optimiser")
+    ema: Decay = setting(0.99, "optimiser")
     """Decay per step of the moving average of the weights, which is the student that the training ends with."""
-    supersample: tuple[int, ...] = setting((2,), "states")
+    supersample: tuple[Samples, ...] = setting((2,), "states")
     """Values of the field per side of a target pixel in the student's last call; one drawn per batch."""
-    queries: float = setting(8.0, "states")
+    queries: Annotated[float, Within(0, 1000, open_low=True)] = setting(8.0, "states")
     """Values of the field per sample of the state in the student's last call."""
-    drop_label: float = setting(0.1, "data")
+    drop_label: Share = setting(0.1, "data")
     """Share of trajectories that are drawn without any condition."""
-    drop_each: float = setting(0.5, "data")
+    drop_each: Annotated[float, Within(0, 0.5)] = setting(0.5, "data")
     """Mean share of a picture's labels that its trajectory is drawn without, as in `TrainConfig`."""
-    checkpoint_minutes: float = setting(5.0, "files")
+    checkpoint_minutes: Time = setting(5.0, "files")
     """Minutes between checkpoints."""
-    sample_minutes: float = setting(0.0, "files")
+    sample_minutes: Time = setting(0.0, "files")
     """Minutes between sheets of the student's pictures; 0 draws none."""
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
-        self.training(1)
+        check(self)
 
     def training(self, density: int) -> TrainConfig:
         """Settings of the training run.

@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
+from s2id.checks import Positive, checked
 from s2id.data.pictures import Pictures
 from s2id.errors import InputError
 from s2id.sampling.model import RUN_MODEL, S2ID
@@ -12,7 +13,7 @@ from s2id.settings import to_dict
 from s2id.training.presets import preset_named
 from s2id.training.progress import Progress, duration, rounded
 from s2id.training.run import checkpoint_to_resume, checkpoints, locked, with_length_of
-from s2id.training.settings import Device, Preset
+from s2id.training.settings import Count, Device, Preset
 from s2id.training.trainer import Trainer
 
 
@@ -81,7 +82,8 @@ class Run:
         """Ask the run to end after its present step, with a checkpoint to resume from."""
         self.trainer.stop()
 
-    def extend(self, minutes: int | float) -> None:
+    @checked
+    def extend(self, minutes: Positive) -> None:
         """Make the run end so many minutes of training from now, whether it has ended or not; iterate over it again.
 
         The learning rate rises to that of a run as long as both parts, and falls as it does.
@@ -125,13 +127,14 @@ def begin(
     return Run(Trainer(preset, pictures, out, start), resume)
 
 
+@checked
 def train(
     pictures: Pictures,
     out: Path | str,
     preset: str | Preset = "folder",
     *,
-    images: int | None = None,
-    minutes: int | float | None = None,
+    images: Count | None = None,
+    minutes: Positive | None = None,
     device: Device | None = None,
     start: S2ID | None = None,
     resume: str | Path | None = None,
@@ -168,7 +171,7 @@ def train(
     if images is not None:
         settings = replace(settings, images=images, minutes=None)
     if minutes is not None:
-        settings = replace(settings, minutes=float(minutes))
+        settings = replace(settings, minutes=minutes)
     if device is not None:
         settings = replace(settings, device=device)
     named = images is not None or minutes is not None

@@ -1,0 +1,106 @@
+"""Files of fields: a .safetensors file with the features, the head, and a header of facts about the pictures."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import torch
+
+from s2id.checks import Within, fitting, shown
+from s2id.errors import InputError
+from s2id.files import TensorFile, check_finite, check_shapes, check_suffix, fill, opened, write_tensors
+from s2id.network.heads import Features, FieldHead
+from s2id.network.published import PixelHead
+from s2id.settings import check_palette
+
+Head = FieldHead | PixelHead
+"""Layers that turn features into values of the function."""
+
+_FORMAT = "s2id-field-1"
+
+_Part = Annotated[float, Within(0, 1, open_low=True)]
+
+_MOST_SAMPLES = 2**13
+"""Largest number of feature samples along a side, and of channels of a sample."""
+
+
+def write_field(path: Path, features: Features, head: Head, facts: dict[str, str]) -> None:
+    """Write a field to a file, whole or not at all; arguments as for `Field`.
+
+    Raises:
+        InputError: The file cannot be written, its name does not end in .safetensors, or a value is no number.
+    """
+    check_suffix(path, ".safetensors")
+    tensors = {"features": features.values, **{f"head.{name}": weight for name, weight in head.state_dict().items()}}
+    check_finite(tensors, "the field")
+    write_tensors(path, tensors, {"format": _FORMAT, "frame": json.dumps(features.frame), **facts})
+
+
+def read_field(path: Path) -> tuple[Features, Head, dict[str, str]]:
+    """The features, the head and the facts that `write_field` wrote to a file.
+
+    Raises:
+        InputError: The file is missing, is damaged, or holds no field.
+    """
+    if not path.is_file():
+        raise InputError(f"{path} does not exist; give a field file, as `s2id sample --fields` writes.")
+    with opened(path, _FORMAT) as file:
+        frame = _frame(file)
+        _check_facts(file)
+        own = {name.removeprefix("head."): shape for name, shape in file.shapes.items() if name != "features"}
+        with torch.device("meta"):  # shapes without memory: a crafted header allocates nothing
+            check_shapes(_head_of(file), own, path)
+        tensors, head = file.tensors(), _head_of(file)
+    fill(head, {name: tensors[f"head.{name}"] for name in own}, path)
+    head.requires_grad_(False)
+    facts = {name: text for name, text in file.facts.items() if name not in ("format", "frame")}
+    return Features(tensors["features"].float(), frame), head, facts
+
+
+def _frame(file: TensorFile) -> tuple[float, float]:
+    """Height and width of the frame, of which the longer is 1.
+
+    Raises:
+        InputError: The file gives none, or other numbers.
+    """
+    value = file.fact("frame")
+    try:
+        frame: tuple[float, float] = fitting(value, tuple[_Part, _Part])
+    except ValueError:
+        frame = 0.0, 0.0
+    if abs(max(frame) - 1) > 1e-6:
+        raise InputError(
+            f"{file.path} has a frame of {shown(value)}; its height and width are parts of 1, and one of them is 1."
+        )
+    return frame
+
+
+def _check_facts(file: TensorFile) -> None:
+    """Refuse facts about the data that no field has.
+
+    Raises:
+        InputError: The size or the palette of the data's pictures is none.
+    """
+    side = file.facts.get("long_side", "1")
+    if not (side.isascii() and side.isdecimal() and 0 < int(side[:9]) <= _MOST_SAMPLES and len(side) < 9):
+        raise InputError(f"{file.path} says long_side {shown(side)}, which is no size of a picture; save it anew.")
+    try:
+        check_palette(tuple(file.facts.get("palette", "").split()))
+    except InputError as error:
+        raise InputError(f"{file.path} cannot be used: {error}") from error
+
+
+def _head_of(file: TensorFile) -> Head:
+    """A head with random weights, of the shape that the file's tensors ask for.
+
+    Raises:
+        InputError: They are no field's.
+    """
+    shapes = file.shapes
+    features, out = shapes.get("features", ()), shapes.get("head.out.weight", (0,))
+    if len(features) != 4 or not all(0 < n <= _MOST_SAMPLES for n in features[1:]) or not features[0]:
+        raise InputError(f"{file.path} has features of shape {features}, which are no field's; use it as it was saved.")
+    channels = out[0] if "head.out.weight" in shapes else features[3]
+    if not 1 <= channels <= 4:
+        raise InputError(f"{file.path} draws {channels} channels; pictures have 1 to 4.")
+    return FieldHead(features[3], channels) if "head.out.weight" in shapes else PixelHead(channels)
