@@ -113,9 +113,9 @@ def converted(holder: Callable[..., Any], values: Mapping[str, Any]) -> dict[str
     hints, fit = _hints(holder), {}
     for name, value in values.items():
         try:
-            fit[name] = fitting(value, hints.get(name, Any))
+            fit[name] = meant(value, hints.get(name, Any))
         except MisfitError as error:
-            has = "is" if error.value is value else "holds"
+            has = "holds" if isinstance(value, tuple | list) and error.value is not value else "is"
             raise InputError(f"{name} {has} {shown(error.value)}; it must be {wanted(error.kind)}.") from None
     return fit
 
@@ -141,7 +141,7 @@ def checked(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Re
     return call
 
 
-def fitting(value: Any, kind: Any) -> Any:  # noqa: ANN401  (of any type)
+def meant(value: Any, kind: Any) -> Any:  # noqa: ANN401  (of any type)
     """A value as a type hint means it: a whole number as a float where that is meant, a list as a tuple.
 
     Args:
@@ -151,13 +151,13 @@ def fitting(value: Any, kind: Any) -> Any:  # noqa: ANN401  (of any type)
     Raises:
         MisfitError: The value is of another type, out of range or not finite.
 
-    >>> fitting([1, 2], tuple[float, ...])
+    >>> meant([1, 2], tuple[float, ...])
     (1.0, 2.0)
     """
     origin, inner = get_origin(kind), get_args(kind)
     if origin is Annotated:
         try:
-            value = fitting(value, inner[0])
+            value = meant(value, inner[0])
         except MisfitError as error:
             raise MisfitError(error.value, kind) if error.value is value else error from None
         if any(value not in limit for limit in inner[1:] if isinstance(limit, Within)):
@@ -166,10 +166,10 @@ def fitting(value: Any, kind: Any) -> Any:  # noqa: ANN401  (of any type)
     if origin in (Union, UnionType):
         for one in inner:
             with suppress(MisfitError):
-                return fitting(value, one)
+                return meant(value, one)
         raise MisfitError(value, kind)
     if origin is tuple:
-        return _fitting_tuple(value, kind)
+        return _meant_tuple(value, kind)
     if origin is Literal:
         fits = any(type(one) is type(value) and one == value for one in inner)
     elif kind in _NUMBERS:
@@ -221,12 +221,12 @@ def shown(value: Any) -> str:  # noqa: ANN401  (of any type)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
-def _fitting_tuple(value: Any, kind: Any) -> tuple[Any, ...]:  # noqa: ANN401  (of any type)
+def _meant_tuple(value: Any, kind: Any) -> tuple[Any, ...]:  # noqa: ANN401  (of any type)
     inner = get_args(kind)
     if not isinstance(value, tuple | list) or (inner[-1] is not Ellipsis and len(inner) != len(value)):
         raise MisfitError(value, kind)
     kinds = [inner[0]] * len(value) if inner[-1] is Ellipsis else inner
-    whole = tuple(fitting(one, kind) for one, kind in zip(value, kinds, strict=True))
+    whole = tuple(meant(one, kind) for one, kind in zip(value, kinds, strict=True))
     if isinstance(value, tuple) and all(new is old for new, old in zip(whole, value, strict=True)):
         return value
     return whole

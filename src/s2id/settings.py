@@ -30,6 +30,9 @@ Prediction = Literal["eps", "x", "v"]
 MAX_PIXELS = 2**27
 """Largest number of pixels of a picture that is read or drawn, unless a caller allows more."""
 
+MOST_NAMES = 2**20
+"""Largest number of classes, of attributes and of numbers."""
+
 MAX_ALLOWED = 2**40
 """Largest number of pixels that a caller may allow."""
 

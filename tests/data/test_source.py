@@ -1,5 +1,6 @@
 """Pictures from Python: tensors, folders and names."""
 
+import inspect
 import numpy as np
 import pytest
 import torch
@@ -50,19 +51,19 @@ def test_a_tensor_shrinks_to_the_long_side():
         (BYTES, [0.5] * 6, "label 0.5 cannot be used"),
         (BYTES, ["a", 1] * 3, "label 'a' cannot be used"),
         ("digits", [0], "labels belong to a tensor"),
-        ("nowhere", None, "nowhere is not a folder, nor the name of a data set; those are mnist, "),
+        ("nowhere", None, "'nowhere' is not a folder, nor the name of a data set; those are mnist, "),
     ],
 )
 def test_what_cannot_be_used_is_a_sentence(source, labels, sentence):
     # the types are wrong on purpose, and would be found by the checker before they are refused
-    checked = getattr(s2id.pictures, "__wrapped__", s2id.pictures)
+    checked = inspect.unwrap(s2id.pictures)
     with pytest.raises(s2id.InputError, match=sentence):
         checked(source, labels)
 
 
 def test_sizes_are_refused_wherever_the_pictures_come_from(tmp_path):
     for source in (BYTES, "digits", tmp_path):
-        with pytest.raises(s2id.InputError, match="long_side is 0; it must be at least 1"):
+        with pytest.raises(s2id.InputError, match="long_side is 0; it must be a whole number, at least 1"):
             s2id.pictures(source, long_side=0)
     with pytest.raises(s2id.InputError, match="8x10 pixels, and both sides need 9"):
         s2id.pictures(BYTES, min_side=9)

@@ -162,7 +162,7 @@ def test_a_finished_run_goes_on_for_a_time(tmp_path):
     list(run)
     assert list(digits(tmp_path, images=64, resume="latest")) == []
     again = digits(tmp_path, images=64, resume="latest")
-    with pytest.raises(InputError, match="minutes is -1; it must be a number above 0"):
+    with pytest.raises(InputError, match="minutes is -1; it must be a number, above 0"):
         again.extend(-1)
     again.extend(2 * run.trainer.seconds / 60)
     rates, done = [], []

@@ -19,15 +19,13 @@ from s2id.data.table import in_order
 from s2id.errors import InputError
 from s2id.images import capped, resize, to_bytes, to_float
 from s2id.names import composed
-from s2id.settings import Alpha, Size
+from s2id.settings import MOST_NAMES, Alpha, Size
 from s2id.shapes import NULL
-
-_MOST_CLASSES = 2**20
 
 
 @checked
 def pictures(
-    source: str | Path | Shaped[Tensor, "n c h w"],
+    source: str | Path | Shaped[Tensor, "n c h w"] | Shaped[np.ndarray, "n c h w"],
     labels: Iterable[Any] | Shaped[Tensor, " m"] | None = None,
     *,
     folder: str | Path | None = None,
@@ -41,8 +39,8 @@ def pictures(
 
     Args:
         source: Name of a data set, such as "mnist" (`s2id.data.registry.READERS` lists them); or a folder of pictures,
-            with a metadata file or one subfolder per class; or a tensor of pictures. Of 2 or 4 channels the last is
-            alpha: bytes are as in files, with straight alpha; floats in [-1, 1] are premultiplied, as fields render.
+            with a metadata file or one subfolder per class; or a tensor or array of pictures. Of 2 or 4 channels the
+            last is alpha: bytes are as in files, with straight alpha; floats in [-1, 1] are premultiplied, as fields render.
         labels: Class of each picture of a tensor, as numbers from 0 or as names, in a list, an array or a tensor; -1 or
             "" is an unknown class. `None` means that the pictures have no classes. A folder or a named data set brings
             its own.
@@ -62,6 +60,10 @@ def pictures(
     >>> print(s2id.pictures(torch.zeros(4, 1, 8, 8), labels=["cat", "dog", "cat", ""]))
     tensor: 4 grey images (4 of 8x8), 2 classes
     """
+    if isinstance(source, np.ndarray):
+        if source.dtype.kind not in "uif":
+            raise InputError(f"pictures of type {source.dtype} cannot be used; give uint8, or floats in [-1, 1].")
+        source = torch.from_numpy(np.ascontiguousarray(source, source.dtype.newbyteorder("=")))
     if isinstance(source, Tensor):
         request = Request("tensor", split=split, long_side=long_side, min_side=min_side, alpha=alpha)
         return _of_tensor(source, labels, request)
@@ -73,7 +75,7 @@ def pictures(
         if where is not None:
             raise InputError(f"{name!r} is not the name of a data set, so folder={folder} means nothing; remove it.")
         if not os.path.isdir(source):  # which no name upsets, however long
-            raise InputError(f"{name} is not a folder, nor the name of a data set; those are {', '.join(READERS)}.")
+            raise InputError(f"{name!r} is not a folder, nor the name of a data set; those are {', '.join(READERS)}.")
         name, where = "folder", Path(source)
     return load_pictures(name, where, split, long_side, min_side=min_side, alpha=alpha, workers=workers)
 
@@ -150,11 +152,11 @@ def _classes(
         place = {name: i for i, name in enumerate(names)} | {"": NULL}
         return torch.tensor([place[label] for label in given]), names
     wrong = [
-        one for one in given if isinstance(one, bool) or not isinstance(one, int) or not NULL <= one < _MOST_CLASSES
+        one for one in given if isinstance(one, bool) or not isinstance(one, int) or not NULL <= one < MOST_NAMES
     ]
     if wrong:
         raise InputError(
-            f"label {wrong[0]!r} cannot be used; give names, or numbers from 0 to {_MOST_CLASSES - 1}, and -1 for an "
+            f"label {wrong[0]!r} cannot be used; give names, or numbers from 0 to {MOST_NAMES - 1}, and -1 for an "
             "unknown class."
         )
     return torch.tensor(given), tuple(str(i) for i in range(max(given) + 1))

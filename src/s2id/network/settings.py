@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from s2id.checks import Within, check
 from s2id.errors import InputError
-from s2id.settings import Prediction, from_dict, to_dict
+from s2id.settings import MOST_NAMES, Prediction, from_dict, to_dict
 
 Recompute = Literal["no", "feed_forward", "blocks"]
 """Activations that training computes a second time in the backward pass instead of keeping them in memory."""
@@ -17,7 +17,7 @@ Width = Annotated[int, Within(1, 2**14)]
 Blocks = Annotated[int, Within(0, 1000)]
 Few = Annotated[int, Within(1, 1000)]
 Side = Annotated[int, Within(0, 64)]
-Names = Annotated[int, Within(0, 2**20)]
+Names = Annotated[int, Within(0, MOST_NAMES)]
 Part = Annotated[float, Within(0, 1, open_high=True)]
 
 DATA_FIELDS = ("channels", "latents", "classes", "attributes", "numbers", "token_width")

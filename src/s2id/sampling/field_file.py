@@ -6,7 +6,7 @@ from typing import Annotated
 
 import torch
 
-from s2id.checks import Within, fitting, shown
+from s2id.checks import Within, meant, shown
 from s2id.errors import InputError
 from s2id.files import TensorFile, check_finite, check_shapes, check_suffix, fill, opened, write_tensors
 from s2id.network.heads import Features, FieldHead
@@ -65,7 +65,7 @@ def _frame(file: TensorFile) -> tuple[float, float]:
     """
     value = file.fact("frame")
     try:
-        frame: tuple[float, float] = fitting(value, tuple[_Part, _Part])
+        frame: tuple[float, float] = meant(value, tuple[_Part, _Part])
     except ValueError:
         frame = 0.0, 0.0
     if abs(max(frame) - 1) > 1e-6:
