@@ -13,6 +13,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from s2id.checks import shown
 from s2id.errors import InputError
@@ -152,11 +153,28 @@ def check_finite(tensors: Mapping[str, Tensor], holder: str) -> None:
             raise InputError(f"{holder} holds NaN or infinity in {name}; train or fetch it again.")
 
 
+class _Shapes(TorchFunctionMode):
+    """While this is on, modules are made on the device "meta", without memory and without drawing weights."""
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN204
+        """Call a function of torch, unless it draws or fills weights."""
+        kwargs = kwargs or {}
+        if getattr(function, "__module__", "") == "torch.nn.init":  # on "meta" these would import torch's compiler
+            return kwargs.get("tensor", args[0] if args else None)
+        return function(*args, **kwargs)
+
+
+def shapes_of(make: Callable[[], nn.Module]) -> nn.Module:
+    """The module that a function makes, on the device "meta": its parameters have shapes and take no memory."""
+    with torch.device("meta"), _Shapes():
+        return make()
+
+
 def check_shapes(module: nn.Module, shapes: Mapping[str, tuple[int, ...]], source: Path) -> None:
     """Refuse tensors that are not exactly a module's parameters.
 
     Args:
-        module: The module, which may be on the device "meta", where it has shapes and no memory.
+        module: The module, perhaps from `shapes_of`.
         shapes: Shapes by parameter name.
         source: File of the tensors, for the error message.
 

@@ -98,7 +98,7 @@ def from_dict(kind: type[_Config], values: object, source: str) -> _Config:
     if not isinstance(values, dict):
         raise InputError(f"{source} is no set of names and values; use the file as it was saved.")
     known = {f.name for f in fields(kind)}  # type: ignore[arg-type]
-    if unknown := sorted(set(values) - known):
+    if unknown := sorted(str(name) for name in values if name not in known):
         raise InputError(
             f"{source} has fields that this version of s2id does not know ({', '.join(unknown)[:200]}); "
             "it belongs to another config or a newer release."

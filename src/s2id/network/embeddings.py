@@ -38,7 +38,7 @@ def fourier_features(
 
 def octaves(exponents: range) -> Float[Tensor, " k"]:
     """The angular frequencies pi * 2^k."""
-    return math.pi * 2.0 ** torch.tensor(exponents)
+    return torch.tensor([math.pi * 2.0**k for k in exponents])
 
 
 class NoiseEmbedding(nn.Module):

@@ -4,11 +4,9 @@ import json
 from pathlib import Path
 from typing import Annotated
 
-import torch
-
 from s2id.checks import Within, meant, shown
 from s2id.errors import InputError
-from s2id.files import TensorFile, check_finite, check_shapes, check_suffix, fill, opened, write_tensors
+from s2id.files import TensorFile, check_finite, check_shapes, check_suffix, fill, opened, shapes_of, write_tensors
 from s2id.network.heads import Features, FieldHead
 from s2id.network.published import PixelHead
 from s2id.settings import check_palette
@@ -48,8 +46,7 @@ def read_field(path: Path) -> tuple[Features, Head, dict[str, str]]:
         frame = _frame(file)
         _check_facts(file)
         own = {name.removeprefix("head."): shape for name, shape in file.shapes.items() if name != "features"}
-        with torch.device("meta"):  # shapes without memory: a crafted header allocates nothing
-            check_shapes(_head_of(file), own, path)
+        check_shapes(shapes_of(lambda: _head_of(file)), own, path)  # a crafted header allocates nothing
         tensors, head = file.tensors(), _head_of(file)
     fill(head, {name: tensors[f"head.{name}"] for name in own}, path)
     head.requires_grad_(False)
