@@ -93,6 +93,17 @@ class TensorFile:
         check_finite(tensors, str(self.path))
         return tensors
 
+    def floats(self) -> dict[str, Tensor]:
+        """All tensors of a file whose tensors are weights or features, as float32; errors as for `tensors`.
+
+        Raises:
+            InputError: A tensor is of whole numbers.
+        """
+        tensors = self.tensors()
+        if whole := [name for name, tensor in tensors.items() if not tensor.is_floating_point()]:
+            raise InputError(f"the values of {whole[0]} in {self.path} are no numbers with a point; use another file.")
+        return {name: tensor.float() for name, tensor in tensors.items()}
+
     def fact(self, name: str) -> Any:  # noqa: ANN401  (any value of JSON)
         """The value of a fact in JSON.
 

@@ -14,7 +14,7 @@ Channels = Annotated[int, Within(1, 4)]
 """Grey, grey + alpha, RGB, or RGBA."""
 
 Width = Annotated[int, Within(1, 2**14)]
-Blocks = Annotated[int, Within(0, 1000)]
+Blocks = Annotated[int, Within(0, 256)]
 Few = Annotated[int, Within(1, 1000)]
 Side = Annotated[int, Within(0, 64)]
 Names = Annotated[int, Within(0, MOST_NAMES)]
@@ -205,7 +205,7 @@ def network_to_dict(config: NetworkConfig) -> dict[str, Any]:
     return {"network": config.network, **to_dict(config)}
 
 
-def network_from_dict(values: dict[str, Any], source: str) -> NetworkConfig:
+def network_from_dict(values: object, source: str) -> NetworkConfig:
     """A network's config from the values that `network_to_dict` returned.
 
     Args:
@@ -215,6 +215,8 @@ def network_from_dict(values: dict[str, Any], source: str) -> NetworkConfig:
     Raises:
         InputError: The network or a field is unknown.
     """
+    if not isinstance(values, dict):
+        raise InputError(f"{source} is no set of names and values; use the file as it was saved.")
     name = values.get("network")
     if not isinstance(name, str) or name not in _CONFIGS:
         raise InputError(

@@ -47,11 +47,11 @@ def read_field(path: Path) -> tuple[Features, Head, dict[str, str]]:
         _check_facts(file)
         own = {name.removeprefix("head."): shape for name, shape in file.shapes.items() if name != "features"}
         check_shapes(shapes_of(lambda: _head_of(file)), own, path)  # a crafted header allocates nothing
-        tensors, head = file.tensors(), _head_of(file)
+        tensors, head = file.floats(), _head_of(file)
     fill(head, {name: tensors[f"head.{name}"] for name in own}, path)
     head.requires_grad_(False)
     facts = {name: text for name, text in file.facts.items() if name not in ("format", "frame")}
-    return Features(tensors["features"].float(), frame), head, facts
+    return Features(tensors["features"], frame), head, facts
 
 
 def _frame(file: TensorFile) -> tuple[float, float]:

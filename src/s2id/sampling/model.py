@@ -252,9 +252,13 @@ class S2ID(nn.Module):
                 network_from_dict(file.fact("guide"), f"the guide in {path}") if "guide" in file.facts else None,
             )
             shapes = {_own_name(name): shape for name, shape in file.shapes.items()}
-            check_shapes(shapes_of(lambda: cls(*settings)), shapes, path)  # a crafted header allocates nothing
+            try:
+                empty = shapes_of(lambda: cls(*settings))  # a crafted header allocates nothing
+            except InputError as error:
+                raise InputError(f"{path} cannot be used: {error}") from error
+            check_shapes(empty, shapes, path)
             _check_names(settings[0], settings[1], path)
-            tensors = file.tensors()
+            tensors = file.floats()
         model = cls(*settings)
         fill(model, {_own_name(name): tensor for name, tensor in tensors.items()}, path)
         return model.eval().requires_grad_(False)
