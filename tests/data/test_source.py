@@ -1,6 +1,7 @@
 """Pictures from Python: tensors, folders and names."""
 
 import inspect
+
 import numpy as np
 import pytest
 import torch

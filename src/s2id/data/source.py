@@ -40,7 +40,8 @@ def pictures(
     Args:
         source: Name of a data set, such as "mnist" (`s2id.data.registry.READERS` lists them); or a folder of pictures,
             with a metadata file or one subfolder per class; or a tensor or array of pictures. Of 2 or 4 channels the
-            last is alpha: bytes are as in files, with straight alpha; floats in [-1, 1] are premultiplied, as fields render.
+            last is alpha: bytes are as in files, with straight alpha; floats in [-1, 1] are premultiplied, as fields
+            render.
         labels: Class of each picture of a tensor, as numbers from 0 or as names, in a list, an array or a tensor; -1 or
             "" is an unknown class. `None` means that the pictures have no classes. A folder or a named data set brings
             its own.
@@ -151,9 +152,7 @@ def _classes(
         names = tuple(sorted({*given} - {""}, key=in_order))
         place = {name: i for i, name in enumerate(names)} | {"": NULL}
         return torch.tensor([place[label] for label in given]), names
-    wrong = [
-        one for one in given if isinstance(one, bool) or not isinstance(one, int) or not NULL <= one < MOST_NAMES
-    ]
+    wrong = [one for one in given if isinstance(one, bool) or not isinstance(one, int) or not NULL <= one < MOST_NAMES]
     if wrong:
         raise InputError(
             f"label {wrong[0]!r} cannot be used; give names, or numbers from 0 to {MOST_NAMES - 1}, and -1 for an "
