@@ -56,7 +56,9 @@ def test_broken_links_and_pipes_are_named(data):
     (data / "dog").symlink_to("../gone")
     (data / "cat" / "gone.png").symlink_to("nowhere.png")
     os.mkfifo(data / "cat" / "pipe.png")
+    os.symlink(b"nowhere", os.fsencode(data) + b"/\xff")  # a name that is no text
     said = "\n".join(s2id.pictures(data).skipped)
+    assert "\\udcff is a broken link" in said and said.encode()
     assert f"{data / 'dog'} is a broken link" in said and f"{data / 'cat' / 'gone.png'} is a broken link" in said
     assert "pipe.png is no ordinary file" in said
 

@@ -212,7 +212,7 @@ def _build(
             for name, value in entry.fields.items():
                 columns.setdefault(name, []).append(value)
             if isinstance(image, str):
-                skipped.append(_printable(image))
+                skipped.append(printable(image))
                 continue
             spool.write(image.tobytes())
             shapes.append((index, *image.shape))
@@ -224,7 +224,7 @@ def _build(
         out.write(json.dumps({**content, "sha256": _checksum(content)}).encode())
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Text in which bytes of a file name that are no valid Unicode are written as escapes."""
     return text.encode("utf-8", "backslashreplace").decode()
 

@@ -7,6 +7,7 @@ import torch
 
 from s2id.condition import Condition
 from s2id.data.assembly import assemble, stored
+from s2id.data.cache import printable
 from s2id.data.metadata import read_metadata
 from s2id.data.pictures import Pictures
 from s2id.data.request import Request
@@ -36,7 +37,8 @@ def read(request: Request) -> Pictures:
     names = [composed(file.relative_to(folder).as_posix()) for file in found.pictures]
     table, lost = _described(found.metadata, folder, names) if found.metadata else (_subfolders(names), ())
     pictures = assemble(composed(folder.name), kept, table, request.min_side)
-    return replace(pictures, skipped=(*found.skipped, *pictures.skipped, *lost), reader="folder")
+    skipped = tuple(map(printable, (*found.skipped, *pictures.skipped, *lost)))
+    return replace(pictures, skipped=skipped, reader="folder")
 
 
 def _described(metadata: list[Path], folder: Path, names: list[str]) -> tuple[Table, tuple[str, ...]]:

@@ -74,7 +74,7 @@ class Pictures:
     number_ranges: tuple[tuple[float, float], ...] = ()
     """Smallest and largest value of each number, which the groups hold as -1 and 1."""
     skipped: tuple[str, ...] = ()
-    """One sentence for each file, row or column that was left out."""
+    """One sentence for each file, row or column that was left out, and for each kind of files that are not read."""
     latents: Latents | None = None
     """How the groups' latents were made, if they have any."""
     alpha: Alpha = "white"
