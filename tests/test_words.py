@@ -10,7 +10,8 @@ import pytest
 from PIL import Image, ImageChops
 
 import s2id
-from s2id.cli.main import main, parse
+from s2id.cli.commands import parse
+from s2id.cli.main import main
 from s2id.data.registry import load_pictures
 from s2id.training.presets import PRESETS
 from s2id.training.trainer import Trainer

@@ -6,9 +6,12 @@ field.image(size=(1024, 576)).save("tall.png")
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+
+TYPE_CHECKING = False  # type checkers take it for typing's, which the program need not wait for
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from s2id.condition import Condition
     from s2id.data.source import pictures
     from s2id.errors import InputError
@@ -64,7 +67,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401
+def __getattr__(name: str) -> "Any":  # noqa: ANN401
     """A public name, imported when it is first used, because `s2id --help` must not wait for torch."""
     if name == "__version__":
         return import_module("importlib.metadata").version("s2id")

@@ -3,8 +3,9 @@
 import hashlib
 import json
 import os
+import secrets
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -18,6 +19,7 @@ from torch.overrides import TorchFunctionMode
 from s2id.checks import shown
 from s2id.errors import InputError
 from s2id.settings import read_json
+from s2id.stopping import unfinished
 
 
 @contextmanager
@@ -27,19 +29,39 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     Raises:
         InputError: The folder cannot be written.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
+    # named by chance, because other processes may write the same file, from machines that share the folder too
+    partial = path.with_name(f".s2id-{secrets.token_hex(8)}.partial")
+    with writing(path), unfinished(partial):
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(partial, "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """A block that writes to `path`, in which errors of the system are refusals.
+
+    Raises:
+        InputError: The path cannot be written.
+    """
+    try:
+        yield
     except OSError as error:
-        raise InputError(f"{path} cannot be written ({error.strerror or error}); choose another place.") from error
-    finally:
-        with suppress(OSError):  # the folder may not exist
-            partial.unlink()
+        reason = error.strerror or error
+        raise InputError(f"{path} cannot be written ({reason}); make room, or choose another place.") from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file in UTF-8, whole or not at all.
+
+    Raises:
+        InputError: The file cannot be written.
+    """
+    with replacing(path) as file:
+        file.write(text.encode())
 
 
 def check_suffix(path: Path, suffix: str) -> None:

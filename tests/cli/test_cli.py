@@ -13,7 +13,7 @@ from conftest import TINY
 from PIL import Image
 
 import s2id
-from s2id.cli import main as cli
+from s2id.cli import commands
 from s2id.cli.main import main
 from s2id.cli.options import parse_seeds, parse_size, parse_window
 from s2id.errors import InputError
@@ -305,7 +305,7 @@ def test_an_interrupt_is_no_traceback(monkeypatch, capsys):
     def stopped(_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "parse", stopped)
+    monkeypatch.setattr(commands, "parse", stopped)
     assert main(["sample"]) == 130 and "s2id: stopped" in capsys.readouterr().err
 
 

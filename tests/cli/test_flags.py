@@ -8,8 +8,9 @@ from typing import Annotated, Literal
 import pytest
 import tyro
 
+from s2id.cli.commands import COMMANDS, name_of, parse
 from s2id.cli.flags import Help, options, part, read
-from s2id.cli.main import COMMANDS, main, name_of, parse
+from s2id.cli.main import main
 from s2id.errors import InputError
 from s2id.network.settings import DATA_FIELDS
 from s2id.settings import setting

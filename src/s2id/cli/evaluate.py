@@ -1,5 +1,6 @@
 """The commands that measure a model: evaluate and t-scrape."""
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -17,6 +18,7 @@ from s2id.cli.options import (
     parse_size,
     writable,
 )
+from s2id.errors import InputError
 from s2id.evaluation.settings import EvaluateConfig
 from s2id.sampling.settings import Density
 
@@ -64,8 +66,10 @@ class Evaluate:
         writable(self.out)
         blank_figure(1.0, 1.0)  # without matplotlib no hour is spent on what cannot be drawn
         for report in tqdm(reports, total=len(config.sizes) + 3, unit="size"):
-            written = report.write(self.out)
-        print(report.markdown())
+            with suppress(InputError):  # a full disk ends no measurement: the last table is printed first, and there
+                report.write(self.out)  # may be room again
+        print(report.markdown(), flush=True)
+        written = report.write(self.out)
         report.plot(self.out / "curves.png")
         name_files([*written, self.out / "curves.png"])
         return 0
@@ -105,8 +109,8 @@ class TScrape:
         writable(self.out)
         blank_figure(1.0, 1.0)
         *_, curve = tqdm(curves, total=self.points, unit="t")
+        print(curve.summary(), flush=True)
         curve.write(self.out / "curve.json")
-        print(curve.summary())
         curve.plot(self.out / "curve.png")
         name_files([self.out / "curve.json", self.out / "curve.png"])
         return 0

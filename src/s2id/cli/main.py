@@ -1,45 +1,7 @@
-"""The command line `s2id`. torch is imported inside the commands, so that help is there at once."""
+"""The program `s2id`. All else is imported inside `main`, where Ctrl-C is no traceback."""
 
-import inspect
-import os
-import re
 import sys
 from collections.abc import Sequence
-from difflib import get_close_matches
-from importlib.metadata import version
-from typing import Any, Protocol, runtime_checkable
-
-from s2id.cli.distil import Distill, Guide
-from s2id.cli.evaluate import Evaluate, TScrape
-from s2id.cli.flags import read
-from s2id.cli.info import Info
-from s2id.cli.restore import Depixelate, Restore, Upscale
-from s2id.cli.sample import Render, Sample
-from s2id.cli.train import Train
-from s2id.errors import InputError
-
-
-@runtime_checkable
-class Command(Protocol):
-    """A frozen dataclass: its fields are the command's flags, its docstring is the help."""
-
-    def run(self) -> int:
-        """Do it; the exit code."""
-
-
-COMMANDS: tuple[type[Any], ...] = (
-    Sample,
-    Render,
-    Upscale,
-    Restore,
-    Depixelate,
-    Evaluate,
-    TScrape,
-    Info,
-    Train,
-    Distill,
-    Guide,
-)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -49,66 +11,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: The words of the command line; `None` takes the program's own.
 
     Returns:
-        Exit code: 0, 1 where training diverged, 2 for bad input, 130 where the user stopped it, and 141 where the
-        reader of its output stopped reading (`| head`).
+        Exit code: 0; 1 where training diverged; 2 for bad input and where the output cannot be written; 130 where the
+        user stopped it, or 128 and the number of another signal that did; and 141 where the reader of its output
+        stopped reading (`| head`).
     """
     try:
-        try:
-            words = list(sys.argv[1:] if arguments is None else arguments)
-            if words == ["--version"]:
-                print(f"s2id {version('s2id')}")
-                return 0
-            if words[:1] in ([], ["-h"], ["--help"]):
-                print(_overview())
-                return 0 if words else 2
-            return parse(words).run()
-        finally:
-            sys.stdout.flush()
-    except InputError as error:
-        print(f"s2id: {error}", file=sys.stderr)
-        return 2
+        from s2id.cli.process import run
+        from s2id.stopping import leave_at_once
+
+        code = run(sys.argv[1:] if arguments is None else list(arguments))
+        if arguments is None:
+            leave_at_once(code)
+        return code
     except KeyboardInterrupt:
-        print("s2id: stopped", file=sys.stderr)
+        if sys.stderr:
+            print("s2id: stopped", file=sys.stderr)
         return 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes once more as it ends
-        return 141
-
-
-def parse(words: Sequence[str]) -> Command:
-    """The command that words describe, the command's name first.
-
-    Raises:
-        InputError: There is no such command, or a value is out of range.
-        SystemExit: Help was asked for, or a flag is unknown.
-    """
-    by_name = {name_of(kind): kind for kind in COMMANDS}
-    name, *rest = words
-    if name not in by_name:
-        near = get_close_matches(name, by_name, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"choose {', '.join(by_name)}."
-        raise InputError(f"there is no command {name!r}; {hint}")
-    kind = by_name[name]
-    default = kind.default(rest) if hasattr(kind, "default") else None
-    return read(kind, rest, default, f"s2id {name}")
-
-
-def name_of(kind: type[Any]) -> str:
-    """Name of a command: `t-scrape` for the class `TScrape`."""
-    return re.sub(r"(?<=.)([A-Z])", r"-\1", kind.__name__).lower()
-
-
-def _overview() -> str:
-    """Help of the program: a line per command."""
-    rows = [f"  {name_of(kind):11} {(inspect.getdoc(kind) or '').splitlines()[0]}" for kind in COMMANDS]
-    return "\n".join(
-        [
-            "usage: s2id COMMAND ...",
-            "",
-            "Trains a diffusion model on small pictures, and draws pictures of any size.",
-            "",
-            *rows,
-            "",
-            "`s2id COMMAND --help` explains a command's flags, `s2id --version` prints the version.",
-        ]
-    )

@@ -184,6 +184,7 @@ class Depixelate:
         size, seeds = parse_any_size(self.size), parse_seeds(self.seed)
         if self.weights is None and (self.label is not None or self.traits != Traits()):
             raise InputError("--label, --with and --without need a model; name one with --weights.")
+        from s2id.files import write_text
         from s2id.images import write
         from s2id.inverse.depixelate import depixelate
         from s2id.inverse.frames import read_frames, write_gif
@@ -204,7 +205,7 @@ class Depixelate:
         written = [self.out / name for name in ("picture.png", "uncertainty.png", "motion.json")]
         write(written[0], done.picture)
         write(written[1], (2 * done.uncertainty / white - 1)[None])
-        written[2].write_text(json.dumps(done.facts(), indent=1) + "\n", encoding="utf-8")
+        write_text(written[2], json.dumps(done.facts(), indent=1) + "\n")
         if self.video:
             written.append(self.out / "video.gif")
             write_gif(written[-1], list(done.redrawn()))

@@ -3,15 +3,18 @@
 A picture that cannot be read costs a sentence, not the data set; nor does one whose decoder ends the process.
 """
 
+import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
 from itertools import islice
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any
 
@@ -109,13 +112,39 @@ def _decode(entries: Sequence[Entry], long_side: int | None, decoder: Decoder) -
 
 def _pool(workers: int) -> ProcessPoolExecutor:
     """A pool of decoding processes. They are spawned, because a fork of a process with threads may hang."""
-    return ProcessPoolExecutor(workers, get_context("spawn"), _begin)
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), _begin)
+    with _unheard():
+        for _ in range(workers):
+            pool.submit(int)  # which starts a process
+    return pool
+
+
+@contextmanager
+def _unheard() -> Iterator[None]:
+    """A block that starts processes which Ctrl-C does not end: it is for the process that starts them."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _begin() -> None:
     """Set up a decoding process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started this one
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
+
+
+def _end_with_parent() -> None:
+    """End this process as soon as the one that started it has ended, however that was."""
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _one_by_one(entries: Sequence[Entry], long_side: int | None, decoder: Decoder) -> Iterator[tuple[Entry, _Outcome]]:

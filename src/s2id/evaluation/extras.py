@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from s2id.errors import InputError
+from s2id.files import replacing
 
 
 @contextmanager
@@ -31,3 +33,13 @@ def blank_figure(width: float, height: float) -> Any:  # noqa: ANN401  (an optio
     except ImportError as error:
         raise InputError("the picture of curves needs matplotlib; pip install 's2id[plot]' brings it.") from error
     return Figure(figsize=(width, height), layout="constrained")
+
+
+def save_figure(figure: Any, path: Path) -> None:  # noqa: ANN401  (an optional package's class)
+    """Write a figure as a picture, whole or not at all.
+
+    Raises:
+        InputError: The file cannot be written.
+    """
+    with replacing(path) as file:
+        figure.savefig(file, dpi=110, format=path.suffix.removeprefix("."))

@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from s2id.evaluation.extras import blank_figure
+from s2id.evaluation.extras import blank_figure, save_figure
+from s2id.files import write_text
 
 
 def _column(heading: str, digits: int = 3) -> Any:  # noqa: ANN401  (dataclasses calls it a float)
@@ -172,17 +173,21 @@ class Report:
         return "\n".join(lines)
 
     def write(self, folder: Path) -> list[Path]:
-        """Write table.md and table.json into a folder; their paths."""
+        """Write table.md and table.json into a folder; their paths.
+
+        Raises:
+            InputError: The folder cannot be written; older files stay.
+        """
         written = [folder / f"table.{ending}" for ending in ("md", "json")]
         for path, text in zip(written, (self.markdown(), self.json()), strict=True):
-            path.write_text(text + "\n", encoding="utf-8")
+            write_text(path, text + "\n")
         return written
 
     def plot(self, path: Path) -> None:
         """Write a picture of curves over the sizes, with the training set's own values as dashed lines.
 
         Raises:
-            InputError: matplotlib is not installed.
+            InputError: matplotlib is not installed, or the file cannot be written.
         """
         _plot(self.rows, path)
 
@@ -244,5 +249,4 @@ def _plot(rows: Sequence[Row], path: Path) -> None:
             axes.set_yscale("log")
         else:
             axes.set_ylim(bottom=0)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
+    save_figure(figure, path)

@@ -18,7 +18,8 @@ from s2id.data.pictures import Pictures, rescaled
 from s2id.diffusion.denoiser import convert
 from s2id.diffusion.process import Schedule, alpha_sigma
 from s2id.errors import InputError
-from s2id.evaluation.extras import blank_figure
+from s2id.evaluation.extras import blank_figure, save_figure
+from s2id.files import write_text
 from s2id.images import resize, to_float
 from s2id.sampling.model import S2ID
 from s2id.shapes import NULL, Images, per_sample
@@ -58,15 +59,19 @@ class Curve:
         return f"mean squared error of eps over t and both conditions: {self.loss:.5f}{beside}"
 
     def write(self, path: Path) -> None:
-        """Write facts, mean loss and points to a JSON file."""
+        """Write facts, mean loss and points to a JSON file.
+
+        Raises:
+            InputError: The file cannot be written.
+        """
         said = {**self.facts, "loss": self.loss, "points": [asdict(point) for point in self.points]}
-        path.write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
+        write_text(path, json.dumps(said, indent=1) + "\n")
 
     def plot(self, path: Path) -> None:
         """Write a picture of the two curves.
 
         Raises:
-            InputError: matplotlib is not installed.
+            InputError: matplotlib is not installed, or the file cannot be written.
         """
         figure = blank_figure(8.0, 4.5)
         axes = figure.subplots()
@@ -75,8 +80,7 @@ class Curve:
         axes.plot(t, [p.with_label for p in self.points], lw=1, label="with the label")
         axes.set(xlabel="t (0 clean, 1 noise)", ylabel="mean squared error of eps", yscale="log")
         axes.legend()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, dpi=110)
+        save_figure(figure, path)
 
 
 @torch.inference_mode()

@@ -22,6 +22,7 @@ from s2id.inverse.observation import STRADDLE, Observation, check_noise
 from s2id.inverse.posterior import Measurement, at_once, sample_posterior
 from s2id.inverse.settings import RESTORING
 from s2id.linear import area_weights
+from s2id.modes import modes_kept
 from s2id.sampling.conditions import Label, Seeds, pair, seed_list
 from s2id.sampling.denoisers import read_out
 from s2id.sampling.field import Field, check_pixels
@@ -58,6 +59,7 @@ class Restored:
         return self.pictures.std(0, correction=int(len(self.pictures) > 1))
 
 
+@modes_kept()
 @checked
 def upscale(
     model: S2ID, picture: Float[Tensor, "c h w"], size: AnySize, label: Label = None
@@ -103,6 +105,7 @@ def reconstructed(model: S2ID, measured: Images, label: Label = None) -> Field:
     return read_out(model, x, asked, frame=extent((h, w)))
 
 
+@modes_kept()
 @checked
 def restore(
     model: S2ID,

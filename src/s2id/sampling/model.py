@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from s2id.checks import checked
 from s2id.diffusion.process import Schedule
 from s2id.errors import InputError
-from s2id.files import check_finite, check_shapes, check_suffix, fill, opened, replacing, shapes_of, write_tensors
+from s2id.files import check_finite, check_shapes, check_suffix, fill, opened, shapes_of, write_tensors, write_text
 from s2id.network.build import build
 from s2id.network.settings import DATA_FIELDS, NetworkConfig, network_from_dict, network_to_dict
 from s2id.sampling.hub import fetch, upload
@@ -224,8 +224,7 @@ class S2ID(nn.Module):
         parameters = sum(p.numel() for p in self.network.parameters())
         page = readme(facts, parameters, name or str(folder), training)
         for file, text in {"config.json": json.dumps(facts, indent=2) + "\n", "README.md": page}.items():
-            with replacing(folder / file) as opened:
-                opened.write(text.encode())
+            write_text(folder / file, text)
 
     def push_to_hub(self, repository: str, private: bool = False) -> str:
         """Address of the model on the Hugging Face Hub, after its folder was uploaded there.

@@ -21,6 +21,7 @@ from s2id.diffusion.process import times as even_times
 from s2id.diffusion.samplers import SAMPLERS, STOCHASTIC, Sampler, Step, last, restarted
 from s2id.diffusion.settings import ALWAYS
 from s2id.errors import InputError
+from s2id.modes import modes_kept
 from s2id.sampling.conditions import Labels, Seeds, describe, forget, pair
 from s2id.sampling.denoisers import autoguidance_of, guided_denoiser, read_out
 from s2id.sampling.field import Field
@@ -31,6 +32,7 @@ from s2id.settings import Size
 from s2id.shapes import Images
 
 
+@modes_kept()
 @checked
 def sample(
     model: S2ID,

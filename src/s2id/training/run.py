@@ -1,6 +1,7 @@
 """A run's folder: its checkpoints, written whole or not at all, and its lock, which one run holds at a time."""
 
 import json
+import math
 import os
 import shutil
 from collections.abc import Iterator
@@ -13,8 +14,10 @@ from filelock import FileLock, Timeout
 from torch import Tensor
 
 from s2id.errors import InputError
-from s2id.files import read_tensors, replacing, write_tensors
+from s2id.files import read_tensors, write_tensors, write_text, writing
+from s2id.network.settings import network_from_dict, network_to_dict
 from s2id.sampling.model import RUN_MODEL
+from s2id.stopping import unfinished
 from s2id.training.progress import duration
 from s2id.training.settings import TrainConfig
 
@@ -45,16 +48,16 @@ def locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def checkpoint_to_resume(folder: Path, resume: str | Path | None) -> Path | None:
-    """The checkpoint that a run goes on from; `None` if the run begins.
+def checkpoint_to_resume(folder: Path, resume: str | Path | None) -> tuple[Path | None, list[str]]:
+    """The checkpoint that a run goes on from, and notes on newer ones that are damaged; `None` if the run begins.
 
     Args:
         folder: Folder of the run.
         resume: "latest", a checkpoint's folder, or `None` to begin.
 
     Raises:
-        InputError: The run is to begin and the folder holds checkpoints or a model, or to go on and it holds none; or
-            the checkpoint is another run's, and this folder's own would be deleted as later ones.
+        InputError: The run is to begin and the folder holds checkpoints or a model, or to go on and it holds none
+            that can be read; or the checkpoint is another run's, and this folder's own would be deleted as later ones.
     """
     found = checkpoints(folder)
     if resume == "latest" and not found:
@@ -64,12 +67,31 @@ def checkpoint_to_resume(folder: Path, resume: str | Path | None) -> Path | None
     if not resume and (folder / RUN_MODEL).exists():
         raise InputError(f"{folder} already holds a trained model; choose another --out, or remove it.")
     if not resume:
-        return None
+        return None, []
     if resume == "latest":
-        return found[-1]
+        return _newest_whole(folder)
     if found and Path(resume).resolve() not in {own.resolve() for own in found}:
         raise InputError(f"{resume} is no checkpoint of {folder}, which holds a run of its own; choose another --out.")
-    return Path(resume)
+    return Path(resume), []
+
+
+def _newest_whole(folder: Path) -> tuple[Path, list[str]]:
+    """The newest checkpoint that can be read, and a note on each newer one.
+
+    Raises:
+        InputError: None can be read.
+    """
+    notes: list[str] = []
+    for checkpoint in sorted((folder / "checkpoints").glob("[0-9]*"), reverse=True):
+        try:
+            read_facts(checkpoint)
+            read_parts(checkpoint)
+        except InputError as error:
+            reason = str(error).partition(";")[0]
+            notes.append(f"checkpoint {checkpoint.name} is damaged, and the one before it is taken: {reason}.")
+        else:
+            return checkpoint, notes
+    raise InputError(f"no checkpoint of {folder} can be read ({notes[0]}); begin a new run with another --out.")
 
 
 def write_checkpoint(
@@ -88,16 +110,14 @@ def write_checkpoint(
         InputError: The folder cannot be written; the older checkpoints stay.
     """
     final = folder / "checkpoints" / f"{images_seen:012d}"
-    partial = final.with_name(f".{final.name}.partial")
+    partial, before = final.with_name(f".{final.name}.partial"), final.with_name(f"{final.name}-before")
     shutil.rmtree(partial, ignore_errors=True)
-    try:
+    with writing(final), unfinished(partial):
         write_tensors(partial / "training.safetensors", tensors, {"format": _FORMAT})
-        with replacing(partial / "run.json") as file:
-            file.write(json.dumps(facts, indent=2).encode())
-        shutil.rmtree(final, ignore_errors=True)
+        write_text(partial / "run.json", json.dumps(facts, indent=2))
+        if final.exists():  # never without one of the two
+            os.replace(final, before)
         os.replace(partial, final)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     found = checkpoints(folder)
     now = found.index(final) + 1
     # later checkpoints belong to a run that was given up when this one went on from an earlier checkpoint
@@ -132,12 +152,42 @@ def read_facts(checkpoint: Path) -> dict[str, Any]:
     """The facts that a checkpoint was written with.
 
     Raises:
-        InputError: It is no checkpoint.
+        InputError: It is no checkpoint, or a fact that a run goes on from is missing or out of range.
     """
     try:
-        return json.loads((checkpoint / "run.json").read_text())
-    except (OSError, ValueError) as error:
+        facts = json.loads((checkpoint / "run.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{checkpoint} is no checkpoint ({error}); name one of the run's.") from error
+    wrong = "its content" if not isinstance(facts, dict) else _first_wrong(facts)
+    if wrong:
+        raise InputError(f"{checkpoint} is no checkpoint ({wrong} in run.json is not as written); name another.")
+    return facts
+
+
+def _first_wrong(facts: dict[str, Any]) -> str:
+    """Name of a fact that no run has written; empty if there is none."""
+
+    def number(value: Any) -> bool:  # noqa: ANN401
+        return type(value) in (int, float) and math.isfinite(value) and value >= 0
+
+    def count(value: Any, least: int = 0) -> bool:  # noqa: ANN401
+        return type(value) is int and least <= value < 2**63
+
+    def length(value: object) -> bool:
+        if not isinstance(value, dict) or not count(value.get("images"), 1) or "minutes" not in value:
+            return False
+        return value["minutes"] is None or number(value["minutes"])
+
+    right = {
+        "step": count(facts.get("step")),
+        "seconds": number(facts.get("seconds")),
+        "begun": number(begun := facts.get("begun", 0.0)) and begun <= 1,
+        "length": "length" not in facts or length(facts["length"]),
+        "images_per_step": count(facts.get("images_per_step"), 1),
+        "train": length(facts.get("train")),
+        "model": isinstance(facts.get("model"), dict),
+    }
+    return next((name for name, fits in right.items() if not fits), "")
 
 
 def read_parts(checkpoint: Path) -> dict[str, dict[str, Tensor]]:
@@ -149,13 +199,15 @@ def read_parts(checkpoint: Path) -> dict[str, dict[str, Tensor]]:
     tensors, _ = read_tensors(checkpoint / "training.safetensors", _FORMAT)
     parts: dict[str, dict[str, Tensor]] = {"network": {}, "average": {}, "optimiser": {}}
     for name, tensor in tensors.items():
-        part, rest = name.split("/", 1)
+        part, _, rest = name.partition("/")
+        if part not in parts:
+            raise InputError(f"{checkpoint} holds {name!r}, which is no part of a run; name another checkpoint.")
         parts[part][rest] = tensor
     return parts
 
 
 def check_same(checkpoint: Path, facts: dict[str, Any], own: dict[str, Any]) -> None:
-    """Refuse a checkpoint of another run.
+    """Refuse a checkpoint of another run or network.
 
     Args:
         checkpoint: The checkpoint, for the message.
@@ -165,6 +217,12 @@ def check_same(checkpoint: Path, facts: dict[str, Any], own: dict[str, Any]) -> 
     Raises:
         InputError: The checkpoint's data, settings or number of processes are not those of the run.
     """
+    before, now = network_to_dict(network_from_dict(facts["model"], str(checkpoint))), own["model"]
+    if other := [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]:
+        raise InputError(
+            f"{checkpoint} is of another network, with {other[0]} {before.get(other[0])} and not {now.get(other[0])}; "
+            "resume it with the preset, the data and the settings (--densities, --set) that it was begun with."
+        )
     if facts.get("names", own["names"]) != own["names"]:
         raise InputError(f"{checkpoint} knows other labels than the data, or in another order; resume it with its own.")
     before, now = facts["train"].get("pixelate", facts["train"].get("observe")), own["train"]["pixelate"]

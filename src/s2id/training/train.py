@@ -1,6 +1,6 @@
 """Training from Python: a run whose progress is iterated over, in a folder that it can be resumed from."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -23,12 +23,13 @@ class Run:
     The folder holds checkpoints and, at the end, the model. It is locked while the run is iterated over.
     """
 
-    def __init__(self, trainer: Trainer, resume: str | Path | None = None) -> None:
+    def __init__(self, trainer: Trainer, resume: str | Path | None = None, notes: Sequence[str] = ()) -> None:
         """A run, at its beginning or at one of its checkpoints.
 
         Args:
             trainer: The run in memory.
             resume: "latest" or the folder of a checkpoint to go on from; `None` begins.
+            notes: What was found when the checkpoint was chosen.
 
         Raises:
             InputError: Another run uses the folder; it holds a run and `resume` is `None`; or it holds nothing to
@@ -36,8 +37,10 @@ class Run:
         """
         self.trainer = trainer
         with self._lock() if trainer.folder.exists() else nullcontext():
-            checkpoint = checkpoint_to_resume(trainer.folder, resume)
+            checkpoint, found = checkpoint_to_resume(trainer.folder, resume)
             self._known = checkpoints(trainer.folder)
+        self.notes = (*notes, *found)
+        """What the user should know of the checkpoint, as sentences: newer ones that are damaged."""
         if checkpoint is not None:
             trainer.resume(checkpoint)
         self._progress: Progress | None = None
@@ -122,9 +125,10 @@ def begin(
     Raises:
         InputError: As for `train`.
     """
-    if checkpoint := checkpoint_to_resume(out, resume):
+    checkpoint, notes = checkpoint_to_resume(out, resume)
+    if checkpoint:
         preset = replace(preset, train=with_length_of(checkpoint, preset.train, named))
-    return Run(Trainer(preset, pictures, out, start), resume)
+    return Run(Trainer(preset, pictures, out, start), checkpoint, notes)
 
 
 @checked

@@ -23,12 +23,14 @@ from s2id.diffusion.process import Schedule
 from s2id.errors import InputError
 from s2id.files import fill
 from s2id.memory import keep_memory
+from s2id.modes import modes_kept
 from s2id.network.build import build
-from s2id.network.settings import network_from_dict, network_to_dict
+from s2id.network.settings import network_to_dict
 from s2id.sampling.model import S2ID
 from s2id.sampling.settings import Card
 from s2id.seeds import seed_of
 from s2id.settings import to_dict
+from s2id.stopping import uninterrupted
 from s2id.training.batches import Batch, DrawAhead, check_data, clipped_where_right, draw, in_flat_areas
 from s2id.training.card import card_of
 from s2id.training.device import accelerator_for
@@ -104,8 +106,9 @@ class Trainer:
 
     def _build(self) -> None:
         """Network, moving average and optimisers, with the weights that the run begins with."""
-        torch.manual_seed(self.config.seed)
-        network = build(self.model)
+        with modes_kept():
+            torch.manual_seed(self.config.seed)
+            network = build(self.model)
         if self.start is not None:
             network.load_state_dict(self.start.network.state_dict())
         network.recompute(self.config.recompute)
@@ -180,7 +183,8 @@ class Trainer:
         rate = Rate()
         while self.done < 1 and not self._agree_to_stop():
             start = time.perf_counter()
-            progress = self._step()
+            with modes_kept():
+                progress = self._step()
             self.seconds = self._agree_on_seconds(self.seconds + time.perf_counter() - start)
             speed = rate(self.images_per_step, time.perf_counter() - start)
             yield replace(
@@ -200,8 +204,10 @@ class Trainer:
 
     def _step(self) -> Progress:
         lr = learning_rate(self.config, self.done, self.begun)
-        for group in (group for optimiser in self.optimisers for group in optimiser.param_groups):
-            group["lr"] = lr
+        for optimiser in self.optimisers:
+            optimiser.zero_grad()  # an interrupted step may have left gradients
+            for group in optimiser.param_groups:
+                group["lr"] = lr
         losses = []
         for micro in range(self.config.accumulate):
             last = micro == self.config.accumulate - 1
@@ -215,11 +221,11 @@ class Trainer:
                 f"the loss is {mean:g} and its gradient's norm {norm:g} after {self.images_seen} images; the last good "
                 "checkpoint is kept: resume it with a lower lr, or look at the data."
             )
-        for optimiser in self.optimisers:
-            optimiser.step()
-            optimiser.zero_grad()
-        self.average.update_parameters(self.accelerator.unwrap_model(self.network))
-        self.step += 1
+        with uninterrupted():  # a run that is iterated over again goes on between two steps
+            for optimiser in self.optimisers:
+                optimiser.step()
+            self.average.update_parameters(self.accelerator.unwrap_model(self.network))
+            self.step += 1
         return Progress(self.step, self.images_seen, mean, lr, norm, 0.0, 0.0, 0.0)
 
     def _forward_backward(self, micro: int) -> Tensor:
@@ -307,13 +313,6 @@ class Trainer:
             InputError: The checkpoint is damaged or belongs to another run.
         """
         facts = read_facts(checkpoint)
-        before, now = (network_to_dict(c) for c in (network_from_dict(facts["model"], str(checkpoint)), self.model))
-        if other := [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]:
-            raise InputError(
-                f"{checkpoint} is of another network, with {other[0]} {before.get(other[0])} and not "
-                f"{now.get(other[0])}; resume it with the preset, the data and the settings (--densities, --set) that "
-                "it was begun with."
-            )
         check_same(checkpoint, facts, self._facts())
         parts = read_parts(checkpoint)
         fill(self.accelerator.unwrap_model(self.network), parts["network"], checkpoint)

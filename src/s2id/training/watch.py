@@ -1,7 +1,7 @@
 """What the command line shows of a run: a bar, metrics as JSON lines, sheets of samples, TensorBoard."""
 
 import json
-import signal
+import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -12,8 +12,10 @@ from typing import Any
 
 from tqdm import tqdm
 
+from s2id import stopping
 from s2id.condition import Condition
 from s2id.errors import InputError
+from s2id.files import replacing, writing
 from s2id.images import write
 from s2id.names import alike, needing_quotes
 from s2id.sampling.conditions import ask
@@ -38,29 +40,58 @@ def watch(run: Run) -> Iterator[Progress]:
     """The progress of a run, shown as a bar and written as metrics, sheets of samples and, if asked, to TensorBoard.
 
     Raises:
-        InputError: TensorBoard is asked for and not installed.
+        InputError: TensorBoard is asked for and not installed, or a file cannot be written; the run then stops with a
+            checkpoint first.
     """
     trainer = run.trainer
-    config, folder = trainer.config, trainer.folder
-    first, drawn = trainer.step, time.monotonic()
+    first, failed = trainer.step, None
     with ExitStack() as stack:
-        board = stack.enter_context(_board(folder)) if config.tensorboard else None
-        metrics = stack.enter_context(open(_metrics(folder, trainer.images_seen), "a", encoding="utf-8"))
+        record = _Record(trainer, stack)
         bar = stack.enter_context(tqdm(total=100, bar_format="{l_bar}{bar}| {elapsed}{postfix}", mininterval=1))
         for progress in run:
-            metrics.write(json.dumps(to_dict(progress)) + "\n")
-            metrics.flush()
             _show(bar, progress)
             if progress.step - first == _TIMED:
                 tqdm.write(f"length of this run: {run}")
-            if board is not None:
-                for name in ("loss", "lr", "gradient_norm", "images_per_second"):
-                    board.add_scalar(name, getattr(progress, name), progress.images_seen)
-            last = progress.done >= 1
-            if config.sample_minutes and (last or time.monotonic() - drawn > 60 * config.sample_minutes):
-                _draw_sheet(trainer, folder / "samples" / f"{progress.images_seen:012d}.png")
-                drawn = time.monotonic()
+            try:
+                record.add(progress)
+            except InputError as error:
+                failed = error
+                run.stop()
             yield progress
+    if failed:
+        raise InputError(f"{failed} The run has stopped with a checkpoint; --resume latest goes on.") from failed
+
+
+class _Record:
+    """What is written of a run while it is trained: metrics, sheets of samples and, if asked, TensorBoard's files."""
+
+    def __init__(self, trainer: Trainer, stack: ExitStack) -> None:
+        """A record that goes on after the present checkpoint; `stack` closes its files."""
+        self.trainer, self.drawn = trainer, time.monotonic()
+        self.board = stack.enter_context(_board(trainer.folder)) if trainer.config.tensorboard else None
+        self.path = trainer.folder / "metrics.jsonl"
+        with writing(self.path):
+            if lost := _cut(self.path, trainer.images_seen):
+                print(f"note: {lost} lines of {self.path} are no metrics and were left out; {_kept(self.path)} has all")
+            self.metrics = stack.enter_context(open(self.path, "ab", buffering=0))
+
+    def add(self, progress: Progress) -> None:
+        """Write what is due after a step.
+
+        Raises:
+            InputError: A file cannot be written.
+        """
+        config, folder = self.trainer.config, self.trainer.folder
+        with writing(self.path):
+            self.metrics.write(json.dumps(to_dict(progress)).encode() + b"\n")
+        if self.board is not None:
+            with writing(folder / "tensorboard"):
+                for name in ("loss", "lr", "gradient_norm", "images_per_second"):
+                    self.board.add_scalar(name, getattr(progress, name), progress.images_seen)
+        due = progress.done >= 1 or time.monotonic() - self.drawn > 60 * config.sample_minutes
+        if config.sample_minutes and due:
+            _draw_sheet(self.trainer, folder / "samples" / f"{progress.images_seen:012d}.png")
+            self.drawn = time.monotonic()
 
 
 def _show(bar: Any, progress: Progress) -> None:  # noqa: ANN401  (tqdm has no types)
@@ -72,15 +103,37 @@ def _show(bar: Any, progress: Progress) -> None:  # noqa: ANN401  (tqdm has no t
     bar.update(100 * progress.done - bar.n)
 
 
-def _metrics(folder: Path, images_seen: int) -> Path:
-    """File of the run's metrics, without lines from after the checkpoint that the run goes on from."""
-    path = folder / "metrics.jsonl"
-    if path.is_file():
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-        whole = (line for line in lines if line.endswith("}\n"))  # the last line of a killed run may be cut off
-        kept = [line for line in whole if json.loads(line)["images_seen"] <= images_seen]
-        path.write_text("".join(kept), encoding="utf-8")
-    return path
+def _cut(path: Path, images_seen: int) -> int:
+    """Number of lines of a file of metrics that were none, such as the last one of a killed run.
+
+    They are left out, as are lines from after the checkpoint that the run goes on from. A file with such lines is kept
+    under another name.
+    """
+    if not path.is_file():
+        return 0
+    lost = 0
+    with open(path, "rb") as old, replacing(path) as new:
+        for line in old:
+            seen = _images_seen(line)
+            lost += seen is None
+            if seen is not None and seen <= images_seen:
+                new.write(line)
+        if lost:
+            shutil.copyfile(path, _kept(path))
+    return lost
+
+
+def _kept(path: Path) -> Path:
+    return path.with_name(f"{path.name}.damaged")
+
+
+def _images_seen(line: bytes) -> int | float | None:
+    """Pictures that a line of metrics was written after; `None` if it is no such line."""
+    try:
+        seen = json.loads(line)["images_seen"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+    return seen if line.endswith(b"\n") and type(seen) in (int, float) else None
 
 
 def _draw_sheet(trainer: Trainer, path: Path) -> None:
@@ -144,6 +197,8 @@ def drive(run: Run) -> int:
         )
     elif trainer.step:
         say(f"resumed after {trainer.images_seen:,} images")
+    for note in run.notes:
+        say(f"note: {note}")
     say(trainer.pictures)
     if trainer.palette is not None:
         say("the pictures look like pixel art (few colours, hard edges); s2id sample --look squares keeps it crisp")
@@ -154,16 +209,19 @@ def drive(run: Run) -> int:
     for sentence in warnings(trainer):
         say(f"warning: {sentence}")
     say(f"length of this run: {run}{'' if trainer.config.minutes else '; its time is estimated after four steps'}")
-    before = {s: signal.signal(s, lambda *_: run.stop()) for s in (signal.SIGINT, signal.SIGTERM)}
+
+    def ask() -> None:
+        run.stop()
+        if main_process:
+            stopping.say("s2id: stops with a checkpoint after this step; Ctrl-C again stops at once")
+
     try:
-        for _ in watch(run) if main_process else run:
-            pass
+        with stopping.stoppable(ask):
+            for _ in watch(run) if main_process else run:
+                pass
     except DivergedError as error:
         say(f"s2id: {error}", file=sys.stderr)
         return 1
-    finally:
-        for which, handler in before.items():
-            signal.signal(which, handler)
     if trainer.done < 1:
         say(f"stopped after {trainer.images_seen:,} images; give the same command --resume latest to go on")
         return 130
