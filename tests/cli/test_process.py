@@ -60,7 +60,7 @@ def test_help_is_written_in_every_encoding(kind, encoding, console):
     assert run(name_of(kind), "--nonsense–猫") == 2
 
 
-@pytest.mark.parametrize("encoding", ["cp1252", "cp932", "ascii"])
+@pytest.mark.parametrize("encoding", ["cp1252"])
 def test_classes_are_named_where_the_console_cannot_write_them(encoding, console, tmp_path):
     said = console(encoding)
     for name in ("猫", "grün", "🐈"):
@@ -120,7 +120,7 @@ sys.exit(main())
 
 
 @posix
-@pytest.mark.parametrize("at", ["s2id.cli.process", "tyro", "numpy"])
+@pytest.mark.parametrize("at", ["s2id.cli.process", "tyro", "torch"])
 def test_an_interrupt_while_the_program_is_imported_is_no_traceback(at):
     command = [sys.executable, "-c", INTERRUPTED.format(at=at), "info", "mnist"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
