@@ -88,7 +88,7 @@ def test_a_tensor_of_another_shape_or_type_is_a_sentence():
             area(picture=wrong)
         assert shows in str(caught.value)
         assert "picture is an array of" in str(caught.value)
-        assert "it must be a tensor of float with axes (c, h, w)." in str(caught.value)
+        assert "it must be a tensor of floats with axes (c, h, w)." in str(caught.value)
 
 
 def test_a_value_is_shown_in_few_characters():

@@ -203,9 +203,11 @@ def wanted(kind: Any) -> str:  # noqa: ANN401  (a type hint)
     if origin is tuple:
         return f"{len(inner)} values ({'; '.join(wanted(one) for one in inner)})"
     if axes := getattr(kind, "dim_str", None):
-        return f"a tensor of {kind.__name__.partition('[')[0].lower()} with axes ({', '.join(axes.split())})"
+        values = _ARRAYS.get(kind.__name__.partition("[")[0], "values")
+        return f"a tensor of {values} with axes ({', '.join(axes.split())})"
     known = origin or kind
-    return _WORDS.get(known) or f"of type {getattr(known, '__name__', known)}"
+    name, maker = getattr(known, "__name__", str(known)), getattr(known, "made_by", "")
+    return _WORDS.get(known) or f"of type {name}{f', which {maker} gives' if maker else ''}"
 
 
 def shown(value: Any) -> str:  # noqa: ANN401  (of any type)
@@ -248,7 +250,7 @@ def _finite(value: Any) -> float:  # noqa: ANN401  (of any type)
         raise MisfitError(value, float)
     try:
         number = value if isinstance(value, float) else float(value)
-    except (TypeError, OverflowError, RuntimeError) as error:
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:  # an array of several has no one value
         raise MisfitError(value, float) from error
     if not math.isfinite(number):
         raise MisfitError(value, float)
@@ -256,6 +258,8 @@ def _finite(value: Any) -> float:  # noqa: ANN401  (of any type)
 
 
 _NUMBERS: dict[Any, Callable[[Any], Any]] = {int: _whole, float: _finite}
+
+_ARRAYS = {"Float": "floats", "Int": "whole numbers", "UInt8": "bytes", "Bool": "true and false"}
 
 _WORDS = {
     int: "a whole number",

@@ -8,12 +8,13 @@ of `Condition`, an embedding (`network.embeddings.ConditionTokens`), and an argu
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from s2id.checks import check
 from s2id.shapes import NULL, Labels
 
 _Value = TypeVar("_Value", float, Tensor)
@@ -33,6 +34,9 @@ class Condition:
     (2, True, False)
     """
 
+    made_by: ClassVar = "s2id.ask"
+    """Where users have it from, for messages."""
+
     label: Labels
     """Class index of each picture; NULL (-1) is unknown."""
     attributes: Int[Tensor, "b a"] | None = _kind(0)
@@ -41,6 +45,10 @@ class Condition:
     """Numbers, scaled so that the training data span -1 to 1; NaN is unknown. `None`: all are unknown."""
     tokens: Float[Tensor, "b n d"] | None = _kind(math.nan)
     """Tokens of a text encoder; a row of NaN is no token. `None`: no picture has a text."""
+
+    def __post_init__(self) -> None:
+        """Refuse tensors of other types and axes."""
+        check(self)
 
     def __len__(self) -> int:
         """Number of pictures in the batch."""

@@ -11,8 +11,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from s2id.checks import shown
 from s2id.errors import InputError
 from s2id.settings import AnySize, Fit, Size, Window
+
+_MOST_SIDE = 2**40
+"""Largest number of pixels along a side, at any limit of the pixels in all."""
 
 Part = tuple[slice, slice]
 """A rectangle of samples: the slice of its rows and the slice of its columns."""
@@ -57,13 +61,15 @@ class Grid:
 
 
 def check_size(size: Size) -> None:
-    """Refuse a size with an empty side.
+    """Refuse a size with an empty side, or one that no picture has.
 
     Raises:
-        InputError: A side is less than one pixel.
+        InputError: A side is less than one pixel, or absurdly long.
     """
     if min(size) < 1:
         raise InputError(f"size {size[0]}x{size[1]} is empty; both sides must be at least 1 pixel.")
+    if max(size) > _MOST_SIDE:
+        raise InputError(f"size {shown(size)} is beyond any picture; both sides can have {_MOST_SIDE:,} pixels.")
 
 
 def whole_size(size: AnySize, frame: tuple[float, float] = (1.0, 1.0), window: Window | None = None) -> Size:
@@ -74,11 +80,16 @@ def whole_size(size: AnySize, frame: tuple[float, float] = (1.0, 1.0), window: W
         frame: Height and width of the frame that the picture shows, in any unit.
         window: Region of the frame that the picture shows; `None` is the whole frame.
 
+    Raises:
+        InputError: The long side is absurdly long.
+
     >>> whole_size(1024, frame=(9.0, 16.0)), whole_size((5, 7), frame=(9.0, 16.0))
     ((576, 1024), (5, 7))
     """
     if not isinstance(size, int):
         return size
+    if size > _MOST_SIDE:
+        raise InputError(f"size {shown(size)} is beyond any picture; both sides can have {_MOST_SIDE:,} pixels.")
     top, left, bottom, right = window or (0.0, 0.0, 1.0, 1.0)
     sides = frame[0] * (bottom - top), frame[1] * (right - left)
     if not min(sides) > 0:

@@ -2,7 +2,9 @@
 
 import json
 import re
-from dataclasses import asdict, field, fields
+from collections.abc import Callable
+from dataclasses import asdict, field
+from inspect import Parameter, signature
 from typing import Any, Literal, TypeVar
 
 from s2id.checks import converted
@@ -84,27 +86,29 @@ def to_dict(config: Any) -> dict[str, Any]:  # noqa: ANN401  (any dataclass)
     return asdict(config)
 
 
-def from_dict(kind: type[_Config], values: object, source: str) -> _Config:
-    """A dataclass from values that JSON has read; the inverse of `to_dict`.
+def from_dict(kind: Callable[..., _Config], values: object, source: str) -> _Config:
+    """An object from values that JSON has read; for dataclasses the inverse of `to_dict`.
 
     Args:
-        kind: The dataclass to make, which checks its own values.
-        values: Value of each field by its name. A field without a value takes its default.
+        kind: The class to make an instance of. The type hints of its arguments are checked.
+        values: Value of each argument by its name. An argument without a value takes its default.
         source: Where the values come from, for the error message.
 
     Raises:
-        InputError: The values are no dictionary, a field is unknown, or a value is not what the field takes.
+        InputError: The values are no dictionary, a name is unknown or missing, or a value is not what it must be.
     """
     if not isinstance(values, dict):
         raise InputError(f"{source} is no set of names and values; use the file as it was saved.")
-    known = {f.name for f in fields(kind)}  # type: ignore[arg-type]
+    known = signature(kind).parameters
     if unknown := sorted(str(name) for name in values if name not in known):
         raise InputError(
             f"{source} has fields that this version of s2id does not know ({', '.join(unknown)[:200]}); "
             "it belongs to another config or a newer release."
         )
+    if missing := [name for name, one in known.items() if one.default is Parameter.empty and name not in values]:
+        raise InputError(f"{source} has no {missing[0]}; use the file as it was saved.")
     try:
-        return kind(**converted(kind, values))
+        return kind(**converted(kind.__init__, values))
     except InputError as error:
         raise InputError(f"{source} cannot be used: {error}") from error
 

@@ -3,7 +3,7 @@
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -62,6 +62,9 @@ class Latents:
 @dataclass(frozen=True)
 class Pictures:
     """A data set: pictures, grouped by size, and the names of their labels."""
+
+    made_by: ClassVar = "s2id.pictures"
+    """Where users have it from, for messages."""
 
     name: str
     groups: tuple[Group, ...]

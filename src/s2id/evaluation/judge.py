@@ -7,16 +7,18 @@ identified by the checksum of its weights in every table.
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from s2id.checks import Share, Within
 from s2id.errors import InputError
-from s2id.files import checksum, fill, read_tensors, write_tensors
+from s2id.files import check_shapes, checksum, fill, opened, shapes_of, write_tensors
 from s2id.images import resize, to_bytes
-from s2id.settings import Size
+from s2id.settings import MOST_NAMES, from_dict
 from s2id.shapes import Images
 
 JUDGES = Path(__file__).parent / "judges"
@@ -27,6 +29,9 @@ Extractor = Callable[[Images], Float[Tensor, "n d"]]
 _FORMAT = "s2id-judge-1"
 
 _STRIDES = (1, 2, 1, 2, 1)
+
+_Side = Annotated[int, Within(1, 2**12)]
+_Width = Annotated[int, Within(1, 2**12)]
 
 
 class Judge(nn.Module):
@@ -41,11 +46,11 @@ class Judge(nn.Module):
     def __init__(
         self,
         data: str,
-        size: Size,
-        channels: int,
-        classes: int,
-        widths: tuple[int, ...] = (48, 48, 96, 96, 128),
-        accuracy: float = 0.0,
+        size: tuple[_Side, _Side],
+        channels: Annotated[int, Within(1, 4)],
+        classes: Annotated[int, Within(0, MOST_NAMES)],
+        widths: tuple[_Width, _Width, _Width, _Width, _Width] = (48, 48, 96, 96, 128),
+        accuracy: Share = 0.0,
         attributes: tuple[str, ...] = (),
     ) -> None:
         """Initialise an untrained judge.
@@ -142,11 +147,12 @@ def load(source: str | Path) -> Judge:
             f"there is no judge {str(source)!r}: no such file, and the package has {', '.join(known) or 'none'}; "
             "train one as runs/classifier.py does and give its file with --judge."
         )
-    tensors, facts = read_tensors(path, _FORMAT)
-    values = json.loads(facts["judge"])
-    height, width = values.pop("size")
-    widths, attributes = tuple(values.pop("widths")), tuple(values.pop("attributes", ()))
-    judge = Judge(**values, size=(height, width), widths=widths, attributes=attributes)
+    with opened(path, _FORMAT) as file:
+        values, shapes = file.fact("judge"), file.shapes
+        empty = shapes_of(lambda: from_dict(Judge, values, f"the judge in {path}"))  # which checks them, too
+        check_shapes(empty, shapes, path)
+        tensors = file.tensors()
+    judge = from_dict(Judge, values, f"the judge in {path}")
     fill(judge, tensors, path)
     return judge.eval().requires_grad_(False)
 

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from s2id.checks import check
 from s2id.coords import Grid, extent, view
 from s2id.errors import InputError
 from s2id.linear import box_weights
@@ -63,6 +64,7 @@ class Observation:
         Raises:
             InputError: There is no value, values and places differ in number, or a number is out of range.
         """
+        check(self)
         n = self.values.shape[-2]
         if not n:
             raise InputError("the observation holds no value; observe at least one pixel.")

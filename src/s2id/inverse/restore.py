@@ -287,6 +287,9 @@ def check(
         raise InputError(f"size {size[0]}x{size[1]} is smaller than the picture's {h}x{w}; resize it instead.")
     check_pixels(size, MAX_PIXELS)
     check_noise(noise)
+    known = picture[:, mask] if mask is not None and mask.shape == (h, w) else picture
+    if known.numel() and (far := known.abs().max().item()) > 1.001 + 6 * noise:  # six standard deviations: by no chance
+        raise InputError(f"the picture has a value {far:g} from 0; scale its values to lie between -1 and 1.")
     if mask is not None and mask.shape == (h, w) and mask.all():
         raise InputError("the mask marks every pixel as seen and leaves nothing to fill in; leave it out.")
     Observation.of_picture(picture, mask=mask)  # refuses other sizes, nothing seen, and NaN

@@ -223,4 +223,5 @@ def network_from_dict(values: object, source: str) -> NetworkConfig:
             f"{source} is for a network {name!r} and this version of s2id has {' and '.join(_CONFIGS)}; "
             "use the version that wrote it."
         )
-    return from_dict(_CONFIGS[name], {k: v for k, v in values.items() if k != "network"}, source)
+    kind: type[Any] = _CONFIGS[name]
+    return from_dict(kind, {k: v for k, v in values.items() if k != "network"}, source)

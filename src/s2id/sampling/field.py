@@ -50,16 +50,16 @@ def _slices(whole: slice, most: int) -> list[slice]:
     return [slice(first, min(first + most, whole.stop)) for first in range(whole.start, whole.stop, most)]
 
 
-def check_pixels(size: Size, most: int) -> None:
-    """Refuse a picture of more than `most` pixels, before anything is allocated.
+def check_pixels(size: Size, most: int, pictures: int = 1) -> None:
+    """Refuse pictures of more than `most` pixels together, before anything is allocated.
 
     Raises:
-        InputError: The picture has more pixels.
+        InputError: They have more pixels.
     """
-    if size[0] * size[1] > most:
+    if (pixels := size[0] * size[1] * pictures) > most:
         raise InputError(
-            f"size {size[0]}x{size[1]} has {size[0] * size[1]:,} pixels and the limit is {most:,}; "
-            "choose a smaller size or raise max_pixels."
+            f"size {size[0]}x{size[1]} has {pixels:,} pixels{f' in {pictures} pictures' if pictures > 1 else ''} and "
+            f"the limit is {most:,}; choose a smaller size or raise max_pixels."
         )
 
 
@@ -139,7 +139,7 @@ class Field:
             window: Top, left, bottom and right of the region to show, as fractions of the frame. `None` is the frame.
             fit: What to do where the aspects of region and picture differ. `"fit"` shows the whole region and canvas
                 beside it, `"fill"` fills the picture and shows less of the region, `"stretch"` makes pixels oblong.
-            max_pixels: Largest number of pixels; larger pictures are refused.
+            max_pixels: Largest number of pixels, of all pictures together; more are refused.
             look: `"smooth"` shows the function. `"squares"` shows it as pixel art, as `squares` says; `"palette"` does
                 so in the colours of the data.
 
@@ -297,7 +297,7 @@ class Field:
         check_size(size)
         if one and len(self) != 1:
             raise InputError(f"this field holds {len(self)} functions; choose one with field[i], or use render.")
-        check_pixels(size, max_pixels)
+        check_pixels(size, max_pixels, len(self))
         grid = view(size, self.features.frame, window, fit).to(self.features.values.device)
         if (most := self.features.supersample(grid.cell)) > _MOST_PER_PIXEL:
             raise InputError(

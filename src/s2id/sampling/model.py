@@ -12,7 +12,7 @@ from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -44,6 +44,9 @@ _PICKLES = {".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".bin"}
 
 class S2ID(nn.Module):
     """A network, the card of facts that sampling needs, and perhaps a weaker network as a guide."""
+
+    made_by: ClassVar = "s2id.load"
+    """Where users have it from, for messages."""
 
     def __init__(self, config: NetworkConfig, card: Card, guide: NetworkConfig | None = None) -> None:
         super().__init__()
