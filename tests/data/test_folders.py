@@ -246,7 +246,7 @@ def test_training_leaves_out_any_number_of_labels():
     assert hide(whole, replace(config, drop_label=1.0), generator).known is False
     everything = hide(whole, replace(config, drop_label=0.0, drop_each=0.0), generator)
     assert torch.equal(everything.attributes, ones) and not everything.numbers.isnan().any()
-    with pytest.raises(InputError, match="drop_each is 0.7; it must lie between 0 and 0.5"):
+    with pytest.raises(InputError, match="drop_each is 0.7; it must be a number, at least 0 and at most 0.5"):
         TrainConfig(drop_each=0.7)
 
 
@@ -311,7 +311,7 @@ def test_the_command_line_trains_and_draws_with_and_without(celeba, tmp_path, ca
     words = "--with smiling --without eyeglasses --set stronger=smiling=3 --avoid eyeglasses --steps 1"
     assert main(["sample", model, *words.split(), "--out", str(tmp_path / "out")]) == 0
     (drawn,) = (tmp_path / "out").iterdir()
-    assert drawn.name == "with-smiling-without-eyeglasses-avoid-eyeglasses-stronger-smiling=3-seed0-11x9.png"
+    assert drawn.name == "with-Smiling-without-Eyeglasses-avoid-Eyeglasses-stronger-Smiling=3-seed0-11x9.png"
     capsys.readouterr()
     for word, sentence in {
         "--with smilin": "attribute 'smilin' is none of this model's; did you mean Smiling?",
