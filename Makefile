@@ -13,8 +13,8 @@ demo: $(VENV)/.core  ## draw digits at several sizes from the bundled weights
 	$(BIN)/s2id render demo/label2-seed0.safetensors --size 512x512 --window 0.125,0.375,0.5,0.75
 	@echo "the pictures:"; ls demo/*.png
 
-test: $(VENV)/.dev  ## all fast tests
-	$(BIN)/pytest
+test: $(VENV)/.dev  ## all fast tests, on every processor
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n logical --dist worksteal
 
 test-slow: $(VENV)/.dev  ## the tests that take minutes
 	$(BIN)/pytest -m slow
