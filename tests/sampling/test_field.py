@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+from s2id.coords import view
 from s2id.errors import InputError
 from s2id.images import read, resize, to_bytes
 from s2id.sampling import field as module
@@ -106,6 +107,16 @@ def test_an_oblong_picture_shows_the_whole_frame_in_its_middle(field):
     assert torch.allclose(filled, made.render((100, 100))[:, :, 30:70], atol=1e-5)
     stretched = made.render((40, 100), fit="stretch")
     assert psnr(resize(stretched, (20, 20)), made.render((20, 20))) > 45
+
+
+@pytest.mark.parametrize(("size", "window"), [((3, 90), None), ((90, 3), None), ((4, 50), (0.1, 0.2, 0.3, 0.9))])
+def test_the_canvas_around_is_computed_once_and_is_what_the_head_gives(field, size, window):
+    made = field()
+    grid = view(size, made.features.frame, window)
+    whole = made.head(made.features.on_canvas(), grid, bound=1.0)
+    assert torch.allclose(made.render(size, window), whole, atol=1e-6)
+    rows, columns = made.features.on_canvas().touched(grid)
+    assert (rows.stop - rows.start) * (columns.stop - columns.start) < size[0] * size[1]
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 4096), (4096, 1), (2, 999)])
