@@ -58,6 +58,7 @@ class Kite:
         ({"colours": ("red", 3)}, "colours holds 3; it must be a text."),
         ({"place": (1.0,)}, "place is (1.0,); it must be 2 values (a number; a number)."),
         ({"place": [1, math.inf]}, "place holds inf; it must be a number."),
+        ({"colours": ("caf\udce9",)}, "colours holds 'caf\\udce9'; it must be a text."),
         ({"knot": "granny"}, "knot is 'granny'; it must be one of bow, reef."),
         ({"knot": 9 * "long name "}, "name...; it must be one of bow, reef."),
     ],

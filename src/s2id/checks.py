@@ -172,8 +172,8 @@ def meant(value: Any, kind: Any) -> Any:  # noqa: ANN401  (of any type)
         return _meant_tuple(value, kind)
     if origin is Literal:
         fits = any(type(one) is type(value) and one == value for one in inner)
-    elif kind in _NUMBERS:
-        return _NUMBERS[kind](value)
+    elif kind in _PLAIN:
+        return _PLAIN[kind](value)
     elif kind is Path and isinstance(value, str):
         return Path(value)
     else:
@@ -257,7 +257,18 @@ def _finite(value: Any) -> float:  # noqa: ANN401  (of any type)
     return number
 
 
-_NUMBERS: dict[Any, Callable[[Any], Any]] = {int: _whole, float: _finite}
+def _text(value: Any) -> str:  # noqa: ANN401  (of any type)
+    """A text that can be written in any file: bytes of file names that are no text become characters of no encoding."""
+    try:
+        value.encode()
+    except (AttributeError, UnicodeEncodeError) as error:
+        raise MisfitError(value, str) from error
+    if not isinstance(value, str):
+        raise MisfitError(value, str)
+    return value
+
+
+_PLAIN: dict[Any, Callable[[Any], Any]] = {int: _whole, float: _finite, str: _text}
 
 _ARRAYS = {"Float": "floats", "Int": "whole numbers", "UInt8": "bytes", "Bool": "true and false"}
 

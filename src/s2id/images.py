@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
+from warnings import catch_warnings
 
 import numpy as np
 import torch
@@ -66,7 +67,7 @@ def decode(
         InputError: The source is no readable picture, or has more than MAX_PIXELS pixels.
     """
     try:
-        with opened(source) as image:
+        with catch_warnings(action="ignore", category=UserWarning), opened(source) as image:  # of corrupt EXIF entries
             size = (image.height, image.width)
             if math.prod(size) > MAX_PIXELS:
                 raise ValueError(f"{size[0]}x{size[1]} pixels, and more than {MAX_PIXELS} are not read")
@@ -77,8 +78,11 @@ def decode(
         raise InputError(
             f"{name} cannot be read as a picture (no format that is known); replace or remove it."
         ) from error
+    except FileNotFoundError as error:
+        raise InputError(f"{name} does not exist; give a picture that does.") from error
     except Exception as error:  # on damaged files decoders raise errors of any type
-        raise InputError(f"{name} cannot be read as a picture ({error}); replace or remove it.") from error
+        why = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise InputError(f"{name} cannot be read as a picture ({why}); replace or remove it.") from error
     planes = torch.from_numpy(pixels.copy()).permute(2, 0, 1)
     size = (planes.shape[1], planes.shape[2])
     if (target := capped(size, long_side)) == size:

@@ -56,7 +56,7 @@ def run(*words):
 def test_help_is_written_in_every_encoding(kind, encoding, console):
     said = console(encoding)
     assert run(name_of(kind), "--help") == 0 and "--help" in said()
-    assert ("--help-all" in said()) == (run(name_of(kind), "--help-all") == 0)
+    assert run(name_of(kind), "--help-all") == 0
     assert run(name_of(kind), "--nonsense–猫") == 2
 
 

@@ -90,9 +90,9 @@ def test_classes_that_are_numbers_keep_their_order(tmp_path):
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("name,smiling\na.png,1\n", "needs a header with different names, file_name among them"),
+        ("name,smiling\na.png,1\n", "needs a header with a column file_name"),
         ("", "needs a header"),
-        ("file_name,a,a\nx.png,1,1\n", "needs a header with different names"),
+        ("file_name,a,a\nx.png,1,1\n", "has the column a twice"),
         ("file_name,smiling\na.png,1,1\n", "line 2 of .* has 3 fields and the header 2"),
         ("file_name,smiling\n,1\n", "line 2 of .* has no file_name"),
         ("file_name,smiling\na.png,1\na.png,0\n", "line 3 of .* names a.png again, after line 2"),
@@ -316,7 +316,7 @@ def test_the_command_line_trains_and_draws_with_and_without(celeba, tmp_path, ca
     for word, sentence in {
         "--with smilin": "attribute 'smilin' is none of this model's; did you mean Smiling?",
         "--with age=3": "it knows no numbers: leave it out",
-        "--with age=old": "'age=old' is not understood; write names and name=number",
+        "--with age=old": "'age=old' is not understood; write names, and numbers as in age=30",
         "--set stronger=smilin=3": "label 'smilin' is none of this model's; did you mean Smiling?",
     }.items():
         assert main(["sample", model, *word.split(), "--steps", "1", "--out", str(tmp_path / "out")]) == 2
@@ -346,3 +346,38 @@ def test_attributes_are_followed_alone_and_together(tmp_path):
     walled, bare = top(sunny=True, walled=True), top(sunny=True, walled=False)
     assert sunny[0].min() > dark[0].max() + 0.5
     assert walled[0].min() > dark[0].max() + 0.5 and walled[1].mean() > bare[1].mean() + 0.25
+
+
+def test_names_that_are_no_text_are_refused_before_training(tmp_path):
+    for name in (b"caf\xe9", b"cat"):
+        folder = os.fsencode(tmp_path) + b"/" + name
+        os.makedirs(folder)
+        Image.new("L", (8, 8)).save(os.fsdecode(folder) + "/a.png")
+    with pytest.raises(InputError, match="the class .* has characters that are no text; rename it"):
+        s2id.pictures(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("metadata.jsonl", '{"file_name": "a.png", "age": NaN}', "NaN is no number; leave the value out"),
+        ("metadata.csv", "file_name,age,age\na.png,1,2\n", "has the column age twice"),
+        ("metadata.csv", "name,age\na.png,1\n", "needs a header with a column file_name"),
+    ],
+)
+def test_labels_that_contradict_themselves_are_refused(name, text, said, tmp_path):
+    Image.new("L", (8, 8)).save(tmp_path / "a.png")
+    (tmp_path / name).write_text(text)
+    with pytest.raises(InputError, match=said):
+        s2id.pictures(tmp_path)
+
+
+def test_empty_labels_and_pipes_in_their_place_are_named(tmp_path):
+    Image.new("L", (8, 8)).save(tmp_path / "a.png")
+    (tmp_path / "metadata.csv").write_text("file_name,age\n")
+    assert any("describes no picture" in said for said in s2id.pictures(tmp_path).skipped)
+    (tmp_path / "metadata.csv").write_text("file_name,age\na.png,\n")
+    assert any("column 'age' of metadata.csv is empty" in said for said in s2id.pictures(tmp_path).skipped)
+    (tmp_path / "metadata.csv").unlink()
+    os.mkfifo(tmp_path / "metadata.csv")
+    assert any("metadata.csv is no ordinary file" in said for said in s2id.pictures(tmp_path).skipped)

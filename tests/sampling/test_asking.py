@@ -58,13 +58,18 @@ def test_an_index_is_taken_where_it_cannot_be_mistaken():
     assert label_index(unnamed, 11) == label_index(unnamed, "11") == 11
 
 
+def kind_of(value) -> str:
+    """A test's name, the same in every process."""
+    return type(value).__name__
+
+
 LABELS = [
     3, "3", np.int64(3), np.array(3), np.str_("3"), torch.tensor(3), torch.tensor(3, dtype=torch.uint8), [3],
     (np.int32(3),), range(3, 4), np.array([3]), np.array(["3"]), torch.tensor([3]), iter([3]),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("label", LABELS, ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize("label", LABELS, ids=kind_of)
 def test_labels_of_any_library_are_the_same(model, label):
     assert pair(model, label, 0)[0].label.tolist() == [3]
 
@@ -81,7 +86,11 @@ def test_a_tensor_is_several_labels_and_an_array_several_seeds(model):
 WRONG = [1.5, 7.0, True, np.bool_(True), b"7", torch.tensor(True), torch.tensor(1.5), math.nan, {7: 7}, {7}, object()]
 
 
-@pytest.mark.parametrize("value", [*WRONG, [[1, 2]], [1.5], [True], np.ones((2, 2), int), np.array([1.5])], ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize(
+    "value",
+    [*WRONG, [[1, 2]], [1.5], [True], np.ones((2, 2), int), np.array([1.5])],
+    ids=kind_of,
+)
 def test_what_is_no_label_or_seed_is_refused_by_name(model, value):
     for argument, asked in {"label": (value, 0), "seed": (1, value)}.items():
         with pytest.raises(InputError, match=f"^{argument} is ") as caught:
@@ -89,7 +98,7 @@ def test_what_is_no_label_or_seed_is_refused_by_name(model, value):
         assert "\n" not in str(caught.value) and str(caught.value).endswith(".")
 
 
-@pytest.mark.parametrize("seed", ["7", -1, 10**30, [-1], [None], None, range(10**9)], ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize("seed", ["7", -1, 10**30, [-1], [None], None, range(10**9)], ids=kind_of)
 def test_seeds_out_of_range_are_refused(model, seed):
     with pytest.raises(InputError, match="^seed (is|has)"):
         s2id.sample(model, 1, seed)

@@ -120,6 +120,7 @@ def test_any_value_in_a_fields_header_is_taken_or_refused(field, tmp_path):
         ({"features": torch.zeros(1, 6, 6, 9)}, "does not fit"),
         ({"head.out.weight": torch.zeros(5, 8), "head.out.bias": torch.zeros(5)}, "draws 5 channels"),
         ({"head.more": torch.zeros(1)}, "does not fit"),
+        ({"head.out.weight": torch.zeros(())}, "a head of shape"),
         ({"features": torch.full((1, 6, 6, 8), torch.nan)}, "NaN or infinity"),
         ({"features": torch.zeros(1, 6, 6, 8).int()}, "are no numbers with a point"),
     ],

@@ -182,8 +182,8 @@ def test_a_checkpoint_of_another_optimiser_is_refused(tmp_path):
         ({"minutes": 0.0}, "minutes is 0"),
         ({"queries": 0.0}, "queries is 0"),
         ({"clip": 0.0}, "clip is 0"),
-        ({"supersample": (2, 0)}, "supersample is"),
-        ({"densities": (0,)}, "densities is"),
+        ({"supersample": (2, 0)}, "supersample holds 0"),
+        ({"densities": (0,)}, "densities holds 0"),
         ({"density_weights": (0.0,)}, "density_weights is"),
     ],
 )
@@ -382,7 +382,7 @@ def test_a_run_on_windows_ends_on_whole_states(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("share", [0.0, -1.0, 1.5])
 def test_shares_of_tokens_that_are_none_are_refused(share):
-    with pytest.raises(InputError, match="token_share is .*; it must be above 0 and at most 1"):
+    with pytest.raises(InputError, match="token_share is .*; it must be a number, above 0 and at most 1"):
         replace(PRESETS["tiny"].train, token_share=share)
 
 

@@ -56,7 +56,7 @@ def read(request: Request) -> Pictures:
     files = [file for file in font_files(request.place) if held_out(file) == (request.split == "test")]
     images, labels, fonts, skipped = pictures(files)
     if not len(images):
-        lost = f"; {len(skipped)} cannot be used, the first: {skipped[0]}" if skipped else ""
+        lost = f"; {len(skipped)} cannot be used, the first: {skipped[0].rstrip('.')}" if skipped else ""
         raise InputError(
             f"{request.place} holds no usable font for the {request.split} split{lost}; put more .ttf files there."
         )
@@ -171,7 +171,8 @@ def font_files(folder: Path) -> list[Path]:
     else:
         files = [file for file in files_below(folder) if file.suffix.lower() in (".ttf", ".otf")]
     if not files:
-        raise InputError(f"{folder} holds no fonts; put .ttf or .otf files there.")
+        where = f"{roots[0] / 'fonts.csv'} lists no fonts" if roots else f"{folder} holds no fonts"
+        raise InputError(f"{where}; put .ttf or .otf files there.")
     return sorted(files, key=lambda path: path.name)
 
 

@@ -149,6 +149,8 @@ def _idx(path: Path, dimensions: int) -> UInt8[np.ndarray, "..."]:
     try:
         with gzip.open(path) as file:
             header = file.read(4 + 4 * dimensions)
+            if len(header) < 4 + 4 * dimensions:
+                raise EOFError
             kind, shape = header[2:4], struct.unpack_from(f">{dimensions}I", header, 4)
             size = math.prod(shape)
             if kind != bytes([8, dimensions]) or not 0 < size <= _LARGEST:

@@ -7,6 +7,7 @@ import codecs
 import csv
 import json
 import posixpath
+from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 from io import StringIO
@@ -22,7 +23,7 @@ from s2id.errors import InputError
 from s2id.names import composed
 from s2id.shapes import NULL
 
-_HEADER = "needs a header with different names, file_name among them; add it as line 1."
+_HEADER = "needs a header with a column file_name; write that name in line 1."
 
 _MARKS = {
     codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32",
@@ -71,8 +72,14 @@ def read_metadata(*paths: Path, root: Path | None = None, pictures: Collection[s
     columns = [Column(name, [row.get(name, "") for row in rows], where) for name in names]
     columns = [column for column in columns if any(column.values)]
     unnamed = tuple(f"a column of {where(0)} has no name and is left out." for column in columns if not column.name)
+    empty = tuple(
+        f"column {name!r} of {paths[0].name} is empty and is left out."
+        for name in names
+        if name and name not in {column.name for column in columns}
+    )
+    without = tuple(f"{path} describes no picture." for path in paths if path not in {place for _, place in places})
     made = table(tuple(seen), [column for column in columns if column.name])
-    return replace(made, places=tuple(map(where, range(len(rows)))), skipped=unnamed)
+    return replace(made, places=tuple(map(where, range(len(rows)))), skipped=(*unnamed, *empty, *without))
 
 
 def _from_root(name: str, folder: Path, root: Path, pictures: Collection[str]) -> str:
@@ -105,6 +112,8 @@ def read_celeba(path: Path) -> Table:
     names = lines[1].split() if len(lines) > 1 else []
     if not names or not lines[0].strip().isdecimal():
         raise InputError(f"{path} does not begin with a count and a line of names; fetch CelebA's own list.")
+    if twice := sorted(name for name, count in Counter(names).items() if count > 1):
+        raise InputError(f"{path} names the attribute {twice[0]} twice; fetch CelebA's own list.")
     files: dict[str, int] = {}
     has = np.zeros((len(lines) - 2, len(names)), np.int8)
     for i, line in enumerate(lines[2:]):
@@ -115,6 +124,8 @@ def read_celeba(path: Path) -> Table:
             raise InputError(f"line {i + 3} of {path} names {file} again, after line {files[file]}; keep one of them.")
         files[file] = i + 3
         has[i] = values
+    if len(files) != int(lines[0][:9]):
+        raise InputError(f"{path} promises {lines[0].strip()} lines and has {len(files)}; fetch CelebA's own list.")
     known = Condition(torch.full((len(files),), NULL), torch.from_numpy(has))
     return Table(tuple(files), known, attributes=tuple(names))
 
@@ -156,8 +167,10 @@ def csv_rows(path: Path, needed: tuple[str, ...], refusal: str) -> Iterator[tupl
     between = next((one for one in ",;\t" if {*needed} <= {*_header(text, one)}), ",")
     header, reader = _header(text, between), csv.reader(StringIO(text, newline=""), strict=True, delimiter=between)
     named = [name for name in header if name]
-    if not {*needed} <= {*named} or len({*named}) < len(named):
+    if not {*needed} <= {*named}:
         raise InputError(f"{path} {refusal}")
+    if twice := sorted(name for name, count in Counter(named).items() if count > 1):
+        raise InputError(f"{path} has the column {twice[0]} twice; give its columns different names.")
     try:
         next(reader)
         for fields in reader:
@@ -187,12 +200,21 @@ def _json_lines(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
         if not line.strip():
             continue
         try:
-            row = json.loads(line, object_pairs_hook=_different)
+            row = json.loads(line, object_pairs_hook=_different, parse_constant=_no_number)
         except (ValueError, RecursionError) as error:
             raise InputError(f"line {number} of {path} is no JSON ({error}); correct it.") from error
         if not isinstance(row, dict) or any(isinstance(value, dict | list) for value in row.values()):
             raise InputError(f"line {number} of {path} is no flat JSON object; give one value to each name.")
         yield number, {composed(name): as_text(value) for name, value in row.items()}
+
+
+def _no_number(text: str) -> float:
+    """Refuse NaN and infinity, which JSON has no words for.
+
+    Raises:
+        ValueError: Always.
+    """
+    raise ValueError(f"{text} is no number; leave the value out where it is unknown")
 
 
 def _different(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -85,6 +85,19 @@ class Pictures:
     reader: str = ""
     """Registry name of the reader, "folder" or "hub", of data that have a name of their own. Empty if `name` is it."""
 
+    def __post_init__(self) -> None:
+        """Refuse names that could not be written to a model's files, or told apart.
+
+        Raises:
+            InputError: A name is no text, or occurs twice.
+        """
+        for kind, names in zip(("class", "attribute", "number"), self.names, strict=True):
+            for name in names:
+                if "\0" in name or not name.isascii() and name.encode(errors="replace").decode() != name:
+                    raise InputError(f"the {kind} {name!r} of {self.name} has characters that are no text; rename it.")
+            if len({*names}) < len(names):
+                raise InputError(f"two of the data's {kind} names are the same; rename one of them.")
+
     @property
     def names(self) -> tuple[tuple[str, ...], ...]:
         """Names of the classes, of the attributes and of the numbers."""

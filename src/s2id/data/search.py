@@ -36,7 +36,7 @@ def search(folder: Path) -> Found:
     for found in _walk(folder):
         if isinstance(found, str):
             skipped.append(found)
-        elif found.name.lower() in METADATA:
+        elif found.name.lower() in METADATA and (found.is_file() or os.path.islink(found)):
             metadata.append(found)
         elif reason := _unusable(found):
             skipped.append(reason)

@@ -57,7 +57,8 @@ class Samples:
         for composed in self._compose(plan) if plan.aspect else self.fields:
             for i in range(0, len(composed), most):
                 start = time.perf_counter()
-                part = composed[i : i + most].render(size, window, self.config.fit, max_pixels=size[0] * size[1]).cpu()
+                limit = most * size[0] * size[1]
+                part = composed[i : i + most].render(size, window, self.config.fit, max_pixels=limit).cpu()
                 self.render_seconds += (time.perf_counter() - start) / self.config.count
                 yield over(part, self.ground)
 

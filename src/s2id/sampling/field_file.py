@@ -94,10 +94,12 @@ def _head_of(file: TensorFile) -> Head:
         InputError: They are no field's.
     """
     shapes = file.shapes
-    features, out = shapes.get("features", ()), shapes.get("head.out.weight", (0,))
+    features, out = shapes.get("features", ()), shapes.get("head.out.weight", ())
     if len(features) != 4 or not all(0 < n <= _MOST_SAMPLES for n in features[1:]) or not features[0]:
         raise InputError(f"{file.path} has features of shape {features}, which are no field's; use it as it was saved.")
-    channels = out[0] if "head.out.weight" in shapes else features[3]
+    if "head.out.weight" in shapes and len(out) != 2:
+        raise InputError(f"{file.path} has a head of shape {out}, which is no field's; use it as it was saved.")
+    channels = out[0] if out else features[3]
     if not 1 <= channels <= 4:
         raise InputError(f"{file.path} draws {channels} channels; pictures have 1 to 4.")
-    return FieldHead(features[3], channels) if "head.out.weight" in shapes else PixelHead(channels)
+    return FieldHead(features[3], channels) if out else PixelHead(channels)

@@ -88,9 +88,9 @@ def _newest_whole(folder: Path) -> tuple[Path, list[str]]:
             read_parts(checkpoint)
         except InputError as error:
             reason = str(error).partition(";")[0]
-            notes.append(f"checkpoint {checkpoint.name} is damaged, and the one before it is taken: {reason}.")
+            notes.append(f"checkpoint {checkpoint.name} is damaged: {reason}")
         else:
-            return checkpoint, notes
+            return checkpoint, [f"{note}; the one before it is taken." for note in notes]
     raise InputError(f"no checkpoint of {folder} can be read ({notes[0]}); begin a new run with another --out.")
 
 
