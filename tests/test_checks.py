@@ -48,7 +48,7 @@ class Kite:
     ("changes", "sentence"),
     [
         ({"sides": 2}, "sides is 2; it must be a whole number, at least 3 and at most 9."),
-        ({"sides": 4.0}, "sides is 4; it must be a whole number"),
+        ({"sides": 4.0}, "sides is 4.0; it must be a whole number"),
         ({"sides": True}, "sides is True; it must be"),
         ({"sides": "4"}, "sides is '4'; it must be"),
         ({"tail": 2.0}, "tail is 2; it must be a number, at least 0 and below 2 or none."),

@@ -115,8 +115,11 @@ def converted(holder: Callable[..., Any], values: Mapping[str, Any]) -> dict[str
         try:
             fit[name] = meant(value, hints.get(name, Any))
         except MisfitError as error:
+            said = shown(error.value)
+            if isinstance(error.value, float) and "whole" in wanted(error.kind):  # 2.0 is refused where 2 is wanted
+                said = repr(error.value)
             has = "holds" if isinstance(value, tuple | list) and error.value is not value else "is"
-            raise InputError(f"{name} {has} {shown(error.value)}; it must be {wanted(error.kind)}.") from None
+            raise InputError(f"{name} {has} {said}; it must be {wanted(error.kind)}.") from None
     return fit
 
 

@@ -87,7 +87,12 @@ def quoted(name: str) -> str:
     >>> quoted("a dog"), quoted("dog, wet"), quoted("All")
     ('a dog', '"dog, wet"', '"All"')
     """
-    misread = name != name.strip() or not {*name}.isdisjoint(',="') or plain(name) in ("", ALL, NONE)
+    misread = (
+        name != name.strip()
+        or not {*name}.isdisjoint(',="')
+        or (name[:1] == "-" and not is_number(name))
+        or plain(name) in ("", ALL, NONE)
+    )
     return '"' + name.replace('"', '""') + '"' if misread else name
 
 

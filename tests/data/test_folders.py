@@ -316,7 +316,7 @@ def test_the_command_line_trains_and_draws_with_and_without(celeba, tmp_path, ca
     for word, sentence in {
         "--with smilin": "attribute 'smilin' is none of this model's; did you mean Smiling?",
         "--with age=3": "it knows no numbers: leave it out",
-        "--with age=old": "'age=old' is not understood; write names, and numbers as in age=30",
+        "--with age=old": "'age=old' is not understood: what stands behind = is no number",
         "--set stronger=smilin=3": "label 'smilin' is none of this model's; did you mean Smiling?",
     }.items():
         assert main(["sample", model, *word.split(), "--steps", "1", "--out", str(tmp_path / "out")]) == 2

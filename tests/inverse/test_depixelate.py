@@ -262,7 +262,7 @@ def refused(words, call):
         ("smaller than the frames", textured(), (8, 8)),
         ("aspect", textured(), (24, 48)),
         ("there is 1 frame", textured(1), (24, 24)),
-        ("there is 0 frame", textured(0), (24, 24)),
+        ("there are no frames", textured(0), (24, 24)),
         ("NaN", textured() * math.nan, (24, 24)),
         ("one brightness", torch.full((3, 1, 12, 12), -1.0), (24, 24)),
         ("does not show half", torch.stack([textured(1, (40, 40))[0], textured(2, (40, 40))[1]]), (80, 80)),

@@ -184,8 +184,10 @@ def _assigned(text: str, settings: dict[str, Option], plain: Sequence[Option]) -
     try:
         return option, _value(option.kind, value.strip())
     except ValueError as error:
+        form = "; write it as in a=1,b=2" if get_origin(_bare(_element(option.kind))) is tuple else ""
         raise InputError(
-            f"--set {name} takes {wanted(option.kind)}, not {value!r}; its default is {_text(option.default)}."
+            f"--set {name} takes {wanted(option.kind)}, not {value!r}{form}; its default is "
+            f"{_text(option.default) or 'empty'}."
         ) from error
 
 
@@ -261,6 +263,12 @@ def _built(
 
 def _default(f: Any) -> Any:  # noqa: ANN401  (a field's default, of any type)
     return f.default if f.default_factory is MISSING else f.default_factory()
+
+
+def _element(kind: Any) -> Any:  # noqa: ANN401  (of any type)
+    """Type of a list's elements; of any other type, the type itself."""
+    inner = get_args(_bare(kind))
+    return inner[0] if get_origin(_bare(kind)) is tuple and inner[-1] is Ellipsis else None
 
 
 def _bare(kind: Any) -> Any:  # noqa: ANN401  (of any type)

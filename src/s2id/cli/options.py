@@ -254,8 +254,9 @@ def parse_traits(text: str | None) -> tuple[list[str], dict[str, float]]:
         value = _number("=".join(values))
         if value is None or unquoted(name) in numbers:
             raise InputError(
-                f"{part.strip()!r} is not understood; write names, and numbers as in age=30, each once. A name with an "
-                "equals sign needs double quotes, inside those of the shell: '\"a=b\"'."
+                f"{part.strip()!r} is not understood: what stands behind = is no number, or {unquoted(name)} has two; "
+                "write names, and numbers as in age=30, each once. A name with an equals sign needs double quotes, "
+                "inside those of the shell: '\"a=b\"'."
             )
         numbers[unquoted(name)] = value
     return names, numbers

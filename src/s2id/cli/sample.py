@@ -120,8 +120,8 @@ class Sample:
         own = model.card.size or (model.card.density, model.card.density)
         sizes = [whole_size(size, extent(own), window) for size in asked_sizes or [max(own) if window else own]]
         for size in sizes:
+            check_pixels(size, self.max_pixels)  # before coordinates take memory
             view(size, window=window, fit=self.fit)
-            check_pixels(size, self.max_pixels)
         jobs, beside = list(self._jobs(model, seeds)), self.traits.ask(model)
         asked = {i: replace(beside, label=torch.tensor([NULL if i is None else i])) for i, _ in jobs}
         for sentence in (*self._notes(model.card), *rare_asked(model.card, cat(list(asked.values())))):

@@ -90,6 +90,8 @@ class Train:
         if self.vae:
             # the autoencoder is gone when training begins: its latents are enough
             pictures = with_latents(pictures, load_autoencoder(self.vae), patch)
+        if train.minutes is not None and train.images != own.train.images:
+            raise InputError("--images and --minutes both say how long the run is; give one of them.")
         named = (train.images, train.minutes) != (own.train.images, own.train.minutes)
         run = begin(preset, pictures, self.out, start=start, resume=resume, named=named)
         if self.extra_minutes is not None:

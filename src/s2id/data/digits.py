@@ -12,8 +12,10 @@ def read(request: Request) -> Pictures:
     """The digits; every fifth picture belongs to the test split.
 
     Raises:
-        InputError: scikit-learn is not installed.
+        InputError: scikit-learn is not installed, or a folder is named, which this data set would not read.
     """
+    if request.folder is not None:
+        raise InputError(f"the 8x8 digits are inside scikit-learn and {request.folder} would not be read; drop it.")
     try:
         from sklearn.datasets import load_digits
     except ImportError as error:

@@ -84,6 +84,13 @@ class Depixelated:
         }
 
 
+_FARTHEST = 16
+"""Length of the longest motion, in frames: a scene's picture grows with it."""
+
+_MOST_NOISE = 0.5
+"""Standard deviation that the noise of frames may have where none is given, in [-1, 1]."""
+
+
 @checked
 def depixelate(
     frames: Float[Tensor, "f c h w"] | Path | str,
@@ -117,7 +124,9 @@ def depixelate(
     Raises:
         InputError: The frames cannot be read or do not overlap, the model does not fit, or a number is out of range.
     """
-    frames = read_frames(Path(frames)) if isinstance(frames, Path | str) else frames
+    frames = read_frames(Path(frames)) if isinstance(frames, Path | str) else frames.float()
+    if model is None and label is not None:
+        raise InputError("label asks a model, and there is none; give model, or leave label out.")
     if model is not None and has_alpha(model.config.channels):
         frames = with_alpha(frames)
     size = whole_size(size, extent((frames.shape[2], frames.shape[3])))
@@ -143,6 +152,8 @@ def _moved(
         return motion, likeness, used
     if len(motion) != len(frames):
         raise InputError(f"there are {len(frames)} frames and {len(motion)} motions; give one for each frame.")
+    if not bool((motion.abs() < _FARTHEST * max(frames.shape[2:])).all()):  # false for NaN as well
+        raise InputError(f"a motion is no number, or farther than {_FARTHEST} frames; frames of one scene overlap.")
     return motion, torch.ones(len(frames)), torch.ones(len(frames), dtype=torch.bool)
 
 
@@ -206,9 +217,13 @@ def _check(frames: Float[Tensor, "f c h w"], size: Size, model: S2ID | None, noi
     check_size(size)
     check_pixels(size, MAX_PIXELS)
     if f < 2:
-        raise InputError(f"there is {f} frame; give at least 2 of a camera that moved.")
+        raise InputError(f"there {'is 1 frame' if f else 'are no frames'}; give at least 2 of a camera that moved.")
     if not frames.isfinite().all():
         raise InputError("the frames hold NaN or infinity; leave such frames out or repair them.")
+    if noise is not None:
+        check_noise(noise)
+    if (far := frames.abs().max().item()) > 1.001 + 6 * (_MOST_NOISE if noise is None else noise):
+        raise InputError(f"the frames have a value {far:g} from 0; scale their values to lie between -1 and 1.")
     if size[0] < h or size[1] < w:
         raise InputError(f"size {size[0]}x{size[1]} is smaller than the frames' {h}x{w}; choose a larger one.")
     if abs(size[1] - size[0] * w / h) > size[0] / h:
@@ -216,8 +231,6 @@ def _check(frames: Float[Tensor, "f c h w"], size: Size, model: S2ID | None, noi
             f"size {size[0]}x{size[1]} is of another aspect than the frames' {h}x{w}; "
             f"choose {size[0]}x{round(size[0] * w / h)}."
         )
-    if noise is not None:
-        check_noise(noise)
     if model is not None:
         model.need_pixels("de-pixelating under a model")
         if (draws := model.config.channels) != c:

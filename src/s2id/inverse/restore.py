@@ -214,6 +214,7 @@ def fitted(
     Raises:
         InputError: A colour exceeds its alpha.
     """
+    picture = picture.float()
     known = picture if mask is None or mask.shape != picture.shape[1:] else torch.where(mask, picture, 0.0)
     check_premultiplied(known)
     return with_alpha(picture) if has_alpha(model.config.channels) else over(picture, model.card.alpha)

@@ -33,6 +33,8 @@ _TILE_VALUES = 2**24  # feature values that are read for one tile; a processor h
 
 _MOST_PER_PIXEL = 2**12  # values of the function along a side of a pixel, of which it is the mean
 
+_MOST_VALUES = 2**24  # values of the function in all, beyond two for each pixel that is allowed
+
 _SHOWN, _SHOWN_SIDE = 16, 192  # functions, and pixels along the long side of each, that a notebook shows
 
 _JOINED = {"seeds": " ", "labels": " ", "asked": "; "}
@@ -295,6 +297,8 @@ class Field:
     def _view(self, size: AnySize, window: Window | None, fit: Fit, max_pixels: int, one: bool = True) -> Grid:
         size = whole_size(size, self.features.frame, window)
         check_size(size)
+        if not len(self):
+            raise InputError("this field holds no function; choose at least one.")
         if one and len(self) != 1:
             raise InputError(f"this field holds {len(self)} functions; choose one with field[i], or use render.")
         check_pixels(size, max_pixels, len(self))
@@ -303,5 +307,12 @@ class Field:
             raise InputError(
                 f"size {size[0]}x{size[1]} shows {most:,} values of the function along a side of each pixel, and the "
                 f"limit is {_MOST_PER_PIXEL:,}; choose a larger size."
+            )
+        rows, columns = self.features.on_canvas().touched(grid)
+        work = (rows.stop - rows.start) * (columns.stop - columns.start) * most**2 * len(self)
+        if work > _MOST_VALUES + 2 * max_pixels:
+            raise InputError(
+                f"size {size[0]}x{size[1]} squeezes {work:,} values of the function into pixels, because their sides "
+                "are so unequal; choose a size of an aspect nearer to that of the frame."
             )
         return grid

@@ -27,7 +27,7 @@ from s2id.sampling.denoisers import autoguidance_of, guided_denoiser, read_out
 from s2id.sampling.field import Field
 from s2id.sampling.model import S2ID
 from s2id.sampling.settings import DEFAULT_GUIDANCE, DEFAULT_STEPS, Sampling
-from s2id.sampling.states import affordable, rise, state_sizes, unit_noise
+from s2id.sampling.states import affordable, check_memory, rise, state_sizes, unit_noise
 from s2id.settings import Size
 from s2id.shapes import Images
 
@@ -122,6 +122,7 @@ def compose(
     if min(aspect) < 1:
         raise InputError(f"aspect {aspect[0]}:{aspect[1]} is empty; both sides must be at least 1.")
     size, fine = state_sizes(model, aspect, sampling.density)
+    check_memory(model, size)
     one = _Composition(model, asked, seeds, sampling, avoid, fine, restoring=under is not None)
     solve = one.solve
     if sampling.restarts:
@@ -221,7 +222,10 @@ def resolved(model: S2ID, sampling: Sampling, steered: bool = False, restoring: 
         raise InputError(f"steps is {sampling.steps} and this model is distilled for {own} calls; leave steps out.")
     steered = steered or bool(sampling.stronger) or sampling.guidance_interval != ALWAYS
     if sampling.guidance not in (None, 1) or steered or eta:
-        raise InputError("a distilled model has its guidance built in and takes no fresh noise; leave them out.")
+        raise InputError(
+            "guidance, its interval, stronger labels, avoid and eta cannot be chosen for a distilled model, whose "
+            "guidance is built in; leave them out."
+        )
     return replace(sampling, steps=own, guidance=1.0, sampler="ddim")
 
 
