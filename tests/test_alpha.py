@@ -108,7 +108,7 @@ def test_canvas_beyond_a_transparent_border_is_transparent(field):
     assert (drawn.render((8, 24)) == -1).all()
 
 
-@pytest.mark.parametrize("ending", ["jpg", "bmp", "pdf"])
+@pytest.mark.parametrize("ending", ["jpg", "bmp"])
 def test_a_format_without_transparency_is_refused(field, tmp_path, ending):
     with pytest.raises(s2id.InputError, match="cannot hold the picture's transparency; use .png, .webp or .tif"):
         field(channels=4).write(tmp_path / f"a.{ending}", (8, 8))

@@ -8,9 +8,12 @@ import torch
 from PIL import Image
 from torch.nn.functional import avg_pool2d
 
+from s2id.cli.options import writable
 from s2id.errors import InputError
 from s2id.files import replacing
 from s2id.images import area_weights, read, resize, tile, to_bytes, to_float, to_pillow, write, write_png
+from s2id.sampling.field import Field
+from s2id.sampling.model import load
 
 
 def random_pixels(channels, height, width, seed=0):
@@ -83,6 +86,46 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path, place):
     with pytest.raises(InputError, match=f"{place} cannot be written"):
         write(tmp_path / place, torch.zeros(1, 2, 2))
     assert not list(tmp_path.rglob("*.partial"))
+
+
+def test_of_a_link_the_file_that_it_leads_to_is_replaced(tmp_path):
+    real, link = tmp_path / "real" / "a.bin", tmp_path / "link.bin"
+    real.parent.mkdir()
+    real.write_bytes(b"old")
+    link.symlink_to(real)
+    with replacing(link) as file:
+        file.write(b"new")
+    assert link.is_symlink() and real.read_bytes() == b"new"
+    assert len(list(tmp_path.rglob("*"))) == 3
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "a/" * 1200 + "b", "a/" * 3000 + "b", "a\0b"])
+def test_a_name_that_no_file_can_have_is_refused(tmp_path, name):
+    for refused in (lambda: write(tmp_path / f"{name}.png", torch.zeros(1, 2, 2)), lambda: writable(tmp_path / name)):
+        with pytest.raises(InputError, match="cannot be written"):
+            refused()
+    for refused in (Field.load, load):
+        with pytest.raises(InputError, match=r"cannot be read|no such file|does not exist"):
+            refused(str(tmp_path / name))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("ending", [".ico", ".icns", ".pdf", ".eps", ""])
+def test_formats_that_may_change_the_size_are_refused(tmp_path, ending):
+    with pytest.raises(InputError, match=r"use one of \.png, \.jpg"):
+        write(tmp_path / f"a{ending}", torch.zeros(3, 2, 300))
+
+
+@pytest.mark.parametrize(("ending", "most"), [("jpg", 65_500), ("webp", 16_383), ("gif", 65_535), ("avif", 32_768)])
+def test_sizes_that_a_format_cannot_hold_are_refused(tmp_path, ending, most, capfd):
+    path = tmp_path / f"a.{ending}"
+    write(path, torch.zeros(3, 1, most))
+    assert decoded(path)[1].shape[1:] == (1, most)
+    path.unlink()
+    for size in ((1, most + 1), (most + 1, 1)):
+        with pytest.raises(InputError, match=f"is {size[0]}x{size[1]} pixels large, .* at most {most:,} along a side"):
+            write(path, torch.zeros(3, *size))
+    assert not list(tmp_path.iterdir()) and capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("ending", [".png", ".bmp", ".tif", ".PNG"])

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import secrets
+import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,37 +22,68 @@ from s2id.errors import InputError
 from s2id.settings import read_json
 from s2id.stopping import unfinished
 
+_DEEPEST = 256
+"""Largest number of folders in one another that are made; Python makes them by recursion, which has a limit."""
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """A file to write, which replaces `path` when the `with` block ends; if the block fails, the old file stays.
 
+    Of a symbolic link, the file that it leads to is replaced.
+
     Raises:
         InputError: The folder cannot be written.
     """
-    # named by chance, because other processes may write the same file, from machines that share the folder too
-    partial = path.with_name(f".s2id-{secrets.token_hex(8)}.partial")
-    with writing(path), unfinished(partial):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(partial, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
+    with writing(path):
+        target = Path(os.path.realpath(path))
+        # named by chance, because other processes may write the same file, from machines that share the folder too
+        partial = target.with_name(f".s2id-{secrets.token_hex(8)}.partial")
+        with unfinished(partial):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with open(partial, "wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(partial, target)
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
+def writing(path: Path, advice: str = "make room, or choose another place") -> Iterator[None]:
     """A block that writes to `path`, in which errors of the system are refusals.
+
+    Args:
+        path: The file or folder.
+        advice: What to do where it cannot be written, for the message.
 
     Raises:
         InputError: The path cannot be written.
     """
+    if "\0" in str(path):
+        raise InputError(f"{shown(str(path))} cannot be written (no name holds the character NUL); {advice}.")
+    if (deep := len(path.parts)) > _DEEPEST:
+        raise InputError(f"{str(path)[:60]}... cannot be written ({deep} folders in one another); {advice}.")
     try:
         yield
     except OSError as error:
-        reason = error.strerror or error
-        raise InputError(f"{path} cannot be written ({reason}); make room, or choose another place.") from error
+        raise InputError(f"{path} cannot be written ({error.strerror or error}); {advice}.") from error
+
+
+def no_file(path: Path) -> str:
+    """Why a path is no file that can be read, as the rest of a sentence; empty if it is one.
+
+    >>> no_file(Path("/"))
+    'is a folder'
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return "does not exist"
+    except (OSError, ValueError) as error:  # ValueError: a NUL
+        return f"cannot be read ({getattr(error, 'strerror', None) or error})"
+    if stat.S_ISDIR(mode):
+        return "is a folder" if path.parts else "is the present folder, which an empty name means too"
+    return "" if stat.S_ISREG(mode) else "is no ordinary file"
 
 
 def write_text(path: Path, text: str) -> None:

@@ -36,6 +36,15 @@ _MATRIX, _BLOCK = 2**22, 16  # an axis is resampled by one matrix of so many ent
 
 _MODES = {1: "L", 2: "La", 3: "RGB", 4: "RGBa"}  # a small letter is Pillow's premultiplied alpha
 
+_FORMATS = {
+    ".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF", ".bmp": "BMP",
+    ".gif": "GIF", ".avif": "AVIF",
+}  # fmt: skip
+"""Formats that hold a picture of any size up to their limit, as Pillow names them, by the endings of files."""
+
+_LONGEST = {"JPEG": 65_500, "WEBP": 16_383, "GIF": 65_535, "AVIF": 32_768}
+"""Largest number of pixels along a side that a format's library writes and reads."""
+
 
 def read(path: Path, channels: int | None = None) -> UInt8[Tensor, "c h w"]:
     """The picture in a file, in bytes; `decode` says how it is read.
@@ -267,30 +276,54 @@ def write(path: Path, image: Float[Tensor, "c h w"]) -> None:
     """Write a picture with values in [-1, 1]; the ending of the file's name chooses the format.
 
     Raises:
-        InputError: The file cannot be written, its ending is no format's, or the format holds no transparency and the
-            picture has some.
+        InputError: The file cannot be written, or its format cannot hold the picture.
     """
+    size = image.shape[1], image.shape[2]
+    kind = format_of(path, size, len(image))
     pixels = to_bytes(straight(image))
-    if path.suffix.lower() == ".png":
-        write_png(path, (image.shape[1], image.shape[2]), image.shape[0], [pixels])
+    if kind == "PNG":
+        write_png(path, size, len(image), [pixels])
         return
-    kind = Image.registered_extensions().get(path.suffix.lower())
-    if kind is None:
-        raise InputError(f"{path} has no picture's ending; use .png, .jpg, .webp or .tif.")
-    if has_alpha(len(image)) and not _holds_alpha(kind):
+    with replacing(path) as file:
+        try:
+            to_pillow(pixels).save(file, format=kind)
+        except (ValueError, OverflowError, RuntimeError, struct.error) as error:
+            raise InputError(f"{path} cannot hold {size[0]}x{size[1]} pixels ({error}); use .png.") from error
+
+
+def format_of(path: Path, size: Size, channels: int) -> str:
+    """The format, as Pillow names it, that a file's ending chooses for a picture.
+
+    Args:
+        path: The file.
+        size: Height and width of the picture, in pixels.
+        channels: 1 to 4 for grey, grey + alpha, RGB, RGBA.
+
+    Raises:
+        InputError: The ending is no format's, or the format cannot hold so many pixels or the picture's transparency.
+    """
+    kind, known = _FORMATS.get(path.suffix.lower()), set(Image.registered_extensions().values()) & set(Image.SAVE)
+    if kind is None or kind not in known:
+        endings = ", ".join(ending for ending, name in _FORMATS.items() if name in known)
+        raise InputError(f"{path} has no picture's ending that is written here; use one of {endings}.")
+    if max(size) > (most := _LONGEST.get(kind, math.inf)):
+        raise InputError(
+            f"{path} is {size[0]}x{size[1]} pixels large, and a {kind} file has at most {most:,} along a side; use "
+            ".png, or a smaller size."
+        )
+    if has_alpha(channels) and not _holds_alpha(kind, _MODES[channels].upper()):
         raise InputError(
             f"{path} is a {kind} file, which cannot hold the picture's transparency; use .png, .webp or .tif, or lay "
             "the picture over a colour first (s2id.alpha.over)."
         )
-    with replacing(path) as file:
-        to_pillow(pixels).save(file, format=kind)
+    return kind
 
 
-def _holds_alpha(kind: str) -> bool:
-    """Whether a half transparent pixel is still transparent when it is read back from a file of a format."""
+def _holds_alpha(kind: str, mode: str) -> bool:
+    """Whether a half transparent pixel of a mode is still transparent when it is read back from a file of a format."""
     file = BytesIO()
     try:
-        Image.new("RGBA", (1, 1), (0, 0, 0, 128)).save(file, format=kind)
+        Image.new("RGBA", (1, 1), (0, 0, 0, 128)).convert(mode).save(file, format=kind)
         return opened(file).has_transparency_data
     except (OSError, KeyError):  # the format has no such pixels, or Pillow only reads it
         return False

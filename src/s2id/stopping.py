@@ -1,4 +1,4 @@
-"""Requests to stop: Ctrl-C, SIGTERM and SIGHUP end a program in order, Ctrl-C once more ends it at once.
+"""Requests to stop: Ctrl-C, SIGTERM and SIGHUP end a program in order, any of them once more ends it at once.
 
 In order means that contexts are left and files that are half written are removed. At once means the latter alone: it
 works in a call into C that takes minutes as well, because a thread waits for it.
@@ -20,7 +20,13 @@ _SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "S
 _ONE_PRESS = 0.2
 """Seconds within which signals count as one: a terminal and a launcher may both pass on the same Ctrl-C."""
 
+_PATIENCE = 10.0
+"""Seconds that a program has to end in order after SIGTERM or SIGHUP, whose senders ask only once, unless it trains."""
+
 _unfinished: set[Path] = set()
+
+_promises: list[Callable[[int], None]] = []
+"""What requests do now in blocks that end in their own time, such as a training's step and its checkpoint."""
 
 
 class Stopped(KeyboardInterrupt):
@@ -33,11 +39,12 @@ class Stopped(KeyboardInterrupt):
 
 
 @contextmanager
-def stoppable(ask: Callable[[], None] | None = None) -> Iterator[list[int]]:
+def stoppable(ask: Callable[[int], None] | None = None) -> Iterator[list[int]]:
     """The numbers of the signals that have asked to stop since the block began.
 
     Args:
-        ask: What a request does, e.g. leave a loop after its present step. `None`: it raises `Stopped`.
+        ask: What a request does, given the signal's number, e.g. leave a loop after its present step, for which it then
+            has all the time that it needs. `None`: it raises `Stopped`.
     """
     came: list[int] = []
 
@@ -45,23 +52,29 @@ def stoppable(ask: Callable[[], None] | None = None) -> Iterator[list[int]]:
         came.append(number)
         if ask is None:
             raise Stopped(number)
-        ask()
+        ask(number)
 
     if not _in_main_thread():  # only there are signals handled
         yield came
         return
     nohup = [s for s in _SIGNALS if s not in (signal.SIGINT, signal.SIGTERM) and signal.getsignal(s) is signal.SIG_IGN]
+    promised = [ask] if ask else []
+    _promises.extend(promised)
     before = {s: signal.signal(s, handle) for s in _SIGNALS if s not in nohup}
     try:
         yield came
     finally:
+        del _promises[len(_promises) - len(promised) :]
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
 @contextmanager
 def impatient() -> Iterator[None]:
-    """A block in which Ctrl-C after a request to stop ends the program at once, with exit code 130."""
+    """A block in which a second request to stop ends the program at once, with 128 and its number as the exit code.
+
+    The first SIGTERM or SIGHUP does so too if the block goes on for ten seconds more and does not train.
+    """
     if not _in_main_thread():
         yield
         return
@@ -123,22 +136,30 @@ def say(text: str) -> None:
 
 
 def _wait_for_second(reads: int) -> None:
-    first = 0.0
-    while number := os.read(reads, 1):
-        if number[0] not in _SIGNALS:
+    first, over = 0.0, threading.Event()
+    while read := os.read(reads, 1):
+        if (number := read[0]) not in _SIGNALS:
             continue
         now = time.monotonic()
-        if not first:
-            first = now
-        elif number[0] == signal.SIGINT and now - first > _ONE_PRESS:
-            _end()
+        if first and now - first > _ONE_PRESS:
+            _end(number)
+        first = first or now
+        if number != signal.SIGINT:
+            threading.Thread(target=_lose_patience, args=(over, number), daemon=True).start()
+    over.set()
 
 
-def _end() -> NoReturn:
+def _lose_patience(over: threading.Event, number: int) -> None:
+    while not over.wait(_PATIENCE):
+        if not _promises:
+            _end(number)
+
+
+def _end(number: int) -> NoReturn:
     for path in tuple(_unfinished):
         _remove(path)
     say("s2id: stopped at once")
-    os._exit(130)
+    os._exit(128 + number)
 
 
 def _remove(path: Path) -> None:

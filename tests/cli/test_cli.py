@@ -15,7 +15,7 @@ from PIL import Image
 import s2id
 from s2id.cli import commands
 from s2id.cli.main import main
-from s2id.cli.options import parse_seeds, parse_size, parse_window
+from s2id.cli.options import parse_seeds, parse_size, parse_window, suffix
 from s2id.errors import InputError
 from s2id.evaluation.judge import Judge
 from s2id.images import read
@@ -89,6 +89,22 @@ def test_a_field_file_is_rendered_without_its_model(weights, tmp_path, capsys):
     assert a.read_bytes() == b.read_bytes()
     assert run(capsys, "render", field, "--size", "9x9", "--window", "0.25,0.25,0.5,0.5")[0] == 0
     assert (tmp_path / "label2-seed0-9x9-window0.25_0.25_0.5_0.5.png").is_file()
+    assert "NUL" in refused(capsys, "render", field, "--size", "9", "--out", f"{tmp_path}/a\0b")
+
+
+def test_different_windows_have_different_names():
+    windows = [(0.0, 0.0, 1.0, 0.5), (0.0, 0.0, 1.0, 0.50000001), (1e-9, 0.0, 1.0, 0.5), (0.0, 0.0, 1.0, 0.1 + 0.2)]
+    names = [suffix((9, 9), window) for window in windows]
+    assert names[0] == "9x9-window0_0_1_0.5" and len(set(names)) == len(names)
+
+
+def test_what_is_no_file_of_a_model_or_field_is_said(tmp_path, capsys):
+    for command, said in {"sample": "without a model in it", "render": "is a folder"}.items():
+        size = ("--size", 9, "--out", tmp_path)
+        assert said in refused(capsys, command, tmp_path, *size)
+        assert "empty" in refused(capsys, command, "", *size)
+        if os.path.exists(os.devnull) and os.name == "posix":
+            assert "no ordinary file" in refused(capsys, command, os.devnull, *size)
 
 
 def test_info_says_what_weights_are(weights, capsys):
@@ -400,6 +416,11 @@ def test_a_guide_is_given_to_a_model(weights, tmp_path, capsys):
         assert code == 0
         looks.append((out / "label3-seed0-8x8.png").read_bytes())
     assert looks[0] == looks[2] != looks[1]
+    own = (tmp_path / "both" / "model.safetensors").read_bytes()
+    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+    for taken in ("both", "run"):
+        assert "already holds a model or a training run" in refused(capsys, *words[:6], tmp_path / taken)
+    assert (tmp_path / "both" / "model.safetensors").read_bytes() == own
     assert "no guide" in refused(capsys, "sample", weights, "--label", 3, "--autoguidance", 2, "--out", tmp_path)
     other = S2ID(replace(model.config, classes=3), replace(model.card, labels=tuple("abc")))
     other.save(tmp_path / "other.safetensors")

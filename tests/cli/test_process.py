@@ -155,8 +155,10 @@ IN_C = 'hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)'
         (["SIGINT"], "None", "time.sleep(99)", 130),
         (["SIGTERM"], "None", "time.sleep(99)", 143),
         (["SIGHUP"], "None", "time.sleep(99)", 129),
-        (["SIGINT", "SIGINT"], "lambda: None", IN_C, 130),
-        (["SIGTERM", "SIGINT"], "lambda: None", IN_C, 130),
+        (["SIGINT", "SIGINT"], "lambda number: None", IN_C, 130),
+        (["SIGTERM", "SIGINT"], "lambda number: None", IN_C, 130),
+        (["SIGINT", "SIGTERM"], "lambda number: None", IN_C, 143),
+        (["SIGHUP", "SIGHUP"], "lambda number: None", IN_C, 129),
     ],
 )
 def test_signals_end_a_command_and_leave_nothing_half_written(signals, ask, work, code, tmp_path):
@@ -171,12 +173,33 @@ def test_signals_end_a_command_and_leave_nothing_half_written(signals, ask, work
     for _ in range(99):  # presses that are read late, on a busy machine, may count as one
         if len(signals) == 1 or process.poll() is not None:
             break
-        process.send_signal(signal.SIGINT)
+        process.send_signal(getattr(signal, signals[-1]))
         time.sleep(0.6)
     _, said = process.communicate(timeout=60)
     assert process.returncode == code
     assert said.strip() == ("s2id: stopped at once" if len(signals) > 1 else "s2id: stopped")
     assert not list(tmp_path.iterdir())
+
+
+@posix
+@pytest.mark.parametrize(("name", "ask", "ends"), [("SIGTERM", None, True), ("SIGHUP", "trains", False)])
+def test_a_request_that_is_not_acted_on_ends_all_but_training(name, ask, ends, tmp_path):
+    slow = 'import s2id.stopping; s2id.stopping._PATIENCE = 0.2; hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)'
+    script = BUSY.format(ask="lambda number: None" if ask else "None", work=slow)
+    command = [sys.executable, "-c", script, "anything"]
+    process = subprocess.Popen(command, text=True, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout.readline() == "busy\n"
+    time.sleep(0.3)  # it is in the call into C
+    process.send_signal(getattr(signal, name))
+    if ends:
+        _, said = process.communicate(timeout=60)
+        assert (process.returncode, said.strip()) == (143, "s2id: stopped at once")
+        assert not list(tmp_path.iterdir())
+    else:
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(timeout=1.5)
+        process.kill()
+        process.communicate()
 
 
 @posix

@@ -105,14 +105,15 @@ def test_two_processes_resume_to_the_bit(tmp_path):
 def test_an_interrupt_leaves_a_checkpoint_to_go_on_from(tmp_path):
     out = tmp_path / "run"
     words = [sys.executable, "-m", "s2id", "train", "tiny", "--device", "cpu", "--images", "1000000", "--out", str(out)]
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
     while not ((out / "metrics.jsonl").is_file() and (out / "metrics.jsonl").read_text().count("\n") > 2):
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
-    said, _ = process.communicate(timeout=120)
-    assert process.returncode == 130
+    process.send_signal(signal.SIGTERM)
+    said, asked = process.communicate(timeout=120)
+    assert process.returncode == 143
+    assert "stops with a checkpoint" in asked and "Ctrl-C" not in asked
     assert "length of this run: 1,000,000 images, about" in said
     assert "--resume latest to go on" in said
     seen = json.loads((checkpoints(out)[-1] / "run.json").read_text())["step"] * 16

@@ -1,6 +1,7 @@
 """The commands that make a model from models: distill and guide."""
 
 from dataclasses import dataclass
+from os.path import exists
 from pathlib import Path
 from typing import Annotated
 
@@ -79,8 +80,11 @@ class Guide:
 
     def run(self) -> int:
         """Join the two models and write the file."""
-        from s2id.sampling.model import load
+        from s2id.sampling.model import MODEL_FILE, RUN_MODEL, load
 
+        holds = (self.out / name for name in (MODEL_FILE, RUN_MODEL, "checkpoints"))
+        if any(exists(path) for path in holds):
+            raise InputError(f"{self.out} already holds a model or a training run; choose another --out, or remove it.")
         if self.detail_time is not None and not self.detail_density:
             raise InputError("--detail-time says when states become finer; say how fine with --detail-density.")
         both = load(self.weights).guided_by(load(self.weaker), self.autoguidance)

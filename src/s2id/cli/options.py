@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from s2id.sampling.model import S2ID
     from s2id.sampling.settings import Card
 
+_ELSEWHERE = "choose another folder with --out"
+
 Weights = Annotated[
     str,
     Help(
@@ -272,7 +274,7 @@ def _number(text: str) -> float | None:
 
 def suffix(size: Size, window: Window | None = None, look: Look = "smooth") -> str:
     """Size, window and look of a picture, as the end of its file's name."""
-    region = "" if window is None else "-window" + "_".join(f"{edge:g}" for edge in window)
+    region = "" if window is None else "-window" + "_".join(repr(float(edge)).removesuffix(".0") for edge in window)
     return f"{size[0]}x{size[1]}{region}{'' if look == 'smooth' else f'-{look}'}"
 
 
@@ -282,13 +284,13 @@ def writable(folder: Path) -> None:
     Raises:
         InputError: The folder cannot be written.
     """
-    try:
+    from s2id.files import writing
+
+    with writing(folder, _ELSEWHERE):
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / ".s2id-probe"
         probe.touch()
         probe.unlink(missing_ok=True)  # another process may try the same folder
-    except OSError as error:
-        raise InputError(f"{folder} cannot be written ({error.strerror}); choose another folder with --out.") from error
 
 
 def could_write(folder: Path) -> None:
@@ -297,9 +299,12 @@ def could_write(folder: Path) -> None:
     Raises:
         InputError: The folder, or the nearest one above it that exists, cannot be written.
     """
-    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    from s2id.files import writing
+
+    with writing(folder, _ELSEWHERE):
+        there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not (there.is_dir() and os.access(there, os.W_OK)):
-        raise InputError(f"{folder} cannot be written ({there} forbids it); choose another folder with --out.")
+        raise InputError(f"{folder} cannot be written ({there} forbids it); {_ELSEWHERE}.")
 
 
 def name_files(written: Sequence[Path]) -> None:

@@ -21,7 +21,7 @@ from s2id.alpha import straight
 from s2id.checks import checked
 from s2id.coords import Grid, check_size, view, whole_size
 from s2id.errors import InputError
-from s2id.images import to_bytes, to_pillow, write, write_png
+from s2id.images import format_of, to_bytes, to_pillow, write, write_png
 from s2id.memory import keep_memory
 from s2id.network.heads import Features
 from s2id.network.published import PixelHead
@@ -196,11 +196,12 @@ class Field:
         """Write the picture of a field of one function to a file.
 
         A PNG is rendered and written strip by strip, so memory stays bounded. Arguments and errors are those of
-        `image`; a file that cannot be written is an `InputError` too.
+        `image`; a file that cannot be written, or whose format cannot hold the picture, is an `InputError` too.
         """
         grid = self._view(size, window, fit, max_pixels)
+        kind = format_of(Path(path), grid.size, self.channels)
         seen = self._seen_as(look)
-        if Path(path).suffix.lower() == ".png":
+        if kind == "PNG":
             strips = (to_bytes(straight(strip[0])) for strip in seen.strips(grid))
             write_png(Path(path), grid.size, self.channels, strips)
         else:

@@ -6,7 +6,17 @@ from typing import Annotated
 
 from s2id.checks import Within, meant, shown
 from s2id.errors import InputError
-from s2id.files import TensorFile, check_finite, check_shapes, check_suffix, fill, opened, shapes_of, write_tensors
+from s2id.files import (
+    TensorFile,
+    check_finite,
+    check_shapes,
+    check_suffix,
+    fill,
+    no_file,
+    opened,
+    shapes_of,
+    write_tensors,
+)
 from s2id.network.heads import Features, FieldHead
 from s2id.network.published import PixelHead
 from s2id.settings import check_palette
@@ -40,8 +50,8 @@ def read_field(path: Path) -> tuple[Features, Head, dict[str, str]]:
     Raises:
         InputError: The file is missing, is damaged, or holds no field.
     """
-    if not path.is_file():
-        raise InputError(f"{path} does not exist; give a field file, as `s2id sample --fields` writes.")
+    if reason := no_file(path):
+        raise InputError(f"{path} {reason}; give a field file, as `s2id sample --fields` writes.")
     with opened(path, _FORMAT) as file:
         frame = _frame(file)
         _check_facts(file)

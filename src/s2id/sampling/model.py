@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import replace
 from difflib import get_close_matches
+from os.path import isdir, isfile
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
@@ -20,7 +21,17 @@ from torch import Tensor, nn
 from s2id.checks import checked
 from s2id.diffusion.process import Schedule
 from s2id.errors import InputError
-from s2id.files import check_finite, check_shapes, check_suffix, fill, opened, shapes_of, write_tensors, write_text
+from s2id.files import (
+    check_finite,
+    check_shapes,
+    check_suffix,
+    fill,
+    no_file,
+    opened,
+    shapes_of,
+    write_tensors,
+    write_text,
+)
 from s2id.network.build import build
 from s2id.network.settings import DATA_FIELDS, NetworkConfig, network_from_dict, network_to_dict
 from s2id.sampling.hub import fetch, upload
@@ -326,16 +337,20 @@ def load(source: str | Path, device: str | torch.device = "cpu") -> S2ID:
     path = Path(source)
     if str(source) in bundled():
         path = BUNDLED / str(source) / MODEL_FILE
-    elif path.is_dir():
+    elif not str(source):
+        raise InputError(f"the model's name is empty; bundled models are {', '.join(bundled())}.")
+    elif isdir(path):  # unlike Path.is_dir, it raises no error on a name that is too long
         path = _in_folder(path)
-    elif not path.suffix and str(source).count("/") == 1 and not path.parent.is_dir():
+    elif not path.suffix and str(source).count("/") == 1 and not isdir(path.parent):
         return S2ID._from_file(fetch(str(source), MODEL_FILE, bundled())).to(place)
     if path.suffix in _PICKLES:
         raise InputError(f"{source} may be a pickle, and pickles run code when read; give a .safetensors file.")
-    if not path.is_file():
+    if reason := no_file(path):
         near = get_close_matches(str(source), bundled(), n=1)
         hint = f"did you mean {near[0]}?" if near else f"bundled models are {', '.join(bundled()) or 'none'}."
-        raise InputError(f"there is no model {str(source)!r}: no such file and no bundled model; {hint}")
+        if reason == "does not exist":
+            reason = "no such file and no bundled model"
+        raise InputError(f"there is no model {str(source)!r}: {reason}; {hint}")
     return S2ID._from_file(path).to(place)
 
 
@@ -343,14 +358,18 @@ def _in_folder(folder: Path) -> Path:
     """The model file in a folder: its own, or that of the training run which the folder belongs to.
 
     Raises:
-        InputError: The folder's run has not ended, so it holds no model yet.
+        InputError: The folder holds no model, or none yet because its run has not ended.
     """
-    found = [path for path in (folder / MODEL_FILE, folder / RUN_MODEL / MODEL_FILE) if path.is_file()]
+    found = [path for path in (folder / MODEL_FILE, folder / RUN_MODEL / MODEL_FILE) if isfile(path)]
     if not found and (folder / "checkpoints").is_dir():
         raise InputError(
             f"{folder} holds a run that has not ended and no model yet; train it to its end with --resume latest."
         )
-    return found[0] if found else folder / MODEL_FILE
+    if not found:
+        raise InputError(
+            f"there is no model {str(folder)!r}: it is a folder without a model in it; give one with {MODEL_FILE}."
+        )
+    return found[0]
 
 
 def device_named(name: str | torch.device = "auto") -> torch.device:

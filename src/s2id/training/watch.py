@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -176,7 +177,7 @@ def warnings(trainer: Trainer) -> list[str]:
 def drive(run: Run) -> int:
     """Train to the end or to an interrupt, and return the command's exit code.
 
-    The code is 0 at the end, 1 if the run diverged and 130 if it was stopped.
+    The code is 0 at the end, 1 if the run diverged, and 130, or 128 and the signal's number, if it was stopped.
 
     Raises:
         InputError: Another run uses the folder.
@@ -210,13 +211,14 @@ def drive(run: Run) -> int:
         say(f"warning: {sentence}")
     say(f"length of this run: {run}{'' if trainer.config.minutes else '; its time is estimated after four steps'}")
 
-    def ask() -> None:
+    def ask(number: int) -> None:
         run.stop()
         if main_process:
-            stopping.say("s2id: stops with a checkpoint after this step; Ctrl-C again stops at once")
+            again = "; Ctrl-C again stops at once" if number == signal.SIGINT else ""
+            stopping.say(f"s2id: stops with a checkpoint after this step{again}")
 
     try:
-        with stopping.stoppable(ask):
+        with stopping.stoppable(ask) as signals:
             for _ in watch(run) if main_process else run:
                 pass
     except DivergedError as error:
@@ -224,7 +226,7 @@ def drive(run: Run) -> int:
         return 1
     if trainer.done < 1:
         say(f"stopped after {trainer.images_seen:,} images; give the same command --resume latest to go on")
-        return 130
+        return 128 + (signals[0] if signals else signal.SIGINT)
     say(f"trained on {trainer.images_seen:,} images; the model is {folder / 'model'}")
     trainer.accelerator.end_training()
     return 0
