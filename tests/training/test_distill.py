@@ -201,8 +201,8 @@ def test_distilling_resumes_to_the_bit(teacher, pictures, tmp_path):
     "words, said",
     [
         ({"steps": 7}, "distilled for 3 calls"),
-        ({"guidance": 1.5}, "guidance built in"),
-        ({"sampling": Sampling(sampler="ddim", eta=1.0)}, "no fresh noise"),
+        ({"guidance": 1.5}, "whose guidance is built in"),
+        ({"sampling": Sampling(sampler="ddim", eta=1.0)}, "eta cannot be chosen"),
     ],
 )
 def test_a_student_draws_in_no_other_way(teacher, words, said):
