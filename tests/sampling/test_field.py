@@ -11,6 +11,7 @@ from PIL import Image
 from s2id.coords import view
 from s2id.errors import InputError
 from s2id.images import read, resize, to_bytes
+from s2id.network.heads import MARGIN
 from s2id.sampling import field as module
 from s2id.sampling.field import Field
 
@@ -116,6 +117,7 @@ def test_the_canvas_around_is_computed_once_and_is_what_the_head_gives(field, si
     whole = made.head(made.features.on_canvas(), grid, bound=1.0)
     assert torch.allclose(made.render(size, window), whole, atol=1e-6)
     rows, columns = made.features.on_canvas().touched(grid)
+    assert made.features.touched(grid, MARGIN) == (rows, columns)
     assert (rows.stop - rows.start) * (columns.stop - columns.start) < size[0] * size[1]
 
 

@@ -56,6 +56,9 @@ def spline_weights(position: Float[Tensor, " q"], width: float, count: int) -> F
     return torch.zeros(len(position), count, dtype=position.dtype, device=position.device).scatter_add(1, ends, weights)
 
 
+MARGIN = 2
+"""Number of samples of canvas that are added on each side of a frame."""
+
 _CACHED = 2**19
 """Number of feature values that a CPU works on at once: about as many as its cache holds."""
 
@@ -78,30 +81,34 @@ class Features:
         return self.frame[0] / self.values.shape[1], self.frame[1] / self.values.shape[2]
 
     def on_canvas(self) -> "Features":
-        """The function with a margin of canvas, whose features are the median of those along the frame's border.
+        """The function with `MARGIN` samples of canvas around, of the median features along the frame's border.
 
         Repeating the edge instead would continue every stroke that touches it. Inside the frame little changes.
         """
         values = self.values.movedim(-1, 1)
         border = torch.cat([values[..., 0, :], values[..., -1, :], values[..., 0], values[..., -1]], dim=-1)
-        reach = 1  # samples that repeat the edge first: those beyond have a weight of at most 0.02 inside the frame
-        near = F.pad(values, (reach,) * 4, mode="replicate")
+        # all but the last repeat the edge first: those beyond have a weight of at most 0.02 inside the frame
+        near = F.pad(values, (MARGIN - 1,) * 4, mode="replicate")
         canvas = border.median(dim=-1).values[..., None, None].repeat(1, 1, near.shape[2] + 2, near.shape[3] + 2)
         canvas[..., 1:-1, 1:-1] = near
-        more = 2 * (reach + 1)
-        frame = self.frame[0] + more * self.pitch[0], self.frame[1] + more * self.pitch[1]
+        frame = self.frame[0] + 2 * MARGIN * self.pitch[0], self.frame[1] + 2 * MARGIN * self.pitch[1]
         return Features(canvas.movedim(1, -1), frame, self.middle)
 
     def supersample(self, cell: tuple[float, float]) -> int:
         """Number of head samples per pixel side, chosen so that they are at most half a feature sample apart."""
         return max(1, *(math.ceil(2 * c / p - 1e-9) for c, p in zip(cell, self.pitch, strict=True)))
 
-    def touched(self, grid: Grid) -> Part:
-        """The rows and columns of a grid that see the samples, and one more on each side; all others are alike."""
+    def touched(self, grid: Grid, margin: int = 0) -> Part:
+        """The rows and columns of a grid that see the samples, and one more on each side; all others are alike.
+
+        Args:
+            grid: Pixels, anywhere.
+            margin: Number of samples around that count as samples too; `MARGIN` is as `on_canvas` would have them.
+        """
         parts = []
         for points, middle, cell, pitch, count in self._axes(grid):
             place, reach = (points - middle) / pitch + (count - 1) / 2, cell / pitch / 2
-            inside = ((place + reach > -1) & (place - reach < count)).nonzero().flatten()
+            inside = ((place + reach > -1 - margin) & (place - reach < count + margin)).nonzero().flatten()
             first, last = (int(inside[0]), int(inside[-1])) if len(inside) else (0, 0)
             parts.append(slice(max(0, first - 1), min(len(points), last + 2)))
         return parts[0], parts[1]

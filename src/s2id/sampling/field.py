@@ -23,7 +23,7 @@ from s2id.coords import Grid, check_size, view, whole_size
 from s2id.errors import InputError
 from s2id.images import format_of, to_bytes, to_pillow, write, write_png
 from s2id.memory import keep_memory
-from s2id.network.heads import Features
+from s2id.network.heads import MARGIN, Features
 from s2id.network.published import PixelHead
 from s2id.palette import from_hex, snap
 from s2id.sampling.field_file import Head, read_field, write_field
@@ -309,7 +309,7 @@ class Field:
                 f"size {size[0]}x{size[1]} shows {most:,} values of the function along a side of each pixel, and the "
                 f"limit is {_MOST_PER_PIXEL:,}; choose a larger size."
             )
-        rows, columns = self.features.on_canvas().touched(grid)
+        rows, columns = self.features.touched(grid, MARGIN)
         work = (rows.stop - rows.start) * (columns.stop - columns.start) * most**2 * len(self)
         if work > _MOST_VALUES + 2 * max_pixels:
             raise InputError(
