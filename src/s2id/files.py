@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -21,6 +21,8 @@ from s2id.checks import shown
 from s2id.errors import InputError
 from s2id.settings import read_json
 from s2id.stopping import unfinished
+
+_Module = TypeVar("_Module", bound=nn.Module)
 
 _DEEPEST = 256
 """Largest number of folders in one another that are made; Python makes them by recursion, which has a limit."""
@@ -147,17 +149,6 @@ class TensorFile:
         check_finite(tensors, str(self.path))
         return tensors
 
-    def floats(self) -> dict[str, Tensor]:
-        """All tensors of a file whose tensors are weights or features, as float32; errors as for `tensors`.
-
-        Raises:
-            InputError: A tensor is of whole numbers.
-        """
-        tensors = self.tensors()
-        if whole := [name for name, tensor in tensors.items() if not tensor.is_floating_point()]:
-            raise InputError(f"the values of {whole[0]} in {self.path} are no numbers with a point; use another file.")
-        return {name: tensor.float() for name, tensor in tensors.items()}
-
     def fact(self, name: str) -> Any:  # noqa: ANN401  (any value of JSON)
         """The value of a fact in JSON.
 
@@ -229,7 +220,7 @@ class _Shapes(TorchFunctionMode):
         return function(*args, **kwargs)
 
 
-def shapes_of(make: Callable[[], nn.Module]) -> nn.Module:
+def shapes_of(make: Callable[[], _Module]) -> _Module:
     """The module that a function makes, on the device "meta": its parameters have shapes and take no memory."""
     with torch.device("meta"), _Shapes():
         return make()
@@ -253,6 +244,30 @@ def check_shapes(module: nn.Module, shapes: Mapping[str, tuple[int, ...]], sourc
             f"{source} does not fit its config: {wrong[0]} and {len(wrong) - 1} more differ; "
             "use the file as it was saved."
         )
+
+
+def filled(file: TensorFile, make: Callable[[], _Module], own: Callable[[str], str] = str) -> _Module:
+    """A module with a file's tensors, in evaluation mode and without gradients.
+
+    Their shapes are compared before any memory is taken, whatever sizes a crafted header asks for.
+
+    Args:
+        file: The file, whose facts have been checked.
+        make: What makes the module.
+        own: Name in the module of a tensor that the file has under a name; by default the same.
+
+    Raises:
+        InputError: A name or shape differs, weights are whole numbers, or the tensors were altered.
+    """
+    empty = shapes_of(make)
+    check_shapes(empty, {own(name): shape for name, shape in file.shapes.items()}, file.path)
+    tensors, wanted = file.tensors(), empty.state_dict()
+    for name, tensor in tensors.items():
+        if wanted[own(name)].is_floating_point() and not tensor.is_floating_point():
+            raise InputError(f"the values of {name} in {file.path} are no numbers with a point; use another file.")
+    module = make()
+    module.load_state_dict({own(name): tensor for name, tensor in tensors.items()})
+    return module.eval().requires_grad_(False)
 
 
 def fill(module: nn.Module, tensors: Mapping[str, Tensor], source: Path) -> None:

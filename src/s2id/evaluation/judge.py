@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from s2id.checks import Share, Within
 from s2id.errors import InputError
-from s2id.files import check_shapes, checksum, fill, opened, shapes_of, write_tensors
+from s2id.files import checksum, filled, opened, write_tensors
 from s2id.images import resize, to_bytes
 from s2id.settings import MOST_NAMES, from_dict
 from s2id.shapes import Images
@@ -148,13 +148,8 @@ def load(source: str | Path) -> Judge:
             "train one as runs/classifier.py does and give its file with --judge."
         )
     with opened(path, _FORMAT) as file:
-        values, shapes = file.fact("judge"), file.shapes
-        empty = shapes_of(lambda: from_dict(Judge, values, f"the judge in {path}"))  # which checks them, too
-        check_shapes(empty, shapes, path)
-        tensors = file.tensors()
-    judge = from_dict(Judge, values, f"the judge in {path}")
-    fill(judge, tensors, path)
-    return judge.eval().requires_grad_(False)
+        values = file.fact("judge")
+        return filled(file, lambda: from_dict(Judge, values, f"the judge in {path}"))
 
 
 def inception() -> Extractor:

@@ -4,19 +4,12 @@ import json
 from pathlib import Path
 from typing import Annotated
 
+import torch
+from torch import nn
+
 from s2id.checks import Within, meant, shown
 from s2id.errors import InputError
-from s2id.files import (
-    TensorFile,
-    check_finite,
-    check_shapes,
-    check_suffix,
-    fill,
-    no_file,
-    opened,
-    shapes_of,
-    write_tensors,
-)
+from s2id.files import TensorFile, check_finite, check_suffix, filled, no_file, opened, write_tensors
 from s2id.network.heads import Features, FieldHead
 from s2id.network.published import PixelHead
 from s2id.settings import check_palette
@@ -55,13 +48,18 @@ def read_field(path: Path) -> tuple[Features, Head, dict[str, str]]:
     with opened(path, _FORMAT) as file:
         frame = _frame(file)
         _check_facts(file)
-        own = {name.removeprefix("head."): shape for name, shape in file.shapes.items() if name != "features"}
-        check_shapes(shapes_of(lambda: _head_of(file)), own, path)  # a crafted header allocates nothing
-        tensors, head = file.floats(), _head_of(file)
-    fill(head, {name: tensors[f"head.{name}"] for name in own}, path)
-    head.requires_grad_(False)
+        stored = filled(file, lambda: _Stored(file))
     facts = {name: text for name, text in file.facts.items() if name not in ("format", "frame")}
-    return Features(tensors["features"], frame), head, facts
+    return Features(stored.features, frame), stored.head, facts
+
+
+class _Stored(nn.Module):
+    """The tensors of a field's file, under the names that they have there."""
+
+    def __init__(self, file: TensorFile) -> None:
+        super().__init__()
+        self.head = _head_of(file)
+        self.features = nn.Buffer(torch.empty(file.shapes["features"]))
 
 
 def _frame(file: TensorFile) -> tuple[float, float]:

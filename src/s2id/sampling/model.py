@@ -5,7 +5,6 @@ for people and for the Hugging Face Hub. Pickles are never read.
 """
 
 import json
-import math
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import replace
@@ -21,17 +20,7 @@ from torch import Tensor, nn
 from s2id.checks import checked
 from s2id.diffusion.process import Schedule
 from s2id.errors import InputError
-from s2id.files import (
-    check_finite,
-    check_shapes,
-    check_suffix,
-    fill,
-    no_file,
-    opened,
-    shapes_of,
-    write_tensors,
-    write_text,
-)
+from s2id.files import check_finite, check_suffix, filled, no_file, opened, write_tensors, write_text
 from s2id.network.build import build
 from s2id.network.settings import DATA_FIELDS, NetworkConfig, network_from_dict, network_to_dict
 from s2id.sampling.hub import fetch, upload
@@ -77,8 +66,6 @@ class S2ID(nn.Module):
         Raises:
             InputError: The two models differ in data or states, or the weight is no number.
         """
-        if not math.isfinite(autoguidance):
-            raise InputError(f"autoguidance is {autoguidance:g}; it must be a number.")
         mine, theirs = _alike(self), _alike(weaker)
         if wrong := [name for name in mine if mine[name] != theirs[name]]:
             raise InputError(
@@ -264,17 +251,16 @@ class S2ID(nn.Module):
                 from_dict(Card, file.fact("card"), f"the card in {path}"),
                 network_from_dict(file.fact("guide"), f"the guide in {path}") if "guide" in file.facts else None,
             )
-            shapes = {_own_name(name): shape for name, shape in file.shapes.items()}
-            try:
-                empty = shapes_of(lambda: cls(*settings))  # a crafted header allocates nothing
-            except InputError as error:
-                raise InputError(f"{path} cannot be used: {error}") from error
-            check_shapes(empty, shapes, path)
-            _check_names(settings[0], settings[1], path)
-            tensors = file.floats()
-        model = cls(*settings)
-        fill(model, {_own_name(name): tensor for name, tensor in tensors.items()}, path)
-        return model.eval().requires_grad_(False)
+
+            def make() -> S2ID:
+                try:
+                    return cls(*settings)
+                except InputError as error:
+                    raise InputError(f"{path} cannot be used: {error}") from error
+
+            model = filled(file, make, _own_name)
+        _check_names(model.config, model.card, path)
+        return model
 
 
 def _own_name(name: str) -> str:
