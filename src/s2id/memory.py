@@ -1,7 +1,12 @@
-"""The C library's allocator, told to keep the memory of big tensors that are freed."""
+"""Memory: what there is of it, and the C library's allocator, told to keep that of big tensors that are freed."""
 
 import ctypes
 from functools import cache
+
+import torch
+from psutil import virtual_memory
+
+from s2id.errors import InputError
 
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # malloc.h
 
@@ -19,3 +24,20 @@ def keep_memory() -> None:
         return
     mallopt(_MMAP_MAX, 0)
     mallopt(_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def check_memory(what: str, needed: int, advice: str, device: torch.device | None = None) -> None:
+    """Refuse work that memory does not suffice for.
+
+    Args:
+        what: The work, with its verb, for the message.
+        needed: Bytes that it takes, about.
+        advice: What to do instead, for the message.
+        device: GPU whose memory it takes; that of `None` and of a processor is the machine's.
+
+    Raises:
+        InputError: There is less memory in all.
+    """
+    there = torch.cuda.mem_get_info(device)[1] if device and device.type == "cuda" else virtual_memory().total
+    if needed > there:
+        raise InputError(f"{what} about {needed / 2**30:,.0f} GB and this machine has {there / 2**30:,.0f}; {advice}.")

@@ -27,7 +27,7 @@ from s2id.sampling.denoisers import autoguidance_of, guided_denoiser, read_out
 from s2id.sampling.field import Field
 from s2id.sampling.model import S2ID
 from s2id.sampling.settings import DEFAULT_GUIDANCE, DEFAULT_STEPS, Sampling
-from s2id.sampling.states import affordable, check_memory, rise, state_sizes, unit_noise
+from s2id.sampling.states import affordable, check_states, rise, state_sizes, unit_noise
 from s2id.settings import Size
 from s2id.shapes import Images
 
@@ -122,7 +122,7 @@ def compose(
     if min(aspect) < 1:
         raise InputError(f"aspect {aspect[0]}:{aspect[1]} is empty; both sides must be at least 1.")
     size, fine = state_sizes(model, aspect, sampling.density)
-    check_memory(model, size)
+    check_states(model, size)
     one = _Composition(model, asked, seeds, sampling, avoid, fine, restoring=under is not None)
     solve = one.solve
     if sampling.restarts:

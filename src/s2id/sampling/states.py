@@ -5,7 +5,6 @@ from functools import partial
 
 import torch
 from jaxtyping import Float
-from psutil import virtual_memory
 from torch import Tensor
 
 from s2id.condition import Asked
@@ -13,8 +12,8 @@ from s2id.coords import extent, state_size, trained_size
 from s2id.diffusion.guidance import Guided
 from s2id.diffusion.noise import finer, noise_field, white_noise
 from s2id.diffusion.settings import NoiseKind
-from s2id.errors import InputError
 from s2id.images import resize
+from s2id.memory import check_memory
 from s2id.sampling.model import S2ID
 from s2id.settings import Size
 from s2id.shapes import Images, per_sample
@@ -47,19 +46,15 @@ def state_sizes(model: S2ID, aspect: Size, density: int | None = None) -> tuple[
     return coarse, fine if card.detail_density and not density else None
 
 
-def check_memory(model: S2ID, size: Size) -> None:
+def check_states(model: S2ID, size: Size) -> None:
     """Refuse states whose tokens would not fit into this machine's memory.
 
     Raises:
         InputError: They would not.
     """
     tokens = size[0] * size[1] // model.config.patch**2
-    needed, there = _ACTIVATIONS * tokens * model.config.width * 4, virtual_memory().total
-    if needed > there:
-        raise InputError(
-            f"states of {size[0]}x{size[1]} samples take about {needed / 2**30:,.0f} GB and this machine has "
-            f"{there / 2**30:,.0f}; choose a lower density."
-        )
+    needed = _ACTIVATIONS * tokens * model.config.width * 4
+    check_memory(f"states of {size[0]}x{size[1]} samples take", needed, "choose a lower density")
 
 
 def unit_noise(model: S2ID, size: Size, seeds: Sequence[int], kind: NoiseKind = "nested", stream: int = 0) -> Images:

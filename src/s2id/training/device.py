@@ -1,11 +1,11 @@
 """The device that a run computes on, and the precision of its products."""
 
-import psutil
 import torch
 from accelerate import Accelerator
 
 from s2id.errors import InputError
 from s2id.files import shapes_of
+from s2id.memory import check_memory
 from s2id.network.build import build
 from s2id.network.settings import NetworkConfig
 from s2id.training.settings import TrainConfig
@@ -36,7 +36,7 @@ def accelerator_for(config: TrainConfig) -> Accelerator:
     return Accelerator(cpu=cpu, mixed_precision=precision)
 
 
-def check_memory(config: NetworkConfig, device: torch.device) -> None:
+def check_network(config: NetworkConfig, device: torch.device) -> None:
     """Refuse a network that this machine cannot train, before any memory is taken.
 
     Raises:
@@ -44,9 +44,6 @@ def check_memory(config: NetworkConfig, device: torch.device) -> None:
             than the device has.
     """
     parameters = sum(parameter.numel() for parameter in shapes_of(lambda: build(config)).parameters())
-    there = torch.cuda.mem_get_info(device)[1] if device.type == "cuda" else psutil.virtual_memory().total
-    if (needed := 5 * 4 * parameters) > there:  # five float32 per weight
-        raise InputError(
-            f"a network of {parameters:,} weights takes {needed / 2**30:,.0f} GB to train and this machine has "
-            f"{there / 2**30:,.0f}; choose a smaller width or fewer blocks."
-        )
+    needed = 5 * 4 * parameters  # five float32 per weight
+    advice = "choose a smaller width or fewer blocks"
+    check_memory(f"training a network of {parameters:,} weights takes", needed, advice, device)

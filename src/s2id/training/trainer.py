@@ -33,7 +33,7 @@ from s2id.settings import to_dict
 from s2id.stopping import uninterrupted
 from s2id.training.batches import Batch, DrawAhead, check_data, clipped_where_right, draw, in_flat_areas
 from s2id.training.card import card_of
-from s2id.training.device import accelerator_for, check_memory
+from s2id.training.device import accelerator_for, check_network
 from s2id.training.latents import for_latents
 from s2id.training.optimisers import (
     learning_rate,
@@ -106,7 +106,7 @@ class Trainer:
 
     def _build(self) -> None:
         """Network, moving average and optimisers, with the weights that the run begins with."""
-        check_memory(self.model, self.accelerator.device)
+        check_network(self.model, self.accelerator.device)
         with modes_kept():
             torch.manual_seed(self.config.seed)
             network = build(self.model)
