@@ -20,7 +20,7 @@ from s2id.inverse.alignment import agreeing
 from s2id.inverse.frames import read_frames
 from s2id.inverse.fusion import FramesOperator, Fused, fuse
 from s2id.inverse.motion import register
-from s2id.inverse.observation import STRADDLE, Area, Observation, check_noise
+from s2id.inverse.observation import STRADDLE, Area, Observation, check_noise, check_scale
 from s2id.inverse.posterior import Measurement, sample_posterior
 from s2id.inverse.settings import RESTORING
 from s2id.sampling.conditions import Label, Seeds, seed_list
@@ -222,8 +222,7 @@ def _check(frames: Float[Tensor, "f c h w"], size: Size, model: S2ID | None, noi
         raise InputError("the frames hold NaN or infinity; leave such frames out or repair them.")
     if noise is not None:
         check_noise(noise)
-    if (far := frames.abs().max().item()) > 1.001 + 6 * (_MOST_NOISE if noise is None else noise):
-        raise InputError(f"the frames have a value {far:g} from 0; scale their values to lie between -1 and 1.")
+    check_scale(frames, _MOST_NOISE if noise is None else noise, "the frames have")
     if size[0] < h or size[1] < w:
         raise InputError(f"size {size[0]}x{size[1]} is smaller than the frames' {h}x{w}; choose a larger one.")
     if abs(size[1] - size[0] * w / h) > size[0] / h:

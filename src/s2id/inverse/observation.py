@@ -40,6 +40,21 @@ def check_noise(noise: float | Tensor) -> None:
         raise InputError(f"noise is {wrong[0]:g}; it is a standard deviation in a range of -1 to 1, at least 0.")
 
 
+def check_scale(values: Tensor, noise: float, holder: str) -> None:
+    """Refuse values that lie farther beyond the range of -1 to 1 than six standard deviations: by no chance.
+
+    Args:
+        values: Measured values.
+        noise: Standard deviation of their noise.
+        holder: What has them, with its verb, for the message.
+
+    Raises:
+        InputError: A value does.
+    """
+    if values.numel() and (far := values.abs().max().item()) > 1.001 + 6 * noise:
+        raise InputError(f"{holder} a value {far:g} from 0; scale all values to lie between -1 and 1.")
+
+
 @dataclass(frozen=True)
 class Observation:
     """Values measured of one function, or of `b` functions at the same places.

@@ -18,7 +18,7 @@ from s2id.coords import extent, whole_size
 from s2id.errors import InputError
 from s2id.images import resize, to_bytes, to_float
 from s2id.inverse.consistent import consistent, residual, rms
-from s2id.inverse.observation import STRADDLE, Observation, check_noise
+from s2id.inverse.observation import STRADDLE, Observation, check_noise, check_scale
 from s2id.inverse.posterior import Measurement, at_once, sample_posterior
 from s2id.inverse.settings import RESTORING
 from s2id.linear import area_weights
@@ -289,8 +289,7 @@ def check(
     check_pixels(size, MAX_PIXELS)
     check_noise(noise)
     known = picture[:, mask] if mask is not None and mask.shape == (h, w) else picture
-    if known.numel() and (far := known.abs().max().item()) > 1.001 + 6 * noise:  # six standard deviations: by no chance
-        raise InputError(f"the picture has a value {far:g} from 0; scale its values to lie between -1 and 1.")
+    check_scale(known, noise, "the picture has")
     if mask is not None and mask.shape == (h, w) and mask.all():
         raise InputError("the mask marks every pixel as seen and leaves nothing to fill in; leave it out.")
     Observation.of_picture(picture, mask=mask)  # refuses other sizes, nothing seen, and NaN
