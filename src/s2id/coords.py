@@ -174,8 +174,6 @@ def view(
         pitch_y = pitch_x = max(pitch_y, pitch_x)
     elif fit == "fill":
         pitch_y = pitch_x = min(pitch_y, pitch_x)
-    elif fit != "stretch":
-        raise InputError(f"fit {fit!r} is unknown; choose fit, fill or stretch.")
     middle_y = frame[0] * ((top + bottom) / 2 - 0.5)
     middle_x = frame[1] * ((left + right) / 2 - 0.5)
     return Grid(centres(size[0], pitch_y, middle_y), centres(size[1], pitch_x, middle_x), (pitch_y, pitch_x))
