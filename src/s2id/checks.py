@@ -187,6 +187,19 @@ def meant(value: Any, kind: Any) -> Any:  # noqa: ANN401  (of any type)
     return value
 
 
+def fits(value: object, kind: object) -> bool:
+    """Whether a value is as a type hint says.
+
+    >>> fits(3, Annotated[int, Within(1, 4)]), fits("3", int)
+    (True, False)
+    """
+    try:
+        meant(value, kind)
+    except MisfitError:
+        return False
+    return True
+
+
 def wanted(kind: Any) -> str:  # noqa: ANN401  (a type hint)
     """What a type hint asks for, in words.
 
@@ -249,7 +262,7 @@ def _whole(value: Any) -> int:  # noqa: ANN401  (of any type)
 
 def _finite(value: Any) -> float:  # noqa: ANN401  (of any type)
     """A finite float, from a number of any type."""
-    if isinstance(value, bool) or not hasattr(value, "__float__"):
+    if isinstance(value, bool | str | bytes) or not hasattr(value, "__float__"):  # numpy's texts have it
         raise MisfitError(value, float)
     try:
         number = value if isinstance(value, float) else float(value)

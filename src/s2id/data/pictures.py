@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, Float16, Int, UInt8
 from torch import Tensor
 
+from s2id.checks import fits
 from s2id.condition import Condition, scaled
 from s2id.errors import InputError
 from s2id.settings import Alpha, Size
@@ -93,7 +94,7 @@ class Pictures:
         """
         for kind, names in zip(("class", "attribute", "number"), self.names, strict=True):
             for name in names:
-                if "\0" in name or not name.isascii() and name.encode(errors="replace").decode() != name:
+                if not fits(name, str) or "\0" in name:
                     raise InputError(f"the {kind} {name!r} of {self.name} has characters that are no text; rename it.")
             if len({*names}) < len(names):
                 raise InputError(f"two of the data's {kind} names are the same; rename one of them.")

@@ -1,7 +1,6 @@
 """Conditions from the names that a model's card lists: what `s2id.ask` makes, and labels paired with seeds."""
 
 import math
-import operator
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
@@ -13,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from s2id.checks import checked
+from s2id.checks import MisfitError, checked, fits, meant
 from s2id.condition import KINDS, Condition, cat, scaled
 from s2id.errors import InputError
 from s2id.names import WHOLE, is_number, position
@@ -73,7 +72,9 @@ def ask(
     if config.numbers:
         more["numbers"] = torch.full((1, config.numbers), torch.nan)
     for index, name, value in _found(numbers, card.numbers, "number"):
-        more["numbers"][0, index] = scaled(_finite(value, name), *card.number_ranges[index])
+        if not fits(value, float):
+            raise InputError(f"number {name!r} is {value!r}; give a finite number.")
+        more["numbers"][0, index] = scaled(float(value), *card.number_ranges[index])
         if not more["numbers"][0, index].isfinite():
             raise InputError(f"number {name!r} is {value!r}, which is too far from the data's; give one like them.")
     if tokens is not None:
@@ -102,16 +103,6 @@ def _found(asked: Any, known: Sequence[str], kind: str) -> list[tuple[int, str, 
             raise InputError(f"{kind} {found[index][0]!r} is asked for again as {name!r}; keep one of them.")
         found[index] = name, value
     return [(index, *pair) for index, pair in found.items()]
-
-
-def _finite(value: Any, name: str) -> float:  # noqa: ANN401  (whatever was given)
-    try:
-        number = math.nan if isinstance(value, bool | str | bytes) else float(value)
-    except (TypeError, ValueError, OverflowError, RuntimeError):
-        number = math.nan
-    if not math.isfinite(number):
-        raise InputError(f"number {name!r} is {value!r}; give a finite number.")
-    return number
 
 
 def forget(model: S2ID, asked: Condition, name: str) -> Condition:
@@ -250,9 +241,7 @@ def _whole(value: Any, argument: str) -> int:  # noqa: ANN401  (whatever was giv
         InputError: The value is none.
     """
     try:
-        if isinstance(value, bool):
-            raise TypeError
-        return operator.index(value)
-    except TypeError:
+        return int(meant(value, int))
+    except MisfitError:
         wanted = "the name or the index of a class" if argument == "label" else "a whole number, or several"
         raise InputError(f"{argument} is {value!r}; give {wanted}.") from None

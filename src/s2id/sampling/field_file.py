@@ -7,7 +7,7 @@ from typing import Annotated
 import torch
 from torch import nn
 
-from s2id.checks import Within, meant, shown
+from s2id.checks import Within, fits, shown
 from s2id.errors import InputError
 from s2id.files import TensorFile, check_finite, check_suffix, filled, no_file, opened, write_tensors
 from s2id.network.heads import Features, FieldHead
@@ -69,15 +69,11 @@ def _frame(file: TensorFile) -> tuple[float, float]:
         InputError: The file gives none, or other numbers.
     """
     value = file.fact("frame")
-    try:
-        frame: tuple[float, float] = meant(value, tuple[_Part, _Part])
-    except ValueError:
-        frame = 0.0, 0.0
-    if abs(max(frame) - 1) > 1e-6:
+    if not fits(value, tuple[_Part, _Part]) or abs(max(value) - 1) > 1e-6:
         raise InputError(
             f"{file.path} has a frame of {shown(value)}; its height and width are parts of 1, and one of them is 1."
         )
-    return frame
+    return float(value[0]), float(value[1])
 
 
 def _check_facts(file: TensorFile) -> None:

@@ -1,18 +1,18 @@
 """A run's folder: its checkpoints, written whole or not at all, and its lock, which one run holds at a time."""
 
 import json
-import math
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from filelock import FileLock, Timeout
 from torch import Tensor
 
+from s2id.checks import Share, Within, fits
 from s2id.errors import InputError
 from s2id.files import read_tensors, write_tensors, write_text, writing
 from s2id.network.settings import network_from_dict, network_to_dict
@@ -22,6 +22,12 @@ from s2id.training.progress import duration
 from s2id.training.settings import TrainConfig
 
 _FORMAT = "s2id-training-1"
+
+_MOST = 2**63 - 1
+
+_Some = Annotated[int, Within(1, _MOST)]
+
+_Time = Annotated[float, Within(0)]
 
 
 def checkpoints(folder: Path) -> list[Path]:
@@ -166,28 +172,23 @@ def read_facts(checkpoint: Path) -> dict[str, Any]:
 
 def _first_wrong(facts: dict[str, Any]) -> str:
     """Name of a fact that no run has written; empty if there is none."""
-
-    def number(value: Any) -> bool:  # noqa: ANN401
-        return type(value) in (int, float) and math.isfinite(value) and value >= 0
-
-    def count(value: Any, least: int = 0) -> bool:  # noqa: ANN401
-        return type(value) is int and least <= value < 2**63
-
-    def length(value: object) -> bool:
-        if not isinstance(value, dict) or not count(value.get("images"), 1) or "minutes" not in value:
-            return False
-        return value["minutes"] is None or number(value["minutes"])
-
     right = {
-        "step": count(facts.get("step")),
-        "seconds": number(facts.get("seconds")),
-        "begun": number(begun := facts.get("begun", 0.0)) and begun <= 1,
-        "length": "length" not in facts or length(facts["length"]),
-        "images_per_step": count(facts.get("images_per_step"), 1),
-        "train": length(facts.get("train")),
-        "model": isinstance(facts.get("model"), dict),
+        "step": fits(facts.get("step"), Annotated[int, Within(0, _MOST)]),
+        "seconds": fits(facts.get("seconds"), _Time),
+        "begun": fits(facts.get("begun", 0.0), Share),
+        "length": "length" not in facts or _is_length(facts["length"]),
+        "images_per_step": fits(facts.get("images_per_step"), _Some),
+        "train": _is_length(facts.get("train")),
+        "model": fits(facts.get("model"), dict),
     }
-    return next((name for name, fits in right.items() if not fits), "")
+    return next((name for name, whole in right.items() if not whole), "")
+
+
+def _is_length(value: Any) -> bool:  # noqa: ANN401  (any value of JSON)
+    """Whether settings hold the length of a run."""
+    return (
+        fits(value, dict) and fits(value.get("images"), _Some) and fits(value.get("minutes", "missing"), _Time | None)
+    )
 
 
 def read_parts(checkpoint: Path) -> dict[str, dict[str, Tensor]]:
