@@ -22,7 +22,8 @@ from s2id.diffusion.process import Schedule
 from s2id.errors import InputError
 from s2id.files import check_finite, check_suffix, filled, no_file, opened, write_tensors, write_text
 from s2id.network.build import build
-from s2id.network.settings import DATA_FIELDS, NetworkConfig, network_from_dict, network_to_dict
+from s2id.network.settings import NetworkConfig, network_from_dict, network_to_dict
+from s2id.sampling.alike import check_guide, check_names
 from s2id.sampling.hub import fetch, upload
 from s2id.sampling.readme import readme
 from s2id.sampling.settings import Card
@@ -66,21 +67,7 @@ class S2ID(nn.Module):
         Raises:
             InputError: The two models differ in data or states, or the weight is no number.
         """
-        mine, theirs = _alike(self), _alike(weaker)
-        if wrong := [name for name in mine if mine[name] != theirs[name]]:
-            raise InputError(
-                f"the guide has {wrong[0]} {theirs[wrong[0]]} and the model {mine[wrong[0]]}; train the guide as "
-                "the model, only smaller or shorter."
-            )
-        if self.config.patch % weaker.config.patch:
-            raise InputError(
-                f"the guide's patch is {weaker.config.patch} and the model's {self.config.patch}; it must divide it."
-            )
-        if self.config.patch * weaker.config.lattice != weaker.config.patch * self.config.lattice:
-            raise InputError(
-                f"the guide's lattice is {weaker.config.lattice} in a patch of {weaker.config.patch} and the model's "
-                f"{self.config.lattice} in one of {self.config.patch}; both must be as dense."
-            )
+        check_guide((self.config, self.card), (weaker.config, weaker.card))
         for one in (self, weaker):
             one.need_denoiser("autoguidance")
         both = self._copy(replace(self.card, autoguidance=autoguidance))
@@ -259,41 +246,13 @@ class S2ID(nn.Module):
                     raise InputError(f"{path} cannot be used: {error}") from error
 
             model = filled(file, make, _own_name)
-        _check_names(model.config, model.card, path)
+        check_names(model.config, model.card, path)
         return model
 
 
 def _own_name(name: str) -> str:
     """Name in `S2ID.state_dict` of a tensor of a file, where the network's own tensors have no prefix."""
     return name if name.startswith(_GUIDE) else f"network.{name}"
-
-
-def _check_names(config: NetworkConfig, card: Card, path: Path) -> None:
-    """Refuse a card that names more or fewer classes, attributes or numbers than the network has.
-
-    Raises:
-        InputError: It does.
-    """
-    of_network = {"labels": config.classes, "attributes": config.attributes, "numbers": config.numbers}
-    for name, count in of_network.items():
-        if (names := getattr(card, name)) and len(names) != count:
-            raise InputError(
-                f"the card in {path} has {len(names)} {name} and the network {count}; use the file as it was saved."
-            )
-
-
-def _alike(model: S2ID) -> dict[str, object]:
-    """Facts that a model and its guide must share: about the data, and about the states."""
-    config, card = model.config, model.card
-    of_card = (
-        "labels", "attributes", "numbers", "number_ranges", "density", "size", "schedule_s", "schedule_shift",
-        "autoencoder",
-    )  # fmt: skip
-    names = {
-        f"names of {name}" if name in ("labels", "attributes", "numbers") else name: getattr(card, name)
-        for name in of_card
-    }
-    return {**{name: getattr(config, name) for name in (*DATA_FIELDS, "network")}, **names}
 
 
 def bundled() -> list[str]:
