@@ -1,6 +1,7 @@
 """Pictures in files and in other sizes."""
 
 import errno
+import os
 
 import numpy as np
 import pytest
@@ -97,6 +98,17 @@ def test_of_a_link_the_file_that_it_leads_to_is_replaced(tmp_path):
         file.write(b"new")
     assert link.is_symlink() and real.read_bytes() == b"new"
     assert len(list(tmp_path.rglob("*"))) == 3
+
+
+@pytest.mark.skipif(os.name != "posix", reason="devices of another kind")
+def test_a_device_or_a_pipe_is_not_replaced(tmp_path):
+    device, pipe = tmp_path / "null.png", tmp_path / "pipe.png"
+    device.symlink_to(os.devnull)
+    os.mkfifo(pipe)
+    for path in (device, pipe):
+        with pytest.raises(InputError, match=f"{path.name} cannot be written .it is no ordinary file."):
+            write(path, torch.zeros(1, 2, 2))
+    assert not os.path.isfile(os.devnull) and {*tmp_path.iterdir()} == {device, pipe}
 
 
 @pytest.mark.parametrize("name", ["x" * 300, "a/" * 1200 + "b", "a/" * 3000 + "b", "a\0b"])

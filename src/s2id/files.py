@@ -35,10 +35,12 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     Of a symbolic link, the file that it leads to is replaced.
 
     Raises:
-        InputError: The folder cannot be written.
+        InputError: The folder cannot be written, or the path is that of a device or a pipe.
     """
     with writing(path):
         target = Path(os.path.realpath(path))
+        if target.exists() and not (target.is_file() or target.is_dir()):
+            raise InputError(f"{path} cannot be written (it is no ordinary file); give the name of another.")
         # named by chance, because other processes may write the same file, from machines that share the folder too
         partial = target.with_name(f".s2id-{secrets.token_hex(8)}.partial")
         with unfinished(partial):
