@@ -224,6 +224,12 @@ def test_frames_are_read_from_folders_arrays_and_gifs(tmp_path):
     assert len(read_frames(tmp_path / "pictures", 2)) == 2
 
 
+def test_a_film_larger_than_its_format_is_refused(tmp_path):
+    with pytest.raises(InputError, match="a GIF file has at most 65,535 along a side"):
+        write_gif(tmp_path / "a.gif", [torch.zeros(1, 1, 2**16)])
+    assert not list(tmp_path.iterdir())
+
+
 def test_arrays_with_other_bytes_in_them_are_told(tmp_path):
     np.savez_compressed(tmp_path / "a.npz", textured().numpy())
     raw = bytearray((tmp_path / "a.npz").read_bytes())

@@ -23,7 +23,7 @@ from s2id.alpha import over
 from s2id.errors import InputError
 from s2id.files import replacing
 from s2id.formats import endings, opened
-from s2id.images import read, to_bytes, to_float, to_pillow
+from s2id.images import format_of, read, to_bytes, to_float, to_pillow
 from s2id.settings import MAX_PIXELS
 
 _LOG = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ def read_frames(path: Path, most: int | None = None) -> Float[Tensor, "f c h w"]
 
 
 def write_gif(path: Path, frames: Sequence[Float[Tensor, "c h w"]], seconds: float = 0.125) -> None:
-    """Write frames in [-1, 1] as a GIF that repeats.
+    """Write frames in [-1, 1], laid over white where there is alpha, as a GIF that repeats.
 
     Args:
         path: The file.
@@ -66,9 +66,11 @@ def write_gif(path: Path, frames: Sequence[Float[Tensor, "c h w"]], seconds: flo
         seconds: Time that each frame is shown for.
 
     Raises:
-        InputError: The file cannot be written.
+        InputError: The file cannot be written, or its format cannot hold so many pixels.
     """
-    first, *rest = (to_pillow(to_bytes(frame)) for frame in frames)
+    seen = [over(frame, "white") for frame in frames]
+    format_of(path, (seen[0].shape[1], seen[0].shape[2]), len(seen[0]))
+    first, *rest = (to_pillow(to_bytes(frame)) for frame in seen)
     with replacing(path) as file:
         first.save(file, "GIF", save_all=True, append_images=rest, duration=round(1000 * seconds), loop=0)
 
