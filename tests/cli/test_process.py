@@ -144,6 +144,27 @@ class Busy:
 commands.parse = lambda words: Busy()
 sys.exit(main())
 """
+
+
+@pytest.fixture
+def started():
+    """Starter of a program that is busy; whatever becomes of the test, no process outlives it."""
+    begun = []
+
+    def start(ask, work, folder):
+        command = [sys.executable, "-c", BUSY.format(ask=ask, work=work), "anything"]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        process = subprocess.Popen(command, text=True, cwd=folder, **pipes)
+        begun.append(process)
+        assert process.stdout.readline() == "busy\n"
+        return process
+
+    yield start
+    for process in begun:
+        process.kill()
+        process.communicate()
+
+
 IN_C = 'hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)'
 """Minutes in one call, during which Python handles no signal."""
 
@@ -161,12 +182,8 @@ IN_C = 'hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)'
         (["SIGHUP", "SIGHUP"], "lambda number: None", IN_C, 129),
     ],
 )
-def test_signals_end_a_command_and_leave_nothing_half_written(signals, ask, work, code, tmp_path):
-    script = BUSY.format(ask=ask, work=work)
-    command = [sys.executable, "-c", script, "anything"]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    process = subprocess.Popen(command, text=True, cwd=tmp_path, **pipes)
-    assert process.stdout.readline() == "busy\n"
+def test_signals_end_a_command_and_leave_nothing_half_written(signals, ask, work, code, started, tmp_path):
+    process = started(ask, work, tmp_path)
     for name in signals:
         process.send_signal(getattr(signal, name))
         time.sleep(0.3)
@@ -183,12 +200,9 @@ def test_signals_end_a_command_and_leave_nothing_half_written(signals, ask, work
 
 @posix
 @pytest.mark.parametrize(("name", "ask", "ends"), [("SIGTERM", None, True), ("SIGHUP", "trains", False)])
-def test_a_request_that_is_not_acted_on_ends_all_but_training(name, ask, ends, tmp_path):
+def test_a_request_that_is_not_acted_on_ends_all_but_training(name, ask, ends, started, tmp_path):
     slow = 'import s2id.stopping; s2id.stopping._PATIENCE = 0.2; hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)'
-    script = BUSY.format(ask="lambda number: None" if ask else "None", work=slow)
-    command = [sys.executable, "-c", script, "anything"]
-    process = subprocess.Popen(command, text=True, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    assert process.stdout.readline() == "busy\n"
+    process = started("lambda number: None" if ask else "None", slow, tmp_path)
     time.sleep(0.3)  # it is in the call into C
     process.send_signal(getattr(signal, name))
     if ends:
@@ -198,8 +212,6 @@ def test_a_request_that_is_not_acted_on_ends_all_but_training(name, ask, ends, t
     else:
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(timeout=1.5)
-        process.kill()
-        process.communicate()
 
 
 @posix

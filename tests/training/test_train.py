@@ -102,10 +102,11 @@ def test_two_processes_resume_to_the_bit(tmp_path):
     assert_same(*(load_file(tmp_path / run / final) for run in ("a", "b")))
 
 
-def test_an_interrupt_leaves_a_checkpoint_to_go_on_from(tmp_path):
+def test_an_interrupt_leaves_a_checkpoint_to_go_on_from(tmp_path, request):
     out = tmp_path / "run"
     words = [sys.executable, "-m", "s2id", "train", "tiny", "--device", "cpu", "--images", "1000000", "--out", str(out)]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    request.addfinalizer(process.kill)
     deadline = time.monotonic() + 120
     while not ((out / "metrics.jsonl").is_file() and (out / "metrics.jsonl").read_text().count("\n") > 2):
         assert process.poll() is None and time.monotonic() < deadline
