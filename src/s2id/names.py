@@ -77,7 +77,7 @@ def is_number(name: str) -> bool:
 
 def listed(names: Sequence[str], between: str = ", ") -> str:
     """The first names of several in one line, each as a list on the command line takes it."""
-    shown = between.join(_printable(quoted(one)) for one in names[:_SHOWN])
+    shown = between.join(printable(quoted(one)) for one in names[:_SHOWN])
     return f"{shown} and {len(names) - _SHOWN} more" if len(names) > _SHOWN else shown
 
 
@@ -138,7 +138,7 @@ def needing_quotes(names: Sequence[str]) -> str | None:
     needy = [name for name in names if quoted(name) != name]
     if not needy:
         return None
-    shown = ", ".join(_printable(shlex.quote(quoted(name))) for name in needy[:_SHOWN])
+    shown = ", ".join(printable(shlex.quote(quoted(name))) for name in needy[:_SHOWN])
     more = f" and {len(needy) - _SHOWN} more" if len(needy) > _SHOWN else ""
     return f"names that need quotes on the command line, inside those of the shell: {shown}{more}."
 
@@ -196,10 +196,14 @@ def _quotes(names: Sequence[str]) -> str:
     return (
         ""
         if needy is None
-        else f"; on the command line, inside the shell's quotes: {_printable(shlex.quote(quoted(needy)))}"
+        else f"; on the command line, inside the shell's quotes: {printable(shlex.quote(quoted(needy)))}"
     )
 
 
-def _printable(text: str) -> str:
-    """The text in one line: line breaks and the like as escapes."""
+def printable(text: str) -> str:
+    r"""The text in one line: line breaks and the like as escapes.
+
+    >>> print(printable("a\tb"))
+    a\tb
+    """
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

@@ -84,6 +84,7 @@ def test_the_checkpoint_before_a_damaged_one_is_taken(damage, written, tmp_path)
     checkpoint, notes = checkpoint_to_resume(folder, "latest")
     assert checkpoint == older
     assert len(notes) == 1 and newest.name in notes[0] and "damaged" in notes[0]
+    assert not any(word in notes[0] for word in ("Errno", "codec", "Expecting", "recursion"))
     damage(older)
     with pytest.raises(InputError, match="no checkpoint"):
         checkpoint_to_resume(folder, "latest")

@@ -14,10 +14,26 @@ from s2id.training.presets import PRESETS
 from s2id.training.progress import Rate, duration
 from s2id.training.run import checkpoints, locked
 from s2id.training.settings import TrainConfig
+from s2id.training.watch import drive
 
 
 def digits(out, **changes):
     return s2id.train(load_pictures("digits"), out, "tiny", **{"images": 96, "device": "cpu", **changes})
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "a/" * 1200 + "b", "a\0b"])
+@pytest.mark.parametrize("resume", [None, "latest"])
+def test_a_folder_that_cannot_be_is_refused_in_a_sentence(name, resume, tmp_path):
+    with pytest.raises(InputError, match="cannot be written .*choose another with --out"):
+        digits(tmp_path / name, resume=resume)
+    assert not list(tmp_path.iterdir())
+
+
+def test_names_are_shown_in_one_line(tmp_path, capsys):
+    pictures = s2id.pictures(torch.zeros(16, 1, 8, 8), labels=["a\tb", "c\nd"] * 8)
+    assert drive(s2id.train(pictures, tmp_path, "tiny", images=16, device="cpu")) == 0
+    said = capsys.readouterr().out
+    assert "a\\tb (8), c\\nd (8)" in said and "\t" not in said
 
 
 def test_iterating_yields_progress_and_ends_with_a_model(tmp_path):

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from s2id.checks import Share, Within, fits
 from s2id.errors import InputError
-from s2id.files import read_tensors, write_tensors, write_text, writing
+from s2id.files import no_file, read_tensors, write_tensors, write_text, writing
 from s2id.network.settings import network_from_dict, network_to_dict
 from s2id.sampling.model import RUN_MODEL
 from s2id.stopping import unfinished
@@ -22,6 +22,8 @@ from s2id.training.progress import duration
 from s2id.training.settings import TrainConfig
 
 _FORMAT = "s2id-training-1"
+
+_ELSEWHERE = "choose another with --out"
 
 _MOST = 2**63 - 1
 
@@ -43,13 +45,12 @@ def locked(folder: Path) -> Iterator[None]:
         InputError: Another run holds the lock, or the folder cannot be written.
     """
     lock = FileLock(folder / ".lock", timeout=0)
-    try:
+    with writing(folder, _ELSEWHERE):
         folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except Timeout as error:
-        raise InputError(f"{folder} is in use by another run; wait for it or choose another with --out.") from error
-    except OSError as error:
-        raise InputError(f"{folder} cannot be written ({error.strerror}); choose another with --out.") from error
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise InputError(f"{folder} is in use by another run; wait for it or {_ELSEWHERE}.") from error
     with lock:
         yield
 
@@ -63,14 +64,16 @@ def checkpoint_to_resume(folder: Path, resume: str | Path | None) -> tuple[Path 
 
     Raises:
         InputError: The run is to begin and the folder holds checkpoints or a model, or to go on and it holds none
-            that can be read; or the checkpoint is another run's, and this folder's own would be deleted as later ones.
+            that can be read; or the checkpoint is another run's, and this folder's own would be deleted as later ones;
+            or the folder's name is none that a folder can have.
     """
-    found = checkpoints(folder)
+    with writing(folder, _ELSEWHERE):
+        found, trained = checkpoints(folder), (folder / RUN_MODEL).exists()
     if resume == "latest" and not found:
         raise InputError(f"{folder} has no checkpoint to resume; start without --resume.")
     if found and not resume:
         raise InputError(f"{folder} already holds a run; go on with --resume latest, or choose another --out.")
-    if not resume and (folder / RUN_MODEL).exists():
+    if not resume and trained:
         raise InputError(f"{folder} already holds a trained model; choose another --out, or remove it.")
     if not resume:
         return None, []
@@ -160,10 +163,13 @@ def read_facts(checkpoint: Path) -> dict[str, Any]:
     Raises:
         InputError: It is no checkpoint, or a fact that a run goes on from is missing or out of range.
     """
+    path = checkpoint / "run.json"
+    if reason := no_file(path):
+        raise InputError(f"{checkpoint} is no checkpoint (its run.json {reason}); name one of the run's.")
     try:
-        facts = json.loads((checkpoint / "run.json").read_text(encoding="utf-8"))
+        facts = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{checkpoint} is no checkpoint ({error}); name one of the run's.") from error
+        raise InputError(f"{checkpoint} is no checkpoint (its run.json is damaged); name one of the run's.") from error
     wrong = "its content" if not isinstance(facts, dict) else _first_wrong(facts)
     if wrong:
         raise InputError(f"{checkpoint} is no checkpoint ({wrong} in run.json is not as written); name another.")

@@ -1,5 +1,6 @@
 """Training from Python: a run whose progress is iterated over, in a folder that it can be resumed from."""
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -36,7 +37,7 @@ class Run:
                 resume.
         """
         self.trainer = trainer
-        with self._lock() if trainer.folder.exists() else nullcontext():
+        with self._lock() if os.path.exists(trainer.folder) else nullcontext():  # which no name upsets
             checkpoint, found = checkpoint_to_resume(trainer.folder, resume)
             self._known = checkpoints(trainer.folder)
         self.notes = (*notes, *found)

@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from s2id.condition import Condition
 from s2id.errors import InputError
 from s2id.files import replacing, writing
 from s2id.images import write
-from s2id.names import alike, needing_quotes
+from s2id.names import alike, needing_quotes, printable
 from s2id.sampling.conditions import ask
 from s2id.sampling.rare import rare
 from s2id.sampling.sample import sample
@@ -184,7 +183,11 @@ def drive(run: Run) -> int:
     """
     trainer, folder = run.trainer, run.trainer.folder
     main_process = trainer.accelerator.is_main_process
-    say = partial(print, flush=True) if main_process else (lambda *_, **__: None)
+
+    def say(text: object) -> None:
+        if main_process:
+            print(printable(str(text)), flush=True)
+
     if trainer.done >= 1:
         say(
             f"the run in {folder} is finished and is not trained further; to train it for five minutes more, give it "
@@ -222,7 +225,8 @@ def drive(run: Run) -> int:
             for _ in watch(run) if main_process else run:
                 pass
     except DivergedError as error:
-        say(f"s2id: {error}", file=sys.stderr)
+        if main_process:
+            print(f"s2id: {error}", file=sys.stderr)
         return 1
     if trainer.done < 1:
         say(f"stopped after {trainer.images_seen:,} images; give the same command --resume latest to go on")
