@@ -332,7 +332,7 @@ def test_attributes_are_followed_alone_and_together(tmp_path):
     images[:, :, :, :2] += (70 * has[:, 1]).to(torch.uint8)[:, None, None, None]
     group = Group(images, torch.full((256,), NULL), (2 * has - 1).to(torch.int8))
     pictures = Pictures("scenes", (group,), (), ("sunny", "walled"))
-    trainer = tiny(pictures, tmp_path, images=6400, batch=16, lr=1e-2, ema=0.98)
+    trainer = tiny(pictures, tmp_path, images=4800, batch=16, lr=1e-2, ema=0.98)
     for _ in trainer.run():
         pass
     model = trainer.result()
