@@ -106,25 +106,24 @@ class Features:
             margin: Number of samples around that count as samples too; `MARGIN` is as `on_canvas` would have them.
         """
         parts = []
-        for points, middle, cell, pitch, count in self._axes(grid):
-            place, reach = (points - middle) / pitch + (count - 1) / 2, cell / pitch / 2
-            inside = ((place + reach > -1 - margin) & (place - reach < count + margin)).nonzero().flatten()
+        for place, width, count in self.axes(grid):
+            inside = ((place + width / 2 > -1 - margin) & (place - width / 2 < count + margin)).nonzero().flatten()
             first, last = (int(inside[0]), int(inside[-1])) if len(inside) else (0, 0)
-            parts.append(slice(max(0, first - 1), min(len(points), last + 2)))
+            parts.append(slice(max(0, first - 1), min(len(place), last + 2)))
         return parts[0], parts[1]
 
-    def _axes(self, grid: Grid) -> Iterator[tuple[Tensor, float, float, float, int]]:
-        """Of rows and of columns: coordinates, middle of the frame, cell, and the samples' pitch and count."""
-        return zip((grid.y, grid.x), self.middle, grid.cell, self.pitch, self.values.shape[1:3], strict=True)
+    def axes(self, grid: Grid) -> Iterator[tuple[Float[Tensor, " q"], float, int]]:
+        """Of rows and of columns: middles and width of the cells in units of samples, and the number of samples."""
+        for points, middle, cell, pitch, count in zip(
+            (grid.y, grid.x), self.middle, grid.cell, self.pitch, self.values.shape[1:3], strict=True
+        ):
+            yield (points - middle) / pitch + (count - 1) / 2, cell / pitch, count
 
     def weights(
         self, grid: Grid, kernel: Callable[..., Tensor] = spline_weights
     ) -> tuple[Float[Tensor, "y h"], Float[Tensor, "x w"]]:
         """Weights of the feature samples in each of a grid's rows and columns."""
-        rows, columns = (
-            kernel((points - middle) / pitch + (count - 1) / 2, cell / pitch, count).to(self.values)
-            for points, middle, cell, pitch, count in self._axes(grid)
-        )
+        rows, columns = (kernel(*axis).to(self.values) for axis in self.axes(grid))
         return rows, columns
 
 

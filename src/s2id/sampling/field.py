@@ -26,9 +26,10 @@ from s2id.network.heads import MARGIN, Features
 from s2id.network.published import PixelHead
 from s2id.palette import from_hex, snap
 from s2id.sampling.field_file import Head, read_field, write_field
+from s2id.sampling.interpolate import draw, values_per_pixel
 from s2id.settings import MAX_PIXELS, AnySize, Fit, Look, Size, Window
 
-_TILE_VALUES = 2**24  # feature values that are read for one tile; a processor holds few of them at once
+_TILE_VALUES = 2**24  # values that are held for one tile
 
 _MOST_PER_PIXEL = 2**12  # values of the function along a side of a pixel, of which it is the mean
 
@@ -243,8 +244,7 @@ class Field:
         """The pictures as strips of rows, from the top, each rendered in tiles of bounded memory."""
         keep_memory()
         features = self.features.on_canvas()
-        per_pixel = features.supersample(grid.cell) ** 2 * len(self) * features.values.shape[-1]
-        pixels = max(1, _TILE_VALUES // per_pixel)
+        pixels = max(1, _TILE_VALUES // values_per_pixel(self.head, features, grid))
         height, width = grid.size
         columns = min(width, max(1, math.isqrt(pixels)))
         rows = max(1, pixels // columns)
@@ -255,7 +255,7 @@ class Field:
 
         for top in range(seen[0].start, seen[0].stop, rows):
             tiles = [
-                self.head(features, grid.part(slice(top, min(top + rows, seen[0].stop)), part), bound=1.0)
+                draw(self.head, features, grid.part(slice(top, min(top + rows, seen[0].stop)), part), bound=1.0)
                 for part in _slices(seen[1], columns)
             ]
             strip = F.pad(torch.cat(tiles, dim=3), (seen[1].start, width - seen[1].stop, 0, 0), mode="replicate")
