@@ -59,13 +59,16 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("src/s2id/evaluation/judges/mnist.safetensors"))
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--alpha", help="what becomes of transparency, as for s2id train")
     parser.add_argument("--long-side", type=int, help="shrink pictures to this long side in pixels")
     parser.add_argument("--strength", type=float, default=1.0, help="factor of all augmentation but mirroring")
     parser.add_argument("--mirror", action="store_true", help="mirror half of the pictures left to right")
     args = parser.parse_args()
     keep_memory()
     torch.manual_seed(0)
-    train, test = (load_pictures(args.name, args.data, split, args.long_side) for split in ("train", "test"))
+    train, test = (
+        load_pictures(args.name, args.data, split, args.long_side, alpha=args.alpha) for split in ("train", "test")
+    )
     (pictures, known), (others, truth) = everything(train), everything(test)
     attributes = () if train.labels else train.attributes
     if not train.labels and not attributes:

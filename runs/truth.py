@@ -1,12 +1,14 @@
 """Judge a model against the truth, at sizes it never saw; of data that are known at any size.
 
-    s2id train emoji --data data --out out/emoji
-    python runs/classifier.py --name emoji --data data --out out/emoji-judge.safetensors
-    python runs/truth.py reconstruct out/emoji/model --data data
-    python runs/truth.py judge out/emoji/model --data data --judge out/emoji-judge.safetensors
-    python runs/truth.py pictures out/emoji/model --data data
+    s2id train glyphs --data data --out out/glyphs
+    python runs/classifier.py --name glyphs --data data --out out/glyphs-judge.safetensors
+    python runs/truth.py reconstruct out/glyphs/model --data data
+    python runs/truth.py judge out/glyphs/model --data data --judge out/glyphs-judge.safetensors
+    python runs/truth.py pictures out/glyphs/model --data data
 
-and the same with glyphs. `reconstruct`: a true picture at the training size (`--seen`: another) goes in, one call of
+and the same with a model of drawings (`s2id train vectors`).
+
+`reconstruct`: a true picture at the training size (`--seen`: another) goes in, one call of
 the trunk, a field comes out; its renders are held against the truth at each size, as they are and made consistent with
 what went in, as `s2id upscale` does, beside enlargements by Pillow. `judge`: Frechet distance of samples to test
 pictures in a classifier's features, after area-averaging each render to that size; agreement of the sizes with one
@@ -36,6 +38,7 @@ from s2id.inverse.consistent import consistent
 from s2id.memory import keep_memory
 from s2id.sampling.denoisers import read_out
 from s2id.sampling.field import Field
+from s2id.sampling.training_data import reader_of
 from s2id.shapes import NULL
 
 TIMES = (2, 4, 8, 16)
@@ -53,7 +56,8 @@ def split(model: s2id.S2ID, args: argparse.Namespace, name: Split) -> Group:
     size = model.card.size
     if size is None:
         raise SystemExit(f"{model.card.data} has pictures of many sizes, so none whose truth would be at others")
-    (group,) = load_pictures(model.card.data, args.data, name, long_side=args.seen or max(size)).groups
+    side = args.seen or max(size)
+    (group,) = load_pictures(reader_of(model.card), args.data, name, side, alpha=model.card.alpha).groups
     if group.truth is None:
         raise SystemExit(f"{model.card.data} has no truth beyond its pixels")
     return group

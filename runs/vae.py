@@ -67,6 +67,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name")
     parser.add_argument("--data", type=Path)
+    parser.add_argument("--alpha", help="what becomes of transparency, as for s2id train")
     parser.add_argument("--long-side", type=int)
     parser.add_argument("--factor", type=int, default=4, choices=(2, 4, 8, 16))
     parser.add_argument("--latents", type=int, default=4, help="channels")
@@ -79,8 +80,12 @@ def main() -> None:
     args = parser.parse_args()
     keep_memory()
     torch.manual_seed(0)
-    train = load_pictures(args.name, args.data, "train", args.long_side)
-    test = train if args.name == "folder" else load_pictures(args.name, args.data, "test", args.long_side)
+    train = load_pictures(args.name, args.data, "train", args.long_side, alpha=args.alpha)
+    test = (
+        train
+        if args.name == "folder"
+        else load_pictures(args.name, args.data, "test", args.long_side, alpha=args.alpha)
+    )
     vae = small(train.channels, args.factor, args.width, args.latents)
     optimiser = torch.optim.AdamW(vae.parameters(), lr=args.lr, betas=(0.9, 0.99), weight_decay=0.0)
     generator = torch.Generator().manual_seed(0)

@@ -21,6 +21,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 LONG = ("evaluate", "t-scrape", "distill")
 """Commands whose lines are only parsed."""
 
+XMLNS = 'xmlns="http://www.w3.org/2000/svg"'
 METADATA = """file_name,smiling,eyeglasses,age,label,text
 0.png,true,false,31,indoor,"a woman, smiling"
 1.png,false,true,60,outdoor,
@@ -60,6 +61,9 @@ def materials(tmp_path_factory):
         for i in range(3):
             Image.new("RGB", (60 + 20 * i, 100), (80 * i, 9, 9)).save(folder / name / f"{i}.png")
     (folder / "faces" / "metadata.csv").write_text(METADATA)
+    (folder / "icons").mkdir()
+    for i in range(3):
+        (folder / "icons" / f"disc-{i}.svg").write_text(f'<svg viewBox="0 0 9 9" {XMLNS}><circle r="{i + 3}"/></svg>')
     (folder / "stickers").mkdir()
     for name in ("stickers/0.png", "stickers/1.png", "sticker.png"):
         Image.new("RGBA", (32, 32), (200, 9, 9, 128)).save(folder / name)

@@ -26,7 +26,6 @@ _EXPORT = "save as .png or .jpg"
 _UNREAD = {
     ".heic .heif .hif .jxl": _EXTRA,
     ".cr2 .cr3 .crw .nef .nrw .arw .srf .sr2 .dng .raf .orf .rw2 .rwl .pef .srw .x3f .3fr .erf .kdc .mrw .raw": _EXPORT,
-    ".svg .svgz": f"{_EXPORT} (only Noto's emoji are drawn: preset emoji, pip install 's2id[emoji]')",
     ".eps .ps .ai .pdf .wmf .emf .cdr .xcf .kra .clip .afphoto .sketch .psb .djvu .jxr .wdp .bpg": _EXPORT,
     ".pam .cin .dpx .jbg .jls .pict .pct": _EXPORT,
     ".exr .hdr .fits .fit .dcm .nii .h5 .hdf .grib .bufr": f"the range of their values is not known, so {_EXPORT}",

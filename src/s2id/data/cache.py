@@ -33,7 +33,7 @@ from s2id.settings import Alpha, Size
 CACHE: Path | None = None
 """Folder of downloads and, in its subfolder `pictures`, of decoded pictures. `None`: `place.cache_folder` finds it."""
 
-_FORMAT = "s2id-pictures-5"
+_FORMAT = "s2id-pictures-6"
 
 _RARE = 32
 """A size of fewer pictures than this is merged with others, because a batch holds pictures of one size."""
@@ -78,6 +78,7 @@ def store(
     decoder: Decoder = picture,
     part: str = "",
     alpha: Alpha | None = None,
+    pad: bool = False,
 ) -> Kept:
     """Cached pictures of files below a folder.
 
@@ -90,6 +91,7 @@ def store(
         decoder: Function that makes a picture of a file.
         part: Name of this part of the folder, where several parts are cached separately.
         alpha: What becomes of transparency, as for `data.registry.load_pictures`.
+        pad: Whether pictures of rare sizes get transparent margins, as for `keep`.
 
     Raises:
         InputError: The cache cannot be written.
@@ -97,7 +99,7 @@ def store(
     listing = [(str(f.relative_to(root)), (s := f.stat()).st_size, s.st_mtime_ns) for f in files]
     entries = (Entry(str(file), file) for file in files)
     name = f"{root.resolve()}-{part}" if part else str(root.resolve())
-    return keep(name, [long_side, listing], lambda: (entries, {}), long_side, workers, decoder, alpha)
+    return keep(name, [long_side, listing], lambda: (entries, {}), long_side, workers, decoder, alpha, pad)
 
 
 def keep(
@@ -108,6 +110,7 @@ def keep(
     workers: int = 0,
     decoder: Decoder = picture,
     alpha: Alpha | None = None,
+    pad: bool = False,
 ) -> Kept:
     """Cached pictures of any source, decoded only if the cache does not hold them under the same key.
 
@@ -121,6 +124,8 @@ def keep(
         workers: Number of other processes that decode; 0 decodes in this process.
         decoder: Function that makes a picture of an entry's source.
         alpha: What becomes of transparency, as for `data.registry.load_pictures`.
+        pad: Whether pictures of rare sizes get transparent margins (`framed_sizes`), as suits drawings of one long
+            side; otherwise they are cropped (`shared_sizes`).
 
     Raises:
         InputError: The cache cannot be written.
@@ -138,7 +143,7 @@ def keep(
             kept = next(fitting_ones, None)
             if kept is None:
                 found, told = entries()
-                _build(decoded(iter(found), long_side, workers, decoder), told, asked, alpha)
+                _build(decoded(iter(found), long_side, workers, decoder), told, asked, alpha, pad)
                 for old in {*place.glob("*.npy"), *place.glob("*.json")} - {asked, asked.with_suffix(".npy")}:
                     old.unlink()
                 # still under the lock: a process with another key would remove these files
@@ -200,6 +205,7 @@ def _build(
     told: dict[str, Any],
     target: Path,
     alpha: Alpha | None,
+    pad: bool,
 ) -> None:
     """Write the two files of a data set: every picture goes into a spool first, then out in the order of sizes."""
     shapes: list[tuple[int, int, int, int]] = []  # index, channels, height, width
@@ -217,7 +223,7 @@ def _build(
             spool.write(image.tobytes())
             shapes.append((index, *image.shape))
         alpha = alpha or fitting(sum(has_alpha(channels) for _, channels, _, _ in shapes), len(shapes))
-        groups = _gather(spool, shapes, target.with_suffix(".npy"), alpha)
+        groups = _gather(spool, shapes, target.with_suffix(".npy"), alpha, pad)
     with replacing(target) as out:
         whole = {"groups": groups, "skipped": skipped, "columns": columns}
         content = {**whole, "facts": told, "count": count, "alpha": alpha}
@@ -252,8 +258,28 @@ def shared_sizes(sizes: Sequence[Size]) -> list[Size]:
     return [asked[size] if shared[asked[size]] > 1 else size for size in sizes]
 
 
+def framed_sizes(sizes: Sequence[Size]) -> list[Size]:
+    """Size of the frame that each picture stands in: its own if it is frequent, else the smallest one around it.
+
+    Args:
+        sizes: Sizes with one long side. The most frequent size is a frame, and the square.
+
+    >>> framed_sizes([(64, 64), (64, 64), (64, 62)])
+    [(64, 64), (64, 64), (64, 64)]
+    """
+    count = Counter(sizes)
+    long = max(map(max, sizes), default=0)
+    frames = {(long, long), *(size for size in count if count[size] >= _RARE or count[size] == max(count.values()))}
+
+    def around(size: Size) -> Size:
+        return min((f for f in frames if f[0] >= size[0] and f[1] >= size[1]), key=lambda f: (math.prod(f), f))
+
+    framed = {size: around(size) for size in count}
+    return [framed[size] for size in sizes]
+
+
 def _gather(
-    spool: IO[bytes], shapes: list[tuple[int, int, int, int]], pixels: Path, alpha: Alpha
+    spool: IO[bytes], shapes: list[tuple[int, int, int, int]], pixels: Path, alpha: Alpha, pad: bool
 ) -> list[dict[str, list[int]]]:
     """Write the spooled pictures in the order of sizes, and tell the shape and the entries of each size.
 
@@ -261,8 +287,10 @@ def _gather(
     and if transparency is kept, opaque pictures get an alpha of 255.
     """
     starts = np.cumsum([0, *(math.prod(shape[1:]) for shape in shapes)]).tolist()
-    channels = _common_channels({shape[1] for shape in shapes}, alpha)
-    kept = shared_sizes([(height, width) for _, _, height, width in shapes])
+    sizes = [(height, width) for _, _, height, width in shapes]
+    kept = (framed_sizes if pad else shared_sizes)(sizes)
+    margins = {2} if pad and kept != sizes else set[int]()  # which are transparent
+    channels = _common_channels({shape[1] for shape in shapes} | margins, alpha)
     by_size: dict[Size, list[int]] = {}
     for i, size in enumerate(kept):
         by_size.setdefault(size, []).append(i)
@@ -274,11 +302,22 @@ def _gather(
             for i in members:
                 spool.seek(starts[i])
                 whole = np.frombuffer(spool.read(starts[i + 1] - starts[i]), np.uint8).reshape(shapes[i][1:])
-                top, left = ((side - cut) // 2 for side, cut in zip(shapes[i][2:], size, strict=True))
-                part = torch.tensor(whole[:, top : top + size[0], left : left + size[1]])
+                part = _centred(torch.tensor(whole), size)
                 out.write(_in_common(part, channels, alpha).numpy().tobytes())
             groups.append({"shape": [len(members), channels, *size], "index": [shapes[i][0] for i in members]})
     return groups
+
+
+def _centred(picture: UInt8[Tensor, "c h w"], size: Size) -> UInt8[Tensor, "k h2 w2"]:
+    """The middle of a picture; or the picture in the middle of transparent margins, where it is smaller."""
+    top, left = ((side - cut) // 2 for side, cut in zip(picture.shape[1:], size, strict=True))
+    part = picture[:, max(0, top) :, max(0, left) :][:, : size[0], : size[1]]
+    if part.shape[1:] == size:
+        return part
+    channels = len(part) + (not has_alpha(len(part)))
+    framed = part.new_zeros(channels, *size)
+    framed[:, -min(0, top) :, -min(0, left) :][:, : part.shape[1], : part.shape[2]] = in_channels(part, channels)
+    return framed
 
 
 def _common_channels(found: set[int], alpha: Alpha) -> int:

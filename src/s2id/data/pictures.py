@@ -36,7 +36,7 @@ class Group:
     texts: tuple[str, ...] = ()
     """Caption of each picture. Empty if the data set has no captions."""
     truth: Callable[[int, Size], Float[Tensor, "c h w"]] | None = None
-    """Function (index, size) -> the true picture at any size, for data that are more than pixels (fonts, emoji)."""
+    """Function (index, size) -> the true picture at any size, for data that are more than pixels (fonts, SVG)."""
     latents: Float16[Tensor, "n k y x"] | None = None
     """Pictures as an autoencoder encodes them, scaled by `training.latents.with_latents`."""
 
@@ -84,7 +84,7 @@ class Pictures:
     alpha: Alpha = "white"
     """What became of transparency: "keep", or the ground that it was laid over."""
     reader: str = ""
-    """Registry name of the reader, "folder" or "hub", of data that have a name of their own. Empty if `name` is it."""
+    """Registry name of the reader, as "folder", of data that have a name of their own. Empty if `name` is it."""
 
     def __post_init__(self) -> None:
         """Refuse names that could not be written to a model's files, or told apart.

@@ -16,7 +16,7 @@ READERS: dict[str, Reader] = {
     "fashion-mnist": idx.read,
     "digits": digits.read,
     "glyphs": fonts.read,
-    "emoji": vectors.read,
+    "vectors": vectors.read,
     "celeba": celeba.read,
     "folder": folder.read,
     "hub": hub.read,
@@ -42,15 +42,15 @@ def load_pictures(
             in the cache and downloaded. For "hub" the name of the data set on the Hugging Face Hub (ylecun/mnist or
             NAME:SUBSET), or a folder that holds one.
         split: "train" or "test". The test split is every fifth picture of "digits", about every tenth font of "glyphs",
-            about every tenth base emoji of "emoji", and for "celeba" what list_eval_partition.txt names or else every
+            what `data.split` holds out of "vectors", and for "celeba" what list_eval_partition.txt names or else every
             tenth picture. "folder" has one split, which both names return.
         long_side: Pictures of "celeba", "folder" and "hub" with more pixels along the longer side are shrunk to this;
-            `None` leaves them as they are. Emoji are drawn at this size; `None` draws them at 32 pixels.
+            `None` leaves them as they are. SVG files are drawn with this many; `None` draws them with 64.
         workers: Processes that decode pictures the first time they are read. 0 decodes in this process.
         min_side: Pictures of "celeba", "folder" and "hub" with fewer pixels along the shorter side are left out.
-        alpha: What becomes of transparency in pictures of "folder" and "hub": "keep" makes all pictures RGBA, or grey +
-            alpha; "white", "black", "checker" or "#rrggbb" is the ground that they are laid over. `None` keeps it if
-            more than one picture in a hundred has any, and else lays it over white.
+        alpha: What becomes of transparency in pictures of "folder", "vectors" and "hub": "keep" makes all of them RGBA,
+            or grey + alpha; "white", "black", "checker" or "#rrggbb" is the ground that they are laid over. `None`
+            keeps it if more than one picture in a hundred has any, and else lays it over white.
 
     Raises:
         InputError: The name is unknown, or the files are missing, unreadable or of another kind.

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from s2id.data.drawings import ENDINGS
+from s2id.data.iconify import is_package
 from s2id.formats import endings, unread
 
 METADATA = ("metadata.csv", "metadata.jsonl")
@@ -24,6 +26,10 @@ class Found:
 
     pictures: list[Path]
     """Every file whose ending is a picture's, sorted."""
+    drawings: list[Path]
+    """Every SVG file, sorted."""
+    packages: list[Path]
+    """Every package of icons, sorted."""
     metadata: list[Path]
     """Every file of labels, sorted."""
     skipped: tuple[str, ...]
@@ -32,7 +38,8 @@ class Found:
 
 def search(folder: Path) -> Found:
     """The pictures below a folder, and what is left out; hidden files and folders are passed over without a word."""
-    pictures, metadata, others, skipped = list[Path](), list[Path](), list[Path](), list[str]()
+    pictures, drawings, packages, metadata = list[Path](), list[Path](), list[Path](), list[Path]()
+    others, skipped = list[Path](), list[str]()
     for found in _walk(folder):
         if isinstance(found, str):
             skipped.append(found)
@@ -40,9 +47,16 @@ def search(folder: Path) -> Found:
             metadata.append(found)
         elif reason := _unusable(found):
             skipped.append(reason)
+        elif found.suffix.lower() in endings():
+            pictures.append(found)
+        elif found.suffix.lower() in ENDINGS:
+            drawings.append(found)
         else:
-            (pictures if found.suffix.lower() in endings() else others).append(found)
-    return Found(sorted(pictures), sorted(metadata), (*unread(others), *_beside(pictures, others), *sorted(skipped)))
+            (packages if is_package(found) else others).append(found)
+    within = {package.parent for package in packages}
+    others = [file for file in others if file.suffix != ".json" or file.parent not in within]
+    told = (*unread(others), *_beside([*pictures, *drawings], others), *sorted(skipped))
+    return Found(sorted(pictures), sorted(drawings), sorted(packages), sorted(metadata), told)
 
 
 def files_below(folder: Path) -> Iterator[Path]:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from s2id.alpha import check_premultiplied, fitting, has_alpha, over, premultiply, with_alpha
 from s2id.checks import checked
+from s2id.data.iconify import is_package
 from s2id.data.pictures import Group, Pictures, Split
 from s2id.data.registry import READERS, load_pictures
 from s2id.data.request import Request
@@ -38,10 +39,10 @@ def pictures(
     """Pictures to train on, from a data set's name, a folder or a tensor.
 
     Args:
-        source: Name of a data set, such as "mnist" (`s2id.data.registry.READERS` lists them); or a folder of pictures,
-            with a metadata file or one subfolder per class; or a tensor or array of pictures. Of 2 or 4 channels the
-            last is alpha: bytes are as in files, with straight alpha; floats in [-1, 1] are premultiplied, as fields
-            render.
+        source: Name of a data set, such as "mnist" (`s2id.data.registry.READERS` lists them); or a folder of pictures
+            or SVG files, with a metadata file or one subfolder per class; or a package of icons, or a folder of them;
+            or a tensor or array of pictures. Of 2 or 4 channels the last is alpha: bytes are as in files, with straight
+            alpha; floats in [-1, 1] are premultiplied, as fields render.
         labels: Class of each picture of a tensor, as numbers from 0 or as names, in a list, an array or a tensor; -1 or
             "" is an unknown class. `None` means that the pictures have no classes. A folder or a named data set brings
             its own.
@@ -75,7 +76,8 @@ def pictures(
     if isinstance(source, Path) or name not in READERS:
         if where is not None:
             raise InputError(f"{name!r} is not the name of a data set, so folder={folder} means nothing; remove it.")
-        if not os.path.isdir(source):  # which no name upsets, however long
+        # neither test minds a name, however long
+        if not os.path.isdir(source) and not (os.path.isfile(source) and is_package(Path(source))):
             raise InputError(f"{name!r} is not a folder, nor the name of a data set; those are {', '.join(READERS)}.")
         name, where = "folder", Path(source)
     return load_pictures(name, where, split, long_side, min_side=min_side, alpha=alpha, workers=workers)

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
+from importlib.util import find_spec
 from threading import Lock, Timer
 
 import numpy as np
@@ -17,7 +17,7 @@ from s2id.data.svg_process import ANSWER, MOST_BYTES, REQUEST
 from s2id.errors import InputError
 
 SECONDS = 5
-"""Time of the processor that one drawing may take; a large one may take a second more per megapixel."""
+"""Time of the processor that one drawing may take; a large one may take four seconds more per megapixel."""
 
 MEGABYTES = 512
 """Memory that one drawing may take; a large one may take as much more as 16 of its layers."""
@@ -26,23 +26,31 @@ PATIENCE = 6
 """How many times as long a drawing may last by the clock, because other programs run too."""
 
 
-def draw(path: Path, side: int) -> UInt8[np.ndarray, "h w 3"]:
-    """The picture that an SVG file shows on white, as large as fits into a square of `side` pixels.
+def installed() -> bool:
+    """Whether resvg, which the other process needs, is installed."""
+    return find_spec("resvg_py") is not None
+
+
+def draw(content: bytes, name: str, side: int) -> UInt8[np.ndarray, "h w 4"]:
+    """The picture that an SVG file shows, as large as fits into a square of `side` pixels: RGBA, premultiplied.
+
+    Args:
+        content: The file, perhaps compressed by gzip.
+        name: Name of the file for messages.
+        side: Side of the square, in pixels.
 
     Raises:
         InputError: The file cannot be drawn, within the limits and by itself; or resvg is not installed.
     """
+    if not installed():
+        raise InputError("SVG needs resvg; pip install 's2id[vectors]' brings it.")
     try:
-        import resvg_py  # noqa: F401  (the other process needs it)
-    except ImportError as error:
-        raise InputError("emoji need resvg; pip install 's2id[emoji]' brings it.") from error
-    try:
-        if path.stat().st_size > MOST_BYTES:
+        if len(content) > MOST_BYTES:
             raise ValueError(f"more than {MOST_BYTES} bytes")
-        with Image.open(io.BytesIO(_DRAWER.png(path.read_bytes(), side)), formats=["PNG"]) as image:
-            return np.array(image.convert("RGB"))
+        with Image.open(io.BytesIO(_DRAWER.png(content, side)), formats=["PNG"]) as image:
+            return np.array(image.convert("RGBA").convert("RGBa"))
     except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be drawn as SVG ({error}); replace or remove it.") from error
+        raise InputError(f"{name} cannot be drawn as SVG ({error}); replace or remove it.") from error
 
 
 class _Drawer:
@@ -61,7 +69,7 @@ class _Drawer:
             OSError: No process can be started.
         """
         megapixels = side**2 // 2**20
-        seconds, megabytes = SECONDS + megapixels, MEGABYTES + 64 * megapixels
+        seconds, megabytes = SECONDS + 4 * megapixels, MEGABYTES + 64 * megapixels
         with self._lock:
             process = self._running()
             timer = Timer(PATIENCE * seconds, process.kill)

@@ -116,7 +116,7 @@ class Card:
     detail_time: Share = 0.0
     """Time t from which on the state has `detail_density`."""
     kind: str = ""
-    """Name of the reader that loads the data set: "folder" or "hub". Empty if the data set's own name identifies it."""
+    """Name of the reader that loads the data set, as "folder". Empty if the data set's own name identifies it."""
     alpha: Alpha = "white"
     """What became of transparency in training: "keep", or the ground that it was laid over."""
     autoguidance: Weight = 1.0

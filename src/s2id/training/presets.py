@@ -43,15 +43,21 @@ PRESETS: dict[str, Preset] = {
         replace(_LONG, densities=(), density_weights=()),
     ),
     "emoji": Preset(
-        "emoji",
+        "vectors",
         # attention in windows is not yet faster on 16 x 16 tokens
-        ModelConfig(channels=3, classes=98, attributes=15, attention="full"),
+        ModelConfig(channels=3, attention="full"),
         # pictures of twice the densest state: detail between the state's samples is learned, not interpolated
         TrainConfig(
-            images=800_000, max_weight=5.0, densities=(24, 32, 16), density_weights=(0.4, 0.4, 0.2), long_side=64
+            images=800_000,
+            max_weight=5.0,
+            densities=(24, 32, 16),
+            density_weights=(0.4, 0.4, 0.2),
+            long_side=64,
+            alpha="white",
         ),
     ),
     "folder": Preset("folder", _BY_DATA, _PICTURES),
+    "vectors": Preset("vectors", _BY_DATA, replace(_PICTURES, long_side=64)),
     "hub": Preset("hub", _BY_DATA, _PICTURES),
     "celeba": Preset(
         "celeba",

@@ -108,8 +108,7 @@ class TrainConfig:
     Sampling composes on the first. Empty: one sample per pixel of the pictures, up to 32."""
     long_side: Density | None = None
     """Shrink pictures of a folder or of the Hub to at most this many pixels along their long side; smaller ones stay as
-    they are. Emoji are drawn with this many pixels a side. `None` leaves pictures as they are, and draws emoji with
-    32."""
+    they are. SVG files are drawn with this many. `None` leaves pictures as they are, and draws SVG files with 64."""
     alpha: Alpha | None = None
     """Transparency of a folder's or the Hub's pictures: "keep" trains grey + alpha or RGBA; "white", "black", "checker"
     or "#rrggbb" is the ground that they are laid over. `None` keeps it if more than one picture in a hundred has any,
@@ -315,7 +314,7 @@ class Preset:
         'digits'
     """
 
-    data: Literal["mnist", "fashion-mnist", "digits", "glyphs", "emoji", "folder", "celeba", "hub"]
+    data: Literal["mnist", "fashion-mnist", "digits", "glyphs", "vectors", "folder", "celeba", "hub"]
     """Name of the data set."""
     model: NetworkConfig = field(default_factory=ModelConfig)
     """Settings of the network."""
