@@ -159,6 +159,13 @@ def test_another_form_is_refused(tmp_path, icons):
         s2id.pictures(package(tmp_path, icons, packed=False))
 
 
+def test_an_icons_json_of_another_program_is_left_out_beside_pictures(tmp_path):
+    (tmp_path / ICONS).write_text('{"files": []}')
+    (tmp_path / "a.svg").write_text(Icon(BOX, (0.0, 0.0, 8.0, 8.0)).svg())
+    pictures = s2id.pictures(tmp_path, long_side=8)
+    assert len(pictures) == 1 and "is no set of icons in Iconify's form" in pictures.skipped[0]
+
+
 @pytest.mark.parametrize("raw", [b"", b"{", b"[" * 100_000, b"\xff\xfe", b"[]"])
 def test_what_is_no_json_is_refused(tmp_path, raw):
     (tmp_path / ICONS).write_bytes(raw)

@@ -43,11 +43,18 @@ def read(request: Request) -> Pictures:
         raise InputError(f"{folder} is not a folder; give one that holds images.")
     found = search(folder)
     told = list(found.skipped)
+    loose = [*found.pictures, *found.drawings]
     if found.packages:
-        if loose := [*found.pictures, *found.drawings]:
-            told.append(f"{len(loose):,} pictures beside packages of icons, the first: {loose[0]}; move them away.")
-        pictures = read_sets(folder, found.packages, request)
-        return replace(pictures, skipped=(*map(printable, told), *pictures.skipped), reader="folder")
+        try:
+            pictures = read_sets(folder, found.packages, request)
+        except InputError as error:  # an icons.json of another program may lie beside pictures
+            if not loose:
+                raise
+            told.append(str(error))
+        else:
+            if loose:
+                told.append(f"{len(loose):,} pictures beside packages of icons, the first: {loose[0]}; move them away.")
+            return replace(pictures, skipped=(*map(printable, told), *pictures.skipped), reader="folder")
     files = _files(found, told)
     vectors = not found.pictures
     kept = stored(folder, files, request, skipped=told, pad=vectors)
