@@ -28,7 +28,7 @@ def parts(concepts: Sequence[str], styles: Sequence[str]) -> list[Part]:
         styles: Style of each drawing, "" for none.
 
     >>> parts(["fox", "owl"], ["flat", "flat"])
-    ['train', 'train']
+    ['concept', 'train']
     """
     styles_of: dict[str, set[str]] = {}
     for concept, style in zip(concepts, styles, strict=True):
