@@ -11,11 +11,12 @@ here=$(cd "$(dirname "$0")/.." && pwd)
 home=${S2ID_QUEUE:-$HOME/.local/state/s2id-queue}
 mkdir -p "$home/runs"
 
-# name | arguments of `s2id train`; images, not minutes, so that every stop can be resumed
+# name | a command of s2id that trains, and its arguments; images, not minutes, so that every stop can be resumed. @ is the state's folder.
 runs() {
   cat <<'LIST'
-long-ends-on-28 | mnist --init mnist-long --images 400000 --lr 1e-3 --set warmup=0.005 --set detail-density=28 --set detail-share=0.3
-guide-200k | mnist --images 200000 --set encoder-blocks=3 --set decoder-blocks=3 --set detail-density=24 --set detail-share=0.2
+guided-one | distill @/exports/GUIDED-TEACHER --guidance-only
+long-ends-on-28 | train mnist --init mnist-long --images 400000 --lr 1e-3 --set warmup=0.005 --set detail-density=28 --set detail-share=0.3
+guide-200k | train mnist --images 200000 --set encoder-blocks=3 --set decoder-blocks=3 --set detail-density=24 --set detail-share=0.2
 LIST
 }
 
@@ -39,10 +40,12 @@ work() {
       resume=(--resume latest) commit=$(cat "$out/commit" 2>/dev/null || echo "$before")
       arguments=$(git -C "$home/clone" show "$commit:runs/queue.sh" | grep "^$name |" | cut -d'|' -f2-)
     fi
+    case $arguments in " train "* | " distill "*) ;; *) arguments="train $arguments" ;; esac  # runs begun before lines named their command
+    arguments=${arguments//@/$home}
     echo "$commit" >"$out/commit"
     git -C "$home/clone" checkout -q --detach "$commit"
     # shellcheck disable=SC2086
-    if "${PYTHON:-$here/.venv/bin/python}" -m s2id train $arguments --data "$data" --out "$out" "${resume[@]}" \
+    if "${PYTHON:-$here/.venv/bin/python}" -m s2id $arguments --data "$data" --out "$out" "${resume[@]}" \
       >>"$out/log" 2>&1 </dev/null 9>&-; then
       [ -d "$out/model" ] && touch "$out/finished"
     else
@@ -81,6 +84,6 @@ PY
 case ${1:-status} in
   run) work "$(cd "${2:-data}" && pwd)" ;;
   status) status ;;
-  stop) touch "$home/stopping"; pkill -INT -f "s2id train .*$home/runs/" || { rm -f "$home/stopping"; echo "nothing runs"; } ;;
+  stop) touch "$home/stopping"; pkill -INT -f "s2id (train|distill) .*$home/runs/" || { rm -f "$home/stopping"; echo "nothing runs"; } ;;
   *) sed -n '2,9p' "$0"; exit 2 ;;
 esac

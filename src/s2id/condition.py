@@ -7,7 +7,7 @@ of `Condition`, an embedding (`network.embeddings.ConditionTokens`), and an argu
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar, TypeVar
 
 import torch
@@ -45,6 +45,9 @@ class Condition:
     """Numbers, scaled so that the training data span -1 to 1; NaN is unknown. `None`: all are unknown."""
     tokens: Float[Tensor, "b n d"] | None = _kind(math.nan)
     """Tokens of a text encoder; a row of NaN is no token. `None`: no picture has a text."""
+    guidance: Float[Tensor, " b"] | None = None
+    """Weight of guidance of each picture, for networks that take it as an input. NaN, or `None` for all pictures, asks
+    for the network's plain prediction, without guidance and without autoguidance."""
 
     def __post_init__(self) -> None:
         """Refuse tensors of other types and axes."""
@@ -71,8 +74,18 @@ class Condition:
         return [self[first : first + count] for first in range(0, len(self), count)]
 
     def where(self, kept: Bool[Tensor, " b"]) -> "Condition":
-        """The same condition for pictures where `kept` is true; everything is unknown for the others."""
-        return self._each(lambda part, unknown: part.masked_fill(_per_picture(~kept, part), unknown))
+        """The same condition for pictures where `kept` is true; every label is unknown for the others."""
+        changed = self._each(lambda part, unknown: part.masked_fill(_per_picture(~kept, part), unknown))
+        return replace(changed, guidance=self.guidance)
+
+    def weighted(self, guidance: Float[Tensor, " b"] | float) -> "Condition":
+        """The same labels with a weight of guidance, or one for each picture.
+
+        >>> Condition(torch.tensor([3, NULL])).weighted(1.5).guidance
+        tensor([1.5000, 1.5000])
+        """
+        each = torch.as_tensor(guidance, dtype=torch.float32, device=self.label.device)
+        return replace(self, guidance=each.expand(len(self)))
 
     def unknown(self) -> "Condition":
         """A condition of the same shape in which everything is unknown."""
@@ -91,7 +104,8 @@ class Condition:
     def _each(self, change: Callable[[Tensor, float | int], Tensor]) -> "Condition":
         """Condition with a function applied to each tensor and its mark of unknown values."""
         more = {name: change(part, unknown) for name, part, unknown in self.parts()}
-        return Condition(change(self.label, NULL), **more)
+        guidance = None if self.guidance is None else change(self.guidance, math.nan)
+        return Condition(change(self.label, NULL), **more, guidance=guidance)
 
 
 KINDS: dict[str, float | int] = {

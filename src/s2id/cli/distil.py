@@ -1,9 +1,9 @@
 """The commands that make a model from models: distill and guide."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os.path import exists
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
@@ -14,12 +14,19 @@ from s2id.errors import InputError
 from s2id.sampling.settings import Weight
 from s2id.training.settings import DistillConfig, StudentConfig, TrainConfig
 
+if TYPE_CHECKING:
+    from s2id.data.pictures import Pictures
+    from s2id.sampling.model import S2ID
+    from s2id.training.trainer import Trainer
+
 
 @dataclass(frozen=True)
 class Distill:
-    """Train a student that draws in a few calls of the network what its teacher draws in many.
+    """Train a student that draws with fewer calls of the network what its teacher draws.
 
-    The teacher's trajectories are drawn first and kept in the run folder; then the student is trained on them.
+    Without --guidance-only, the student makes few steps: the teacher's trajectories are drawn first and kept in the run
+    folder, and the student is trained on them. With it, the student keeps its teacher's steps, and in each of them one
+    call gives what guidance and the teacher's guide need up to four calls for, at any --guidance from 1 to 5.
     """
 
     weights: tyro.conf.Positional[Weights] = "mnist"
@@ -29,22 +36,50 @@ class Distill:
     resume: str | None = None
     """Go on with a run: "latest", or the path of one of its checkpoints. None: begin a new run; trajectories that the
     folder holds are used again in any case."""
+    guidance_only: bool = False
+    """Learn guidance and autoguidance, and leave the number of steps free. Of the teacher's settings only
+    --autoguidance has a meaning then."""
     distill: DistillConfig = part(DistillConfig(), omit=("eta", "density", "restarts"))
     train: StudentConfig = part(StudentConfig())
 
     def run(self) -> int:
-        """Draw trajectories and train."""
-        from tqdm import tqdm
-
+        """Draw trajectories if the student needs any, and train."""
         from s2id.sampling.model import load
         from s2id.sampling.training_data import load_data_of
-        from s2id.training.distil import check_teacher, draw_trajectories, load_trajectories, student_trainer
-        from s2id.training.run import checkpoint_to_resume
         from s2id.training.train import Run
         from s2id.training.watch import drive
 
+        others = replace(self.distill, sampling=replace(self.distill.sampling, autoguidance=None))
+        several = self.train.supersample != StudentConfig.supersample
+        if self.guidance_only and (others != DistillConfig() or several):
+            raise InputError(
+                "with --guidance-only, a student learns every step and every weight of guidance from single values of "
+                "the function; of --autoguidance, supersample and how the teacher samples, give --autoguidance alone."
+            )
         teacher = load(self.weights, self.train.device)
         pictures = load_data_of(teacher, self.data, weights=self.weights)
+        trainer = (self._guided if self.guidance_only else self._few_calls)(teacher, pictures)
+        return drive(Run(trainer, self.resume))
+
+    def _guided(self, teacher: "S2ID", pictures: "Pictures") -> "Trainer":
+        """The run of a student that guides itself."""
+        from s2id.sampling.denoisers import autoguidance_of
+        from s2id.training.guided import check_guided_teacher, guided_trainer
+        from s2id.training.run import checkpoint_to_resume
+
+        check_guided_teacher(teacher, pictures)
+        autoguidance = autoguidance_of(teacher, self.distill.sampling.autoguidance)
+        writable(self.out)
+        checkpoint_to_resume(self.out, self.resume)
+        return guided_trainer(teacher, pictures, autoguidance, self.train, self.out)
+
+    def _few_calls(self, teacher: "S2ID", pictures: "Pictures") -> "Trainer":
+        """The run of a student that draws in few calls, after its teacher's trajectories are drawn."""
+        from tqdm import tqdm
+
+        from s2id.training.distil import check_teacher, draw_trajectories, load_trajectories, student_trainer
+        from s2id.training.run import checkpoint_to_resume
+
         check_teacher(teacher, pictures, self.distill)
         writable(self.out)
         checkpoint_to_resume(self.out, self.resume)
@@ -53,8 +88,7 @@ class Distill:
             for count in draw_trajectories(teacher, pictures, self.distill, self.train, folder):
                 bar.update(count - bar.n)
         drawn = load_trajectories(folder, self.distill.pairs)
-        trainer = student_trainer(teacher, pictures, drawn, self.distill, self.train, self.out)
-        return drive(Run(trainer, self.resume))
+        return student_trainer(teacher, pictures, drawn, self.distill, self.train, self.out)
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ class Train:
     dry_run: bool = False
     """Read the data, check everything, print all settings and what the data decide as JSON, and stop."""
     train: TrainConfig = part(TrainConfig())
-    model: NetworkConfig = part(ModelConfig(), group="network", omit=DATA_FIELDS)
+    model: NetworkConfig = part(ModelConfig(), group="network", omit=(*DATA_FIELDS, "most_guidance"))
 
     @classmethod
     def default(cls, words: Sequence[str]) -> "Train | None":

@@ -15,6 +15,10 @@ Autoguidance extrapolates from a weaker model's state under the same condition (
 
 The weaker model is smaller or less trained and makes the same errors, only larger. No condition is exaggerated, so
 autoguidance costs no variety.
+
+A network that learned to predict all of this takes the weight of guidance as an input, in its `Condition` (Meng et al.
+2022, arXiv 2210.03142, section 3.1), and needs one call under one condition. Sums of conditions are extrapolated from
+its answers at weight 1.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,7 +29,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from s2id.condition import Asked
+from s2id.condition import Asked, condition_of
 from s2id.diffusion.denoiser import Denoiser
 from s2id.diffusion.settings import ALWAYS
 from s2id.settings import Size
@@ -112,6 +116,7 @@ class Guided:
         pushes: Sequence[Push] = (),
         interval: tuple[float, float] = ALWAYS,
         within: Callable[[Images, Images], Images] | None = None,
+        learned: bool = False,
     ) -> None:
         """Wrap a denoiser.
 
@@ -122,12 +127,15 @@ class Guided:
             interval: Smallest and largest time of guidance; outside it guidance is 1 and there is no sum.
             within: Function from guided states and the conditional ones to states that stay in range, as `clipped`;
                 `None` keeps the guided states as they are, for states that have no range.
+            learned: Whether the denoiser takes the weight of guidance in its condition. The conditions of `pushes`
+                must then have a weight too.
         """
         self.denoiser = denoiser
         self.guidance = guidance
         self.pushes = tuple(pushes)
         self.interval = interval
         self.within = within
+        self.learned = learned
         self.schedule = denoiser.schedule
 
     def __call__(
@@ -137,9 +145,12 @@ class Guided:
         first, last = self.interval
         bounded = self.interval != ALWAYS  # reading times from a GPU would make the program wait for it
         inside = (t > first - _NEAR) & (t < last + _NEAR)
+        if self.learned:
+            weight = torch.where(inside, self.guidance, 1.0)
+            label = condition_of(label, len(x_t), x_t.device).weighted(weight.to(x_t))
         if bounded and not inside.any():
             return self.denoiser.under_each(x_t, t, [label], size)[0]
-        plain = self.guidance == 1 or label is None
+        plain = self.learned or self.guidance == 1 or label is None
         asked = [label, *([] if plain else [None]), *(c for push in self.pushes for c in (push.toward, push.away))]
         distinct = {id(condition): condition for condition in asked}
         answers = self.denoiser.under_each(x_t, t, list(distinct.values()), size)

@@ -136,6 +136,49 @@ class ConditionTokens(nn.Module):
         return tokens, known
 
 
+class GuidanceFilm(nn.Module):
+    """The vector that a weight of guidance adds to the noise level's in the decoder's blocks.
+
+    It depends on the noise level too, because the effect of guidance does. It starts at zero, so that a student begins
+    as its teacher. Without a weight it is zero for ever.
+    """
+
+    exponents = range(-2, 2)
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.register_buffer("frequencies", octaves(self.exponents), persistent=False)
+        self.frequencies: Tensor
+        self.most = config.most_guidance
+        count = 2 * len(self.exponents)
+        self.hidden = nn.Linear(count + config.film_width, config.film_width)
+        # unit variance tells weights apart from the first step on; torch's own would drown them in the noise level
+        nn.init.normal_(self.hidden.weight.data[:, :count])
+        self.out = nn.Linear(config.film_width, config.film_width)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, guidance: Float[Tensor, " b"], film: Float[Tensor, "b f"]) -> Float[Tensor, "b f"]:
+        """The vector.
+
+        Args:
+            guidance: Weights from 1 to the config's `most_guidance`; NaN is no weight.
+            film: The noise level's vector.
+        """
+        features = torch.cat([self._features(guidance.to(film).nan_to_num(1.0)), film], dim=-1)
+        vector = self.out(F.silu(self.hidden(features)))
+        return vector.masked_fill(guidance.isnan()[:, None], 0.0)
+
+    @torch.no_grad()
+    def begin_at(self, guidance: float) -> None:
+        """Change the bias so that the weight 1 has the effect that another weight had."""
+        other, one = self._features(self.frequencies.new_tensor([guidance, 1.0]))
+        self.hidden.bias.add_(self.hidden.weight[:, : len(one)] @ (other - one))
+
+    def _features(self, guidance: Float[Tensor, " b"]) -> Float[Tensor, "b f"]:
+        return fourier_features(guidance.log() / math.log(self.most), 0.0, self.frequencies)
+
+
 class ConditionFilm(nn.Module):
     """The vector that a condition adds to the noise level's in the decoder's blocks, from the mean of its tokens.
 

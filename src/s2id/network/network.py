@@ -16,7 +16,7 @@ from s2id.coords import Part, extent
 from s2id.errors import InputError
 from s2id.network.attention import Tokens
 from s2id.network.blocks import Block, normalise
-from s2id.network.embeddings import ConditionFilm, ConditionTokens, NoiseEmbedding, PositionEmbedding
+from s2id.network.embeddings import ConditionFilm, ConditionTokens, GuidanceFilm, NoiseEmbedding, PositionEmbedding
 from s2id.network.halves import Encoded, TwoHalves, checked_part, class_index, place
 from s2id.network.heads import Features, FieldHead
 from s2id.network.settings import ModelConfig
@@ -104,6 +104,7 @@ class FieldNetwork(TwoHalves):
         more = config.attributes or config.numbers or config.token_width
         self.asked = ConditionTokens(config) if more else None
         self.condition_film = ConditionFilm(config) if config.condition_film else None
+        self.guidance_film = GuidanceFilm(config) if config.guided else None
         self.encoder = nn.ModuleList(Block(config, cross=False) for _ in range(config.encoder_blocks))
         self.decoder = nn.ModuleList(Block(config, cross=True) for _ in range(config.decoder_blocks))
         self.lattice = (OverlappingLattice if config.overlap else Lattice)(config)
@@ -128,9 +129,12 @@ class FieldNetwork(TwoHalves):
     def decode(self, encoded: Encoded, label: Asked | None = None) -> Features:
         """The predicted function under a condition; arguments and errors as for `TwoHalves.decode`."""
         tokens, film = encoded.tokens, encoded.film
-        condition, known = self.condition_tokens(condition_of(label, len(tokens), tokens.device))
+        asked = condition_of(label, len(tokens), tokens.device)
+        condition, known = self.condition_tokens(asked)
         if self.condition_film is not None:
             film = film + self.condition_film(condition, known)
+        if asked.guidance is not None:
+            film = film + self._guidance_film(asked.guidance, encoded.film)
         for block in self.decoder:
             tokens = block(tokens, film, condition, known)
         tokens = normalise(tokens)
@@ -138,6 +142,11 @@ class FieldNetwork(TwoHalves):
         if self.state is not None:
             state = rearrange(self.state(tokens), "b h w (c p q) -> b c (h p) (w q)", p=patch, q=patch)
         return Features(values, encoded.frame, encoded.middle, state)
+
+    def _guidance_film(self, guidance: Float[Tensor, " b"], film: Float[Tensor, "b f"]) -> Float[Tensor, "b f"]:
+        if self.guidance_film is None:
+            raise InputError("the condition has a weight of guidance, and this network takes none; leave it out.")
+        return self.guidance_film(guidance, film)
 
     def condition_tokens(self, asked: Condition) -> tuple[Float[Tensor, "b n d"], Bool[Tensor, "b n"] | None]:
         """Tokens of a condition, and which of them are known; `None` where all are.

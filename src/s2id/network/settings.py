@@ -83,11 +83,19 @@ class ModelConfig:
     shows between them."""
     condition_film: bool = True
     """Whether the condition also scales, shifts and gates the decoder's blocks, beside being attended to."""
+    most_guidance: Annotated[float, Within(1, 1000)] = 1.0
+    """Largest weight of guidance that the decoder takes as an input, so that one call gives what guidance and
+    autoguidance take several for. 1: it takes none. Guidance distillation sets it."""
 
     @property
     def state_channels(self) -> int:
         """Channels of a state."""
         return self.latents or self.channels
+
+    @property
+    def guided(self) -> bool:
+        """Whether the decoder takes a weight of guidance."""
+        return self.most_guidance > 1
 
     def for_data(
         self,
@@ -135,6 +143,8 @@ class PublishedConfig:
     attributes: ClassVar = 0
     numbers: ClassVar = 0
     token_width: ClassVar = 0
+    most_guidance: ClassVar = 1.0
+    guided: ClassVar = False
     patch: ClassVar = 1
     lattice: ClassVar = 1
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from s2id.condition import Asked
+from s2id.condition import Asked, condition_of
 from s2id.coords import extent
 from s2id.diffusion.denoiser import TrainedDenoiser
 from s2id.diffusion.guidance import AutoGuided
@@ -16,7 +16,7 @@ from s2id.sampling.model import S2ID
 from s2id.settings import Size
 from s2id.shapes import Images
 
-_READING = 0.5
+READING = 0.5
 """Share of the autoguidance that the last call has. With all of it, edges are sharper than the data's (runs/LOG.md,
 2026-11-26)."""
 
@@ -25,13 +25,28 @@ def autoguidance_of(model: S2ID, wanted: float | None = None) -> float:
     """Weight of autoguidance: the wanted one, or else the one in the model's card; 1 (off) if the model has no guide.
 
     Raises:
-        InputError: A weight other than 1 is wanted of a model without a guide.
+        InputError: A weight other than 1 is wanted of a model without a guide, or other than 1 and the learned one of
+            a model that learned autoguidance.
     """
+    own = model.card.autoguidance
     if wanted is None:
-        return model.card.autoguidance if model.guide else 1.0
-    if wanted != 1 and model.guide is None:
+        return own if model.guide or model.config.guided else 1.0
+    if model.config.guided and wanted not in (1, own):
+        raise InputError(
+            f"autoguidance is {wanted:g}, and this model learned it with the weight {own:g}; leave it out, or give 1 "
+            "to sample without it."
+        )
+    if wanted != 1 and model.guide is None and not model.config.guided:
         raise InputError(f"autoguidance is {wanted:g} and this model has no guide; `s2id guide` gives it one.")
     return wanted
+
+
+def guides_itself(model: S2ID, autoguidance: float) -> bool:
+    """Whether one call of the model's network gives the guided prediction, at a weight from `autoguidance_of`.
+
+    Without the autoguidance that it learned, such a network gives plain predictions, which several calls guide.
+    """
+    return model.config.guided and autoguidance == model.card.autoguidance
 
 
 def guided_denoiser(
@@ -107,10 +122,12 @@ def read_out(
     def read(network: AnyNetwork) -> Features:
         return network.decode(network.encode(x, logsnr, frame), asked.to(x.device))
 
+    if guides_itself(model, autoguidance):  # the last call is never moved away from the unconditional one
+        asked = condition_of(asked, len(x)).weighted(1.0)
     own, head = read(model.network), model.network.head
     if autoguidance == 1 or model.guide is None:
         return Field(own, head, facts)
     assert isinstance(head, FieldHead) and isinstance(model.guide.head, FieldHead)  # alike, and not dense
     weaker = read(model.guide)
     both = Features(torch.cat([weaker.values, own.values], dim=-1), own.frame, own.middle)
-    return Field(both, FieldHead.lerp(model.guide.head, head, 1 + _READING * (autoguidance - 1)), facts)
+    return Field(both, FieldHead.lerp(model.guide.head, head, 1 + READING * (autoguidance - 1)), facts)

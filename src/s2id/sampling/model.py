@@ -70,6 +70,8 @@ class S2ID(nn.Module):
         check_guide((self.config, self.card), (weaker.config, weaker.card))
         for one in (self, weaker):
             one.need_denoiser("autoguidance")
+            if one.config.guided:
+                raise InputError("a model that guides itself takes no guide and is none; use the one it learned from.")
         both = self._copy(replace(self.card, autoguidance=autoguidance))
         both.guide = deepcopy(weaker.network).to(self.network.stem.weight).eval().requires_grad_(False)
         return both

@@ -23,7 +23,7 @@ from s2id.diffusion.settings import ALWAYS
 from s2id.errors import InputError
 from s2id.modes import modes_kept
 from s2id.sampling.conditions import Labels, Seeds, describe, forget, pair
-from s2id.sampling.denoisers import autoguidance_of, guided_denoiser, read_out
+from s2id.sampling.denoisers import autoguidance_of, guided_denoiser, guides_itself, read_out
 from s2id.sampling.field import Field
 from s2id.sampling.model import S2ID
 from s2id.sampling.settings import DEFAULT_GUIDANCE, DEFAULT_STEPS, Sampling
@@ -150,15 +150,22 @@ class _Composition:
         self.seeds = seeds
         assert sampling.guidance is not None and sampling.autoguidance is not None  # resolved
         self.guidance, self.autoguidance = sampling.guidance, sampling.autoguidance
-        whole = condition_of(asked, len(seeds)).to(model.device)
+        self.learned = guides_itself(model, self.autoguidance)
+        whole = self._comparable(condition_of(asked, len(seeds)))
         # where no picture has a condition there is nothing to guide; where some have one, guidance leaves the others
         self.wanted = whole if whole.known else None
         pushes = [Push(w - self.guidance, whole, forget(model, whole, name)) for name, w in sampling.stronger]
         if avoid is not None:
-            pushes.append(Push(-self.guidance, pair(model, avoid, seeds)[0].to(model.device)))
+            nothing = whole.unknown() if self.learned else None
+            pushes.append(Push(-self.guidance, self._comparable(pair(model, avoid, seeds)[0]), nothing))
         self.pushes = pushes if self.wanted or avoid is not None else []
         # latents have no range; a posterior bounds its states itself and needs the derivative of those that it is given
         self.within = None if restoring or model.config.latents else clipped
+
+    def _comparable(self, asked: Condition) -> Condition:
+        """A condition under which predictions are compared: with weight 1 where the network takes a weight."""
+        asked = asked.to(self.model.device)
+        return asked.weighted(1.0) if self.learned else asked
 
     def noise(self, size: Size, stream: int = 0) -> Images:
         """The unit noise of every seed on states of a size."""
@@ -167,7 +174,8 @@ class _Composition:
     def denoiser(self, size: Size) -> Guided:
         """The guided denoiser of states of a size."""
         inner = guided_denoiser(self.model, size, self.sampling.shift, self.autoguidance)
-        return Guided(inner, self.guidance, self.pushes, self.sampling.guidance_interval, self.within)
+        interval = self.sampling.guidance_interval
+        return Guided(inner, self.guidance, self.pushes, interval, self.within, self.learned)
 
     def solver(self, size: Size, first: int = 0) -> Sampler:
         """The solver of states of a size; `first` is the number of steps that were made before."""
@@ -214,9 +222,15 @@ def resolved(model: S2ID, sampling: Sampling, steered: bool = False, restoring: 
         if sampling.autoguidance not in (None, 1):
             raise InputError("a picture is restored without autoguidance; leave autoguidance out.")
         sampling = replace(sampling, autoguidance=1.0)
-    sampling = replace(sampling, autoguidance=autoguidance_of(model, sampling.autoguidance))
+    autoguidance = autoguidance_of(model, sampling.autoguidance)
+    sampling = replace(sampling, autoguidance=autoguidance)
     if not own:
         guidance = DEFAULT_GUIDANCE if sampling.guidance is None else sampling.guidance
+        most, learned = model.config.most_guidance, guides_itself(model, autoguidance)
+        if learned and not 1 <= guidance <= most:
+            raise InputError(
+                f"guidance is {guidance:g}, and this model learned weights from 1 to {most:g}; give one of these."
+            )
         return replace(sampling, steps=sampling.steps or DEFAULT_STEPS, guidance=guidance)
     if sampling.steps not in (None, own):
         raise InputError(f"steps is {sampling.steps} and this model is distilled for {own} calls; leave steps out.")

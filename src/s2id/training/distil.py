@@ -20,9 +20,10 @@ from s2id.data.pictures import Pictures, batch_at
 from s2id.errors import InputError
 from s2id.files import checksum, read_tensors, write_tensors
 from s2id.network.halves import state_grid
+from s2id.network.network import FieldNetwork
 from s2id.sampling.denoisers import autoguidance_of, read_out, trained_denoiser
 from s2id.sampling.model import S2ID
-from s2id.sampling.sample import compose
+from s2id.sampling.sample import compose, resolved
 from s2id.sampling.states import affordable, state_sizes, unit_noise
 from s2id.seeds import seed_of
 from s2id.settings import Size, to_dict
@@ -135,6 +136,8 @@ def student_batches(
         chosen = torch.randint(len(drawn), (train.batch,), generator=generator)
         call = min(number % (2 * len(times)), len(times) - 1)
         x_t, asked, noise = drawn.states[chosen, at[call]], drawn.asked[chosen], logsnr[call].expand(train.batch)
+        if teacher.config.guided:  # as sampling asks a distilled model
+            asked = asked.weighted(1.0)
         if call + 1 < len(times):
             ratio = (sigma[call + 1] / sigma[call]).item()
             after = drawn.states[chosen, at[call + 1]]
@@ -156,6 +159,8 @@ def student_trainer(
 ) -> Trainer:
     """The training run of a student. The student begins with its teacher's weights.
 
+    A student of a teacher that guides itself has one weight of guidance, the one that its teacher sampled with.
+
     Args:
         teacher: The model.
         pictures: The data that it was trained on.
@@ -170,6 +175,8 @@ def student_trainer(
     card = replace(teacher.card, times=config.times, detail_density=0, detail_time=0.0, autoguidance=1.0)
     start = S2ID(teacher.config, card)
     start.network.load_state_dict(teacher.network.state_dict())
+    if isinstance(start.network, FieldNetwork) and start.network.guidance_film is not None:
+        start.network.guidance_film.begin_at(resolved(teacher, config.sampling).guidance or 1.0)
     preset = Preset("folder", teacher.config, train.training(teacher.card.density))
     return Trainer(preset, pictures, folder, start, student_batches(teacher, drawn, config, train))
 

@@ -256,13 +256,15 @@ class StudentConfig:
     batch: Annotated[int, Within(1, 2**20)] = 32
     """States per forward pass and process."""
     lr: Positive = 3e-4
-    """Peak learning rate of AdamW."""
+    """Peak learning rate."""
     seed: Seed = 0
     """Seed of the trajectories' noise and labels, and of the training."""
     device: Device = "auto"
     """Where the teacher and the student compute. "auto" is a CUDA GPU if there is one, else the CPU."""
     precision: Precision = setting("auto", "optimiser")
     """Mixed precision of the student's training. "auto" is bf16 if the processor has instructions for it, else fp32."""
+    optimiser: Literal["adamw", "muon"] = setting("adamw", "optimiser")
+    """Optimiser of the matrices in the network's blocks. All other weights are AdamW's."""
     warmup: Share = setting(0.02, "optimiser")
     """Share of the training over which the learning rate rises linearly from 0."""
     ema: Decay = setting(0.99, "optimiser")
@@ -270,9 +272,10 @@ class StudentConfig:
     supersample: tuple[Samples, ...] = setting((2,), "states")
     """Values of the field per side of a target pixel in the student's last call; one drawn per batch."""
     queries: Annotated[float, Within(0, 1000, open_low=True)] = setting(8.0, "states")
-    """Values of the field per sample of the state in the student's last call."""
+    """Values of the field per sample of the state in the student's last call, and, of a student that learns guidance only,
+    wherever its targets are finer than the data's pixels."""
     drop_label: Share = setting(0.1, "data")
-    """Share of trajectories that are drawn without any condition."""
+    """Share of trajectories, or of states, that have no condition."""
     drop_each: Annotated[float, Within(0, 0.5)] = setting(0.5, "data")
     """Mean share of a picture's labels that its trajectory is drawn without, as in `TrainConfig`."""
     checkpoint_minutes: Time = setting(5.0, "files")
@@ -299,7 +302,7 @@ class StudentConfig:
         # every call predicts x and its error counts alike: no loss weight is above 1
         return replace(
             TrainConfig(densities=(density,), density_weights=(1.0,)),
-            **{**own, **length, "optimiser": "adamw", "weight_decay": 0.0, "max_weight": 1.0},
+            **{**own, **length, "weight_decay": 0.0, "max_weight": 1.0},
         )
 
 
