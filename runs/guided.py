@@ -2,12 +2,14 @@
 
     python runs/guided.py STUDENT TEACHER --data data --count 64 --out out/guided
 
-Every value is 10 log10(4 / mean squared difference), in dB, over the samples of noisy states of test pictures; at t = 0
-over the functions that both read out, at four pixels per pixel of the data. *unguided* is the agreement of the
-teacher's plain prediction with its guided one, which is where a student begins. Writes table.md and table.json.
+Every value is 10 log10(4 / mean squared difference), in dB, over the samples of noisy states of test pictures; at
+t = 0 over the functions that both read out, at four pixels per side of a pixel of the data. *unguided* is the agreement
+of the teacher's plain prediction with its guided one, which is where a student begins. At t = 0, where sampling knows
+no guidance, only weight 1 and the plain prediction have a meaning. Writes table.md and table.json.
 """
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -21,6 +23,7 @@ from s2id.data.registry import load_pictures
 from s2id.diffusion.process import alpha_sigma
 from s2id.memory import keep_memory
 from s2id.network.halves import state_grid
+from s2id.network.heads import Features
 from s2id.sampling.model import S2ID, load
 from s2id.training.batches import Batch, means
 from s2id.training.guided import answers
@@ -54,8 +57,7 @@ def agreement(student: S2ID, teacher: S2ID, pictures: Pictures, count: int) -> l
         given = states(teacher, images, asked, t)
         row = {"t": t}
         for name, weight in WEIGHTS.items():
-            told = Batch(**{**vars(given), "condition": asked.weighted(weight)})
-            plain = Batch(**{**vars(given), "condition": asked.weighted(torch.nan)})
+            told, plain = (replace(given, condition=asked.weighted(w)) for w in (weight, torch.nan))
             wanted = answers(teacher, told, student.card.autoguidance, reading=t == 0)
             row[f"unguided {name}"] = decibels(answers(teacher, plain, 1.0), wanted)
             with torch.inference_mode():
@@ -79,7 +81,8 @@ def states(teacher: S2ID, images: Tensor, asked: Condition, t: float) -> Batch:
     return Batch(alpha * state + sigma * noise, logsnr, asked, frame, grid, 1 if t == 0 else None, state, None, None)
 
 
-def predicted(model: S2ID, batch: Batch):  # noqa: ANN201
+def predicted(model: S2ID, batch: Batch) -> Features:
+    """A model's prediction for states under conditions with weights of guidance."""
     return model.network.decode(model.network.encode(batch.x_t, batch.logsnr, batch.frame), batch.condition)
 
 

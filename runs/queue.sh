@@ -14,7 +14,7 @@ mkdir -p "$home/runs"
 # name | a command of s2id that trains, and its arguments; images, not minutes, so that every stop can be resumed. @ is the state's folder.
 runs() {
   cat <<'LIST'
-guided-one | distill @/exports/GUIDED-TEACHER --guidance-only
+guided-one | distill @/exports/mnist-gpu-b-guided --guidance-only --autoguidance 1.5 --images 400000 --lr 5e-4 --set ema=0.999
 long-ends-on-28 | train mnist --init mnist-long --images 400000 --lr 1e-3 --set warmup=0.005 --set detail-density=28 --set detail-share=0.3
 guide-200k | train mnist --images 200000 --set encoder-blocks=3 --set decoder-blocks=3 --set detail-density=24 --set detail-share=0.2
 LIST

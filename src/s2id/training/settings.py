@@ -272,8 +272,8 @@ class StudentConfig:
     supersample: tuple[Samples, ...] = setting((2,), "states")
     """Values of the field per side of a target pixel in the student's last call; one drawn per batch."""
     queries: Annotated[float, Within(0, 1000, open_low=True)] = setting(8.0, "states")
-    """Values of the field per sample of the state in the student's last call, and, of a student that learns guidance only,
-    wherever its targets are finer than the data's pixels."""
+    """Values of the field per sample of the state in the student's last call; with --guidance-only, where targets are
+    finer than the data's pixels."""
     drop_label: Share = setting(0.1, "data")
     """Share of trajectories, or of states, that have no condition."""
     drop_each: Annotated[float, Within(0, 0.5)] = setting(0.5, "data")
