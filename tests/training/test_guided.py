@@ -26,7 +26,7 @@ from s2id.training.guided import MOST_GUIDANCE, answers, check_guided_teacher, g
 from s2id.training.run import checkpoints
 from s2id.training.settings import DistillConfig, StudentConfig
 
-TRAIN = StudentConfig(images=320, batch=16, lr=3e-3, warmup=0.1, ema=0.9, device="cpu", precision="no")
+TRAIN = StudentConfig(images=480, batch=16, lr=3e-3, warmup=0.1, ema=0.9, device="cpu", precision="no")
 AUTO = 1.5
 
 
@@ -112,7 +112,7 @@ def test_a_student_comes_nearer_to_its_teachers_guided_pictures(teacher, picture
 
     before = [error(guidance) for guidance in (1.0, 3.0)]
     assert list(run.run())[-1].images_seen == TRAIN.images
-    assert all(error(guidance) < 0.7 * old for guidance, old in zip((1.0, 3.0), before, strict=True))
+    assert all(error(guidance) < 0.3 * old for guidance, old in zip((1.0, 3.0), before, strict=True))
     run.result().save_pretrained(tmp_path / "model")
     made = s2id.load(tmp_path / "model")
     assert made.config.most_guidance == MOST_GUIDANCE and made.card.images_seen == TRAIN.images
