@@ -28,7 +28,8 @@ from torch.nn import functional as F
 import s2id
 from s2id.alpha import covered, over
 from s2id.evaluation.beading import beading
-from s2id.evaluation.image_metrics import edge_width, psnr
+from s2id.evaluation.edges import edge_width
+from s2id.evaluation.image_metrics import psnr
 from s2id.evaluation.report import markdown
 from s2id.evaluation.ripple import Grids, ripple
 from s2id.images import read, resize, tile, to_bytes, to_float, write

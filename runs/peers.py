@@ -34,7 +34,7 @@ from torch.optim.swa_utils import AveragedModel
 from s2id.condition import Condition
 from s2id.data.pictures import Pictures, batch_at
 from s2id.data.registry import load_pictures
-from s2id.evaluation import image_metrics
+from s2id.evaluation.edges import edge_width
 from s2id.evaluation.examiner import Examiner, RealPictures
 from s2id.evaluation.judge import load as load_judge
 from s2id.evaluation.likeness import likeness
@@ -252,7 +252,7 @@ class Bench:
             edges, pixel = [], pictures.shape[-1] / 28
             small = torch.cat([resize(as_saved(part), self.examiner.size) for part in pictures.split(100)])
             if pixel >= 4:
-                edges = [image_metrics.edge_width(as_saved(part), pixel) for part in pictures[:50].split(10)]
+                edges = [edge_width(as_saved(part), pixel) for part in pictures[:50].split(10)]
             found = likeness(small, self.examiner(small), Condition(labels.long()), self.real)
             row |= {c: getattr(found, c) for c in COLUMNS if hasattr(found, c)}
             edge = torch.cat(edges).nanmedian().item() if edges else math.nan

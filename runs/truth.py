@@ -112,6 +112,7 @@ def methods(picture: Tensor, field: Field, side: int) -> Iterator[tuple[str, Ten
 
 def reconstruct(args: argparse.Namespace) -> None:
     from s2id.evaluation import image_metrics
+    from s2id.evaluation.edges import edge_width
 
     model = s2id.load(args.weights)
     test = split(model, args, "test")
@@ -127,7 +128,7 @@ def reconstruct(args: argparse.Namespace) -> None:
                 found = (
                     image_metrics.psnr(ours, true),
                     image_metrics.ssim(ours, true),
-                    image_metrics.edge_width(ours, side / size),
+                    edge_width(ours, side / size),
                 )
                 values[side].setdefault(name, []).append([one.item() for one in found])
     print(f"{len(chosen)} pictures, {len({*chosen})} different; means, edges in pixels of what was seen")

@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from s2id.errors import InputError
+from s2id.evaluation.edges import edge_width, waviness
 from s2id.evaluation.image_metrics import (
     border_ink,
     check_images,
     components_and_holes,
-    edge_width,
     ink_aspect,
     overshoot,
     power_above,
@@ -281,6 +281,26 @@ def test_the_edge_width_of_a_disk_is_in_training_pixels_at_any_size(kind):
         assert edge_width(images, size / 28).tolist() == pytest.approx(
             expected.tolist(), rel=0.06 if kind == "box" else 0.02
         )
+
+
+@pytest.mark.parametrize("degrees", [0, 20, 45, 77, 90])
+def test_the_waviness_of_a_bar_is_that_of_its_sides(degrees):
+    pixel = 8.0
+    y, x = plane(224, 224)
+    along, away = across(degrees + 90, y, x), across(degrees, y, x + 3.3)
+    found = []
+    for amplitude, period in ((0.0, 1.0), (0.1, 2.0), (0.15, 3.0)):
+        wave = amplitude * pixel * torch.sin(2 * torch.pi * along / (period * pixel))
+        bar = blurred(2 * pixel - (away - wave).abs(), "box", 0.3 * pixel)
+        found += [waviness(bar, pixel).item(), waviness(bar.expand(-1, 3, -1, -1), pixel).item()]
+    assert found[:2] == pytest.approx([0, 0], abs=0.003)
+    assert found[2:] == pytest.approx([0.1 / 2**0.5] * 2 + [0.15 / 2**0.5] * 2, rel=0.1)
+
+
+def test_what_turns_is_not_straight_and_waves_nowhere():
+    y, x = plane(224, 224)
+    disk = blurred(40 - torch.hypot(y, x), "box", 4)  # five training pixels in radius
+    assert waviness(torch.cat([disk, torch.ones_like(disk)]), 8.0).isnan().all()
 
 
 def test_the_edge_width_survives_noise_and_colour_and_knows_no_other_edges():

@@ -9,15 +9,15 @@ from pathlib import Path
 
 from torch import Tensor
 
-from s2id.evaluation import image_metrics
+from s2id.evaluation import edges, image_metrics
 from s2id.shapes import Images
 
 
 def strokes(framed: Images, pixel: float) -> dict[str, Tensor]:
-    """Edge width, power above the training Nyquist frequency and speckle of each picture.
+    """Edge width and waviness, power above the training Nyquist frequency and speckle of each picture.
 
-    Power and speckle are NaN where the picture's pixels are not finer than the training pixels, and edge width where
-    they are not at least four times finer: the picture's own pixels would bias it.
+    Power and speckle are NaN where the picture's pixels are not finer than the training pixels, and the measures of
+    edges where they are not at least four times finer: the picture's own pixels would bias them.
 
     Args:
         framed: Pictures of the frame alone.
@@ -26,7 +26,8 @@ def strokes(framed: Images, pixel: float) -> dict[str, Tensor]:
     nothing = framed.new_full((len(framed),), math.nan)
     finer = pixel > 1
     return {
-        "edge": image_metrics.edge_width(framed, pixel) if pixel >= 4 else nothing,
+        "edge": edges.edge_width(framed, pixel) if pixel >= 4 else nothing,
+        "waviness": edges.waviness(framed, pixel) if pixel >= 4 else nothing,
         "power": image_metrics.power_above(framed, 0.5 / pixel) if finer else nothing,
         "speckle": image_metrics.speckle(framed, pixel) if finer else nothing,
     }

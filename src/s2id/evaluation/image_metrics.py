@@ -1,4 +1,4 @@
-"""Measures of single pictures: fidelity to another picture, topology, sharpness, noise and layout of the ink.
+"""Measures of single pictures: fidelity to another picture, topology, noise and layout of the ink.
 
 Pictures have values in [-1, 1] and must be finite (`check_images` refuses others). Every measure returns one value per
 picture, NaN where a picture has nothing to measure. `pixel` is the side of a training pixel in pixels of the picture
@@ -9,16 +9,9 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn.functional import grid_sample
 
 from s2id.errors import InputError
 from s2id.evaluation.extras import needs_eval
-
-_MOST_POINTS = 1000  # points of a picture's edges that are measured
-
-_EDGE = 1.2  # least rise of an edge: 0.6 of the range
-
-_TURN = 0.05  # a profile that falls by more has turned back; a smaller fall is noise
 
 
 def check_images(images: Float[Tensor, "b c h w"]) -> None:
@@ -103,48 +96,6 @@ def components_and_holes(
         holes[[0, ground[0, 0]]] = False
         counts.append([int(kept.sum()), int(holes.sum())])
     return torch.tensor(counts, dtype=torch.long, device=images.device).reshape(-1, 2)
-
-
-def edge_width(images: Float[Tensor, "b c h w"], pixel: float) -> Float[Tensor, " b"]:
-    """Median width of each picture's edges from 10 to 90 % of their rise, in training pixels.
-
-    A step blurred by a box of width w measures 0.8 w; one blurred by a Gaussian measures 2.563 sigma. The values are
-    read along the gradient, through points where the picture, clipped to its range, is 0, up to four training pixels
-    to either side or until the values turn back. Edges that rise by less than 0.6 of the range are left out, and so
-    are those that still rise at the end. Values between pixels are interpolated linearly, which blurs by a variance of
-    1/6 of a squared picture pixel: this adds 3 % to a width of 4 picture pixels, and a sharp step measures at least
-    0.8 picture pixels.
-
-    Args:
-        images: Pictures; several channels are averaged.
-        pixel: Side of a training pixel, in picture pixels.
-
-    Example:
-        >>> step = torch.full((1, 1, 64, 64), -1.0)
-        >>> step[..., 32:] = 1
-        >>> [round(value, 2) for value in edge_width(step, pixel=1.0).tolist()]
-        [0.8]
-    """
-    with needs_eval():
-        from scipy import ndimage
-    widths = []
-    for image in images.clamp(-1, 1).mean(1).double().cpu():
-        points = _zero_crossings(image)
-        if not len(points) or min(image.shape) < 2:
-            widths.append(float("nan"))
-            continue
-        points = points[torch.linspace(0, len(points) - 1, min(len(points), _MOST_POINTS)).long()]
-        # the gradient of the smoothed picture: noise would turn that of the picture itself
-        smooth = torch.from_numpy(ndimage.gaussian_filter(image.numpy(), max(0.5 * pixel, 0.7)))
-        uphill = _interpolate(torch.stack(torch.gradient(smooth)), points[:, None])[..., 0].T
-        uphill = uphill / uphill.norm(dim=1, keepdim=True).clamp(min=1e-12)
-        step = min(pixel / 8, 0.5)
-        half = round(4 * pixel / step)
-        distance = step * torch.arange(-half, half + 1, dtype=torch.float64)
-        profile = _interpolate(image[None], points[:, None] + distance[:, None] * uphill[:, None])[0]
-        width = _rise_width(profile[:, half:], -profile[:, : half + 1].flip(1)) * step / pixel
-        widths.append(width.nanmedian().item())
-    return torch.tensor(widths, dtype=images.dtype, device=images.device)
 
 
 def power_above(images: Float[Tensor, "b c h w"], cutoff: float) -> Float[Tensor, " b"]:
@@ -247,46 +198,6 @@ def overshoot(images: Float[Tensor, "b c h w"], low: float = -1.0, high: float =
     values = images.flatten(1)
     beyond = torch.maximum(values.amax(1) - high, low - values.amin(1))
     return beyond.clamp(min=0) / (high - low)
-
-
-def _zero_crossings(image: Float[Tensor, "h w"]) -> Float[Tensor, "p 2"]:
-    points = []
-    for axis, count in enumerate(image.shape):
-        a, b = image.narrow(axis, 0, count - 1), image.narrow(axis, 1, count - 1)
-        cross = (a > 0) != (b > 0)
-        place = cross.nonzero().to(image)
-        place[:, axis] += a[cross] / (a[cross] - b[cross])
-        points.append(place)
-    return torch.cat(points)
-
-
-def _interpolate(maps: Float[Tensor, "c h w"], places: Float[Tensor, "p t 2"]) -> Float[Tensor, "c p t"]:
-    # here pixel centres are whole numbers, (y, x); grid_sample wants (x, y) with the picture's edges at -1 and 1
-    size = torch.tensor(maps.shape[1:], dtype=places.dtype)
-    grid = ((2 * places + 1) / size - 1).flip(-1).reshape(1, 1, -1, 2)
-    found = grid_sample(maps[None], grid, padding_mode="border", align_corners=False)
-    return found.reshape(len(maps), *places.shape[:-1])
-
-
-def _rise_width(*sides: Float[Tensor, "p t"]) -> Float[Tensor, " p"]:
-    """Width of edges from 10 to 90 % of their rise, in samples, given the rises from their middles to either side.
-
-    NaN where a profile is no edge.
-    """
-    held = []
-    for side in sides:
-        turned = (side < side.cummax(1).values - _TURN).cumsum(1) > 0
-        held.append(side.where(~turned, -torch.inf).cummax(1).values)
-    height = held[0][:, -1] + held[1][:, -1]
-    width = torch.zeros_like(height)
-    for rise in held:
-        level = rise[:, -1] - 0.1 * height
-        after = (rise < level[:, None]).sum(1, keepdim=True).clamp(min=1)
-        below, above = rise.gather(1, after - 1)[:, 0], rise.gather(1, after)[:, 0]
-        width += after[:, 0] - 1 + (level - below) / (above - below)
-        still = rise[:, -1] - rise[:, rise.shape[1] * 3 // 4]
-        width = width.where((height >= _EDGE) & (still < 0.05 * height), torch.nan)
-    return width
 
 
 def _ink(images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b h w"]:

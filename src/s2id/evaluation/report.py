@@ -70,6 +70,8 @@ class Detail:
 
     edge: float = _column("edge width", 2)
     """Median width of edges from 10 to 90 %, in training pixels."""
+    waviness: float = _column("waviness")
+    """Median root mean square distance of straight edges from fitted lines, in training pixels."""
     power: float = _column("power above Nyquist", 5)
     """Median share of variance at frequencies that the training grid cannot hold."""
     speckle: float = _column("speckle", 5)
