@@ -13,12 +13,15 @@ from s2id.cli.flags import Help, part
 from s2id.cli.options import could_write, writable
 from s2id.errors import InputError
 from s2id.network.settings import DATA_FIELDS, ModelConfig, NetworkConfig, network_to_dict
-from s2id.settings import to_dict
+from s2id.settings import setting, to_dict
 from s2id.training.presets import PRESETS, preset_named
 from s2id.training.settings import SMALLEST, TrainConfig
 
 if TYPE_CHECKING:
     from s2id.training.train import Run
+
+_FINER = 8
+"""Most pixels of finer pictures along a pixel of the data."""
 
 _PRESET = f"Named run, whose settings the other flags change: {', '.join(PRESETS)}."
 
@@ -50,6 +53,10 @@ class Train:
     length."""
     init: str | None = None
     """Model to begin with: a bundled name, a file, a folder or a Hub repository. None: random weights."""
+    finer: str | None = setting(None, "data")
+    """Finer pictures of another source, from which the model learns what lies between the pixels: NAME:FOLDER, with
+    the name of a data set, e.g. ink:fonts, or NAME alone for the folder of --data. They are read with up to eight times
+    as many pixels a side. None: the data alone."""
     dry_run: bool = False
     """Read the data, check everything, print all settings and what the data decide as JSON, and stop."""
     train: TrainConfig = part(TrainConfig())
@@ -72,6 +79,7 @@ class Train:
 
     def run(self) -> int:
         """Train to the end, or print what the run would be."""
+        from s2id.data.pictures import with_finer
         from s2id.data.registry import load_pictures
         from s2id.sampling.model import load as load_model
         from s2id.training.latents import load_autoencoder, with_latents
@@ -87,6 +95,11 @@ class Train:
         pictures = load_pictures(
             preset.data, self.data, long_side=train.long_side, min_side=patch, alpha=alpha, workers=train.workers
         )
+        if self.finer:
+            name, _, folder = self.finer.partition(":")
+            place, side = Path(folder) if folder else self.data, _FINER * max(pictures.size)
+            finer = load_pictures(name, place, long_side=side, alpha=pictures.alpha, workers=train.workers)
+            pictures = with_finer(pictures, finer)
         if self.vae:
             # the autoencoder is gone when training begins: its latents are enough
             pictures = with_latents(pictures, load_autoencoder(self.vae), patch)
@@ -114,6 +127,7 @@ class Train:
             "preset": self.preset,
             **{name: None if path is None else str(path) for name, path in given.items()},
             "data": summary(trainer.pictures),
+            "finer": None if trainer.pictures.finer is None else summary(trainer.pictures.finer),
             "looks like pixel art": trainer.palette is not None,
             "warnings": warnings(trainer),
             "model": network_to_dict(trainer.model),

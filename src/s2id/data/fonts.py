@@ -93,7 +93,7 @@ def open_font(path: Path) -> Font:
     try:
         face = freetype.Face(str(path))
         for character in CHARACTERS:
-            outline = _outline(face, character)
+            outline = outline_of(face, character)
             if face.get_char_index(character) and outline.n_points:
                 box = outline.get_bbox()
                 boxes[character] = (box.xMin, box.yMin, box.xMax, box.yMax)
@@ -122,27 +122,55 @@ def raster(font: Font, character: str, size: Size) -> Float[Tensor, "h w"]:
     check_size(size)
     if character not in font.boxes:
         raise InputError(f"{character!r} is none of {font.name}'s characters; choose one of {''.join(CHARACTERS)}.")
+    left, bottom, right, top = font.boxes[character]
+    scale = font.scale
+    return covered(font.face, character, (scale, 0.0, 0.0, scale), ((left + right) / 2, (bottom + top) / 2), size)
+
+
+Matrix = tuple[float, float, float, float]
+"""A linear map of font units, y up, to the side of a square frame: xx, xy, yx and yy."""
+
+
+def covered(
+    face: Any,  # noqa: ANN401  (freetype-py is untyped)
+    character: str,
+    matrix: Matrix,
+    middle: tuple[float, float],
+    size: Size,
+) -> Float[Tensor, "h w"]:
+    """The share of each pixel that a character covers, from 0 to 1.
+
+    Args:
+        face: FreeType's object for the font.
+        character: A character of the font.
+        matrix: From font units to the frame.
+        middle: Point (x, y) in font units, y up, that comes to lie in the middle of the frame.
+        size: Height and width, in pixels. A picture that is not square shows canvas beyond the frame.
+    """
     height, width = size
     fine = max(_LEAST, -(-_FINE // min(size)))
-    pixels = _drawn(font, character, (height * fine, width * fine))
+    pixels = _drawn(face, character, matrix, middle, (height * fine, width * fine))
     strips = pixels.reshape(height, fine, width * fine).sum(1, dtype=np.uint32)
     cells = strips.reshape(height, width, fine).sum(2, dtype=np.uint32)
     return torch.from_numpy((cells / (255 * fine**2)).astype(np.float32))
 
 
-def _drawn(font: Font, character: str, size: Size) -> UInt8[np.ndarray, "h w"]:
-    """FreeType's picture of a character in the middle of a frame: the share of each pixel that is covered, as bytes."""
+def _drawn(
+    face: Any,  # noqa: ANN401
+    character: str,
+    matrix: Matrix,
+    middle: tuple[float, float],
+    size: Size,
+) -> UInt8[np.ndarray, "h w"]:
+    """FreeType's picture of a character: the share of each pixel that is covered, as bytes."""
     from freetype import FT_PIXEL_MODE_GRAY, FT_Exception, get_handle, raw
 
     rows, columns = size
-    left, bottom, right, top = font.boxes[character]
-    per_unit = font.scale * min(rows, columns) * 64  # FreeType's 26.6 fixed-point pixels, y up
-    outline = ctypes.byref(_outline(font.face, character)._FT_Outline)
-    diagonal = round(per_unit * 2**16)
-    raw.FT_Outline_Transform(outline, ctypes.byref(raw.FT_Matrix(diagonal, 0, 0, diagonal)))
-    raw.FT_Outline_Translate(
-        outline, round(columns * 32 - per_unit * (left + right) / 2), round(rows * 32 - per_unit * (bottom + top) / 2)
-    )
+    xx, xy, yx, yy = (64 * min(rows, columns) * a for a in matrix)  # to FreeType's 26.6 fixed-point pixels, y up
+    outline = ctypes.byref(outline_of(face, character)._FT_Outline)
+    raw.FT_Outline_Transform(outline, ctypes.byref(raw.FT_Matrix(*(round(a * 2**16) for a in (xx, xy, yx, yy)))))
+    x, y = middle
+    raw.FT_Outline_Translate(outline, round(columns * 32 - xx * x - xy * y), round(rows * 32 - yx * x - yy * y))
     pixels = np.zeros((rows, columns), np.uint8)
     for start in range(0, columns, _STRIP):  # FreeType overflows where one row meets too many cells of a flat edge
         strip = np.zeros((rows, min(_STRIP, columns - start)), np.uint8)
@@ -224,7 +252,7 @@ def _listed(folder: Path) -> list[Path]:
     return [folder / "ttf" / name for name in usable if name not in _NO_LETTERS]
 
 
-def _outline(face: Any, character: str) -> Any:  # noqa: ANN401  (freetype-py is untyped)
+def outline_of(face: Any, character: str) -> Any:  # noqa: ANN401  (freetype-py is untyped)
     """Outline of a character in font units, without hinting."""
     from freetype import FT_LOAD_NO_BITMAP, FT_LOAD_NO_HINTING, FT_LOAD_NO_SCALE
 

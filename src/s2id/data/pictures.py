@@ -14,6 +14,7 @@ from s2id.checks import fits
 from s2id.condition import Condition, scaled
 from s2id.errors import InputError
 from s2id.settings import Alpha, Size
+from s2id.shapes import NULL
 
 Split = Literal["train", "test"]
 """Half of a data set: pictures to train on, or pictures held out."""
@@ -83,6 +84,8 @@ class Pictures:
     """How the groups' latents were made, if they have any."""
     alpha: Alpha = "white"
     """What became of transparency: "keep", or the ground that it was laid over."""
+    finer: "Pictures | None" = None
+    """Finer pictures of another source, from `with_finer`, that training borrows detail from."""
     reader: str = ""
     """Registry name of the reader, as "folder", of data that have a name of their own. Empty if `name` is it."""
 
@@ -184,6 +187,35 @@ def with_tokens(pictures: Pictures, encode: Callable[[str], Float[Tensor, "t d"]
                 row[: len(encoded[text])] = encoded[text]
         groups.append(replace(group, tokens=tokens))
     return replace(pictures, groups=tuple(groups))
+
+
+def with_finer(pictures: Pictures, finer: Pictures) -> Pictures:
+    """The same pictures beside finer ones of another source, from which a model learns what lies between the pixels.
+
+    Classes are the same where their names are; of every other label nothing is known in the finer pictures.
+
+    Args:
+        pictures: A data set, which decides what a model composes.
+        finer: Pictures of more pixels that show alike things, framed alike: one pixel of `pictures` is the mean of
+            several of theirs.
+
+    Raises:
+        InputError: The two differ in colour or transparency, or the finer pictures have no more pixels.
+    """
+    if (finer.channels, finer.alpha) != (pictures.channels, pictures.alpha):
+        raise InputError(
+            f"{finer.name} has {finer.channels} channels over {finer.alpha} and {pictures.name} has "
+            f"{pictures.channels} over {pictures.alpha}; give finer pictures of the same kind."
+        )
+    if max(finer.size) <= max(pictures.size):
+        raise InputError(
+            f"the finer pictures of {finer.name} have {max(finer.size)} pixels along their long side and those of "
+            f"{pictures.name} have {max(pictures.size)}; give pictures with more."
+        )
+    known = {name: index for index, name in enumerate(pictures.labels)}
+    index = torch.tensor([*(known.get(name, NULL) for name in finer.labels), NULL])  # the last is that of no class
+    groups = tuple(Group(group.images, index[group.labels.long()], truth=group.truth) for group in finer.groups)
+    return replace(pictures, finer=replace(finer, groups=groups, labels=pictures.labels, attributes=(), numbers=()))
 
 
 def rescaled(pictures: Pictures, ranges: Sequence[tuple[float, float]]) -> Pictures:

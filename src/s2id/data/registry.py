@@ -5,7 +5,7 @@ To add a data set, write a function from a `Request` to `Pictures` in a file of 
 
 from pathlib import Path
 
-from s2id.data import celeba, digits, folder, fonts, hub, idx, vectors
+from s2id.data import celeba, digits, folder, fonts, hub, idx, ink, vectors
 from s2id.data.pictures import Pictures, Split
 from s2id.data.request import Reader, Request
 from s2id.errors import InputError
@@ -16,6 +16,7 @@ READERS: dict[str, Reader] = {
     "fashion-mnist": idx.read,
     "digits": digits.read,
     "glyphs": fonts.read,
+    "ink": ink.read,
     "vectors": vectors.read,
     "celeba": celeba.read,
     "folder": folder.read,

@@ -79,6 +79,8 @@ def check_data(pictures: Pictures, config: TrainConfig, model: NetworkConfig) ->
         raise InputError("detail_density is for networks that predict functions; leave it 0 with this model.")
     if wrong := [n for n in (*config.densities, *detail) if n < model.patch or n % model.patch]:
         raise InputError(f"density {wrong[0]} is no multiple of the patch {model.patch}; choose one that is.")
+    if pictures.finer is not None and (model.dense or model.latents or config.pixelate):
+        raise InputError("finer pictures are for functions of pictures; leave them out with latents or pixelate.")
     height, width = min((group.images.shape[2:] for group in pictures.groups), key=min)
     if min(height, width) < model.patch:
         raise InputError(
@@ -108,17 +110,18 @@ def draw(
         torch.Size([16, 1, 8, 8])
     """
     generator = torch.Generator().manual_seed(seed_of(config.seed, number))
-    group, chosen = chosen_at(pictures, number, config.batch, config.seed)
+    finer = finer_source(pictures, config, generator)
+    group, chosen = chosen_at(finer or pictures, number, config.batch, config.seed)
     pixels, known = group.images[chosen], group.condition(chosen)
     pixelation = Pixelation.read(config.pixelate) if config.pixelate else None
     if pixelation and pixelation.kind == "bicubic":
         pixels = to_bytes(enlarged(to_float(pixels), pixelation.cell))
     size = (pixels.shape[2], pixels.shape[3])
-    density, latest = draw_density(config, generator)
+    density, latest = draw_density(config, generator, finer is not None)
     latents = group.latents
     state = means(pixels, trained_size(size, density, model.patch)) if latents is None else latents[chosen].float()
-    finer = max(state.shape[2:]) / config.densities[0]
-    x_t, logsnr, eps = noisy(state, schedule.at_density(finer), latest, generator)
+    denser = max(state.shape[2:]) / config.densities[0]
+    x_t, logsnr, eps = noisy(state, schedule.at_density(denser), latest, generator)
     condition = hide(known, config, generator)
     if config.both_conditions:
         condition = cat([condition, condition.unknown()])
@@ -128,7 +131,7 @@ def draw(
     if model.dense:
         grid = state_grid(samples, extent(size)).part(height, width)
         return Batch(x_t, logsnr, condition, extent(size), grid, 1, eps[:, :, height, width], None, part)
-    factor = config.supersample[int(torch.randint(len(config.supersample), (), generator=generator))]
+    factor = values_per_side(config, generator, max(size) / max(pictures.size) if finer else 1.0)
     if pixelation and pixelation.kind == "area":  # the state is a view as well, from the place of no shift
         views = pixelated(to_float(pixels), pixelation, config.views, generator)
         return Batch(x_t, logsnr, condition, extent(size), frame_grid(size), factor, views, None, part)
@@ -180,12 +183,29 @@ def means(pixels: UInt8[Tensor, "b c h w"], size: Size) -> Float[Tensor, "b c y 
     return torch.cat([resize(to_float(some), size) for some in pixels.split(few)])
 
 
-def draw_density(config: TrainConfig, generator: torch.Generator) -> tuple[int, float]:
-    """Density of a batch's states, and the latest time t that the batch draws."""
+def finer_source(pictures: Pictures, config: TrainConfig, generator: torch.Generator) -> Pictures | None:
+    """The finer pictures, if there are any and a batch is to hold some."""
+    drawn = pictures.finer is not None and torch.rand((), generator=generator) < config.finer_share
+    return pictures.finer if drawn else None
+
+
+def draw_density(config: TrainConfig, generator: torch.Generator, finer: bool = False) -> tuple[int, float]:
+    """Density of a batch's states, and the latest time t that the batch draws.
+
+    Finer pictures have the states that functions are read from: of what to compose they say nothing.
+    """
+    if finer:
+        return config.detail_density or config.densities[0], config.finer_time
     if config.detail_density and torch.rand((), generator=generator) < config.detail_share:
         return config.detail_density, config.detail_time
     weights = torch.tensor(config.density_weights or [1.0] * len(config.densities))
     return config.densities[int(torch.multinomial(weights, 1, generator=generator))], 1.0
+
+
+def values_per_side(config: TrainConfig, generator: torch.Generator, finer: float = 1.0) -> int:
+    """Values of the field per side of a target pixel; they lie as far apart in pixels that are finer by a factor."""
+    drawn = config.supersample[int(torch.randint(len(config.supersample), (), generator=generator))]
+    return max(1, int(drawn / finer))
 
 
 def hide(known: Condition, config: TrainConfig | StudentConfig, generator: torch.Generator) -> Condition:

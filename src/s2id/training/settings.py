@@ -184,6 +184,12 @@ class TrainConfig:
     views: Annotated[int, Within(1, 1000)] = setting(4, "data")
     """Views of each picture per batch with `pixelate`. More give a gradient with less noise at a higher cost."""
 
+    finer_share: Share = setting(0.25, "data")
+    """Share of the batches that hold finer pictures of another source, where there are any."""
+    finer_time: Share = setting(0.1, "data")
+    """Time t below which finer pictures are trained, from 0 (clean) to 1 (noise). Low, they say what lies between the
+    pixels and not what to compose."""
+
     checkpoint_minutes: Time = setting(5.0, "files")
     """Minutes between checkpoints."""
     checkpoint_images: Count | None = setting(None, "files")
