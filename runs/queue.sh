@@ -5,7 +5,7 @@
 #   runs/queue.sh stop                  stops the run in progress, with a checkpoint
 # State lives outside the checkout, in $S2ID_QUEUE (by default ~/.local/state/s2id-queue): a clone, so that work in the checkout does not
 # touch a run, and a folder per run. A run is resumed with the commit that it began with, and with that commit's line of the list below.
-# THREADS=2 gives a run two threads. If the state was lost, begin a run anew from an exported model: --init FOLDER --set warmup=0.005.
+# `finer=ink` reads the fonts in DATA_FOLDER/fonts. THREADS=2 gives a run two threads. If the state was lost, begin a run anew from an exported model: --init FOLDER --set warmup=0.005.
 set -euo pipefail
 here=$(cd "$(dirname "$0")/.." && pwd)
 home=${S2ID_QUEUE:-$HOME/.local/state/s2id-queue}
@@ -16,6 +16,7 @@ runs() {
   cat <<'LIST'
 guided-one | distill @/exports/mnist-gpu-b-guided --guidance-only --autoguidance 1.5 --images 400000 --lr 5e-4 --set ema=0.999
 long-ends-on-28 | train mnist --init mnist-long --images 400000 --lr 1e-3 --set warmup=0.005 --set detail-density=28 --set detail-share=0.3
+ink | train mnist --init @/runs/long-ends-on-28 --images 250000 --lr 1e-3 --set warmup=0.005 --set detail-density=28 --set detail-share=0.4 --set finer=ink --set finer-share=0.3
 guide-200k | train mnist --images 200000 --set encoder-blocks=3 --set decoder-blocks=3 --set detail-density=24 --set detail-share=0.2
 LIST
 }

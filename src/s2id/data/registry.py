@@ -42,11 +42,12 @@ def load_pictures(
         folder: Folder of the data set's files. `None` looks in ./data; MNIST and Fashion-MNIST are then also looked for
             in the cache and downloaded. For "hub" the name of the data set on the Hugging Face Hub (ylecun/mnist or
             NAME:SUBSET), or a folder that holds one.
-        split: "train" or "test". The test split is every fifth picture of "digits", about every tenth font of "glyphs",
-            what `data.split` holds out of "vectors", and for "celeba" what list_eval_partition.txt names or else every
-            tenth picture. "folder" has one split, which both names return.
+        split: "train" or "test". The test split is every fifth picture of "digits", about every tenth font of "glyphs"
+            and "ink", what `data.split` holds out of "vectors", and for "celeba" what list_eval_partition.txt names or
+            else every tenth picture. "folder" has one split, which both names return.
         long_side: Pictures of "celeba", "folder" and "hub" with more pixels along the longer side are shrunk to this;
-            `None` leaves them as they are. SVG files are drawn with this many; `None` draws them with 64.
+            `None` leaves them as they are. SVG files and "ink" are drawn with this many; `None` draws
+            SVG files with 64 and "ink" with 28.
         workers: Processes that decode pictures the first time they are read. 0 decodes in this process.
         min_side: Pictures of "celeba", "folder" and "hub" with fewer pixels along the shorter side are left out.
         alpha: What becomes of transparency in pictures of "folder", "vectors" and "hub": "keep" makes all of them RGBA,
