@@ -19,7 +19,8 @@ FLOOR = {
     "inverse": 3,
     "training": 3,
     "evaluation": 4,
-    "cli": 5,
+    "export": 5,
+    "cli": 6,
 }
 """Folder -> floor; the package's own modules are the ground, but for its two faces, which stand on top."""
 

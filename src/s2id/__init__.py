@@ -7,6 +7,8 @@ field.image(size=(1024, 576)).save("tall.png")
 
 from importlib import import_module
 
+from s2id.forms import FORMS
+
 TYPE_CHECKING = False  # type checkers take it for typing's, which the program need not wait for
 
 if TYPE_CHECKING:
@@ -74,6 +76,16 @@ def __getattr__(name: str) -> "Any":  # noqa: ANN401
     if name in _HOMES:
         return getattr(import_module(f"s2id.{_HOMES[name]}"), name)
     raise AttributeError(f"module 's2id' has no attribute {name!r}")
+
+
+def _page(field: "Field") -> bytes:
+    """The page that shows a field, for `Field.save`."""
+    from s2id.export.page import page
+
+    return page([field])
+
+
+FORMS[".html"] = _page
 
 
 def __dir__() -> list[str]:

@@ -100,14 +100,15 @@ def write_text(path: Path, text: str) -> None:
         file.write(text.encode())
 
 
-def check_suffix(path: Path, suffix: str) -> None:
+def check_suffix(path: Path, *suffixes: str) -> None:
     """Refuse a file whose name says that it is of another format.
 
     Raises:
-        InputError: The name ends in another suffix than the given one.
+        InputError: The name ends in none of the given suffixes.
     """
-    if path.suffix.lower() != suffix:
-        raise InputError(f"{path} does not end in {suffix}, which is the only format that it can have; rename it.")
+    if path.suffix.lower() not in suffixes:
+        only = "is the only format" if len(suffixes) == 1 else "are the only formats"
+        raise InputError(f"{path} does not end in {' or '.join(suffixes)}, which {only} that it can have; rename it.")
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, str]) -> None:
@@ -121,10 +122,21 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str,
     Raises:
         InputError: The file cannot be written.
     """
-    ready = {k: v.cpu().contiguous() for k, v in tensors.items()}
-    payload = save(ready, {**facts, "sha256": checksum(ready, facts)})
+    payload = packed(tensors, facts)
     with replacing(path) as file:
         file.write(payload)
+
+
+def packed(tensors: Mapping[str, Tensor], facts: Mapping[str, str]) -> bytes:
+    """The content of the file that `write_tensors` writes, always the same bytes; arguments as there."""
+    ready = {k: v.cpu().contiguous() for k, v in tensors.items()}
+    content = save(ready, {**facts, "sha256": checksum(ready, facts)})
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))  # safetensors writes them in any order
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text = text.ljust(-(-len(text) // 8) * 8)  # so that tensors are aligned
+    return len(text).to_bytes(8, "little") + text + content[8 + length :]
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ Where there is alpha, the function's colours are premultiplied by it (`s2id.alph
 
 import math
 from collections.abc import Iterator
+from html import escape
 from io import BytesIO
 from pathlib import Path
 
@@ -20,12 +21,14 @@ from s2id.alpha import straight
 from s2id.checks import checked
 from s2id.coords import Grid, check_size, view, whole_size
 from s2id.errors import InputError
+from s2id.files import check_suffix, replacing
+from s2id.forms import FORMS
 from s2id.images import format_of, to_bytes, to_pillow, write, write_png
 from s2id.memory import keep_memory
 from s2id.network.heads import MARGIN, Features
 from s2id.network.published import PixelHead
 from s2id.palette import from_hex, snap
-from s2id.sampling.field_file import Head, read_field, write_field
+from s2id.sampling.field_file import Head, field_bytes, read_field
 from s2id.sampling.interpolate import draw, values_per_pixel
 from s2id.settings import MAX_PIXELS, AnySize, Fit, Look, Size, Window
 
@@ -115,6 +118,14 @@ class Field:
         buffer = BytesIO()
         to_pillow(to_bytes(straight(few[0] if len(self) == 1 else sheet(few)))).save(buffer, "PNG")
         return buffer.getvalue()
+
+    def _repr_html_(self) -> str:
+        """The first functions to zoom into, which notebooks show where they show pages."""
+        page = FORMS[".html"](self[:_SHOWN]).decode()
+        return (
+            f'<iframe srcdoc="{escape(page)}" sandbox="allow-scripts allow-downloads" allow="fullscreen" '
+            f'title="{escape(repr(self))}" width="100%" height="480" style="border: 0"></iframe>'
+        )
 
     def __iter__(self) -> Iterator["Field"]:
         """Fields of the functions one by one."""
@@ -266,10 +277,14 @@ class Field:
 
     @checked
     def save(self, path: Path | str) -> None:
-        """Write a .safetensors file that `Field.load` reads; to render it, no model is needed.
+        """Write a .safetensors file that `Field.load` reads, or an .html page that any browser shows.
+
+        No model is needed to render either. The page holds all that it needs, and lets its reader zoom; of several
+        functions it is a gallery.
 
         Raises:
-            InputError: The file cannot be written, its name does not end in .safetensors, or the field holds NaN.
+            InputError: The file cannot be written, its name ends in neither, the field holds NaN, or a page would be
+                too large.
 
         Example:
             >>> import os, s2id, tempfile
@@ -280,7 +295,20 @@ class Field:
             >>> bool((again.render((28, 28)) == field.render((28, 28))).all())
             True
         """
-        write_field(Path(path), self.features, self.head, self.facts)
+        path = Path(path)
+        check_suffix(path, ".safetensors", *FORMS)
+        form = FORMS.get(path.suffix.lower(), Field.file_bytes)
+        content = form(self)
+        with replacing(path) as file:
+            file.write(content)
+
+    def file_bytes(self, half: bool = False) -> bytes:
+        """The content of the .safetensors file; with `half`, of features in half precision, about half as large.
+
+        Raises:
+            InputError: The field holds NaN.
+        """
+        return field_bytes(self.features, self.head, self.facts, half)
 
     @classmethod
     @checked

@@ -9,7 +9,7 @@ from torch import nn
 
 from s2id.checks import Within, fits, shown
 from s2id.errors import InputError
-from s2id.files import TensorFile, check_finite, check_suffix, filled, no_file, opened, write_tensors
+from s2id.files import TensorFile, check_finite, filled, no_file, opened, packed
 from s2id.network.heads import Features, FieldHead
 from s2id.network.published import PixelHead
 from s2id.settings import check_palette
@@ -25,20 +25,26 @@ _MOST_SAMPLES = 2**13
 """Largest number of feature samples along a side, and of channels of a sample."""
 
 
-def write_field(path: Path, features: Features, head: Head, facts: dict[str, str]) -> None:
-    """Write a field to a file, whole or not at all; arguments as for `Field`.
+def field_bytes(features: Features, head: Head, facts: dict[str, str], half: bool = False) -> bytes:
+    """The content of a field's file; arguments as for `Field`.
+
+    Args:
+        features: Samples of the features.
+        head: The layers.
+        facts: Texts by name.
+        half: Whether the features are written in half precision.
 
     Raises:
-        InputError: The file cannot be written, its name does not end in .safetensors, or a value is no number.
+        InputError: A value is no number.
     """
-    check_suffix(path, ".safetensors")
-    tensors = {"features": features.values, **{f"head.{name}": weight for name, weight in head.state_dict().items()}}
+    values = features.values.half() if half else features.values
+    tensors = {"features": values, **{f"head.{name}": weight for name, weight in head.state_dict().items()}}
     check_finite(tensors, "the field")
-    write_tensors(path, tensors, {"format": _FORMAT, "frame": json.dumps(features.frame), **facts})
+    return packed(tensors, {"format": _FORMAT, "frame": json.dumps(features.frame), **facts})
 
 
 def read_field(path: Path) -> tuple[Features, Head, dict[str, str]]:
-    """The features, the head and the facts that `write_field` wrote to a file.
+    """The features, the head and the facts in a field's file.
 
     Raises:
         InputError: The file is missing, is damaged, or holds no field.

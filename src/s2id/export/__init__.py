@@ -1,0 +1,1 @@
+"""What takes pictures and models elsewhere: pages with the player."""

@@ -1,0 +1,35 @@
+
+// The page's address says what is seen: "#3/0.5,0.5,2" is picture 3 of a gallery, its middle, twice as large.
+const links = [...document.querySelectorAll("li a")], list = document.querySelector("ul");
+const title = document.querySelector("h1"), name = title.textContent, nav = document.querySelector("nav");
+let large = document.querySelector(".large"), number = 0;
+
+function show(which) {
+  if (!list || which === number) return;
+  large?.remove();
+  number = which;
+  list.hidden = number > 0;
+  nav.hidden = !number;
+  const small = links[number - 1]?.firstChild;
+  title.textContent = small?.getAttribute("label") ?? name;
+  large = small?.cloneNode();
+  if (!large) return;
+  large.className = "large";
+  large.setAttribute("linked", `${number}/`);
+  for (const attribute of ["still", "aria-hidden"]) large.removeAttribute(attribute);
+  list.after(large);
+  for (const [id, to] of [["before", number - 1], ["after", number + 1]]) {
+    document.getElementById(id).hidden = !links[to - 1];
+    document.getElementById(id).href = `#${to}`;
+  }
+}
+
+function follow() {
+  const [, which, view] = location.hash.match(/^#(?:(\d+)(?:\/|$))?([\d.e,-]*)$/) ?? [];
+  show(links[which - 1] ? Number(which) : 0);
+  const [y, x, zoom] = (view ?? "").split(",").map(Number);
+  if (large && zoom > 0) large.view = { y, x, zoom };
+}
+
+addEventListener("hashchange", follow);
+follow();

@@ -1,0 +1,147 @@
+"""Pages that show fields in a browser: one HTML file with the player and the fields in it, which fetches nothing.
+
+The player, `s2id-player.js`, evaluates the functions in the browser, so its reader zooms into them as far as doubles
+allow. A policy in the page (Content-Security-Policy) lets nothing else run, and no word of a field becomes HTML.
+"""
+
+import re
+from base64 import b64encode
+from collections.abc import Sequence
+from hashlib import sha256
+from html import escape
+from importlib.resources import files
+from itertools import chain
+from pathlib import Path
+
+from s2id.checks import checked
+from s2id.errors import InputError
+from s2id.files import check_suffix, replacing
+from s2id.network.heads import Features
+from s2id.sampling.field import Field
+
+_MOST_BYTES = 2**26
+"""Largest page."""
+
+_HALF_LEVEL = 0.5 / 127.5
+"""Half a grey level, in [-1, 1]."""
+
+
+@checked
+def write_page(path: Path | str, fields: Sequence[Field], title: str | None = None) -> None:
+    """Write a page that shows fields: one function to zoom into, or a gallery of several.
+
+    Args:
+        path: File to write; its name ends in .html.
+        fields: Fields, each of one function or of several.
+        title: Title of the page; `None` is what the pictures are of.
+
+    Raises:
+        InputError: The file cannot be written, there is nothing to show, or the page would be too large.
+
+    Example:
+        >>> import os, s2id, tempfile
+        >>> from s2id.export.page import write_page
+        >>> digits = s2id.sample(s2id.load("mnist-fast"), label=[7, 3], seed=[0, 1])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_page(os.path.join(folder, "digits.html"), [digits], title="Two digits")
+        ...     os.listdir(folder)
+        ['digits.html']
+    """
+    path = Path(path)
+    check_suffix(path, ".html")
+    content = page(fields, title)
+    with replacing(path) as file:
+        file.write(content)
+
+
+def page(fields: Sequence[Field], title: str | None = None) -> bytes:
+    """The page that `write_page` writes; arguments and errors as there."""
+    count = sum(map(len, fields))
+    if not count:
+        raise InputError("there is no function to show; choose at least one field.")
+    data = [b64encode(_small(field)).decode() for field in fields if len(field)]
+    if (size := sum(map(len, data))) > _MOST_BYTES:
+        raise InputError(
+            f"a page of {count} pictures would have {size / 2**20:,.0f} MiB and the limit is {_MOST_BYTES >> 20}; "
+            "show fewer on one page."
+        )
+    shown = [field for field in fields if len(field)]
+    captions = [[caption(one) for one in field] for field in shown]
+    text = {name: _own(name) for name in ("page.css", "page.js", "s2id-player.js")}
+    parts = {
+        "policy": _policy(text["page.css"], text["s2id-player.js"], text["page.js"]),
+        "title": escape(title or _title(shown, list(chain(*captions)))),
+        "style": text["page.css"],
+        "pictures": _gallery(captions) if count > 1 else _picture("0", 0, captions[0][0], 'class="large" linked=""'),
+        "fields": "\n".join(
+            f'<script type="application/octet-stream" id="field-{i}">{one}</script>' for i, one in enumerate(data)
+        ),
+        "player": text["s2id-player.js"],
+        "script": text["page.js"],
+    }
+    # in one pass: no part is searched for the names of others
+    return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], _own("page.html")).encode()
+
+
+def caption(field: Field) -> str:
+    """What a field of one function is of, in a few words.
+
+    >>> import s2id
+    >>> caption(s2id.sample(s2id.load("mnist-fast"), label=7, seed=2))
+    'label 7, seed 2'
+    """
+    label, asked, seed = (field.facts.get(name, "") for name in ("labels", "asked", "seeds"))
+    known = "" if label in ("", "-1") else f"label {label}"
+    return ", ".join(filter(None, (known, asked, seed and f"seed {seed}"))) or "picture"
+
+
+def _title(fields: Sequence[Field], captions: Sequence[str]) -> str:
+    """What the pictures of a page are of."""
+    sources = dict.fromkeys(field.facts["data"] for field in fields if field.facts.get("data"))
+    what = captions[0] if len(captions) == 1 else f"{len(captions)} pictures"
+    return f"{', '.join(sources)}: {what}" if sources else what
+
+
+def _small(field: Field) -> bytes:
+    """The field's file; in half precision where every picture then stays within half a grey level."""
+    values = field.features.values
+    rounded = Field(Features(values.half().to(values), field.features.frame), field.head)
+    side = 8 * max(values.shape[1:3])  # between eight points to a sample the function is smooth
+    near = all(
+        float((one.render(side) - other.render(side)).abs().max()) <= _HALF_LEVEL
+        for one, other in zip(field, rounded, strict=True)
+    )
+    return field.file_bytes(half=near)
+
+
+def _gallery(captions: Sequence[Sequence[str]]) -> str:
+    """A list of small pictures, each a link to itself in large."""
+    number, items = 0, []
+    for i, names in enumerate(captions):
+        for index, name in enumerate(names):
+            number += 1
+            small = _picture(str(i), index, name, 'still aria-hidden="true"')
+            items.append(f'<li><a href="#{number}">{small}<span>{escape(name)}</span></a></li>')
+    return "\n".join(["<ul>", *items, "</ul>"])
+
+
+def _picture(name: str, index: int, label: str, how: str) -> str:
+    return f'<s2id-field src="#field-{name}" index="{index}" label="{escape(label)}" {how}></s2id-field>'
+
+
+def _policy(style: str, *scripts: str) -> str:
+    """What the page may do: apply its style, run its scripts, and start the worker that it holds."""
+    own = " ".join(f"'sha256-{_digest(script)}'" for script in scripts)
+    return (
+        f"default-src 'none'; script-src {own}; style-src 'sha256-{_digest(style)}'; worker-src blob:; "
+        "img-src blob: data:; base-uri 'none'; form-action 'none'"
+    )
+
+
+def _digest(text: str) -> str:
+    return b64encode(sha256(text.encode()).digest()).decode()
+
+
+def _own(name: str) -> str:
+    """Text of a file beside this module."""
+    return (files(__package__) / name).read_text(encoding="utf-8")

@@ -1,0 +1,1239 @@
+// Fields of S2ID in a browser: pictures that are functions, drawn at any size, window and zoom.
+//
+// It defines the element <s2id-field src="seven.safetensors">, and is also the program of the worker that draws for it.
+// The arithmetic is that of the Python files named at each part: weights in doubles, the layers by WebGL2 in single
+// precision where there is one, else on typed arrays. Both give the bytes of `Field.image`, at most one level off.
+
+const MARGIN = 2; // samples of canvas around the frame: network/heads.py
+const PER_SAMPLE = 5; // samples that a cubic B-spline's mean over at most half a sample needs
+const MOST_ZOOM = 1e6, LEAST_ZOOM = 0.5; // of the frame as it fits the element
+const FRAME_MS = 25; // longest frame while the picture moves
+const TILE_MS = 50; // about how long a tile of the picture at rest takes
+const REST_MS = 150; // after so long without motion the picture is at rest
+
+/** What is wrong with a file or a value, as a sentence for whoever looks. */
+export class FieldError extends Error {}
+
+const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
+
+// ---- The file (sampling/field_file.py)
+
+const TYPES = { F32: 4, F16: 2 };
+
+/** A field from the bytes of its .safetensors file: features, layers and facts. */
+export function parseField(buffer) {
+  const refuse = (why) => new FieldError(`This is no field file of S2ID (${why}); drop one that field.save wrote.`);
+  if (buffer.byteLength < 8) throw refuse("it is shorter than a header");
+  const length = Number(new DataView(buffer).getBigUint64(0, true));
+  if (length > buffer.byteLength - 8) throw refuse("it is no whole .safetensors file");
+  let header;
+  try {
+    header = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(new Uint8Array(buffer, 8, length)));
+  } catch {
+    throw refuse("it is no .safetensors file");
+  }
+  const { format, frame: frameText, ...facts } = header?.__metadata__ ?? {};
+  if (format !== "s2id-field-1") throw refuse(`its format is ${String(format).slice(0, 40)}`);
+  const tensor = (name, ...shape) => {
+    const { dtype, shape: own, data_offsets: [first, last] = [] } = header[name] ?? {};
+    const count = own?.reduce((a, b) => a * b, 1);
+    if (!TYPES[dtype] || own.length !== shape.length || shape.some((n, i) => n && n !== own[i])) {
+      throw refuse(`its ${name} has another shape or type`);
+    }
+    if (!(first >= 0 && last - first === count * TYPES[dtype] && 8 + length + last <= buffer.byteLength)) {
+      throw refuse(`its ${name} is cut off`);
+    }
+    const bytes = buffer.slice(8 + length + first, 8 + length + last);
+    const values = dtype === "F32" ? new Float32Array(bytes) : fromHalves(new Uint16Array(bytes));
+    if (!values.every(Number.isFinite)) throw refuse(`its ${name} holds values that are no numbers`);
+    return { shape: own, values };
+  };
+  let frame;
+  try {
+    frame = JSON.parse(frameText);
+  } catch {} // refused below
+  if (!(frame?.length === 2 && Math.min(...frame) > 0 && Math.max(...frame) === 1)) throw refuse("it has no frame");
+  const { shape: [count, height, width, depth], values } = tensor("features", 0, 0, 0, 0);
+  if (!(values.length > 0)) throw refuse("it is empty");
+  const field = { frame, facts, count, height, width, depth, values, channels: depth };
+  if (header["head.out.weight"]) field.layers = layersOf(tensor, depth);
+  field.channels = field.layers?.channels ?? depth;
+  if (field.channels > 4) throw refuse(`it draws ${field.channels} channels, and pictures have at most 4`);
+  return field;
+}
+
+/** The two layers of `FieldHead`, padded with zeros to whole groups of four, because the graphics card counts so. */
+function layersOf(tensor, depth) {
+  const out = tensor("head.out.weight", 0, depth), channels = out.shape[0], four = 4 * Math.ceil(depth / 4);
+  const hidden = tensor("head.hidden.weight", depth, depth).values;
+  const layers = {
+    channels,
+    four,
+    hidden: new Float64Array(four * four), // output by input
+    bias: new Float64Array(four),
+    out: new Float64Array(4 * four),
+    last: new Float64Array(4),
+  };
+  for (let j = 0; j < depth; j++) layers.hidden.set(hidden.subarray(j * depth, (j + 1) * depth), j * four);
+  layers.bias.set(tensor("head.hidden.bias", depth).values);
+  for (let c = 0; c < channels; c++) layers.out.set(out.values.subarray(c * depth, (c + 1) * depth), c * four);
+  layers.last.set(tensor("head.out.bias", channels).values);
+  layers.blocks = blocksOf(layers.hidden, four);
+  return layers;
+}
+
+/**
+ * Groups of hidden units and the inputs that they read, {first, stop, low, high}, in multiples of four. A guide is a
+ * block of its own (`FieldHead.lerp`): half of the products are with zeros, and are left out.
+ */
+function blocksOf(hidden, four) {
+  const blocks = [];
+  for (let j = 0; j < four; j += 4) {
+    let low = four, high = 0;
+    for (let k = 0; k < four; k++) {
+      if ([0, 1, 2, 3].some((i) => hidden[(j + i) * four + k] !== 0)) {
+        low = Math.min(low, k - (k % 4));
+        high = k - (k % 4) + 4;
+      }
+    }
+    if (high === 0) low = 0;
+    const before = blocks.at(-1);
+    if (before && before.low === low && before.high === high) before.stop = j + 4;
+    else blocks.push({ first: j, stop: j + 4, low, high });
+  }
+  return blocks;
+}
+
+/** Numbers from their half precision bits (IEEE 754 binary16). */
+function fromHalves(bits) {
+  return Float32Array.from(bits, (half) => {
+    const exponent = (half >> 10) & 31, fraction = half & 1023, sign = half & 0x8000 ? -1 : 1;
+    if (exponent === 31) return NaN;
+    return sign * (exponent ? 2 ** (exponent - 15) * (1 + fraction / 1024) : 2 ** -24 * fraction);
+  });
+}
+
+/**
+ * One function of a field with canvas around it, {values, height, width, four}: `Features.on_canvas`.
+ *
+ * The outermost ring is the median along the border; the ring inside it repeats the edge.
+ */
+function onCanvas({ height, width, depth, channels, layers, values }, index) {
+  const four = layers?.four ?? 4, [h, w] = [height + 2 * MARGIN, width + 2 * MARGIN];
+  const own = values.subarray(index * height * width * depth, (index + 1) * height * width * depth);
+  const at = (y, x, k) => own[(y * width + x) * depth + k];
+  const around = Array.from({ length: depth }, (_, k) => {
+    const border = [];
+    for (let x = 0; x < width; x++) border.push(at(0, x, k), at(height - 1, x, k));
+    for (let y = 0; y < height; y++) border.push(at(y, 0, k), at(y, width - 1, k));
+    return Float32Array.from(border).sort()[(border.length - 1) >> 1]; // of an even number, torch takes the lower
+  });
+  const canvas = new Float32Array(h * w * four);
+  for (let y = 0; y < h; y++) {
+    for (let x = 0; x < w; x++) {
+      const ring = y === 0 || x === 0 || y === h - 1 || x === w - 1;
+      const [inY, inX] = [clamp(y - MARGIN, 0, height - 1), clamp(x - MARGIN, 0, width - 1)];
+      const here = canvas.subarray((y * w + x) * four, (y * w + x + 1) * four);
+      for (let k = 0; k < depth; k++) here[k] = ring ? around[k] : at(inY, inX, k);
+      if (!layers) bound(here, channels); // pixels are bounded before means are taken of them
+    }
+  }
+  return { values: canvas, height: h, width: w, four };
+}
+
+/** Values of one point within [-1, 1], and colours at most their alpha (`alpha.covered`); changed in place. */
+function bound(values, channels) {
+  const alpha = channels % 2 ? 1 : clamp(values[channels - 1], -1, 1);
+  for (let c = 0; c < channels; c++) values[c] = Math.min(clamp(values[c], -1, 1), alpha);
+}
+
+// ---- Coordinates (coords.py)
+
+/** Grid {size, middle, cell} of a picture, (y, x) in composition units: `coords.view`. */
+export function viewGrid(size, frame, window = [0, 0, 1, 1], fit = "fit") {
+  const [top, left, bottom, right] = window;
+  let cell = [(frame[0] * (bottom - top)) / size[0], (frame[1] * (right - left)) / size[1]];
+  if (fit === "fit") cell = [Math.max(...cell), Math.max(...cell)];
+  if (fit === "fill") cell = [Math.min(...cell), Math.min(...cell)];
+  return { size, cell, middle: [frame[0] * ((top + bottom) / 2 - 0.5), frame[1] * ((left + right) / 2 - 0.5)] };
+}
+
+const pitchOf = ({ frame, height, width }) => [frame[0] / height, frame[1] / width];
+
+/** Values of the function along a side of a pixel: `Features.supersample`. */
+function supersample(field, cell) {
+  if (!field.layers) return 1; // means of pixels are exact
+  return Math.max(1, ...pitchOf(field).map((pitch, i) => Math.ceil((2 * cell[i]) / pitch - 1e-9)));
+}
+
+/** Rows (axis 0) or columns (1) of a grid, as `first` to `stop`, beyond which only canvas lies: `Features.touched`. */
+function touched(field, grid, axis) {
+  const pitch = pitchOf(field)[axis], count = [field.height, field.width][axis];
+  const n = grid.size[axis], cell = grid.cell[axis];
+  const half = (count / 2 + MARGIN + 0.5) * pitch + cell / 2; // of what differs from the canvas
+  const index = (point) => (point - grid.middle[axis]) / cell + (n - 1) / 2;
+  return [clamp(Math.floor(index(-half)), 0, n), clamp(Math.ceil(index(half)) + 1, 0, n)];
+}
+
+// ---- Weights (network/heads.py, linear.py)
+
+/** Integral from -inf to u of the cubic B-spline. */
+function quartic(u) {
+  if (u >= 2) return 1;
+  let sum = 0;
+  for (let k = 0; k < 5; k++) sum += (Math.max(u - (k - 2), 0) ** 4 * [1, -4, 6, -4, 1][k]) / 24;
+  return sum;
+}
+
+/** The cubic B-spline. */
+function cubic(u) {
+  const a = Math.abs(u);
+  return a < 1 ? 2 / 3 - a ** 2 + a ** 3 / 2 : Math.max(2 - a, 0) ** 3 / 6;
+}
+
+/** Adds to `row` the weights of samples `start`, `start` + 1, ... in a cell at a position: `spline_weights`. */
+function splineWeights(position, width, count, start, row) {
+  const [begin, end] = [-2, count + 1], [low, high] = [position - width / 2, position + width / 2];
+  const from = clamp(low, begin, end), to = clamp(high, begin, end), at = clamp(position, begin, end);
+  const add = (node, weight) => (row[clamp(node, 0, count - 1) - start] += weight);
+  for (let node = Math.floor(from - 2) + 1; node < to + 2; node++) {
+    add(node, width > 1e-3 ? (quartic(to - node) - quartic(from - node)) / width : cubic(at - node));
+  }
+  if (width > 1e-3) {
+    if (low < begin) add(0, clamp((begin - low) / width, 0, 1));
+    if (high > end) add(count - 1, clamp((high - end) / width, 0, 1));
+  }
+}
+
+/** The same for samples that are constant over their cells: `box_weights`. */
+function boxWeights(position, width, count, start, row) {
+  const half = width / 2;
+  for (let i = 0; i < row.length; i++) {
+    const node = start + i;
+    const left = node === 0 ? -Infinity : node - 0.5, right = node === count - 1 ? Infinity : node + 0.5;
+    row[i] = Math.max(0, Math.min(position + half, right) - Math.max(position - half, left)) / (2 * half);
+  }
+}
+
+/**
+ * Weights of the samples in rows or columns of a grid, each split into `factor`: {n, per, start, weights, repeats}.
+ * Entry i of `start` is the first of `per` samples; `repeats` tells which entries are equal to the one before.
+ */
+function axisWeights(field, canvas, grid, axis, [first, stop], factor) {
+  const pitch = pitchOf(field)[axis], count = [canvas.height, canvas.width][axis];
+  const cell = grid.cell[axis] / factor, n = (stop - first) * factor;
+  const width = field.layers ? cell / pitch : Math.max(cell / pitch, 1e-6);
+  const per = Math.min(count, field.layers ? PER_SAMPLE : Math.ceil(width) + 1);
+  const reach = field.layers ? width / 2 + 2 : width / 2 + 0.5;
+  const kernel = field.layers ? splineWeights : boxWeights;
+  const found = { n, per, start: new Int32Array(n), weights: new Float32Array(n * per), repeats: new Uint8Array(n) };
+  const row = new Float64Array(per);
+  for (let i = 0; i < n; i++) {
+    const pixel = first + Math.floor(i / factor), offset = (i % factor) - (factor - 1) / 2;
+    const point = grid.middle[axis] + grid.cell[axis] * (pixel - (grid.size[axis] - 1) / 2) + cell * offset;
+    const position = point / pitch + (count - 1) / 2;
+    const start = clamp(Math.floor(clamp(position, -2, count + 1) - reach) + 1, 0, count - per);
+    kernel(position, width, count, start, row.fill(0));
+    found.start[i] = start;
+    found.weights.set(row, i * per);
+    const same = (value, k) => found.weights[(i - 1) * per + k] === Math.fround(value);
+    found.repeats[i] = i > 0 && found.start[i - 1] === start && row.every(same) ? 1 : 0;
+  }
+  return found;
+}
+
+/** The first sample that any entry of an axis reads, and the one after the last. */
+function span({ start, per }) {
+  return [start.reduce((a, b) => Math.min(a, b), Infinity), start.reduce((a, b) => Math.max(a, b), 0) + per];
+}
+
+// ---- Drawing on typed arrays
+
+const STEPS = 512, REACH = 24; // steps of the table of silu per unit, and where it ends
+
+let siluTable; // linear interpolation is at most 2.4e-7 off: h^2 / 8 times the largest second derivative, 1 / 2
+
+function tabulate() {
+  const table = new Float64Array(2 * REACH * STEPS + 2);
+  for (let i = 0; i < table.length; i++) {
+    const x = i / STEPS - REACH;
+    table[i] = x / (1 + Math.exp(-x));
+  }
+  return table;
+}
+
+/** x / (1 + exp(-x)) of the values of an array, in place. */
+function silu(values) {
+  for (let i = 0; i < values.length; i++) {
+    const x = values[i];
+    if (x >= REACH) continue;
+    const at = (x + REACH) * STEPS;
+    if (at <= 0) {
+      values[i] = 0;
+      continue;
+    }
+    const low = at | 0;
+    values[i] = siluTable[low] + (at - low) * (siluTable[low + 1] - siluTable[low]);
+  }
+}
+
+/** Values of the function from interpolated features `x`, which are changed, into `values`: `FieldHead.values`. */
+function evaluate({ four, hidden, bias, out, last, channels, blocks }, x, unit, values) {
+  silu(x);
+  for (const { first, stop, low, high } of blocks) {
+    for (let j = first; j < stop; j += 4) {
+      let [a, b, c, d] = [bias[j], bias[j + 1], bias[j + 2], bias[j + 3]];
+      const row = j * four;
+      for (let k = low, p = row + low, q = p + four, r = q + four, s = r + four; k < high; k++, p++, q++, r++, s++) {
+        const value = x[k];
+        a += hidden[p] * value;
+        b += hidden[q] * value;
+        c += hidden[r] * value;
+        d += hidden[s] * value;
+      }
+      unit[j] = a;
+      unit[j + 1] = b;
+      unit[j + 2] = c;
+      unit[j + 3] = d;
+    }
+  }
+  silu(unit);
+  for (let c = 0; c < channels; c++) {
+    let sum = last[c];
+    for (let j = 0, p = c * four; j < four; j++, p++) sum += out[p] * unit[j];
+    values[c] = sum;
+  }
+}
+
+/** Bytes of a pixel as files hold it, from its premultiplied mean: `alpha.straight`, then `images.to_bytes`. */
+function toBytes(values, channels, bytes, at) {
+  const alpha = channels % 2 ? 1 : values[channels - 1], colours = channels < 3 ? 1 : 3;
+  for (let c = 0; c < 3; c++) {
+    const value = values[Math.min(c, colours - 1)];
+    bytes[at + c] = Math.round((channels % 2 ? (value + 1) / 2 : (value + 1) / Math.max(alpha + 1, 1e-6)) * 255);
+  }
+  bytes[at + 3] = Math.round((alpha + 1) * 127.5);
+}
+
+/** Draws with typed arrays. */
+class Arrays {
+  name = "arrays";
+
+  /** Straight RGBA bytes of a part {rows, columns} of a grid. */
+  draw(field, canvas, grid, part) {
+    siluTable ??= tabulate();
+    const factor = supersample(field, grid.cell), { four } = canvas, { layers, channels } = field;
+    const y = axisWeights(field, canvas, grid, 0, part.rows, factor);
+    const x = axisWeights(field, canvas, grid, 1, part.columns, factor);
+    const [first, stop] = span(x), wide = part.columns[1] - part.columns[0];
+    const read = new Float64Array((stop - first) * four);
+    const point = new Float64Array(four), unit = new Float64Array(four), values = new Float64Array(4);
+    const bytes = new Uint8ClampedArray((y.n / factor) * wide * 4), sums = new Float64Array(wide * channels);
+    for (let row = 0; row < y.n / factor; row++) {
+      if (row > 0 && y.repeats.subarray((row - 1) * factor + 1, (row + 1) * factor).every(Boolean)) {
+        bytes.copyWithin(row * wide * 4, (row - 1) * wide * 4, row * wide * 4);
+        continue;
+      }
+      sums.fill(0);
+      for (let i = row * factor; i < (row + 1) * factor; i++) {
+        this.#readRow(canvas, y, i, first, read);
+        for (let j = 0; j < x.n; j++) {
+          if (!x.repeats[j]) {
+            this.#readPoint(x, j, first, four, read, point);
+            if (layers) evaluate(layers, point, unit, values);
+            else values.set(point.subarray(0, channels));
+            bound(values, channels);
+          }
+          const at = Math.floor(j / factor) * channels;
+          for (let c = 0; c < channels; c++) sums[at + c] += values[c];
+        }
+      }
+      for (let column = 0; column < wide; column++) {
+        for (let c = 0; c < channels; c++) values[c] = sums[column * channels + c] / factor ** 2;
+        toBytes(values, channels, bytes, (row * wide + column) * 4);
+      }
+    }
+    return bytes;
+  }
+
+  /** Features along a row, by the rows' weights. */
+  #readRow(canvas, y, i, first, read) {
+    const { values, width, four } = canvas;
+    read.fill(0);
+    for (let k = 0; k < y.per; k++) {
+      const weight = y.weights[i * y.per + k];
+      if (weight === 0) continue;
+      const from = ((y.start[i] + k) * width + first) * four;
+      for (let n = 0; n < read.length; n++) read[n] += weight * values[from + n];
+    }
+  }
+
+  /** Features at a point of that row, by the columns' weights. */
+  #readPoint(x, j, first, four, read, point) {
+    point.fill(0);
+    for (let k = 0; k < x.per; k++) {
+      const weight = x.weights[j * x.per + k], from = (x.start[j] + k - first) * four;
+      if (weight === 0) continue;
+      for (let n = 0; n < four; n++) point[n] += weight * read[from + n];
+    }
+  }
+}
+
+// ---- Drawing by WebGL2
+
+const HEADER = `#version 300 es
+precision highp float; precision highp int; precision highp sampler2D;
+`;
+
+const CORNERS = `${HEADER}
+void main() { gl_Position = vec4(vec2(gl_VertexID & 1, gl_VertexID >> 1) * 4.0 - 1.0, 0.0, 1.0); }`;
+
+/** Shader that reads the features of a row by the rows' weights; x counts groups of four features. */
+const ROWS = `${HEADER}
+uniform sampler2D features, rows; uniform int per, offset; out vec4 read;
+void main() {
+  ivec2 at = ivec2(gl_FragCoord.xy);
+  int start = int(texelFetch(rows, ivec2(0, at.y), 0).r);
+  read = vec4(0.0);
+  for (int k = 0; k < per; k++) {
+    read += texelFetch(rows, ivec2(k + 1, at.y), 0).r * texelFetch(features, ivec2(at.x + offset, start + k), 0);
+  }
+}`;
+
+/** Shader of the pixels: the columns' weights, the layers, and the mean over the pixel. */
+function pixelShader({ layers, channels }, four) {
+  const groups = four / 4, last = "rgba"[channels - 1], alpha = channels % 2 === 0;
+  let matrices = 0;
+  const units = layers?.blocks.map(({ first, stop, low, high }) => {
+    const before = matrices, terms = [];
+    for (let k = low / 4; k < high / 4; k++) terms.push(`hidden[at + ${k - low / 4}] * x[${k}]`);
+    matrices += ((stop - first) * (high - low)) / 16;
+    return `for (int j = ${first / 4}; j < ${stop / 4}; j++) {
+    int at = ${before} + (j - ${first / 4}) * ${(high - low) / 4};
+    value += outer[j] * silu(${["bias[j]", ...terms].join(" + ")});
+  }`;
+  });
+  return `${HEADER}
+${layers ? `layout(std140) uniform Layers {
+  mat4 hidden[${Math.max(matrices, 1)}]; mat4 outer[${groups}]; vec4 bias[${groups}]; vec4 last; };` : ""}
+uniform sampler2D read, columns; uniform int per, offset, factor, flip; out vec4 colour;
+vec4 silu(vec4 x) { return x / (1.0 + exp(-x)); }
+vec4 point(int row, int column) {
+  int start = int(texelFetch(columns, ivec2(0, column), 0).r) - offset;
+  vec4 x[${groups}];
+  for (int k = 0; k < ${groups}; k++) x[k] = vec4(0.0);
+  for (int i = 0; i < per; i++) {
+    float weight = texelFetch(columns, ivec2(i + 1, column), 0).r;
+    for (int k = 0; k < ${groups}; k++) x[k] += weight * texelFetch(read, ivec2((start + i) * ${groups} + k, row), 0);
+  }
+  ${layers ? `for (int k = 0; k < ${groups}; k++) x[k] = silu(x[k]);
+  vec4 value = last;
+  ${units.join("\n")}` : "vec4 value = x[0];"}
+  value = clamp(value, -1.0, 1.0);
+  return ${alpha ? `min(value, value.${last})` : "value"};
+}
+void main() {
+  ivec2 at = ivec2(gl_FragCoord.xy);
+  if (flip >= 0) at.y = flip - at.y;
+  vec4 sum = vec4(0.0);
+  for (int i = 0; i < factor; i++) {
+    for (int j = 0; j < factor; j++) sum += point(at.y * factor + i, at.x * factor + j);
+  }
+  vec4 value = (sum / float(factor * factor) + 1.0) / 2.0;
+  float alpha = ${alpha ? `value.${last}` : "1.0"};
+  vec3 straight = value.${channels < 3 ? "rrr" : "rgb"}${alpha ? " / max(alpha, 5e-7)" : ""};
+  colour = floor(clamp(vec4(straight, alpha), 0.0, 1.0) * 255.0 + 0.5) / 255.0;
+}`;
+}
+
+/** Draws by WebGL2, on a canvas of its own. */
+class Graphics {
+  name = "webgl2";
+  #programs = new Map(); // by the pixel shader's text
+  #textures = new Map(); // of features, by canvas
+
+  /** Throws an Error where there is no WebGL2 that draws floats. */
+  constructor() {
+    this.canvas = new OffscreenCanvas(1, 1);
+    const gl = this.canvas.getContext("webgl2", { premultipliedAlpha: false, antialias: false, depth: false });
+    if (!gl?.getExtension("EXT_color_buffer_float")) throw new Error("no WebGL2 that draws floats");
+    this.gl = gl;
+    this.most = gl.getParameter(gl.MAX_TEXTURE_SIZE);
+    this.frame = gl.createFramebuffer();
+    [this.rows, this.columns, this.read] = [0, 1, 2].map(() => gl.createTexture());
+  }
+
+  /** Whether layers, features and a part of a grid fit this graphics card. */
+  takes(field, canvas, grid, { rows, columns }) {
+    const { gl } = this, points = Math.max(rows[1] - rows[0], columns[1] - columns[0]) * supersample(field, grid.cell);
+    if (Math.max((canvas.width * canvas.four) / 4, canvas.height, points) > this.most) return false;
+    return !field.layers || this.#uniforms(field.layers).byteLength <= gl.getParameter(gl.MAX_UNIFORM_BLOCK_SIZE);
+  }
+
+  /** A part {rows, columns} of a grid as an ImageBitmap, or as straight RGBA bytes. */
+  draw(field, canvas, grid, { rows, columns }, asBitmap) {
+    const { gl } = this, high = rows[1] - rows[0], wide = columns[1] - columns[0];
+    if (gl.isContextLost()) throw new Error("the graphics card was lost");
+    if (this.canvas.height !== high) this.canvas.height = high;
+    if (this.canvas.width !== wide) this.canvas.width = wide;
+    const factor = supersample(field, grid.cell), groups = canvas.four / 4;
+    const y = axisWeights(field, canvas, grid, 0, rows, factor);
+    const x = axisWeights(field, canvas, grid, 1, columns, factor);
+    const [offset, stop] = span(x), across = (stop - offset) * groups;
+    this.#upload(0, this.rows, y);
+    this.#upload(1, this.columns, x);
+    gl.activeTexture(gl.TEXTURE2);
+    this.#texture(this.read, gl.RGBA32F, across, y.n, gl.RGBA, null);
+    gl.bindFramebuffer(gl.FRAMEBUFFER, this.frame);
+    gl.framebufferTexture2D(gl.FRAMEBUFFER, gl.COLOR_ATTACHMENT0, gl.TEXTURE_2D, this.read, 0);
+    gl.activeTexture(gl.TEXTURE3);
+    this.#features(canvas);
+    this.#run(ROWS, across, y.n, { features: 3, rows: 0, per: y.per, offset: offset * groups });
+    gl.bindFramebuffer(gl.FRAMEBUFFER, null);
+    field.shader ??= pixelShader(field, canvas.four);
+    const flip = asBitmap ? high - 1 : -1; // bitmaps begin with their upper row, bytes with the lower
+    this.#run(field.shader, wide, high, { read: 2, columns: 1, per: x.per, offset, factor, flip }, field.layers);
+    // even of a bitmap one pixel is read, which waits for all of them
+    const bytes = new Uint8ClampedArray(asBitmap ? 4 : high * wide * 4);
+    gl.readPixels(0, 0, asBitmap ? 1 : wide, asBitmap ? 1 : high, gl.RGBA, gl.UNSIGNED_BYTE, bytes);
+    return asBitmap ? this.canvas.transferToImageBitmap() : bytes;
+  }
+
+  /** Weights as a texture: a line for each row or column, of the first sample and the weights. */
+  #upload(unit, texture, { n, per, start, weights }) {
+    const lines = new Float32Array(n * (per + 1));
+    for (let i = 0; i < n; i++) {
+      lines[i * (per + 1)] = start[i];
+      lines.set(weights.subarray(i * per, (i + 1) * per), i * (per + 1) + 1);
+    }
+    this.gl.activeTexture(this.gl.TEXTURE0 + unit);
+    this.#texture(texture, this.gl.R32F, per + 1, n, this.gl.RED, lines);
+  }
+
+  #texture(texture, kind, width, height, format, values) {
+    const { gl } = this;
+    gl.bindTexture(gl.TEXTURE_2D, texture);
+    gl.texImage2D(gl.TEXTURE_2D, 0, kind, width, height, 0, format, gl.FLOAT, values);
+    gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MIN_FILTER, gl.NEAREST); // floats have no other filter everywhere
+    gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MAG_FILTER, gl.NEAREST);
+  }
+
+  /** Binds the features of a canvas; those of the last few are kept. */
+  #features(canvas) {
+    const { gl } = this;
+    if (this.#textures.has(canvas)) return gl.bindTexture(gl.TEXTURE_2D, this.#textures.get(canvas));
+    for (const [old, unused] of this.#textures) {
+      if (this.#textures.size < 8) break;
+      gl.deleteTexture(unused);
+      this.#textures.delete(old);
+    }
+    this.#textures.set(canvas, gl.createTexture());
+    const { width, height, four, values } = canvas;
+    this.#texture(this.#textures.get(canvas), gl.RGBA32F, (width * four) / 4, height, gl.RGBA, values);
+  }
+
+  /** Runs a fragment shader for so many pixels. */
+  #run(shader, width, height, uniforms, layers) {
+    const { gl } = this, { program, places } = this.#program(shader);
+    gl.useProgram(program);
+    for (const [name, value] of Object.entries(uniforms)) gl.uniform1i(places[name], value);
+    if (layers) gl.bindBufferBase(gl.UNIFORM_BUFFER, 0, this.#buffer(layers));
+    gl.viewport(0, 0, width, height);
+    gl.drawArrays(gl.TRIANGLES, 0, 3);
+  }
+
+  #program(shader) {
+    if (!this.#programs.has(shader)) {
+      const { gl } = this, program = gl.createProgram(), places = {};
+      for (const [kind, text] of [[gl.VERTEX_SHADER, CORNERS], [gl.FRAGMENT_SHADER, shader]]) {
+        const part = gl.createShader(kind);
+        gl.shaderSource(part, text);
+        gl.compileShader(part);
+        gl.attachShader(program, part);
+      }
+      gl.linkProgram(program);
+      if (!gl.getProgramParameter(program, gl.LINK_STATUS)) throw new Error(gl.getProgramInfoLog(program));
+      for (let i = 0; i < gl.getProgramParameter(program, gl.ACTIVE_UNIFORMS); i++) {
+        const { name } = gl.getActiveUniform(program, i);
+        places[name] = gl.getUniformLocation(program, name);
+      }
+      this.#programs.set(shader, { program, places });
+    }
+    return this.#programs.get(shader);
+  }
+
+  #buffers = new WeakMap(); // of layers
+
+  #buffer(layers) {
+    const { gl } = this;
+    if (!this.#buffers.has(layers)) {
+      const buffer = gl.createBuffer();
+      gl.bindBuffer(gl.UNIFORM_BUFFER, buffer);
+      gl.bufferData(gl.UNIFORM_BUFFER, this.#uniforms(layers), gl.STATIC_DRAW);
+      this.#buffers.set(layers, buffer);
+    }
+    return this.#buffers.get(layers);
+  }
+
+  /** The layers as the shader's block has them: matrices of 4 x 4, column by column, without those that are zero. */
+  #uniforms({ four, hidden, out, bias, last, blocks }) {
+    const numbers = [];
+    const matrix = (from, width, j, k) => {
+      for (let column = 0; column < 4; column++) {
+        for (let row = 0; row < 4; row++) numbers.push(from[(j + row) * width + k + column]);
+      }
+    };
+    for (const { first, stop, low, high } of blocks) {
+      for (let j = first; j < stop; j += 4) for (let k = low; k < high; k += 4) matrix(hidden, four, j, k);
+    }
+    if (numbers.length === 0) numbers.push(...new Array(16).fill(0));
+    for (let j = 0; j < four; j += 4) matrix(out, four, 0, j);
+    return new Float32Array([...numbers, ...bias, ...last]);
+  }
+}
+
+// ---- The worker, and who asks it
+
+/** The worker: opens fields and draws them, as messages of `Painter` ask. */
+function serve(scope) {
+  const fields = new Map(), canvases = new Map(), arrays = new Arrays();
+  let graphics, opened = 0;
+  const canvasOf = (id, index) => {
+    const key = `${id}/${index}`;
+    if (!canvases.has(key)) {
+      if (canvases.size >= 64) canvases.delete(canvases.keys().next().value);
+      canvases.set(key, onCanvas(fields.get(id), index));
+    }
+    return canvases.get(key);
+  };
+  const start = () => {
+    try {
+      graphics = new Graphics();
+    } catch {
+      graphics = null; // typed arrays draw everything
+    }
+  };
+  const tasks = {
+    draw({ id, index, grid, part, asBitmap, engine }) {
+      const field = fields.get(id), canvas = canvasOf(id, index), begun = performance.now();
+      // shaders take long to start: before that, typed arrays draw the first picture, which is coarse
+      if (graphics === undefined && !engine && asBitmap) setTimeout(start);
+      else if (graphics === undefined && engine === "webgl2") start();
+      let pixels;
+      if (graphics?.takes(field, canvas, grid, part) && engine !== "arrays") {
+        try {
+          pixels = graphics.draw(field, canvas, grid, part, asBitmap);
+        } catch (error) {
+          console.warn(`s2id: ${error.message}; drawing goes on with typed arrays`);
+          graphics = null;
+        }
+      }
+      const { name } = pixels ? graphics : arrays;
+      pixels ??= arrays.draw(field, canvas, grid, part);
+      return { pixels, name, ms: performance.now() - begun };
+    },
+    open({ bytes }) {
+      const field = parseField(bytes);
+      fields.set(++opened, field);
+      const { frame, facts, count, channels, height, width, layers } = field;
+      return { id: opened, frame, facts, count, channels, height, width, layers: Boolean(layers) };
+    },
+    close({ id }) {
+      fields.delete(id);
+      return {};
+    },
+  };
+  scope.onmessage = ({ data: { job, task, ...rest } }) => {
+    try {
+      const answer = tasks[task](rest), { pixels } = answer;
+      scope.postMessage({ job, answer }, pixels ? [pixels instanceof Uint8ClampedArray ? pixels.buffer : pixels] : []);
+    } catch (error) {
+      scope.postMessage({ job, error: error.message });
+    }
+  };
+}
+
+/** Draws fields in a worker, one task after the other; all elements of a page share it. */
+class Painter {
+  #jobs = new Map();
+  #count = 0;
+  #opened = new Map(); // by source
+
+  constructor() {
+    // the module is its own worker: by its address, or by its text where a page holds it, without the words of modules
+    // then, because pages opened from disk start no modules as workers
+    const held = document.getElementById("s2id-player")?.textContent;
+    const text = held?.replace(/^export /gm, "").replaceAll("import.meta", "self");
+    const program = new Blob([text ?? `import ${JSON.stringify(import.meta.url)}`], { type: "text/javascript" });
+    this.worker = new Worker(URL.createObjectURL(program), { type: held ? "classic" : "module" });
+    this.worker.onmessage = ({ data: { job, answer, error } }) => {
+      const [resolve, reject] = this.#jobs.get(job);
+      this.#jobs.delete(job);
+      error ? reject(new FieldError(error)) : resolve(answer);
+    };
+    this.worker.onerror = () => {
+      for (const [, reject] of this.#jobs.values()) reject(new Error("The worker that draws does not start."));
+    };
+  }
+
+  ask(message, transfer = []) {
+    return new Promise((resolve, reject) => {
+      this.#jobs.set(++this.#count, [resolve, reject]);
+      this.worker.postMessage({ job: this.#count, ...message }, transfer);
+    });
+  }
+
+  /** Facts of the field in an ArrayBuffer, which is given away, or at a source, which is opened once. */
+  open(bytes, source) {
+    if (source === undefined) return this.ask({ task: "open", bytes }, [bytes]);
+    const fetched = async () => ({ ...(await this.open(await bytesOf(source))), kept: true });
+    if (!this.#opened.has(source)) this.#opened.set(source, fetched());
+    return this.#opened.get(source);
+  }
+}
+
+/** Bytes of a field file: in base64 in an element of the page ("#name"), or at an address. */
+async function bytesOf(source) {
+  const holder = source.startsWith("#") && document.getElementById(source.slice(1));
+  if (holder) return Uint8Array.from(atob(holder.textContent.trim()), (c) => c.charCodeAt(0)).buffer;
+  const answer = await fetch(source).catch(() => null);
+  if (!answer?.ok) throw new FieldError(`The field file ${source.slice(0, 80)} cannot be read; check its address.`);
+  return answer.arrayBuffer();
+}
+
+let painter; // of all elements
+
+// ---- PNG files (images.py)
+
+const CRC = Uint32Array.from({ length: 256 }, (_, n) => {
+  for (let k = 0; k < 8; k++) n = n & 1 ? (n >>> 1) ^ 0xedb88320 : n >>> 1;
+  return n;
+});
+
+/** A chunk of a PNG file (PNG specification, section 5.3). */
+function chunk(name, data) {
+  const bytes = new Uint8Array(data.length + 12), view = new DataView(bytes.buffer);
+  view.setUint32(0, data.length);
+  bytes.set(new TextEncoder().encode(name), 4);
+  bytes.set(data, 8);
+  let crc = ~0;
+  for (let i = 4; i < bytes.length - 4; i++) crc = CRC[(crc ^ bytes[i]) & 255] ^ (crc >>> 8);
+  view.setUint32(bytes.length - 4, ~crc);
+  return bytes;
+}
+
+/** A PNG file as a Blob, from strips of straight RGBA rows, of which one is in memory at a time: `images.write_png`. */
+export async function encodePng([height, width], channels, strips) {
+  const header = new Uint8Array(13), view = new DataView(header.buffer);
+  view.setUint32(0, width);
+  view.setUint32(4, height);
+  header.set([8, [0, 4, 2, 6][channels - 1]], 8);
+  const kept = [[0], [0, 3], [0, 1, 2], [0, 1, 2, 3]][channels - 1];
+  const packer = new CompressionStream("deflate"), writer = packer.writable.getWriter();
+  const parts = [Uint8Array.of(137, 80, 78, 71, 13, 10, 26, 10), chunk("IHDR", header)];
+  const reading = (async () => {
+    const reader = packer.readable.getReader();
+    for (let { done, value } = await reader.read(); !done; { done, value } = await reader.read()) {
+      parts.push(chunk("IDAT", value));
+    }
+  })();
+  let above = new Uint8Array(width * channels);
+  for await (const strip of strips) {
+    const rows = strip.length / (4 * width), lines = new Uint8Array(rows * (width * channels + 1));
+    for (let row = 0; row < rows; row++) {
+      const line = new Uint8Array(width * channels), at = row * (width * channels + 1);
+      for (let i = 0, n = 0; i < width; i++) for (const c of kept) line[n++] = strip[(row * width + i) * 4 + c];
+      lines[at] = 2; // filter "up": differences from the row above
+      for (let n = 0; n < line.length; n++) lines[at + 1 + n] = line[n] - above[n];
+      above = line;
+    }
+    await writer.write(lines);
+  }
+  await writer.close();
+  await reading;
+  return new Blob([...parts, chunk("IEND", new Uint8Array())], { type: "image/png" });
+}
+
+// ---- The element
+
+const button = (name, label, path) => `<button type="button" data-do="${name}" aria-label="${label}" title="${label}">
+  <svg viewBox="0 0 24 24" aria-hidden="true"><path d="${path}"/></svg></button>`;
+
+const BODY = `
+<canvas tabindex="0" role="application" aria-roledescription="zoomable picture" aria-describedby="hint"></canvas>
+<p id="hint" hidden>Arrow keys move, plus and minus zoom, 0 shows the whole picture, f fills the screen.</p>
+<p class="message" role="alert" hidden></p>
+<div class="below" hidden>
+<output class="scale"><span class="words"></span><span class="bar" aria-hidden="true"></span></output>
+<div class="tools" role="toolbar" aria-label="Picture">
+${button("in", "Zoom in", "M12 5v14M5 12h14")}
+${button("out", "Zoom out", "M5 12h14")}
+${button("whole", "Show the whole picture", "M5 9V5h4M15 5h4v4M19 15v4h-4M9 19H5v-4")}
+${button("full", "Full screen", "M14 10l6-6M15 4h5v5M10 14l-6 6M4 15v5h5")}
+${button("save", "Save as PNG", "M12 4v11M7 11l5 5 5-5M5 20h14")}
+</div></div>
+<dialog aria-labelledby="saving">
+<form method="dialog">
+<b id="saving">Save as PNG</b>
+<label>Long side, in pixels <input name="side" type="number" min="1" max="8192" value="2048" required></label>
+<label>What <select name="what"><option value="view">this view<option value="whole">all</select></label>
+<progress max="1" value="0" aria-label="Share of the picture that is drawn" hidden></progress>
+<div><button value="cancel" formnovalidate>Cancel</button><button value="save">Save</button></div>
+</form>
+</dialog>`;
+
+const STYLE = `
+:host { display: block; position: relative; overflow: hidden; min-height: 6rem; color-scheme: light dark;
+  font: 0.875rem/1.4 system-ui, sans-serif; --panel: light-dark(#fffd, #222d);
+  --ink: light-dark(#111, #eee); color: var(--ink); }
+:host([still]) { min-height: 0; }
+canvas { position: absolute; inset: 0; width: 100%; height: 100%; touch-action: none; cursor: grab; display: block; }
+canvas.alpha { background: repeating-conic-gradient(#ccc 0 25%, #fff 0 50%) 0 0 / 24px 24px; }
+canvas:active { cursor: grabbing; }
+:host([still]) canvas { touch-action: auto; cursor: inherit; }
+canvas:focus-visible { outline: 3px solid #47f; outline-offset: -3px; }
+.below { position: absolute; inset: auto 0.5rem 0.5rem; display: flex; flex-wrap: wrap; gap: 0.5rem; align-items: end;
+  justify-content: space-between; pointer-events: none; }
+.tools, .scale, .message { border-radius: 0.5rem; background: var(--panel); }
+.tools { display: flex; margin-left: auto; pointer-events: auto; }
+[hidden] { display: none !important; }
+.tools button { width: 2.5rem; height: 2.5rem; padding: 0; border: 0; border-radius: 0.5rem; background: none; }
+.tools button:hover { background: light-dark(#0002, #fff2); }
+svg { width: 1.25rem; fill: none; stroke: var(--ink); stroke-width: 1.8; stroke-linecap: round; }
+.scale { padding: 0.25rem 0.5rem; font-size: 0.75rem; }
+.bar { display: block; box-sizing: border-box; height: 0.4rem; border: solid currentColor; border-width: 0 2px 2px; }
+.message { position: absolute; inset: 0.5rem 0.5rem auto; margin: 0; padding: 0.5rem 0.75rem; }
+dialog { border: 1px solid #8888; border-radius: 0.75rem; max-width: 20rem; }
+label { display: flex; justify-content: space-between; gap: 1rem; align-items: center; margin: 0.5rem 0; }
+input, select, dialog button { font: inherit; padding: 0.3rem 0.5rem; min-width: 5rem; }
+progress { width: 100%; }
+form div { display: flex; justify-content: end; gap: 0.5rem; margin-top: 0.75rem; }`;
+
+/** Shares of the element that a key moves by, (y, x), and its zoom. */
+const KEYS = {
+  ArrowUp: [-0.1, 0, 1], ArrowDown: [0.1, 0, 1], ArrowLeft: [0, -0.1, 1], ArrowRight: [0, 0.1, 1],
+  "+": [0, 0, 1.5], "=": [0, 0, 1.5], "-": [0, 0, 1 / 1.5],
+};
+
+const nextFrame = () => new Promise(requestAnimationFrame);
+
+/**
+ * <s2id-field src="seven.safetensors"> shows a field, to zoom into.
+ *
+ * Attributes: `src`, an address or "#id" of an element with the file in base64; `index` of the function in the file;
+ * `label`, what it is of; `still` for a picture without controls; `linked`, a prefix with which the view is kept in the
+ * page's address; `engine="arrays"` or "webgl2". The event "s2id-view" tells of each view at rest.
+ */
+export class FieldElement extends (globalThis.HTMLElement ?? Object) {
+  static observedAttributes = ["src", "index", "label"];
+  #view = { y: 0.5, x: 0.5, zoom: 1 }; // middle as a share of the frame, and how much larger than the frame fits
+  #field = null;
+  #ground = [0, 0, 0, 255];
+  #size = [0, 0]; // height and width, in pixels of the screen
+  #version = 0; // of what is to be seen
+  #shown = -1;
+  #busy = false;
+  #moved = 0; // when the view last changed
+  #cost = 0; // milliseconds for each pixel
+  #pointers = new Map();
+  #tapped = { at: 0, x: 0, y: 0 };
+  #glides = 0;
+
+  connectedCallback() {
+    if (!this.shadowRoot) this.#build();
+    this.resizes ??= new ResizeObserver(([{ contentRect: box }]) => {
+      this.#size = [box.height, box.width].map((side) => Math.round(side * devicePixelRatio));
+      this.#wake();
+    });
+    this.resizes.observe(this);
+    this.#load();
+  }
+
+  disconnectedCallback() {
+    this.resizes.disconnect();
+  }
+
+  attributeChangedCallback(name) {
+    if (this.isConnected && this.shadowRoot) name === "label" ? this.#name() : this.#load();
+  }
+
+  /** Facts about the field: frame, channels, count, and what the file says; null until it is read. */
+  get field() {
+    return this.#field;
+  }
+
+  /** What is seen: {y, x, zoom}. */
+  get view() {
+    return { ...this.#view };
+  }
+
+  set view({ y, x, zoom }) {
+    this.#move(y, x, zoom);
+  }
+
+  /** What is seen, [top, left, bottom, right] as shares of the frame, as `Field.image(window=...)` takes it. */
+  get window() {
+    const { cell, middle } = this.#grid(), { frame } = this.#field;
+    const half = [0, 1].map((i) => (cell[i] * this.#size[i]) / 2);
+    return [-1, 1].flatMap((side) => [0, 1].map((i) => clamp((middle[i] + side * half[i]) / frame[i] + 0.5, 0, 1)));
+  }
+
+  /** Straight RGBA bytes of the picture at a size (height, width): `Field.image`. */
+  async render(size, { window, fit } = {}) {
+    const bytes = new Uint8ClampedArray(size[0] * size[1] * 4);
+    let at = 0;
+    for await (const strip of this.#strips(viewGrid(size, this.#field.frame, window, fit))) {
+      bytes.set(strip, at);
+      at += strip.length;
+    }
+    return bytes;
+  }
+
+  /** A PNG file of the picture at a size, as a Blob; of the view that is seen, or of the whole. */
+  async png(size, whole = false, progress = () => {}) {
+    const seen = this.#grid(), cell = Math.max(...[0, 1].map((i) => (seen.cell[i] * this.#size[i]) / size[i]));
+    const grid = whole ? viewGrid(size, this.#field.frame) : { size, cell: [cell, cell], middle: seen.middle };
+    return encodePng(size, this.#field.channels, this.#strips(grid, progress));
+  }
+
+  /** Shows the field in an ArrayBuffer. */
+  open(bytes) {
+    return this.#become(() => painter.open(bytes));
+  }
+
+  // -- what is shown
+
+  #load() {
+    const source = this.getAttribute("src");
+    if (source === null) return this.#say("Drop a field file of S2ID here.");
+    return this.#become(() => painter.open(null, source));
+  }
+
+  async #become(open) {
+    const loading = (this.loading = Symbol("the last to load is shown"));
+    try {
+      painter ??= new Painter();
+      const field = await open(), index = Number(this.getAttribute("index") ?? 0);
+      if (!(Number.isInteger(index) && index >= 0 && index < field.count)) {
+        throw new FieldError(`This file has ${field.count} functions, from index 0 on, and none of index ${index}.`);
+      }
+      const grid = { size: [1, 1], middle: [9, 9], cell: [1e-3, 1e-3] }, part = { rows: [0, 1], columns: [0, 1] };
+      const { pixels } = await painter.ask({ task: "draw", id: field.id, index, grid, part, engine: "arrays" });
+      if (loading !== this.loading) return;
+      if (this.#field && !this.#field.kept) painter.ask({ task: "close", id: this.#field.id });
+      this.index = index;
+      this.#field = field;
+      this.#ground = pixels;
+      this.#cost = 0;
+      this.#say("");
+      this.style.aspectRatio ||= `${field.frame[1]} / ${field.frame[0]}`;
+      this.canvas.classList.toggle("alpha", field.channels % 2 === 0);
+      this.#find(".below").hidden = this.hasAttribute("still");
+      this.#name();
+      this.#wake();
+      this.dispatchEvent(new CustomEvent("s2id-open", { bubbles: true, detail: field.facts }));
+    } catch (error) {
+      if (loading === this.loading) this.#say(error.message);
+    }
+  }
+
+  #say(sentence) {
+    const message = this.#find(".message");
+    message.textContent = sentence;
+    message.hidden = !sentence;
+  }
+
+  #name() {
+    const { labels, seeds } = this.#field?.facts ?? {};
+    const own = [labels && `label ${labels}`, seeds && `seed ${seeds}`].filter(Boolean).join(", ");
+    this.canvas.setAttribute("aria-label", this.getAttribute("label") || own || "Picture");
+  }
+
+  #find(selector) {
+    return this.shadowRoot.querySelector(selector);
+  }
+
+  /** Grid of the view, whose pixels are `scale` pixels of the screen long; it begins at the same corner. */
+  #grid(scale = 1) {
+    const { frame } = this.#field, [h, w] = this.#size, size = [Math.ceil(h / scale), Math.ceil(w / scale)];
+    const cell = Math.max(frame[0] / h, frame[1] / w) / this.#view.zoom;
+    const middle = [this.#view.y, this.#view.x].map(
+      (share, i) => frame[i] * (share - 0.5) + (cell * (size[i] * scale - this.#size[i])) / 2,
+    );
+    return { size, middle, cell: [cell * scale, cell * scale] };
+  }
+
+  // -- drawing
+
+  async #ask(grid, part, asBitmap = false) {
+    const { id } = this.#field, engine = this.getAttribute("engine"), { index } = this;
+    const answer = await painter.ask({ task: "draw", id, index, grid, part, asBitmap, engine });
+    this.engine = answer.name;
+    return answer;
+  }
+
+  #wake() {
+    this.#version++;
+    if (!this.#busy && this.#field && this.#size[0] > 0) this.#loop();
+  }
+
+  async #loop() {
+    this.#busy = true;
+    try {
+      while (this.isConnected && this.#shown !== this.#version) await this.#frame(this.#version);
+    } catch (error) {
+      this.#say(error.message);
+    } finally {
+      this.#busy = false;
+    }
+  }
+
+  /** Draws a version: coarsely where all of it takes longer than a frame, and then, if nothing moves, in tiles. */
+  async #frame(version) {
+    const pixels = this.#size[0] * this.#size[1], cost = this.#cost || FRAME_MS / 128 ** 2;
+    const scale = Math.sqrt((pixels * cost) / FRAME_MS);
+    if (scale <= 1) {
+      await this.#draw(this.#grid(), 1);
+    } else {
+      const coarse = Math.min(16, Math.ceil(2 * scale) / 2);
+      await this.#draw(this.#grid(coarse), coarse);
+      this.#measure();
+      while (performance.now() - this.#moved < REST_MS) {
+        if (version !== this.#version) return;
+        await nextFrame();
+      }
+      const grid = this.#grid();
+      for (const part of this.#tiles(grid)) {
+        if (version !== this.#version) return;
+        await this.#draw(grid, 1, part);
+      }
+    }
+    if (version === this.#version) this.#rest(version);
+  }
+
+  /** Parts of the grid that are not canvas alone, each drawn in about `TILE_MS`, the middle of the view first. */
+  #tiles(grid) {
+    const [rows, columns] = [0, 1].map((axis) => touched(this.#field, grid, axis));
+    const side = clamp(Math.floor(Math.sqrt(TILE_MS / this.#cost)), 96, 1024);
+    const cut = ([first, stop]) =>
+      Array.from({ length: Math.ceil((stop - first) / side) }, (_, i) => {
+        return [first + i * side, Math.min(stop, first + (i + 1) * side)];
+      });
+    const off = ({ rows: r, columns: c }) => Math.hypot(r[0] + r[1] - grid.size[0], c[0] + c[1] - grid.size[1]);
+    return cut(rows)
+      .flatMap((r) => cut(columns).map((c) => ({ rows: r, columns: c })))
+      .sort((a, b) => off(a) - off(b));
+  }
+
+  /** Draws a part of a grid, or all of it, whose pixels are `scale` pixels of the screen long. */
+  async #draw(grid, scale, tile) {
+    const part = tile ?? { rows: touched(this.#field, grid, 0), columns: touched(this.#field, grid, 1) };
+    const [high, wide] = [part.rows[1] - part.rows[0], part.columns[1] - part.columns[0]], [h, w] = this.#size;
+    let pixels = null;
+    if (high > 0 && wide > 0) {
+      const answer = await this.#ask(grid, part, true);
+      pixels = answer.pixels;
+      // the least of late: the first times are of compiling, too
+      if (high * wide >= 1024) this.#cost = Math.min(1.5 * this.#cost || Infinity, answer.ms / (high * wide));
+    }
+    if (pixels instanceof Uint8ClampedArray) {
+      const data = new ImageData(pixels, wide);
+      if (tile) return this.pen.putImageData(data, part.columns[0], part.rows[0]);
+      pixels = await createImageBitmap(data, { premultiplyAlpha: "none" });
+    }
+    if (this.canvas.height !== h) this.canvas.height = h;
+    if (this.canvas.width !== w) this.canvas.width = w;
+    const [y, x] = [part.rows[0] * scale, part.columns[0] * scale];
+    if (tile) {
+      this.pen.clearRect(x, y, wide, high);
+    } else {
+      const [r, g, b, a] = this.#ground;
+      this.pen.clearRect(0, 0, w, h);
+      this.pen.fillStyle = `rgb(${r} ${g} ${b} / ${a / 255})`;
+      this.pen.fillRect(0, 0, w, h);
+      this.pen.clearRect(x, y, wide * scale, high * scale);
+    }
+    if (pixels) this.pen.drawImage(pixels, x, y, wide * scale, high * scale);
+    pixels?.close();
+  }
+
+  /** Pixels of a grid as strips of straight RGBA rows from the top. */
+  async *#strips(grid, progress = () => {}) {
+    const [high, wide] = grid.size, rows = Math.max(1, Math.floor(2 ** 18 / wide));
+    for (let top = 0; top < high; top += rows) {
+      const part = { rows: [top, Math.min(high, top + rows)], columns: [0, wide] };
+      yield (await this.#ask(grid, part)).pixels;
+      progress(part.rows[1] / high);
+    }
+  }
+
+  /** The picture is complete and nothing moves. */
+  #rest(version) {
+    this.#shown = version;
+    this.#measure();
+    const { y, x, zoom } = this.#view;
+    if (this.hasAttribute("linked")) {
+      const link = `#${this.getAttribute("linked")}${[y, x].map((n) => +n.toFixed(12))},${+zoom.toPrecision(9)}`;
+      if (version > 1 && link !== location.hash && (zoom !== 1 || location.hash)) history.replaceState(null, "", link);
+    }
+    this.dispatchEvent(new CustomEvent("s2id-view", { bubbles: true, detail: { ...this.#view, window: this.window } }));
+  }
+
+  /** Draws the scale bar, whose length is a round number of the training data's pixels, or a round part of one. */
+  #measure() {
+    const side = Number(this.#field.facts.long_side), most = Math.min(140, this.clientWidth / 3);
+    const unit = this.clientWidth / this.#size[1] / this.#grid().cell[0] / (side || 1); // of the page, for each pixel
+    const room = most / unit, ten = 10 ** Math.floor(Math.log10(room) - 1e-9);
+    const length = [5, 2, 1].find((n) => n * ten <= room) * ten, what = side ? "training pixel" : "long side";
+    const count = Math.round(Math.max(length, 1 / length)).toLocaleString();
+    const words = length < 1 ? `1/${count} of a ${what}` : `${count} ${what}${length > 1 ? "s" : ""}`;
+    if (this.#find(".words").textContent !== words) this.#find(".words").textContent = words;
+    this.#find(".bar").style.width = `${length * unit}px`;
+  }
+
+  // -- moving
+
+  #move(y, x, zoom) {
+    this.#view = { y: clamp(y, 0, 1), x: clamp(x, 0, 1), zoom: clamp(zoom, LEAST_ZOOM, MOST_ZOOM) };
+    this.#moved = performance.now();
+    this.#wake();
+  }
+
+  /** Zooms by a factor and moves by (y, x) pixels of the page; the point of the scene at `place` stays under it. */
+  #zoom(factor, place = null, [dy, dx] = [0, 0], glide = false) {
+    if (!this.#field || this.hasAttribute("still")) return;
+    const { frame } = this.#field, dots = this.#size[1] / this.clientWidth, cell = this.#grid().cell[0] * dots;
+    const { y, x, zoom } = this.#view, target = clamp(zoom * factor, LEAST_ZOOM, MOST_ZOOM);
+    const { top, left, height, width } = this.getBoundingClientRect(), ratio = zoom / target;
+    const off = place ? [place.clientY - top - height / 2, place.clientX - left - width / 2] : [0, 0];
+    const next = [y, x].map((share, i) => share + (cell * (off[i] * (1 - ratio) - [dy, dx][i] * ratio)) / frame[i]);
+    if (glide && !matchMedia("(prefers-reduced-motion: reduce)").matches) this.#glide(...next, target);
+    else this.#move(...next, target);
+  }
+
+  /** Moves to a view in a fifth of a second. */
+  async #glide(y, x, zoom) {
+    const from = this.view, mine = ++this.#glides, start = performance.now();
+    for (let share = 0; share < 1; ) {
+      await nextFrame();
+      if (mine !== this.#glides) return;
+      share = Math.min(1, (performance.now() - start) / 200);
+      const at = from.zoom * (zoom / from.zoom) ** share;
+      const way = zoom === from.zoom ? share : (1 / from.zoom - 1 / at) / (1 / from.zoom - 1 / zoom);
+      this.#move(from.y + (y - from.y) * way, from.x + (x - from.x) * way, at);
+    }
+  }
+
+  #press(event) {
+    if (this.hasAttribute("still") || event.button > 0) return;
+    this.canvas.setPointerCapture(event.pointerId);
+    this.#pointers.set(event.pointerId, event);
+    this.#glides++;
+  }
+
+  #drag(event) {
+    const before = this.#pointers.get(event.pointerId);
+    if (!before) return;
+    const other = [...this.#pointers].find(([id]) => id !== event.pointerId)?.[1];
+    this.#pointers.set(event.pointerId, event);
+    const [dy, dx] = [event.clientY - before.clientY, event.clientX - before.clientX];
+    if (!other) return this.#zoom(1, event, [dy, dx]);
+    const apart = (a) => Math.max(8, Math.hypot(a.clientY - other.clientY, a.clientX - other.clientX));
+    const middle = { clientY: (event.clientY + other.clientY) / 2, clientX: (event.clientX + other.clientX) / 2 };
+    this.#zoom(apart(event) / apart(before), middle, [dy / 2, dx / 2]);
+  }
+
+  #release(event) {
+    const pressed = this.#pointers.delete(event.pointerId);
+    if (!pressed || event.type === "pointercancel") return;
+    const { at, x, y } = this.#tapped, near = Math.hypot(event.clientX - x, event.clientY - y) < 24;
+    const twice = near && event.timeStamp - at < 350;
+    this.#tapped = twice ? { at: 0, x: 0, y: 0 } : { at: event.timeStamp, x: event.clientX, y: event.clientY };
+    if (twice) this.#zoom(event.shiftKey ? 0.5 : 2, event, [0, 0], true);
+  }
+
+  #wheel(event) {
+    const scrolls = document.scrollingElement.scrollHeight > innerHeight + 1;
+    if (this.hasAttribute("still") || (scrolls && !this.matches(":focus-within"))) return; // then the page scrolls
+    event.preventDefault();
+    const lines = [1, 20, 400][event.deltaMode] * (event.ctrlKey ? 8 : 1); // ctrl: a pinch on a touchpad
+    this.#zoom(Math.exp(-clamp(event.deltaY * lines, -400, 400) / 600), event);
+  }
+
+  #key(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const [dy, dx, factor] = KEYS[event.key] ?? [];
+    if (factor) this.#zoom(factor, null, [-dy * this.clientHeight, -dx * this.clientWidth], factor !== 1);
+    else if (event.key === "0") this.#do("whole");
+    else if (event.key === "f") this.#do("full");
+    else return;
+    event.preventDefault();
+  }
+
+  async #do(name) {
+    if (name === "in" || name === "out") this.#zoom(name === "in" ? 2 : 0.5, null, [0, 0], true);
+    if (name === "whole") this.#glide(0.5, 0.5, 1);
+    if (name === "full") await (document.fullscreenElement ? document.exitFullscreen() : this.requestFullscreen());
+    if (name === "save") this.#find("dialog").showModal();
+  }
+
+  /** Draws and saves what the form asks for; the dialog stays open while it draws, and closing it stops that. */
+  async #save(event) {
+    if (event.submitter?.value !== "save") return;
+    event.preventDefault();
+    const dialog = this.#find("dialog"), progress = this.#find("progress"), { side, what } = event.target.elements;
+    const whole = what.value === "whole", { frame } = this.#field, seen = whole ? frame : this.#size;
+    const size = seen.map((n) => Math.max(1, Math.round((side.valueAsNumber * n) / Math.max(...seen))));
+    progress.hidden = false;
+    try {
+      const file = await this.png(size, whole, (share) => {
+        if (!dialog.open) throw new FieldError("stopped");
+        progress.value = share;
+      });
+      const name = this.canvas.getAttribute("aria-label").replace(/[^\p{L}\p{N}]+/gu, "-").slice(0, 60);
+      const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(file) });
+      link.download = `${name}-${size.join("x")}.png`;
+      link.click();
+      setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+    } catch (error) {
+      if (dialog.open) this.#say(`The picture was not saved: ${error.message}`);
+    }
+    progress.hidden = true;
+    dialog.close();
+  }
+
+  #build() {
+    const root = this.attachShadow({ mode: "open" }), sheet = new CSSStyleSheet();
+    sheet.replaceSync(STYLE);
+    root.adoptedStyleSheets = [sheet];
+    root.innerHTML = BODY; // a constant: nothing that a file or a page says
+    this.canvas = root.querySelector("canvas");
+    this.pen = this.canvas.getContext("2d");
+    if (this.hasAttribute("still")) {
+      this.canvas.setAttribute("role", "img");
+      for (const name of ["tabindex", "aria-roledescription", "aria-describedby"]) this.canvas.removeAttribute(name);
+    }
+    const on = (target, events) => Object.entries(events).forEach(([name, f]) => target.addEventListener(name, f));
+    on(this.canvas, {
+      pointerdown: (event) => this.#press(event),
+      pointermove: (event) => this.#drag(event),
+      pointerup: (event) => this.#release(event),
+      pointercancel: (event) => this.#release(event),
+      keydown: (event) => this.#key(event),
+    });
+    this.canvas.addEventListener("wheel", (event) => this.#wheel(event), { passive: false });
+    on(this, {
+      dragover: (event) => event.preventDefault(),
+      drop: async (event) => {
+        event.preventDefault();
+        const [file] = event.dataTransfer.files;
+        if (file) this.open(await file.arrayBuffer());
+      },
+    });
+    on(this.#find(".tools"), { click: (event) => this.#do(event.target.closest("button")?.dataset.do) });
+    on(this.#find("form"), { submit: (event) => this.#save(event) });
+  }
+}
+
+if (typeof document === "undefined") serve(globalThis);
+else if (!customElements.get("s2id-field")) customElements.define("s2id-field", FieldElement);
