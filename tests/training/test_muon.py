@@ -60,3 +60,13 @@ def test_matrices_of_a_shape_do_not_know_each_other():
             optimiser.step()
     for own, other in zip(together, apart, strict=True):
         torch.testing.assert_close(own, other, rtol=1e-4, atol=1e-5)
+
+
+def test_a_convolution_moves_as_the_matrix_of_its_kernels():
+    generator = torch.Generator().manual_seed(3)
+    values, gradient = (torch.randn(6, 4, 3, 3, generator=generator) for _ in range(2))
+    kernels, matrix = nn.Parameter(values.clone()), nn.Parameter(values.flatten(1).clone())
+    kernels.grad, matrix.grad = gradient, gradient.flatten(1)
+    Muon([kernels], lr=0.1).step()
+    Muon([matrix], lr=0.1).step()
+    assert torch.equal(kernels.flatten(1), matrix)

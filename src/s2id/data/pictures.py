@@ -218,6 +218,15 @@ def with_finer(pictures: Pictures, finer: Pictures) -> Pictures:
     return replace(pictures, finer=replace(finer, groups=groups, labels=pictures.labels, attributes=(), numbers=()))
 
 
+def unlabelled(pictures: Pictures) -> Pictures:
+    """The same pictures without their labels, attributes, numbers and captions."""
+    groups = tuple(
+        Group(group.images, torch.full_like(group.labels, NULL), truth=group.truth, latents=group.latents)
+        for group in pictures.groups
+    )
+    return replace(pictures, groups=groups, labels=(), attributes=(), numbers=(), number_ranges=())
+
+
 def rescaled(pictures: Pictures, ranges: Sequence[tuple[float, float]]) -> Pictures:
     """The same pictures with their numbers scaled by the ranges of another data set, whose model is to be used.
 

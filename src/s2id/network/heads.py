@@ -127,6 +127,35 @@ class Features:
         return rows, columns
 
 
+def means(
+    features: Features,
+    grid: Grid,
+    values: Callable[[Float[Tensor, "*b d"]], Float[Tensor, "*b c"]],
+    supersample: int,
+    bound: float | None = None,
+) -> Float[Tensor, "b c h w"]:
+    """Means over a grid's pixels of a function that two-layer heads compute from interpolated features.
+
+    Args:
+        features: The function.
+        grid: Pixels, anywhere; beyond the frame, the values at its edge are repeated.
+        values: The head's layers.
+        supersample: Values of the function per pixel side, whose mean is the pixel.
+        bound: Largest absolute value of the function, as for `FieldHead.forward`.
+    """
+    rows, columns = features.weights(grid.refine(supersample))
+    b, _, w, d = features.values.shape
+    read = (rows @ features.values.reshape(b, -1, w * d)).reshape(b, len(rows), w, d)
+    whole = torch.is_grad_enabled() or not read.is_cpu  # in parts only where a CPU draws: training keeps all values
+    few = len(rows) if whole else max(1, _CACHED // (b * len(columns) * d))
+    found = torch.cat([values(columns @ part) for part in read.split(few, dim=1)], dim=1)
+    if bound is not None:
+        found = covered(found.clamp(-bound, bound), dim=-1)
+    return (
+        F.avg_pool2d(rearrange(found, "b h w c -> b c h w"), supersample) if supersample > 1 else found.movedim(-1, 1)
+    )
+
+
 class FieldHead(nn.Module):
     """Values of the function: the cubic B-spline of the features, averaged over the pixel's cell, then two layers.
 
@@ -152,16 +181,7 @@ class FieldHead(nn.Module):
             bound: Largest absolute value of the function, which is clipped before means are taken, and colours to
                 their alpha; `None` clips nothing.
         """
-        factor = supersample or features.supersample(grid.cell)
-        rows, columns = features.weights(grid.refine(factor))
-        b, _, w, d = features.values.shape
-        read = (rows @ features.values.reshape(b, -1, w * d)).reshape(b, len(rows), w, d)
-        whole = torch.is_grad_enabled() or not read.is_cpu  # in parts only where a CPU draws: training keeps all values
-        few = len(rows) if whole else max(1, _CACHED // (b * len(columns) * d))
-        values = torch.cat([self.values(columns @ part) for part in read.split(few, dim=1)], dim=1)
-        if bound is not None:
-            values = covered(values.clamp(-bound, bound), dim=-1)
-        return F.avg_pool2d(rearrange(values, "b h w c -> b c h w"), factor) if factor > 1 else values.movedim(-1, 1)
+        return means(features, grid, self.values, supersample or features.supersample(grid.cell), bound)
 
     def values(self, read: Float[Tensor, "*b d"]) -> Float[Tensor, "*b c"]:
         """The function's values from interpolated features: the two layers."""

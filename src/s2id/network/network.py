@@ -86,6 +86,7 @@ class FieldNetwork(TwoHalves):
         torch.Size([1, 1, 30, 18])
     """
 
+    config: ModelConfig
     head: FieldHead
 
     def __init__(self, config: ModelConfig) -> None:

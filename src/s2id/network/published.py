@@ -35,6 +35,7 @@ class PublishedNetwork(TwoHalves):
         torch.Size([1, 1, 6, 4])
     """
 
+    config: PublishedConfig
     head: "PixelHead"
 
     def __init__(self, config: PublishedConfig) -> None:

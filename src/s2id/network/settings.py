@@ -1,4 +1,4 @@
-"""Settings of the two networks: ours and the published one. No field is an image size."""
+"""Settings of the networks: ours, the published one and the enlarger. No field is an image size."""
 
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal
@@ -38,6 +38,8 @@ class ModelConfig:
     prediction: ClassVar[Prediction] = "x"
     dense: ClassVar = False
     """Whether a composed state is the picture itself, so that every size is composed anew."""
+    composes: ClassVar = True
+    """Whether pictures can be drawn with the network from noise, rather than from a given picture only."""
     knows_density: ClassVar = True
     """Whether the network's input includes how many samples the state has along its long side."""
 
@@ -138,6 +140,7 @@ class PublishedConfig:
     network: ClassVar = "published"
     prediction: ClassVar[Prediction] = "eps"
     dense: ClassVar = True
+    composes: ClassVar = True
     knows_density: ClassVar = False
     latents: ClassVar = 0
     attributes: ClassVar = 0
@@ -192,14 +195,61 @@ class PublishedConfig:
         _check_heads(self.width, self.heads)
 
 
+@dataclass(frozen=True)
+class EnlargerConfig:
+    """Architecture of the network that enlarges graphics, `Enlarger`, whose state is a given picture without noise.
+
+    It takes no condition, and always RGBA: grey and opaque pictures are such pictures too.
+
+    Example:
+        >>> EnlargerConfig(width=32).for_data(channels=1, classes=5).state_channels
+        4
+    """
+
+    network: ClassVar = "enlarger"
+    prediction: ClassVar[Prediction] = "x"
+    dense: ClassVar = False
+    knows_density: ClassVar = False
+    guided: ClassVar = False
+    most_guidance: ClassVar = 0.0
+    composes: ClassVar = False
+    channels: ClassVar = 4
+    state_channels: ClassVar = 4
+    latents: ClassVar = 0
+    classes: ClassVar = 0
+    attributes: ClassVar = 0
+    numbers: ClassVar = 0
+    token_width: ClassVar = 0
+    patch: ClassVar = 1
+
+    width: Width = 48
+    """Channels of a pixel in the blocks."""
+    blocks: Annotated[int, Within(1, 256)] = 8
+    """Blocks of two 3x3 convolutions. Each sees two pixels further."""
+    lattice: Annotated[int, Within(1, 8)] = 3
+    """Feature samples along each side of a pixel; the head interpolates between them."""
+    head_width: Width = 32
+    """Channels of a feature sample, and of the head's hidden layer."""
+
+    def for_data(self, **_: int) -> "EnlargerConfig":
+        """The config itself: it is the same for all data."""
+        return self
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be built."""
+        check(self)
+
+
 def _check_heads(width: int, heads: int) -> None:
     if width % heads:
         raise InputError(f"width {width} is not a multiple of heads {heads}; choose heads that divide it.")
 
 
-NetworkConfig = ModelConfig | PublishedConfig
+NetworkConfig = ModelConfig | PublishedConfig | EnlargerConfig
 
-_CONFIGS: dict[str, type[NetworkConfig]] = {"field": ModelConfig, "published": PublishedConfig}
+_CONFIGS: dict[str, type[NetworkConfig]] = {
+    config.network: config for config in (ModelConfig, PublishedConfig, EnlargerConfig)
+}
 
 
 def network_to_dict(config: NetworkConfig) -> dict[str, Any]:

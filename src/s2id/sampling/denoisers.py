@@ -72,6 +72,7 @@ def trained_denoiser(model: S2ID, size: Size, shift: bool = True) -> TrainedDeno
 
 
 def _denoiser(model: S2ID, network: AnyNetwork, size: Size, shift: bool) -> TrainedDenoiser:
+    model.need_composition("drawing")
     config, schedule = network.config, _schedule(model, size, shift)
     input_schedule = schedule if config.knows_density else model.schedule
     # at t = 1 an eps-prediction's error is magnified by 1 / alpha, a thousandfold; clean states are in [-1, 1]

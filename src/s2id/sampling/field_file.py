@@ -10,11 +10,12 @@ from torch import nn
 from s2id.checks import Within, fits, shown
 from s2id.errors import InputError
 from s2id.files import TensorFile, check_finite, filled, no_file, opened, packed
+from s2id.network.enlarger import RelativeHead
 from s2id.network.heads import Features, FieldHead
 from s2id.network.published import PixelHead
 from s2id.settings import check_palette
 
-Head = FieldHead | PixelHead
+Head = FieldHead | PixelHead | RelativeHead
 """Layers that turn features into values of the function."""
 
 _FORMAT = "s2id-field-1"
@@ -107,9 +108,23 @@ def _head_of(file: TensorFile) -> Head:
     features, out = shapes.get("features", ()), shapes.get("head.out.weight", ())
     if len(features) != 4 or not all(0 < n <= _MOST_SAMPLES for n in features[1:]) or not features[0]:
         raise InputError(f"{file.path} has features of shape {features}, which are no field's; use it as it was saved.")
+    if len(added := shapes.get("head.added.weight", ())) == 2:
+        channels = _channels(file, added[0])
+        if added[1] < 1 or features[3] != added[1] + 2 * channels:
+            raise InputError(f"{file.path} has a head that does not fit its features; use it as it was saved.")
+        return RelativeHead(added[1], channels)
     if "head.out.weight" in shapes and len(out) != 2:
         raise InputError(f"{file.path} has a head of shape {out}, which is no field's; use it as it was saved.")
-    channels = out[0] if out else features[3]
+    channels = _channels(file, out[0] if out else features[3])
+    return FieldHead(features[3], channels) if out else PixelHead(channels)
+
+
+def _channels(file: TensorFile, channels: int) -> int:
+    """The number of channels that a file draws.
+
+    Raises:
+        InputError: No picture has so many.
+    """
     if not 1 <= channels <= 4:
         raise InputError(f"{file.path} draws {channels} channels; pictures have 1 to 4.")
-    return FieldHead(features[3], channels) if out else PixelHead(channels)
+    return channels

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from s2id.alpha import covered
 from s2id.coords import Grid
 from s2id.network.heads import Features, FieldHead, spline_weights
-from s2id.network.published import PixelHead
+from s2id.sampling.field_file import Head
 
 _ORDER = 8  # of the polynomials along each axis; those that check them have half of it
 
@@ -39,7 +39,7 @@ Read = tuple[Int[Tensor, " n"], Float[Tensor, "n _ near"]]
 """Along one axis: the feature sample before each block, and at places in it the weights of the samples around."""
 
 
-def draw(head: FieldHead | PixelHead, features: Features, grid: Grid, bound: float) -> Float[Tensor, "b c h w"]:
+def draw(head: Head, features: Features, grid: Grid, bound: float) -> Float[Tensor, "b c h w"]:
     """The pixels that `head(features, grid, bound=bound)` computes, to within half a grey level, where that is cheaper.
 
     Args:
@@ -49,7 +49,7 @@ def draw(head: FieldHead | PixelHead, features: Features, grid: Grid, bound: flo
         bound: Largest absolute value of the function.
     """
     halvings = _halvings(features, grid)
-    if halvings < 0 or isinstance(head, PixelHead):
+    if halvings < 0 or not isinstance(head, FieldHead):
         return head(features, grid, bound=bound)
     y, x = (_Axis(place.clamp(-2, count + 1), width, halvings) for place, width, count in features.axes(grid))
     function = _Function(head, features.values, bound)
@@ -65,7 +65,7 @@ def draw(head: FieldHead | PixelHead, features: Features, grid: Grid, bound: flo
     return picture
 
 
-def values_per_pixel(head: FieldHead | PixelHead, features: Features, grid: Grid) -> int:
+def values_per_pixel(head: Head, features: Features, grid: Grid) -> int:
     """Values that `draw` holds for every pixel of a grid, about."""
     if isinstance(head, FieldHead) and _halvings(features, grid) >= 0:
         return 8 * head.channels * len(features.values)

@@ -142,6 +142,18 @@ class S2ID(nn.Module):
                 "train one without --vae."
             )
 
+    def need_composition(self, task: str) -> None:
+        """Refuse a task that draws from noise.
+
+        Args:
+            task: Name of the task, for the message.
+
+        Raises:
+            InputError: The model only enlarges given pictures.
+        """
+        if not self.config.composes:
+            raise InputError(f"this model enlarges given pictures, and {task} needs one that draws; use another model.")
+
     def need_function(self, task: str) -> None:
         """Refuse a task that needs a function between the samples of the state.
 

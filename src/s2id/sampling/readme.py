@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
+from s2id.network.settings import EnlargerConfig
+
 _SHOWN = 50
 """Number of names of classes or attributes that are listed."""
 
@@ -13,25 +15,18 @@ _KINDS = {1: "grey", 2: "grey and alpha", 3: "RGB", 4: "RGBA"}
 _PAGE = """\
 ---
 library_name: s2id
-tags: [diffusion, arbitrary-resolution]
+tags: [{task}, arbitrary-resolution]
 ---
 # S2ID, {title}
 
-Draws pictures like those of {title} at any height, width, aspect ratio and zoom.
+{purpose}
 s2id {version} wrote this page when it saved the model.
 
 | fact | value |
 |---|---|
 {facts}
 
-## Draw from it
-
-```python
-import s2id
-s2id.sample(s2id.load({name}){label}, seed=0).image(size=512).save("picture.png")
-```
-
-or `s2id sample {shell} --size 512`. `s2id info` prints all facts, and `config.json` holds them.
+{usage} `s2id info` prints all facts, and `config.json` holds them.
 
 ## Settings
 
@@ -39,6 +34,25 @@ or `s2id sample {shell} --size 512`. `s2id info` prints all facts, and `config.j
 {settings}
 ```
 """
+
+_DRAWS = "Draws pictures like those of {title} at any height, width, aspect ratio and zoom."
+
+_DRAW = """\
+## Draw from it
+
+```python
+import s2id
+s2id.sample(s2id.load({name}){label}, seed=0).image(size=512).save("picture.png")
+```
+
+or `s2id sample {shell} --size 512`."""
+
+_ENLARGES = "Enlarges pictures like those of {title}, of any size, to any size."
+
+_ENLARGE = """\
+## Enlarge with it
+
+`s2id upscale PICTURE --size 2048 --weights {shell}`, or `s2id.upscale` in Python."""
 
 
 def readme(facts: Mapping[str, Any], parameters: int, name: str, training: Mapping[str, Any] | None = None) -> str:
@@ -51,28 +65,32 @@ def readme(facts: Mapping[str, Any], parameters: int, name: str, training: Mappi
         training: Settings that it was trained with; `None` leaves them out.
     """
     card, config = facts["card"], facts["config"]
-    label = card["labels"][0] if card["labels"] else 0 if config["classes"] else None
+    label = card["labels"][0] if card["labels"] else 0 if config.get("classes") else None
+    enlarges = config["network"] == EnlargerConfig.network
+    title, shell = card["data"] or "unnamed data", f'"{name}"' if " " in name else name
+    named = {"name": json.dumps(name), "label": "" if label is None else f", label={json.dumps(label)}", "shell": shell}
     guide = " and a guide for autoguidance" if "guide" in facts else ""
     rows = {
         "data": card["data"],
-        "pictures": "x".join(map(str, card["size"] or ())) + f" pixels, {_KINDS[config['channels']]}",
-        "classes": _listed(card["labels"]) if card["labels"] else str(config["classes"]),
+        "pictures": "x".join(map(str, card["size"] or ()))
+        + f" pixels, {_KINDS[config.get('channels', EnlargerConfig.channels)]}",
+        "classes": _listed(card["labels"]) if card["labels"] else str(config.get("classes", "")),
         "attributes": _listed(card["attributes"]),
         "numbers": _listed(
             f"{number} ({low:g} to {high:g})"
             for number, (low, high) in zip(card["numbers"], card["number_ranges"], strict=True)
         ),
         "images seen in training, repetitions counted": f"{card['images_seen']:,}",
-        "samples along the long side of the state that it composes": str(card["density"]),
+        "samples along the long side of the state that it composes": "" if enlarges else str(card["density"]),
         "network": f"{config['network']}, {parameters:,} parameters{guide}",
     }
     return _PAGE.format(
-        title=card["data"] or "unnamed data",
+        title=title,
+        task="super-resolution" if enlarges else "diffusion",
+        purpose=(_ENLARGES if enlarges else _DRAWS).format(title=title),
         version=version("s2id"),
         facts="\n".join(f"| {fact} | {_plain(value)} |" for fact, value in rows.items() if value),
-        name=json.dumps(name),
-        shell=f'"{name}"' if " " in name else name,
-        label="" if label is None else f", label={json.dumps(label)}",
+        usage=(_ENLARGE if enlarges else _DRAW).format(**named),
         settings=json.dumps({"network": config, **({"training": dict(training)} if training else {})}, indent=1),
     )
 

@@ -212,6 +212,7 @@ def resolved(model: S2ID, sampling: Sampling, steered: bool = False, restoring: 
     Raises:
         InputError: The model, or the solver, has no use for a setting.
     """
+    model.need_composition("restoring" if restoring else "sampling")
     sampler, eta, own = sampling.sampler, sampling.eta, len(model.card.times)
     if sampler not in SAMPLERS:
         raise InputError(f"sampler {sampler!r} is unknown; choose {', '.join(SAMPLERS)}.")

@@ -51,7 +51,7 @@ class Muon(torch.optim.Optimizer):
         """An optimiser of some matrices.
 
         Args:
-            matrices: Parameters with two axes.
+            matrices: Parameters with two axes; or more, of which the last ones are taken together, as of convolutions.
             lr: Learning rate, on AdamW's scale.
             weight_decay: Each step multiplies weights by 1 - lr * weight_decay.
             momentum: Decay per step of the mean of past gradients, 0 to 1.
@@ -71,9 +71,10 @@ class Muon(torch.optim.Optimizer):
                 if weight.grad is not None:
                     alike[weight.shape].append(weight)
             for shape, weights in alike.items():
-                steps = orthogonal(torch.stack([self._momentum(w, group["momentum"]) for w in weights]))
+                steps = orthogonal(torch.stack([self._momentum(w, group["momentum"]).flatten(1) for w in weights]))
                 torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
-                torch._foreach_add_(weights, list(steps.unbind()), alpha=-group["lr"] * 0.2 * max(shape) ** 0.5)
+                scale = 0.2 * max(steps.shape[1:]) ** 0.5
+                torch._foreach_add_(weights, list(steps.unflatten(2, shape[1:]).unbind()), alpha=-group["lr"] * scale)
         return found
 
     def _momentum(self, weight: Tensor, share: float) -> Tensor:

@@ -41,7 +41,7 @@ def learning_rate(config: TrainConfig, done: float, begun: float = 0.0) -> float
 def make_optimisers(network: AnyNetwork, config: TrainConfig) -> list[torch.optim.Optimizer]:
     """AdamW, and with the setting "muon" also Muon for the matrices of the blocks. Only matrices are decayed."""
     plain = {p for m in network.modules() if isinstance(m, nn.Embedding) for p in m.parameters()}
-    blocks = {p for p in (*network.encoder.parameters(), *network.decoder.parameters()) if p.ndim == 2}
+    blocks = {p for p in (*network.encoder.parameters(), *network.decoder.parameters()) if p.ndim > 1}
     hidden = blocks if config.optimiser == "muon" else set()
     matrices = [p for p in network.parameters() if p.ndim > 1 and p not in plain | hidden]
     others = [p for p in network.parameters() if p.ndim <= 1 or p in plain]

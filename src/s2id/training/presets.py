@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from s2id.errors import InputError
-from s2id.network.settings import ModelConfig, PublishedConfig
+from s2id.network.settings import EnlargerConfig, ModelConfig, PublishedConfig
 from s2id.training.settings import Preset, TrainConfig
 
 _ONE_DENSITY = TrainConfig(densities=(8,), density_weights=(1.0,), queries=4.0, ema=0.999)
@@ -74,6 +74,14 @@ PRESETS: dict[str, Preset] = {
         "digits",
         ModelConfig(width=96, heads=4, encoder_blocks=2, decoder_blocks=2, patch=2, head_width=32, lattice=2),
         replace(_ONE_DENSITY, images=300_000),
+    ),
+    "graphics": Preset(
+        "vectors",
+        EnlargerConfig(),
+        # windows of 24 x 24 pixels of drawings of 512 x 512 pixels
+        TrainConfig(
+            images=1_200_000, batch=16, lr=2e-3, densities=(24,), queries=24.0, long_side=512, alpha="keep", ema=0.999
+        ),
     ),
     "reference": Preset("mnist", PublishedConfig(), _PUBLISHED),
     "tiny": Preset(

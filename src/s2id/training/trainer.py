@@ -14,9 +14,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel
 
-from s2id.data.pictures import Pictures
+from s2id.data.pictures import Pictures, unlabelled
 from s2id.data.pixel_art import palette_of
 from s2id.diffusion.denoiser import loss
 from s2id.diffusion.process import Schedule
@@ -47,6 +48,7 @@ from s2id.training.progress import Progress, Rate
 from s2id.training.resolution import for_resolution
 from s2id.training.run import check_same, read_facts, read_parts, write_checkpoint
 from s2id.training.settings import Preset
+from s2id.training.windows import check_windows, draw_windows
 
 
 class DivergedError(RuntimeError):
@@ -77,6 +79,8 @@ class Trainer:
         Raises:
             InputError: Preset or `start` do not fit the data, or the device is not available.
         """
+        composes = preset.model.composes
+        pictures = pictures if composes else unlabelled(pictures)
         preset = for_resolution(for_latents(for_views(preset, pictures), pictures), pictures)
         self.config = preset.train
         self.model = preset.model.for_data(
@@ -88,9 +92,11 @@ class Trainer:
             token_width=pictures.token_width,
         )
         check_data(pictures, self.config, self.model)
+        if not composes:
+            check_windows(pictures, self.config)
         self.pictures, self.folder = pictures, folder
         # pictures that are only seen pixelated look like pixel art and are none
-        self.palette = None if self.config.pixelate else palette_of(pictures)
+        self.palette = None if self.config.pixelate or not composes else palette_of(pictures)
         if start is not None:
             self._check_start(start)
         self.start, self._draw_batch = start, batches
@@ -255,6 +261,9 @@ class Trainer:
     def _loss(self, batch: Batch, field: Tensor, state: Tensor | None) -> Tensor:
         """Loss of the predicted values of the field, and of the predicted latents where there are any."""
         conditions, device = len(batch.condition) // len(batch.x_t), field.device
+        if not self.model.composes:  # squares would ask for the mean of what may be true, which blurs every border
+            assert isinstance(batch.target, Tensor)
+            return F.l1_loss(field.float(), batch.target.to(device))
         prediction, logsnr = field.float(), batch.logsnr.repeat(conditions).to(device)
         target = batch.target.to(device)
         if isinstance(target, PixelatedViews):
@@ -274,6 +283,8 @@ class Trainer:
     def _batch(self, number: int) -> Batch:
         if self._draw_batch is not None:
             return self._draw_batch(number)
+        if not self.model.composes:
+            return draw_windows(self.pictures, self.config, number)
         return draw(self.pictures, self.config, self.model, self.schedule, number, self.token_share)
 
     def seconds_left(self, speed: float) -> float:

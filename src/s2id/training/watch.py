@@ -28,6 +28,7 @@ from s2id.training.progress import Progress
 from s2id.training.resolution import warning
 from s2id.training.train import Run
 from s2id.training.trainer import DivergedError, Trainer
+from s2id.training.windows import enlarged_windows
 
 _NAMED = 20
 """Number of skipped files that are named one by one."""
@@ -139,9 +140,13 @@ def _images_seen(line: bytes) -> int | float | None:
 def _draw_sheet(trainer: Trainer, path: Path) -> None:
     """Write a sheet of samples: fixed seeds for each of the first ten classes, at the data's size.
 
+    A model that enlarges shows windows, its pictures of them, and the truth.
     Without classes, the pictures have no condition, and then each of the first nine attributes.
     """
     model = trainer.result()
+    if not model.config.composes:
+        write(path, enlarged_windows(model, trainer.pictures, trainer.config))
+        return
     names: list[str] = [trainer.pictures.labels[i] for i in range(min(10, model.config.classes))]
     labels: list[str | Condition | None] = [*names]
     if not names:

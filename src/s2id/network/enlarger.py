@@ -1,0 +1,135 @@
+"""The network that enlarges graphics: a given picture in, a function out, at every scale from one set of weights.
+
+    picture -> convolutions at its own pixels -> feature lattice -> head -> values anywhere
+
+All is local and relative: the network sees where each value lies in the range of those around it, and predicts what to
+add to a smooth interpolation in units of that range. So where the picture is flat the function is exactly flat, a
+border of two colours is drawn alike whatever the colours are, and a part of a large picture is drawn as if it were the
+whole.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from s2id.condition import Asked
+from s2id.coords import Grid, Part, extent
+from s2id.network.halves import Encoded, TwoHalves, checked_part, place
+from s2id.network.heads import Features, means
+from s2id.network.settings import EnlargerConfig
+from s2id.shapes import Images, Scalars
+
+_AROUND = 2
+"""Pixels on each side of a pixel that its range is taken over."""
+
+_FLAT = 0.05
+"""Range of values, of [-1, 1], below which those around count as equal."""
+
+_LEAST = 2
+"""Values of the function per pixel side, at least: its borders are sharper than its feature samples are dense."""
+
+
+class Enlarger(TwoHalves):
+    """Predicts the function that a picture shows. The noise level and conditions, which others take, change nothing.
+
+    Example:
+        >>> from s2id.network.halves import state_grid
+        >>> network = Enlarger(EnlargerConfig(width=8, blocks=1))
+        >>> network(torch.zeros(1, 4, 5, 3), torch.zeros(1), grid=state_grid((20, 12), (1.0, 0.6))).shape
+        torch.Size([1, 4, 20, 12])
+    """
+
+    config: EnlargerConfig
+    head: "RelativeHead"
+
+    def __init__(self, config: EnlargerConfig) -> None:
+        super().__init__()
+        self.block = ConvolutionBlock
+        self.config = config
+        channels, width = config.channels, config.width
+        self.stem = nn.Conv2d(3 * channels, width, 3, padding=1)
+        self.encoder = nn.ModuleList(ConvolutionBlock(width) for _ in range(config.blocks))
+        self.decoder = nn.ModuleList()
+        self.lattice = nn.Conv2d(width, config.head_width * config.lattice**2, 1)
+        self.head = RelativeHead(config.head_width, channels)
+
+    @property
+    def reach(self) -> int:
+        """Pixels on each side of a pixel that its features depend on."""
+        return _AROUND + 1 + 2 * self.config.blocks
+
+    def encode(
+        self, x_t: Images, logsnr: Scalars, frame: tuple[float, float] | None = None, part: Part | None = None
+    ) -> Encoded:
+        """Features of every pixel, and its values and their range; as for `TwoHalves.encode`."""
+        size, (rows, columns) = checked_part(x_t, self.config, part)
+        picture = x_t[:, :, rows, columns]
+        inside, span = relative(picture)
+        tokens = self.stem(torch.cat([picture, inside, span], dim=1))
+        for block in self.encoder:
+            tokens = block(tokens)
+        lattice = self.config.lattice
+        own = torch.cat([picture, span], dim=1).repeat_interleave(lattice, 2).repeat_interleave(lattice, 3)
+        values = torch.cat([F.pixel_shuffle(self.lattice(tokens), lattice), own], dim=1).movedim(1, -1)
+        return Encoded(values, logsnr[:, None], *place(size, frame or extent(size), part))
+
+    def decode(self, encoded: Encoded, label: Asked | None = None) -> Features:
+        """The predicted function; arguments as for `TwoHalves.decode`."""
+        return Features(encoded.tokens, encoded.frame, encoded.middle)
+
+
+class ConvolutionBlock(nn.Module):
+    """Two 3x3 convolutions beside a skip connection."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(width, width, 3, padding=1)
+        self.second = nn.Conv2d(width, width, 3, padding=1)
+        nn.init.normal_(self.second.weight, std=0.1 / (3 * width**0.5))
+        assert self.second.bias is not None
+        nn.init.zeros_(self.second.bias)
+
+    def forward(self, tokens: Images) -> Images:
+        """The tokens, changed."""
+        return tokens + self.second(F.silu(self.first(tokens)))
+
+
+def relative(picture: Images) -> tuple[Images, Images]:
+    """Where each value lies in the range of those around, from -1 to 1, and how large that range is.
+
+    >>> inside, span = relative(torch.tensor([[[[-1.0, 0.0, 1.0]]]]))
+    >>> inside.sign().tolist(), span.tolist()
+    ([[[[-1.0, 0.0, 1.0]]]], [[[[2.0, 2.0, 2.0]]]])
+    """
+    padded = F.pad(picture, (_AROUND,) * 4, mode="replicate")
+    side = 2 * _AROUND + 1
+    high, low = F.max_pool2d(padded, side, 1), -F.max_pool2d(-padded, side, 1)
+    return (2 * picture - high - low) / (high - low + _FLAT), high - low
+
+
+class RelativeHead(nn.Module):
+    """Values of the function: the picture's own, and what two layers add to them in units of the range around.
+
+    Features, values and ranges are cubic B-splines.
+    """
+
+    def __init__(self, width: int, channels: int) -> None:
+        super().__init__()
+        self.channels = channels
+        self.hidden = nn.Linear(width, width)
+        self.added = nn.Linear(width, channels)
+        nn.init.zeros_(self.added.weight)
+        nn.init.zeros_(self.added.bias)
+
+    def forward(
+        self, features: Features, grid: Grid, supersample: int | None = None, bound: float | None = None
+    ) -> Float[Tensor, "b c h w"]:
+        """Means over a grid's pixels; arguments as for `FieldHead.forward`."""
+        return means(features, grid, self.values, supersample or max(_LEAST, features.supersample(grid.cell)), bound)
+
+    def values(self, read: Float[Tensor, "*b d"]) -> Float[Tensor, "*b c"]:
+        """The function's values from interpolated features, values and ranges."""
+        inplace = not torch.is_grad_enabled()  # only the backward pass needs the input of silu
+        features, own, span = read.split([self.hidden.in_features, self.channels, self.channels], dim=-1)
+        return own + span * self.added(F.silu(self.hidden(F.silu(features)), inplace))
