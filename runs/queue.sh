@@ -11,9 +11,11 @@ here=$(cd "$(dirname "$0")/.." && pwd)
 home=${S2ID_QUEUE:-$HOME/.local/state/s2id-queue}
 mkdir -p "$home/runs"
 
-# name | a command of s2id that trains, and its arguments; images, not minutes, so that every stop can be resumed. @ is the state's folder.
+# name | a command of s2id that trains, and its arguments; images, not minutes, so that every stop can be resumed. @ is the state's folder,
+# {} that of the data, which is also what a line without --data gets; {}/graphics is what runs/graphics_data.py makes.
 runs() {
   cat <<'LIST'
+graphics | train graphics --data {}/graphics --images 1200000
 guided-one | distill @/exports/mnist-gpu-b-guided --guidance-only --autoguidance 1.5 --images 400000 --lr 5e-4 --set ema=0.999
 long-ends-on-28 | train mnist --init mnist-long --images 400000 --lr 1e-3 --set warmup=0.005 --set detail-density=28 --set detail-share=0.3
 ink | train mnist --init @/runs/long-ends-on-28 --images 250000 --lr 1e-3 --set warmup=0.005 --set detail-density=28 --set detail-share=0.4 --set finer=ink --set finer-share=0.3
@@ -42,11 +44,12 @@ work() {
       arguments=$(git -C "$home/clone" show "$commit:runs/queue.sh" | grep "^$name |" | cut -d'|' -f2-)
     fi
     case $arguments in " train "* | " distill "*) ;; *) arguments="train $arguments" ;; esac  # runs begun before lines named their command
-    arguments=${arguments//@/$home}
+    [[ $arguments == *--data* ]] || arguments+=" --data {}"
+    arguments=${arguments//@/$home} arguments=${arguments//\{\}/$data}
     echo "$commit" >"$out/commit"
     git -C "$home/clone" checkout -q --detach "$commit"
     # shellcheck disable=SC2086
-    if "${PYTHON:-$here/.venv/bin/python}" -m s2id $arguments --data "$data" --out "$out" "${resume[@]}" \
+    if "${PYTHON:-$here/.venv/bin/python}" -m s2id $arguments --out "$out" "${resume[@]}" \
       >>"$out/log" 2>&1 </dev/null 9>&-; then
       [ -d "$out/model" ] && touch "$out/finished"
     else
