@@ -81,7 +81,8 @@ class Upscale:
         from s2id.sampling.model import load
 
         model = load(self.weights, self.device)
-        picture = fitted(model, _given(self.picture, model))
+        picture = _given(self.picture, model)
+        picture = fitted(model, picture) if model.config.composes else picture
         enlarged = upscale(model, picture, size, self.traits.ask(model, self.label))
         writable(self.out)
         path = self.out / f"upscaled-{self.picture.stem}-{suffix((enlarged.shape[1], enlarged.shape[2]))}.png"

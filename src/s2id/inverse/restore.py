@@ -18,11 +18,13 @@ from s2id.coords import extent, whole_size
 from s2id.errors import InputError
 from s2id.images import resize, to_bytes, to_float
 from s2id.inverse.consistent import consistent, residual, rms
+from s2id.inverse.enlarge import enlarge, in_colour
 from s2id.inverse.observation import STRADDLE, Observation, check_noise, check_scale
 from s2id.inverse.posterior import Measurement, at_once, sample_posterior
 from s2id.inverse.settings import RESTORING
 from s2id.linear import area_weights
 from s2id.modes import modes_kept
+from s2id.network.enlarger import Enlarger
 from s2id.sampling.conditions import Label, Seeds, pair, seed_list
 from s2id.sampling.denoisers import read_out
 from s2id.sampling.field import Field, check_pixels
@@ -67,6 +69,7 @@ def upscale(
     """A picture enlarged by one call of the network, whose means over the old pixels are as near to these as it can be.
 
     `disagreement` says how near. No value lies beyond the colours around, so pixel art is met less exactly.
+    A model that was trained to enlarge (the preset graphics) takes pictures of any size and kind at their own pixels.
 
     >>> import s2id
     >>> model = s2id.load("mnist")
@@ -84,8 +87,13 @@ def upscale(
     Raises:
         InputError: An argument is out of range.
     """
-    picture = fitted(model, picture)
     size = whole_size(size, extent((picture.shape[1], picture.shape[2])))
+    if isinstance(model.network, Enlarger):
+        pair(model, label, range(1))  # refuses a label, which it knows none of
+        check(model, in_colour(picture[None].float())[0], size)
+        check_premultiplied(picture)
+        return enlarge(model.network, picture[None].float().to(model.device), size)[0]
+    picture = fitted(model, picture)
     check(model, picture, size)
     if picture.shape[0] != model.config.channels:
         raise InputError("the picture is grey and this model draws colours; use restore.")

@@ -1,0 +1,156 @@
+"""Enlarging with the network made for it: tile by tile at the picture's own pixels, then means over those set right.
+
+The network is local, so a tile with as many pixels around as its features depend on is drawn as in the whole picture,
+and nothing but the result grows with the picture. The correction is local as well: inside each given pixel, values move
+towards the lightest or the darkest around in proportion to how far they are from it. What lies there already stays, so
+flat areas do, and borders move. It needs whole pixels in each given one; other sizes are area means of such a picture.
+"""
+
+from collections.abc import Iterator
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from s2id.alpha import covered, has_alpha, with_alpha
+from s2id.coords import Part, extent
+from s2id.images import resize
+from s2id.memory import keep_memory
+from s2id.network.enlarger import Enlarger
+from s2id.network.halves import place, state_grid
+from s2id.network.heads import MARGIN, Features
+from s2id.settings import Size
+from s2id.shapes import Images
+
+TILE = 192
+"""Given pixels along a side of a tile. The network also computes those around, so a small one costs more."""
+
+_PIECE = 16
+"""Given pixels along a side of the pieces of a tile that the head draws: it needs few feature samples for each."""
+
+_SMALL = 4
+"""Number of times below which a size that is no multiple is the mean of a picture twice as fine as it need be."""
+
+
+def enlarge(network: Enlarger, pictures: Images, size: Size) -> Float[Tensor, "b _ height width"]:
+    """Pictures enlarged; their means over the given pixels are those, as far as the colours around allow.
+
+    At a size that is no multiple of the given one, this holds of the function before its means over pixels are taken.
+
+    Args:
+        network: The network.
+        pictures: Grey or RGB, with alpha or without, premultiplied, in [-1, 1]. The result has the same channels.
+        size: Height and width of the result, no smaller than the pictures.
+    """
+    given = in_colour(pictures)
+    found = resize(drawn(network, given, _times(size[0], given.shape[2]), _times(size[1], given.shape[3])), size)
+    colours, alpha = found[:, :3], found[:, 3:]
+    if pictures.shape[1] < 3:
+        colours = colours.mean(1, keepdim=True)
+    return torch.cat([colours, alpha], dim=1) if has_alpha(pictures.shape[1]) else colours
+
+
+def in_colour(pictures: Images) -> Float[Tensor, "b 4 h w"]:
+    """Pictures as RGBA; grey becomes three equal colours."""
+    whole = with_alpha(pictures)
+    return whole if whole.shape[1] == 4 else torch.cat([whole[:, :1].expand(-1, 3, -1, -1), whole[:, 1:]], dim=1)
+
+
+def _times(pixels: int, given: int) -> int:
+    """Pixels in each given one along an axis, so that there are at least so many in all."""
+    times = -(-pixels // given)
+    return 2 * times if pixels % given and times <= _SMALL else times
+
+
+@torch.inference_mode()
+def drawn(
+    network: Enlarger, given: Images, down: int, across: int, tile: int = TILE
+) -> Float[Tensor, "b c height width"]:
+    """RGBA pictures with whole pixels in each given one, drawn and corrected tile by tile.
+
+    Where the tiles lie makes no difference.
+
+    Args:
+        network: The network.
+        given: RGBA pictures.
+        down: Pixels in each given one along y.
+        across: The same along x.
+        tile: Given pixels along a side of a tile.
+    """
+    keep_memory()
+    height, width = given.shape[2:]
+    grid = state_grid((height * down, width * across), extent((height, width)))
+    result = given.new_empty(len(given), given.shape[1], *grid.size)
+    logsnr = torch.zeros(len(given), device=given.device)
+    lightest, darkest = _range(given)
+    for top in range(0, height, tile):
+        for left in range(0, width, tile):
+            whole = slice(top, min(height, top + tile)), slice(left, min(width, left + tile))
+            seen = _with(whole, network.reach + MARGIN, (height, width))
+            features = network.decode(network.encode(given, logsnr, part=seen)).values
+            for rows, columns in _pieces(whole):
+                near = _some(features, seen, _with((rows, columns), MARGIN, (height, width)), (height, width))
+                fine = slice(rows.start * down, rows.stop * down), slice(columns.start * across, columns.stop * across)
+                found = network.head(near, grid.part(*fine).to(given.device), bound=1.0)
+                own, high, low = (one[:, :, rows, columns] for one in (given, lightest, darkest))
+                result[:, :, fine[0], fine[1]] = agreeing(found, own, high, low)
+    return result
+
+
+def _pieces(whole: Part) -> Iterator[Part]:
+    """The pieces of a tile."""
+    for top in range(whole[0].start, whole[0].stop, _PIECE):
+        for left in range(whole[1].start, whole[1].stop, _PIECE):
+            yield slice(top, min(whole[0].stop, top + _PIECE)), slice(left, min(whole[1].stop, left + _PIECE))
+
+
+def _with(part: Part, around: int, size: Size) -> Part:
+    """A part of a picture with as many more pixels on each side as there are."""
+    rows, columns = (
+        slice(max(0, axis.start - around), min(side, axis.stop + around)) for axis, side in zip(part, size, strict=True)
+    )
+    return rows, columns
+
+
+def _some(features: Float[Tensor, "b fy fx d"], seen: Part, part: Part, size: Size) -> Features:
+    """The function in a part of a picture of a size, from the features of a part around it."""
+    lattice = features.shape[1] // (seen[0].stop - seen[0].start)
+    rows, columns = (
+        slice((own.start - all_.start) * lattice, (own.stop - all_.start) * lattice)
+        for own, all_ in zip(part, seen, strict=True)
+    )
+    return Features(features[:, rows, columns], *place(size, extent(size), part))
+
+
+def _range(given: Images) -> tuple[Images, Images]:
+    """The lightest and the darkest value of each given pixel and its eight neighbours."""
+    near = F.pad(given, (1,) * 4, mode="replicate")
+    return F.max_pool2d(near, 3, 1), -F.max_pool2d(-near, 3, 1)
+
+
+def agreeing(
+    found: Float[Tensor, "b c height width"], given: Images, high: Images, low: Images
+) -> Float[Tensor, "b c height width"]:
+    """Pictures whose means over the given pixels are these, moved within the range of values around and their own.
+
+    >>> found, given = torch.tensor([[[[-1.0, 0.0]]]]), torch.tensor([[[[0.0]]]])  # the mean is to rise by a half
+    >>> agreeing(found, given, torch.ones(1, 1, 1, 1), -torch.ones(1, 1, 1, 1)).mul(3).round().tolist()
+    [[[[-1.0, 1.0]]]]
+
+    Args:
+        found: Pictures to correct, of whole pixels in each given one.
+        given: Given pictures.
+        high: Lightest value around each given pixel, which values of `found` beyond it may keep.
+        low: Darkest value around each.
+    """
+    times = found.shape[2] // given.shape[2], found.shape[3] // given.shape[3]
+
+    def spread(pictures: Images) -> Float[Tensor, "b c height width"]:
+        return pictures.repeat_interleave(times[0], 2).repeat_interleave(times[1], 3)
+
+    up, down = (spread(high) - found).clamp(min=0), (found - spread(low)).clamp(min=0)
+    left = given - F.avg_pool2d(found, times)
+    room = torch.where(left > 0, F.avg_pool2d(up, times), F.avg_pool2d(down, times))
+    share = spread((left / room.clamp(min=1e-6)).clamp(-1, 1))
+    return covered(found + torch.where(share > 0, share * up, share * down))

@@ -1,0 +1,98 @@
+"""The enlarger draws tiles without seams, at any scale, with means over the given pixels as they are given."""
+
+import re
+
+import pytest
+import torch
+from PIL import Image
+
+from s2id.cli.main import main
+from s2id.errors import InputError
+from s2id.images import resize
+from s2id.inverse.enlarge import agreeing, drawn, in_colour
+from s2id.inverse.restore import restore, upscale
+from s2id.network.settings import EnlargerConfig
+from s2id.sampling.model import S2ID
+from s2id.sampling.settings import Card
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    made = S2ID(EnlargerConfig(width=8, blocks=1, head_width=8), Card(alpha="keep")).eval().requires_grad_(False)
+    torch.nn.init.normal_(made.network.head.added.weight, std=0.3)
+    return made
+
+
+def disc(side, channels=3):
+    """A disc with a soft border, in two colours."""
+    y, x = torch.meshgrid(*[torch.arange(side) - side / 2 + 0.5] * 2, indexing="ij")
+    inside = (side / 3 - (y**2 + x**2).sqrt()).clamp(0, 1)
+    low, high = torch.tensor([-0.9, -0.5, 0.3, -1.0])[:channels], torch.tensor([0.8, 0.1, -0.7, 1.0])[:channels]
+    return low[:, None, None] + (high - low)[:, None, None] * inside
+
+
+@pytest.mark.parametrize("times", [(4, 4), (2, 5), (1, 1)])
+def test_tiles_have_no_seams(model, times):
+    given = in_colour(torch.rand(1, 3, 20, 20) * 2 - 1)
+    whole, tiled = (drawn(model.network, given, *times, tile) for tile in (64, 7))
+    assert (whole - tiled).abs().max() < 1e-5  # a grey level is 8e-3
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", [(20, 20), (60, 60), (40, 160)])
+def test_means_over_given_pixels_are_the_given_ones(model, channels, size):
+    given = disc(20, channels)
+    large = upscale(model, given, size)
+    assert large.shape == (channels, *size)
+    assert (resize(large, (20, 20)) - given).abs().max() < 1 / 255  # a quarter of a grey level
+
+
+@pytest.mark.parametrize("size", [(26, 26), (33, 47), (90, 70)])
+def test_other_sizes_show_the_same_picture(model, size):
+    given = disc(20)
+    large, exact = upscale(model, given, size), upscale(model, given, (240, 240))
+    assert large.shape == (3, *size)
+    assert (large - resize(exact, size)).square().mean().sqrt() < 0.05
+
+
+def test_no_value_leaves_the_range_around(model):
+    given = disc(20)
+    large = upscale(model, given, (80, 80))
+    assert all(large[i].max() <= max(given[i].max(), 1) and large[i].min() >= -1 for i in range(3))
+    flat = large[:, :8, :8]
+    assert (flat - given[:, :1, :1]).abs().max() < 1e-6
+
+
+def test_a_correction_leaves_what_agrees_as_it_is():
+    large = disc(40)[None]
+    given = resize(large, (10, 10))
+    assert (agreeing(large, given, given, given) - large).abs().max() < 1e-5
+
+
+def test_colours_stay_below_alpha_and_grey_stays_grey(model):
+    cut = torch.cat([(disc(12, 1) + 1) / 2 * 0.5 - 0.5, (disc(12, 1) + 1) / 2], dim=0).clamp(-1, 1)
+    cut[0] = torch.minimum(cut[0], cut[1])
+    large = upscale(model, cut, 36)
+    assert large.shape == (2, 36, 36) and bool((large[0] <= large[1] + 1e-6).all())
+
+
+def test_any_size_goes_in_and_labels_are_refused(model):
+    assert upscale(model, torch.zeros(3, 1, 1), (64, 64)).shape == (3, 64, 64)
+    for wrong in (lambda: upscale(model, disc(8), (16, 16), label=1), lambda: restore(model, disc(8, 4), (16, 16))):
+        with pytest.raises(InputError):
+            wrong()
+    with pytest.raises(InputError, match="smaller than the picture"):
+        upscale(model, disc(8), (4, 4))
+
+
+def test_the_command_enlarges_a_picture_in_its_own_colours(model, tmp_path, capsys):
+    model.save(tmp_path / "graphics.safetensors")
+    Image.new("RGBA", (9, 5), (200, 30, 90, 128)).save(tmp_path / "logo.png")
+    words = ["upscale", str(tmp_path / "logo.png"), "--size", "36", "--weights", str(tmp_path / "graphics.safetensors")]
+    assert main([*words, "--out", str(tmp_path)]) == 0
+    with Image.open(tmp_path / "upscaled-logo-20x36.png") as image:
+        assert image.mode == "RGBA" and {image.getpixel((x, 7)) for x in range(36)} == {
+            (199, 30, 90, 128)
+        }  # as premultiplied bytes are read
+    assert float(re.search(r"by ([0-9.]+) grey levels", capsys.readouterr().out)[1]) < 0.3  # rounding to bytes
