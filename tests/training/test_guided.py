@@ -26,7 +26,7 @@ from s2id.training.guided import MOST_GUIDANCE, answers, check_guided_teacher, g
 from s2id.training.run import checkpoints
 from s2id.training.settings import DistillConfig, StudentConfig
 
-TRAIN = StudentConfig(images=480, batch=16, lr=3e-3, warmup=0.1, ema=0.9, queries=2.0, device="cpu", precision="no")
+TRAIN = StudentConfig(images=480, batch=16, lr=3e-3, warmup=0.1, ema=0.9, device="cpu", precision="no")
 AUTO = 1.5
 
 
@@ -209,7 +209,7 @@ def test_who_cannot_teach_or_guide_is_refused(student, teacher, pictures):
 def test_the_command_distils_guidance_and_what_it_writes_draws(teacher, tmp_path, capsys):
     teacher.save_pretrained(tmp_path / "teacher")
     words = ["distill", str(tmp_path / "teacher"), "--guidance-only", "--out", str(tmp_path / "run")]
-    words += "--images 16 --batch 8 --device cpu --set precision=no".split()
+    words += "--images 32 --batch 8 --device cpu --set precision=no".split()
     assert main([*words, "--steps", "20"]) == 2
     assert "give --autoguidance alone" in capsys.readouterr().err
     assert main([*words, "--autoguidance", "2"]) == 0
