@@ -62,36 +62,37 @@ export function parseField(buffer) {
   return field;
 }
 
-/** The two layers of `FieldHead`, padded with zeros to whole groups of four, because the graphics card counts so. */
+/**
+ * The two layers of `FieldHead`, padded with zeros to whole groups of four, because the graphics card counts so.
+ * `hidden` and `outer` are matrices of 4 x 4, column after column; of `hidden`, those that `blocks` lists.
+ */
 function layersOf(tensor, depth) {
   const out = tensor("head.out.weight", 0, depth), channels = out.shape[0], four = 4 * Math.ceil(depth / 4);
   const hidden = tensor("head.hidden.weight", depth, depth).values;
-  const layers = {
-    channels,
-    four,
-    hidden: new Float64Array(four * four), // output by input
-    bias: new Float64Array(four),
-    out: new Float64Array(4 * four),
-    last: new Float64Array(4),
-  };
-  for (let j = 0; j < depth; j++) layers.hidden.set(hidden.subarray(j * depth, (j + 1) * depth), j * four);
-  layers.bias.set(tensor("head.hidden.bias", depth).values);
-  for (let c = 0; c < channels; c++) layers.out.set(out.values.subarray(c * depth, (c + 1) * depth), c * four);
-  layers.last.set(tensor("head.out.bias", channels).values);
-  layers.blocks = blocksOf(layers.hidden, four);
-  return layers;
+  const weight = (j, k) => (j < depth && k < depth ? hidden[j * depth + k] : 0);
+  const blocks = blocksOf(weight, four), matrices = [], outer = new Float64Array(4 * four);
+  for (const { first, stop, low, high } of blocks) {
+    for (let j = first; j < stop; j += 4) {
+      for (let k = low; k < high; k++) matrices.push(weight(j, k), weight(j + 1, k), weight(j + 2, k), weight(j + 3, k));
+    }
+  }
+  for (let k = 0; k < depth; k++) for (let c = 0; c < channels; c++) outer[4 * k + c] = out.values[c * depth + k];
+  const padded = (values, length) => Float64Array.from({ length }, (_, i) => values[i] ?? 0);
+  const bias = padded(tensor("head.hidden.bias", depth).values, four);
+  const last = padded(tensor("head.out.bias", channels).values, 4);
+  return { channels, four, blocks, hidden: Float64Array.from(matrices), outer, bias, last };
 }
 
 /**
  * Groups of hidden units and the inputs that they read, {first, stop, low, high}, in multiples of four. A guide is a
  * block of its own (`FieldHead.lerp`): half of the products are with zeros, and are left out.
  */
-function blocksOf(hidden, four) {
+function blocksOf(weight, four) {
   const blocks = [];
   for (let j = 0; j < four; j += 4) {
     let low = four, high = 0;
     for (let k = 0; k < four; k++) {
-      if ([0, 1, 2, 3].some((i) => hidden[(j + i) * four + k] !== 0)) {
+      if ([0, 1, 2, 3].some((i) => weight(j + i, k) !== 0)) {
         low = Math.min(low, k - (k % 4));
         high = k - (k % 4) + 4;
       }
@@ -249,9 +250,9 @@ function span({ start, per }) {
 
 // ---- Drawing on typed arrays
 
-const STEPS = 512, REACH = 24; // steps of the table of silu per unit, and where it ends
+const STEPS = 256, REACH = 24; // steps of the table of silu per unit, and where it ends
 
-let siluTable; // linear interpolation is at most 2.4e-7 off: h^2 / 8 times the largest second derivative, 1 / 2
+let siluTable; // linear interpolation is at most 1e-6 off: h^2 / 8 times the largest second derivative, 1 / 2
 
 function tabulate() {
   const table = new Float64Array(2 * REACH * STEPS + 2);
@@ -278,18 +279,18 @@ function silu(values) {
 }
 
 /** Values of the function from interpolated features `x`, which are changed, into `values`: `FieldHead.values`. */
-function evaluate({ four, hidden, bias, out, last, channels, blocks }, x, unit, values) {
+function evaluate({ hidden, bias, outer, last, channels, blocks }, x, unit, values) {
   silu(x);
+  let p = 0;
   for (const { first, stop, low, high } of blocks) {
     for (let j = first; j < stop; j += 4) {
       let [a, b, c, d] = [bias[j], bias[j + 1], bias[j + 2], bias[j + 3]];
-      const row = j * four;
-      for (let k = low, p = row + low, q = p + four, r = q + four, s = r + four; k < high; k++, p++, q++, r++, s++) {
+      for (let k = low; k < high; k++, p += 4) {
         const value = x[k];
         a += hidden[p] * value;
-        b += hidden[q] * value;
-        c += hidden[r] * value;
-        d += hidden[s] * value;
+        b += hidden[p + 1] * value;
+        c += hidden[p + 2] * value;
+        d += hidden[p + 3] * value;
       }
       unit[j] = a;
       unit[j + 1] = b;
@@ -300,7 +301,7 @@ function evaluate({ four, hidden, bias, out, last, channels, blocks }, x, unit, 
   silu(unit);
   for (let c = 0; c < channels; c++) {
     let sum = last[c];
-    for (let j = 0, p = c * four; j < four; j++, p++) sum += out[p] * unit[j];
+    for (let j = 0; j < unit.length; j++) sum += outer[4 * j + c] * unit[j];
     values[c] = sum;
   }
 }
@@ -369,13 +370,18 @@ class Arrays {
   }
 
   /** Features at a point of that row, by the columns' weights. */
-  #readPoint(x, j, first, four, read, point) {
-    point.fill(0);
-    for (let k = 0; k < x.per; k++) {
-      const weight = x.weights[j * x.per + k], from = (x.start[j] + k - first) * four;
-      if (weight === 0) continue;
-      for (let n = 0; n < four; n++) point[n] += weight * read[from + n];
+  #readPoint({ per, start, weights }, j, first, four, read, point) {
+    const from = (start[j] - first) * four, at = j * per;
+    if (per === PER_SAMPLE) {
+      const [a, b, c, d, e] = [weights[at], weights[at + 1], weights[at + 2], weights[at + 3], weights[at + 4]];
+      for (let n = 0, p = from; n < four; n++, p++) {
+        const near = a * read[p] + b * read[p + four] + c * read[p + 2 * four];
+        point[n] = near + d * read[p + 3 * four] + e * read[p + 4 * four];
+      }
+      return;
     }
+    point.fill(0);
+    for (let k = 0; k < per; k++) for (let n = 0; n < four; n++) point[n] += weights[at + k] * read[from + k * four + n];
   }
 }
 
@@ -575,20 +581,10 @@ class Graphics {
     return this.#buffers.get(layers);
   }
 
-  /** The layers as the shader's block has them: matrices of 4 x 4, column by column, without those that are zero. */
-  #uniforms({ four, hidden, out, bias, last, blocks }) {
-    const numbers = [];
-    const matrix = (from, width, j, k) => {
-      for (let column = 0; column < 4; column++) {
-        for (let row = 0; row < 4; row++) numbers.push(from[(j + row) * width + k + column]);
-      }
-    };
-    for (const { first, stop, low, high } of blocks) {
-      for (let j = first; j < stop; j += 4) for (let k = low; k < high; k += 4) matrix(hidden, four, j, k);
-    }
-    if (numbers.length === 0) numbers.push(...new Array(16).fill(0));
-    for (let j = 0; j < four; j += 4) matrix(out, four, 0, j);
-    return new Float32Array([...numbers, ...bias, ...last]);
+  /** The layers as the shader's block has them; a matrix of zeros where no hidden unit reads anything. */
+  #uniforms({ hidden, outer, bias, last }) {
+    const matrices = hidden.length ? hidden : new Float64Array(16);
+    return Float32Array.from([matrices, outer, bias, last].flatMap((part) => [...part]));
   }
 }
 
