@@ -1,7 +1,8 @@
 """How large the pages of fields are, and how soon a browser shows them: python benchmarks/player.py a.safetensors ...
 
 A headless Chromium without a graphics card opens each page from disk, offline, and shows the picture at 512x512, first
-as the page draws it (WebGL2 in software), then zoomed a little and on typed arrays. Needs Debian's package chromium and
+as the page draws it, then zoomed a little by WebGL2 in software and by typed arrays. Seconds by the clock, and in
+brackets those of all of the browser's processes, which other work disturbs less. Needs Debian's package chromium and
 the extra dev.
 """
 
@@ -10,7 +11,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from playwright.sync_api import Browser, sync_playwright
+import psutil
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from s2id.export.page import write_page
 from s2id.sampling.field import Field
@@ -37,39 +39,47 @@ AGAIN = """(engine) => {
 }"""
 
 
-def times(browser: Browser, path: Path) -> dict[str, float]:
-    """Seconds to the first and to the complete picture, of a page just opened and of a view just chosen."""
+def spent() -> float:
+    """Processor seconds of the browser's processes until now."""
+    parts = [child.cpu_times() for child in psutil.Process().children(recursive=True)]
+    return sum(part.user + part.system for part in parts)
+
+
+def until(page: Page, what: str, begun: float, before: float) -> str:
+    """Seconds, by the clock and of processors, until something is drawn: `first` or `complete`."""
+    while not page.evaluate(f"times.{what}"):
+        page.wait_for_timeout(20)
+    return f"{(page.evaluate(f'times.{what}') - begun) / 1000:.2f} ({spent() - before:.2f})"
+
+
+def measured(browser: Browser, path: Path) -> list[str]:
+    """Times of the first and the complete picture, of a page just opened and of a view just chosen."""
     context = browser.new_context(offline=True, viewport={"width": 512, "height": 554})
-    page = context.new_page()
+    page, found = context.new_page(), []
     page.add_init_script(WATCH)
-    page.goto(path.as_uri())
-    found = {}
-    for name, engine in (("opened", ""), ("webgl2", "webgl2"), ("arrays", "arrays")):
-        if engine:
-            page.evaluate(AGAIN, engine)
-        while not page.evaluate("times.complete"):
-            page.wait_for_timeout(100)
+    for engine in ("", "webgl2", "arrays"):
+        before = spent()
+        page.evaluate(AGAIN, engine) if engine else page.goto(path.as_uri(), wait_until="commit")
         begun = page.evaluate("globalThis.begun ?? 0")
-        for what in ("first", "complete"):
-            found[f"{name}, {what}"] = (page.evaluate(f"times.{what}") - begun) / 1000
-    found["pixels"] = page.evaluate("document.querySelector('s2id-field').canvas.height * 512")
+        found += [until(page, what, begun, before) for what in ("first", "complete")]
     context.close()
     return found
 
 
 def main() -> None:
-    """Print a row per field."""
+    """Print a row per field: seconds by the clock, and in brackets of processors."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("fields", nargs="+", type=Path)
     given = parser.parse_args()
     with sync_playwright() as program, tempfile.TemporaryDirectory() as folder:
         browser = program.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
+        engines = [f"{how}: {what}" for how in ("opened", "webgl2", "arrays") for what in ("first", "complete")]
+        print(f"| field | kB | {' | '.join(engines)} |")
         for path in given.fields:
             page = Path(folder, f"{path.stem}.html")
             write_page(page, [Field.load(path)])
-            found = times(browser, page)
-            row = ", ".join(f"{name} {value:.2f} s" for name, value in found.items() if name != "pixels")
-            print(f"{path.stem}: {page.stat().st_size / 1000:.0f} kB, {found['pixels']:.0f} pixels: {row}", flush=True)
+            row = [path.stem, f"{page.stat().st_size / 1000:.0f}", *measured(browser, page)]
+            print(f"| {' | '.join(row)} |", flush=True)
         browser.close()
 
 

@@ -8,10 +8,10 @@ const MARGIN = 2; // samples of canvas around the frame: network/heads.py
 const PER_SAMPLE = 5; // samples that a cubic B-spline's mean over at most half a sample needs
 const MOST_ZOOM = 1e6, LEAST_ZOOM = 0.5; // of the frame as it fits the element
 const FRAME_MS = 25; // longest frame while the picture moves
-const TILE_MS = 50; // about how long a tile of the picture at rest takes
+const TILE_MS = 120; // of a tile of the picture at rest, about
 const REST_MS = 150; // after so long without motion the picture is at rest
 
-/** What is wrong with a file or a value, as a sentence for whoever looks. */
+/** What is wrong with a file, as a sentence. */
 export class FieldError extends Error {}
 
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
@@ -458,10 +458,11 @@ class Graphics {
   #programs = new Map(); // by the pixel shader's text
   #textures = new Map(); // of features, by canvas
 
-  /** Throws an Error where there is no WebGL2 that draws floats. */
-  constructor() {
+  /** Throws an Error where there is no WebGL2 that draws floats; that of processors is slow, and only taken if told. */
+  constructor(told) {
     this.canvas = new OffscreenCanvas(1, 1);
-    const gl = this.canvas.getContext("webgl2", { premultipliedAlpha: false, antialias: false, depth: false });
+    const how = { premultipliedAlpha: false, antialias: false, failIfMajorPerformanceCaveat: !told };
+    const gl = this.canvas.getContext("webgl2", how);
     if (!gl?.getExtension("EXT_color_buffer_float")) throw new Error("no WebGL2 that draws floats");
     this.gl = gl;
     this.most = gl.getParameter(gl.MAX_TEXTURE_SIZE);
@@ -602,9 +603,9 @@ function serve(scope) {
     }
     return canvases.get(key);
   };
-  const start = () => {
+  const start = (told) => {
     try {
-      graphics = new Graphics();
+      graphics = new Graphics(told);
     } catch {
       graphics = null; // typed arrays draw everything
     }
@@ -612,9 +613,9 @@ function serve(scope) {
   const tasks = {
     draw({ id, index, grid, part, asBitmap, engine }) {
       const field = fields.get(id), canvas = canvasOf(id, index), begun = performance.now();
-      // shaders take long to start: before that, typed arrays draw the first picture, which is coarse
+      // shaders take long to start: typed arrays draw the first picture, which is coarse
       if (graphics === undefined && !engine && asBitmap) setTimeout(start);
-      else if (graphics === undefined && engine === "webgl2") start();
+      if (!graphics && engine === "webgl2") start(true);
       let pixels;
       if (graphics?.takes(field, canvas, grid, part) && engine !== "arrays") {
         try {
@@ -790,7 +791,7 @@ canvas:active { cursor: grabbing; }
 canvas:focus-visible { outline: 3px solid #47f; outline-offset: -3px; }
 .below { position: absolute; inset: auto 0.5rem 0.5rem; display: flex; flex-wrap: wrap; gap: 0.5rem; align-items: end;
   justify-content: space-between; pointer-events: none; }
-.tools, .scale, .message { border-radius: 0.5rem; background: var(--panel); }
+.tools, .scale, .message { border-radius: 0.5rem; background: var(--panel); outline: 1px solid #8885; }
 .tools { display: flex; margin-left: auto; pointer-events: auto; }
 [hidden] { display: none !important; }
 .tools button { width: 2.5rem; height: 2.5rem; padding: 0; border: 0; border-radius: 0.5rem; background: none; }
@@ -1173,7 +1174,7 @@ export class FieldElement extends (globalThis.HTMLElement ?? Object) {
     if (name === "save") this.#find("dialog").showModal();
   }
 
-  /** Draws and saves what the form asks for; the dialog stays open while it draws, and closing it stops that. */
+  /** Draws and saves what the form asks for; closing the dialog stops that. */
   async #save(event) {
     if (event.submitter?.value !== "save") return;
     event.preventDefault();
