@@ -30,6 +30,7 @@ from s2id.data.pictures import Group, Pictures
 from s2id.diffusion.guidance import Guided
 from s2id.memory import keep_memory
 from s2id.network.published import PublishedNetwork
+from s2id.network.settings import PublishedConfig
 from s2id.sampling.denoisers import trained_denoiser
 from s2id.sampling.model import S2ID
 from s2id.sampling.settings import Card
@@ -56,6 +57,7 @@ def gflop(side: int, denoise: Callable[[], object]) -> float:
     with FlopCounterMode(display=False) as counted:
         denoise()
     config = PRESETS["reference"].model
+    assert isinstance(config, PublishedConfig)
     passes = config.encoder_blocks + 2 * config.decoder_blocks
     # along rows and along columns, queries by keys and weights by values, a product and a sum each
     attention = passes * 2 * 2 * 2 * side**3 * config.width

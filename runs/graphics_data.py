@@ -65,10 +65,17 @@ def write(folder: Path, content: dict[str, Any], about: dict[str, Any]) -> None:
     (folder / "info.json").write_text(json.dumps(about))
 
 
+def _member(archive: tarfile.TarFile, name: str) -> bytes:
+    """The content of a file in an archive."""
+    file = archive.extractfile(name)
+    assert file is not None, f"{name} is a folder"
+    return file.read()
+
+
 def package(file: Path, count: int) -> tuple[dict[str, Any], dict[str, Any]]:
     """The content of a package with only some of its coloured icons, and what it says of itself."""
     with tarfile.open(file) as archive:
-        content, about = (json.load(archive.extractfile(f"package/{name}.json") or b"") for name in ("icons", "info"))
+        content, about = (json.loads(_member(archive, f"package/{name}.json")) for name in ("icons", "info"))
 
     def usable(name: str, icon: dict[str, Any]) -> bool:
         toned = "skin-tone" in name or name.endswith(("-light", "-medium", "-dark"))

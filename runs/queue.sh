@@ -13,12 +13,15 @@ mkdir -p "$home/runs"
 
 # name | a command of s2id that trains, and its arguments; images, not minutes, so that every stop can be resumed. @ is the state's folder,
 # {} that of the data, which is also what a line without --data gets; {}/graphics is what runs/graphics_data.py makes.
+# exports/long-at-194k: moving average of `train mnist --init mnist-long --images 400000 --lr 1e-3 --set warmup=0.005 --set detail-density=28
+# --set detail-share=0.3` after 193,792 images. exports/ink-guided: `s2id guide` of runs/ink/model and the guide of mnist-gpu-a.
 runs() {
   cat <<'LIST'
+ink | train mnist --init @/exports/long-at-194k --images 250000 --lr 1e-3 --set warmup=0.005 --set detail-density=28 --set detail-share=0.4 --set finer=ink --set finer-share=0.3
 graphics | train graphics --data {}/graphics --images 1200000
-guided-one | distill @/exports/mnist-gpu-b-guided --guidance-only --autoguidance 1.5 --images 400000 --lr 5e-4 --set ema=0.999
-long-ends-on-28 | train mnist --init mnist-long --images 400000 --lr 1e-3 --set warmup=0.005 --set detail-density=28 --set detail-share=0.3
-ink | train mnist --init @/runs/long-ends-on-28 --images 250000 --lr 1e-3 --set warmup=0.005 --set detail-density=28 --set detail-share=0.4 --set finer=ink --set finer-share=0.3
+guided-one | distill @/exports/ink-guided --guidance-only --autoguidance 1.5 --images 400000 --lr 5e-4 --set ema=0.999
+scratch-63k | train mnist --images 63000
+scratch-250k | train mnist --images 250000
 guide-200k | train mnist --images 200000 --set encoder-blocks=3 --set decoder-blocks=3 --set detail-density=24 --set detail-share=0.2
 LIST
 }
