@@ -43,7 +43,7 @@ from s2id.evaluation.samples import as_saved, in_turn
 from s2id.files import fill, read_tensors, write_tensors
 from s2id.images import resize, tile, to_bytes, to_float, to_pillow
 from s2id.memory import keep_memory
-from s2id.network.settings import ModelConfig, PublishedConfig
+from s2id.network.settings import ModelConfig, NetworkConfig, PublishedConfig
 from s2id.sampling.model import S2ID, load
 from s2id.sampling.sample import sample
 from s2id.sampling.settings import Sampling
@@ -59,7 +59,7 @@ SIDES = (28, 112, 448)
 NULL_CLASS = 10
 LEAST = 256  # a Frechet distance in the judge's 128 features needs as many
 COLUMNS = ("frechet", "right_class", "variance", "recall", "edge", "seconds")
-OURS = {
+OURS: dict[str, NetworkConfig] = {
     "s2id": ModelConfig(**vars(PRESETS["mnist"].model) | {"encoder_blocks": 3, "decoder_blocks": 3}),
     "reference": PublishedConfig(**vars(PRESETS["reference"].model) | {"width": 64, "film_width": 64}),
 }
