@@ -1,6 +1,7 @@
 """In a real browser, the player draws what `Field.image` draws, and does what a reader asks of it."""
 
 import numpy as np
+import psutil
 import pytest
 from browser import chromium, rendered
 from PIL import Image
@@ -188,3 +189,39 @@ def test_what_is_no_field_is_refused_with_a_sentence(page, digit, model, tmp_pat
     with pytest.raises(Exception, match="This is no field file of S2ID") as refused:
         rendered(page, content, "arrays", [])
     assert why in str(refused.value)
+
+
+@pytest.mark.slow
+def test_a_thousand_frames_of_panning_leak_nothing(at_rest):
+    """The page's heap, its nodes and listeners, and the memory of all of the browser's processes."""
+    tools = at_rest.context.new_cdp_session(at_rest)
+    tools.send("Performance.enable")
+
+    def held():
+        tools.send("HeapProfiler.collectGarbage")
+        values = {one["name"]: one["value"] for one in tools.send("Performance.getMetrics")["metrics"]}
+        resident = sum(child.memory_info().rss for child in psutil.Process().children(recursive=True))
+        return values["JSHeapUsedSize"], values["Nodes"], values["JSEventListeners"], resident
+
+    pan = """async (frames) => {
+      const element = document.querySelector("s2id-field");
+      element.style.cssText = "flex: none; width: 96px; height: 64px";
+      for (let i = 0; i < frames; i++) {
+        element.view = { y: 0.5, x: (i % 50) / 50, zoom: 3 };
+        await new Promise(requestAnimationFrame);
+      }
+      element.style.cssText = "";
+    }"""
+    at_rest.evaluate(pan, 100)
+    heap, nodes, listeners, resident = held()
+    at_rest.evaluate(pan, 1000)
+    after = held()
+    assert after[0] <= heap + 1e6 and after[1:3] <= (nodes + 5, listeners + 2)
+    assert after[3] <= resident + 6e7
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["webgl2", "arrays"])
+def test_large_pictures_are_those_of_python(page, digit, engine):
+    (picture,), _ = rendered(page, digit, engine, [[(1024, 576), None, "fit"]])
+    assert abs(picture - np.array(digit.image((1024, 576)).convert("RGBA")).astype(int)).max() <= 1
