@@ -225,3 +225,17 @@ def test_a_thousand_frames_of_panning_leak_nothing(at_rest):
 def test_large_pictures_are_those_of_python(page, digit, engine):
     (picture,), _ = rendered(page, digit, engine, [[(1024, 576), None, "fit"]])
     assert abs(picture - np.array(digit.image((1024, 576)).convert("RGBA")).astype(int)).max() <= 1
+
+
+def test_a_notebooks_frame_draws(browser, digit):
+    """A frame without the page's origin starts the worker, too."""
+    opened = browser.new_page(viewport={"width": 300, "height": 500})
+    opened.set_content(digit._repr_html_())
+    seven = opened.frame_locator("iframe").get_by_role("application", name="label 7, seed 0")
+    seven.wait_for()
+    for _ in range(600):
+        if drawn := seven.evaluate("canvas => canvas.getRootNode().host.engine && canvas.width"):
+            break
+        opened.wait_for_timeout(50)
+    assert drawn == 300 - 16  # without the page's own margins
+    opened.close()
