@@ -1,4 +1,4 @@
-"""Conditions: the class, attributes, numbers and text that pictures have or should have, any of which may be unknown.
+"""Conditions: class, attributes, numbers, text and words that pictures have or should have; any may be unknown.
 
 A denoiser takes a `Condition`, a plain tensor of classes, or `None`. The network does not attend to what is unknown, so
 a condition in which everything is unknown gives the unconditional model. A further kind of label needs one more field
@@ -45,6 +45,8 @@ class Condition:
     """Numbers, scaled so that the training data span -1 to 1; NaN is unknown. `None`: all are unknown."""
     tokens: Float[Tensor, "b n d"] | None = _kind(math.nan)
     """Tokens of a text encoder; a row of NaN is no token. `None`: no picture has a text."""
+    words: Int[Tensor, "b w"] | None = _kind(NULL)
+    """Indices of words that the model knows, in any order; NULL (-1) is no word. `None`: no picture has words."""
     guidance: Float[Tensor, " b"] | None = None
     """Weight of guidance of each picture, for networks that take it as an input. NaN, or `None` for all pictures, asks
     for the network's plain prediction, without guidance and without autoguidance."""

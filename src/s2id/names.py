@@ -17,8 +17,8 @@ from s2id.errors import InputError
 ALL, NONE = "all", "none"
 """Words that stand for every class and for no class in a list of names, unless they are quoted."""
 
-WHOLE = ("label", "text")
-"""Names of the class and of the text as a whole, beside those of attributes and numbers."""
+WHOLE = ("label", "style", "text", "words")
+"""Names of the class (two), of the text and of all words together, beside those of attributes and numbers."""
 
 _SHOWN = 20
 """Most names that a message lists."""

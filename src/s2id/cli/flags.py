@@ -42,6 +42,8 @@ class Help:
     text: str
     metavar: str = ""
     """Placeholder of the value; empty takes the type's."""
+    aliases: tuple[str, ...] = ()
+    """Further names of the flag."""
 
 
 def part(
@@ -157,7 +159,9 @@ def _flat(plain: Sequence[Option], settings: bool) -> type:
         shared = next((one for one in get_args(option.kind) if isinstance(one, Help)), Help(""))
         positional = option.name.upper() if _POSITIONAL in get_args(option.kind) else None
         metavar = shared.metavar or positional or _METAVARS.get(_bare(option.kind))
-        kind = tyro.conf.arg(name=option.name, help=option.help or shared.text, metavar=metavar)
+        kind = tyro.conf.arg(
+            name=option.name, help=option.help or shared.text, metavar=metavar, aliases=shared.aliases or None
+        )
         rows.append((option.path[-1].strip("_") + "_", Annotated[option.kind, kind], field(default=option.default)))
     if settings:
         several = tyro.conf.UseAppendAction[tuple[str, ...]]

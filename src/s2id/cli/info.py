@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import tyro
@@ -9,12 +10,20 @@ import tyro
 from s2id.cli.options import Weights
 from s2id.names import needing_quotes
 
+_SHOWN = 50  # words
+
+
+def _frequent(words: Sequence[str], counts: Sequence[int]) -> dict[str, int | None]:
+    """The most frequent words with their number of pictures, `None` where it is unknown."""
+    return {word: counts[i] if counts else None for i, word in enumerate(words[:_SHOWN])}
+
 
 @dataclass(frozen=True)
 class Info:
     """Describe a model as JSON: its data, labels, settings, number of parameters and checksum.
 
-    Names that other commands take only in quotes are said beside it, on the error stream.
+    Of words, their number and the most frequent ones are shown; config.json in a model's folder has all. Names that
+    other commands take only in quotes are said beside it, on the error stream.
     """
 
     weights: tyro.conf.Positional[Weights]
@@ -33,6 +42,9 @@ class Info:
             "sha256": checksum(model.tensors()),
             **model.facts(),
         }
+        words, counts = facts["card"].pop("words"), facts["card"].pop("word_counts")
+        if words:
+            facts["card"] |= {"number of words": len(words), "most frequent words": _frequent(words, counts)}
         print(json.dumps(facts, indent=2))
         if sentence := needing_quotes([*model.card.labels, *model.card.attributes, *model.card.numbers]):
             print(f"note: {sentence}", file=sys.stderr)

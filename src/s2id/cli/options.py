@@ -33,7 +33,9 @@ Weights = Annotated[
 Label = Annotated[
     str | None,
     Help(
-        "Name or index of a class; in double quotes a name may be anything. None: no class is asked for.",
+        "Name or index of a class, such as a style; in double quotes a name may be anything. None: no class is asked "
+        "for.",
+        aliases=("--style",),
     ),
 ]
 
@@ -99,12 +101,13 @@ class Traits:
     without: str | None = None
     """Attributes that the picture does not have, separated by commas. None: nothing is asked."""
 
-    def ask(self, model: "S2ID", label: str | None = None) -> "Condition":
+    def ask(self, model: "S2ID", label: str | None = None, words: str | None = None) -> "Condition":
         """The condition of one picture.
 
         Args:
             model: The model.
             label: A class as on the command line, perhaps in quotes.
+            words: What the picture shows.
 
         Raises:
             InputError: The model does not know a name, or an attribute is both asked for and not.
@@ -115,7 +118,7 @@ class Traits:
         if both := {*has} & {*lacks}:
             raise InputError(f"--with and --without both name {listed(sorted(both))}; keep one of them.")
         attributes = {**dict.fromkeys(has, True), **dict.fromkeys(lacks, False)}
-        return ask(model, label and unquoted(label), attributes=attributes, numbers=numbers)
+        return ask(model, label and unquoted(label), words=words, attributes=attributes, numbers=numbers)
 
     def words(self, card: "Card") -> list[str]:
         """What is asked, as parts of a file's name."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from s2id.checks import Within
-from s2id.cli.flags import part
+from s2id.cli.flags import Help, part
 from s2id.cli.options import (
     Device,
     Fitting,
@@ -32,6 +32,7 @@ from s2id.errors import InputError
 from s2id.names import ALL, NONE, WHOLE, in_a_file, in_files, is_number, plain, position, quoted, split, unquoted
 from s2id.sampling.settings import Sampling
 from s2id.settings import MAX_ALLOWED, MAX_PIXELS, Size, Window, setting
+from s2id.words import words_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,6 +40,12 @@ if TYPE_CHECKING:
     from s2id.sampling.field import Field
     from s2id.sampling.model import S2ID
     from s2id.sampling.settings import Card
+
+_LABEL = (
+    "Name or index of a class, such as a style, several separated by commas, all for every class, or none for no "
+    'class. A name in double quotes may be anything: \'"all","a,b"\'. None: each seed has a class of its own, drawn '
+    "by chance; or no class if --words, --with or --without asks for something."
+)
 
 Job = tuple[int | None, int]
 """Index of a class, or `None` for no class, and a seed: one picture."""
@@ -52,10 +59,10 @@ class Sample:
     """
 
     weights: tyro.conf.Positional[Weights] = "mnist"
-    label: str | None = None
-    """Name or index of a class, several separated by commas, all for every class, or none for no class. A name in
-    double quotes may be anything: '"all","a,b"'. None: each seed has a class of its own, drawn by chance; or no class
-    if --with or --without asks for something."""
+    label: Annotated[str | None, Help(_LABEL, aliases=("--style",))] = None
+    words: str | None = None
+    """What the picture shows, in words that the model learned from captions, in any order: "red fox". None: anything.
+    `s2id info` lists the most frequent."""
     traits: Traits = Traits()
     avoid: str | None = None
     """Attributes to move away from, separated by commas, with the weight of --guidance. None: nothing is avoided."""
@@ -83,7 +90,7 @@ class Sample:
         from s2id.seeds import seed_of
 
         classes = model.config.classes
-        if self.label is None and classes and self.traits == Traits():
+        if self.label is None and self.words is None and classes and self.traits == Traits():
             yield from ((seed_of(seed) % classes, seed) for seed in seeds)
             return
         labels: list[int | None] = []
@@ -122,7 +129,7 @@ class Sample:
         for size in sizes:
             check_pixels(size, self.max_pixels)  # before coordinates take memory
             view(size, window=window, fit=self.fit)
-        jobs, beside = list(self._jobs(model, seeds)), self.traits.ask(model)
+        jobs, beside = list(self._jobs(model, seeds)), self.traits.ask(model, words=self.words)
         asked = {i: replace(beside, label=torch.tensor([NULL if i is None else i])) for i, _ in jobs}
         for sentence in (*self._notes(model.card), *rare_asked(model.card, cat(list(asked.values())))):
             print(sentence)
@@ -155,7 +162,9 @@ class _Files:
     def __init__(self, command: Sample, window: Window | None, card: "Card") -> None:
         self.command, self.window, self.names = command, window, card.labels
         words = [*command.traits.words(card), *in_file_names(command.avoid, card, "avoid-", "avoid-")]
-        names = (*card.attributes, *card.numbers, *WHOLE)
+        if command.words is not None:
+            words.insert(0, "words-" + "_".join(words_of(command.words)))
+        names = (*card.attributes, *card.numbers, *WHOLE, *card.words)
         for name, weight in command.sampling.stronger:
             words.append(f"stronger-{in_files(names)[position(name, names, 'label')]}={weight:g}")
         self.asked = [in_a_file("-".join(words), 72)] if words else []

@@ -73,7 +73,8 @@ def assemble(name: str, kept: Kept, table: Table, min_side: int, drawing: Drawin
         known = table.known[group.index]
         texts = tuple(table.texts[i] for i in group.index.tolist()) if table.texts else ()
         known_at_any = drawing and truth(drawing, group.index.tolist(), (height, width), channels, kept.alpha)
-        groups.append(Group(group.images, known.label, known.attributes, known.numbers, None, texts, known_at_any))
+        labels = (known.label, known.attributes, known.numbers)
+        groups.append(Group(group.images, *labels, texts=texts, truth=known_at_any))
     skipped = (*kept.skipped, *small)
     if not groups:
         lost = f"; the first: {skipped[0]}" if skipped else ""

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from s2id.condition import Condition
-from s2id.data.table import Column, Table, as_text, table
+from s2id.data.table import TEXTS, Column, Table, as_text, table
 from s2id.errors import InputError
 from s2id.names import composed
 from s2id.shapes import NULL
@@ -203,6 +203,9 @@ def _json_lines(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
             row = json.loads(line, object_pairs_hook=_different, parse_constant=_no_number)
         except (ValueError, RecursionError) as error:
             raise InputError(f"line {number} of {path} is no JSON ({error}); correct it.") from error
+        for name in TEXTS if isinstance(row, dict) else ():
+            if isinstance(several := row.get(name), list) and all(isinstance(one, str) for one in several):
+                row[name] = ", ".join(several)
         if not isinstance(row, dict) or any(isinstance(value, dict | list) for value in row.values()):
             raise InputError(f"line {number} of {path} is no flat JSON object; give one value to each name.")
         yield number, {composed(name): as_text(value) for name, value in row.items()}

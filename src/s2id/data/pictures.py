@@ -36,6 +36,8 @@ class Group:
     """Captions as tokens of a text encoder, from `with_tokens`."""
     texts: tuple[str, ...] = ()
     """Caption of each picture. Empty if the data set has no captions."""
+    words: Int[Tensor, "n m"] | None = None
+    """Words of the captions, as indices among the data set's words; NULL (-1) is no word. Training learns them."""
     truth: Callable[[int, Size], Float[Tensor, "c h w"]] | None = None
     """Function (index, size) -> the true picture at any size, for data that are more than pixels (fonts, SVG)."""
     latents: Float16[Tensor, "n k y x"] | None = None
@@ -43,8 +45,11 @@ class Group:
 
     def condition(self, chosen: Int[Tensor, " b"] | None = None) -> Condition:
         """Labels of the chosen pictures, by default of all."""
-        known = Condition(self.labels.long(), self.attributes, self.numbers, self.tokens)
-        return known if chosen is None else known[chosen]
+        known = Condition(self.labels.long(), self.attributes, self.numbers, self.tokens, self.words)
+        known = known if chosen is None else known[chosen]
+        if known.words is None or chosen is None:
+            return known
+        return replace(known, words=known.words[:, : int((known.words >= 0).sum(1).max())])  # no columns of padding
 
 
 @dataclass(frozen=True)
@@ -86,6 +91,8 @@ class Pictures:
     """What became of transparency: "keep", or the ground that it was laid over."""
     finer: "Pictures | None" = None
     """Finer pictures of another source, from `with_finer`, that training borrows detail from."""
+    words: tuple[str, ...] = ()
+    """Words of captions that the groups refer to, the most frequent first."""
     reader: str = ""
     """Registry name of the reader, as "folder", of data that have a name of their own. Empty if `name` is it."""
 
@@ -95,7 +102,7 @@ class Pictures:
         Raises:
             InputError: A name is no text, or occurs twice.
         """
-        for kind, names in zip(("class", "attribute", "number"), self.names, strict=True):
+        for kind, names in zip(("class", "attribute", "number", "word"), (*self.names, self.words), strict=True):
             for name in names:
                 if not fits(name, str) or "\0" in name:
                     raise InputError(f"the {kind} {name!r} of {self.name} has characters that are no text; rename it.")
@@ -135,6 +142,13 @@ class Pictures:
         return (0, 0, 0) if latents is None else (latents.shape[1], latents.shape[2], latents.shape[3])
 
     @property
+    def facts(self) -> dict[str, int]:
+        """What a network's config takes from the data: the arguments of its `for_data`."""
+        counted = {"classes": self.labels, "attributes": self.attributes, "numbers": self.numbers, "words": self.words}
+        widths = {"channels": self.channels, "latents": self.latent_shape[0], "token_width": self.token_width}
+        return widths | {name: len(names) for name, names in counted.items()}
+
+    @property
     def label_counts(self) -> tuple[int, ...]:
         """Number of pictures of each class."""
         return tuple(sum(int((group.labels == i).sum()) for group in self.groups) for i in range(len(self.labels)))
@@ -148,6 +162,12 @@ class Pictures:
         whole = torch.cat(known)
         return tuple(zip((whole > 0).sum(0).tolist(), (whole < 0).sum(0).tolist(), strict=True))
 
+    @property
+    def word_counts(self) -> tuple[int, ...]:
+        """Number of pictures that have each word."""
+        found = [group.words[group.words >= 0] for group in self.groups if group.words is not None]
+        return tuple(torch.cat(found).bincount(minlength=len(self.words)).tolist()) if found else ()
+
     def __len__(self) -> int:
         """Number of pictures."""
         return sum(len(group.labels) for group in self.groups)
@@ -157,7 +177,9 @@ class Pictures:
         sizes = ", ".join(f"{len(g.labels)} of {g.images.shape[2]}x{g.images.shape[3]}" for g in self.groups[:4])
         more = f" and {len(self.groups) - 4} more sizes" if len(self.groups) > 4 else ""
         kind = {1: "grey", 2: "grey + alpha", 3: "RGB", 4: "RGBA"}[self.channels]
-        counted = {"classes": self.labels, "attributes": self.attributes, "numbers": self.numbers}
+        counted = {
+            "classes": self.labels, "attributes": self.attributes, "numbers": self.numbers, "words": self.words,
+        }  # fmt: skip
         known = ", ".join(f"{len(names)} {what}" for what, names in counted.items() if names or what == "classes")
         lost = f", {len(self.skipped)} left out" if self.skipped else ""
         return f"{self.name}: {len(self)} {kind} images ({sizes}{more}), {known}{lost}"
@@ -215,7 +237,9 @@ def with_finer(pictures: Pictures, finer: Pictures) -> Pictures:
     known = {name: index for index, name in enumerate(pictures.labels)}
     index = torch.tensor([*(known.get(name, NULL) for name in finer.labels), NULL])  # the last is that of no class
     groups = tuple(Group(group.images, index[group.labels.long()], truth=group.truth) for group in finer.groups)
-    return replace(pictures, finer=replace(finer, groups=groups, labels=pictures.labels, attributes=(), numbers=()))
+    return replace(
+        pictures, finer=replace(finer, groups=groups, labels=pictures.labels, attributes=(), numbers=(), words=())
+    )
 
 
 def unlabelled(pictures: Pictures) -> Pictures:
@@ -224,7 +248,7 @@ def unlabelled(pictures: Pictures) -> Pictures:
         Group(group.images, torch.full_like(group.labels, NULL), truth=group.truth, latents=group.latents)
         for group in pictures.groups
     )
-    return replace(pictures, groups=groups, labels=(), attributes=(), numbers=(), number_ranges=())
+    return replace(pictures, groups=groups, labels=(), attributes=(), numbers=(), number_ranges=(), words=())
 
 
 def rescaled(pictures: Pictures, ranges: Sequence[tuple[float, float]]) -> Pictures:

@@ -34,5 +34,6 @@ def summary(pictures: Pictures) -> dict[str, Any]:
         },
         "numbers": dict(numbers),
         "captions": sum(bool(text) for group in pictures.groups for text in group.texts),
+        "words": len(pictures.words),
         "left out": list(pictures.skipped),
     }

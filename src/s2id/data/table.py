@@ -1,8 +1,8 @@
 """Labels of pictures as tensors, from columns of text.
 
-The column `label` is a picture's class and `text` its caption. Any other column is an attribute if it holds true /
-false, 0 / 1 or -1 / 1, and a number if it holds other numbers. In a column with -1 / 1, a 0 means unknown; an empty
-field always means unknown.
+The column `label` is a picture's class; `text`, `caption` and `tags` are its caption. Any other column is an attribute
+if it holds true / false, 0 / 1 or -1 / 1, and a number if it holds other numbers. In a column with -1 / 1, a 0 means
+unknown; an empty field always means unknown.
 """
 
 import math
@@ -16,6 +16,9 @@ from s2id.condition import Condition, scaled
 from s2id.errors import InputError
 from s2id.names import composed
 from s2id.shapes import NULL
+
+TEXTS = ("text", "caption", "tags")
+"""Columns that make up a picture's caption."""
 
 _LARGEST = float(np.finfo(np.float32).max) / 8
 """Largest magnitude of a number, so that the range of a column is a number of 32 bits too."""
@@ -101,8 +104,9 @@ def table(files: tuple[str, ...], columns: list[Column], classes: tuple[str, ...
             classes = classes or tuple(sorted({*names} - {""}, key=in_order))
             place = {name: i for i, name in enumerate(classes)} | {"": NULL}
             label = torch.tensor([place[name] for name in names])
-        elif column.name == "text":
-            texts = tuple(column.values)
+        elif column.name in TEXTS:
+            pairs = zip(texts or ("",) * len(files), column.values, strict=True)
+            texts = tuple(", ".join(filter(None, pair)) for pair in pairs)
         elif (has := _attribute(column)) is not None:
             attributes[column.name] = has
         else:

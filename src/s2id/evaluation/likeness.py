@@ -71,5 +71,5 @@ def balanced_right(findings: Findings, asked: Condition, real: RealPictures) -> 
 
 def _grouping(known: Condition) -> Labels:
     """The classes within which variety is measured, where classes are all that is known; otherwise one group of all."""
-    more = (known.attributes, known.numbers, known.tokens)
+    more = (known.attributes, known.numbers, known.tokens, known.words)
     return known.label if all(part is None for part in more) else torch.full_like(known.label, NULL)

@@ -16,7 +16,7 @@ from s2id.coords import extent
 from s2id.evaluation.image_metrics import check_images
 from s2id.evaluation.settings import EvaluateConfig
 from s2id.images import to_bytes, to_float
-from s2id.network.settings import NetworkConfig
+from s2id.network.settings import BESIDE_CLASSES, NetworkConfig
 from s2id.sampling.field import Field
 from s2id.sampling.model import S2ID
 from s2id.sampling.sample import Plan, plans, sample
@@ -93,7 +93,7 @@ def conditions(model: S2ID, test: Condition, count: int) -> Condition:
 
 def classes_only(config: NetworkConfig) -> bool:
     """Whether a model takes no condition other than a class."""
-    return not (config.attributes or config.numbers or config.token_width)
+    return not any(getattr(config, name) for name in BESIDE_CLASSES)
 
 
 def in_turn(labels: Labels, count: int) -> Int[torch.Tensor, " n"]:

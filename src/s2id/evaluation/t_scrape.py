@@ -145,4 +145,5 @@ def _states(model: S2ID, pictures: Pictures, density: int | None) -> tuple[Image
     label = known.label if model.config.classes else torch.full_like(known.label, NULL)
     attributes = known.attributes if pictures.attributes == model.card.attributes else None
     numbers = known.numbers if pictures.numbers == model.card.numbers else None
-    return images, Condition(label, attributes, numbers)
+    words = known.words if pictures.words == model.card.words else None
+    return images, Condition(label, attributes, numbers, words=words)

@@ -109,7 +109,7 @@ class NumberEmbedding(nn.Module):
 
 
 class ConditionTokens(nn.Module):
-    """Tokens for all parts of a condition but its class: attributes, numbers and text."""
+    """Tokens for all parts of a condition but its class: attributes, numbers, text and words."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -117,6 +117,7 @@ class ConditionTokens(nn.Module):
         self.attributes = nn.Embedding(2 * config.attributes, config.width) if config.attributes else None
         self.numbers = NumberEmbedding(config.numbers, config.width) if config.numbers else None
         self.text = nn.Linear(config.token_width, config.width) if config.token_width else None
+        self.words = nn.Embedding(config.words, config.width) if config.words else None
 
     def forward(self, asked: Condition) -> tuple[list[Float[Tensor, "b n d"]], list[Bool[Tensor, "b n"]]]:
         """Tokens of each part, and which of these tokens are known."""
@@ -133,6 +134,9 @@ class ConditionTokens(nn.Module):
         if self.text is not None and asked.tokens is not None:
             tokens.append(self.text(asked.tokens.nan_to_num()))
             known.append(~asked.tokens.isnan().any(-1))
+        if self.words is not None and asked.words is not None:  # tokens without a position: their order says nothing
+            tokens.append(self.words(asked.words.clamp(min=0)))
+            known.append(asked.words >= 0)
         return tokens, known
 
 

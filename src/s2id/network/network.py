@@ -19,7 +19,7 @@ from s2id.network.blocks import Block, normalise
 from s2id.network.embeddings import ConditionFilm, ConditionTokens, GuidanceFilm, NoiseEmbedding, PositionEmbedding
 from s2id.network.halves import Encoded, TwoHalves, checked_part, class_index, place
 from s2id.network.heads import Features, FieldHead
-from s2id.network.settings import ModelConfig
+from s2id.network.settings import BESIDE_CLASSES, ModelConfig
 from s2id.shapes import Images, Scalars
 
 
@@ -102,8 +102,7 @@ class FieldNetwork(TwoHalves):
         self.position = PositionEmbedding(width)
         self.noise = NoiseEmbedding(config.film_width)
         self.condition = nn.Embedding(config.classes + 1, config.condition_tokens * width)
-        more = config.attributes or config.numbers or config.token_width
-        self.asked = ConditionTokens(config) if more else None
+        self.asked = ConditionTokens(config) if any(getattr(config, name) for name in BESIDE_CLASSES) else None
         self.condition_film = ConditionFilm(config) if config.condition_film else None
         self.guidance_film = GuidanceFilm(config) if config.guided else None
         self.encoder = nn.ModuleList(Block(config, cross=False) for _ in range(config.encoder_blocks))
@@ -153,7 +152,8 @@ class FieldNetwork(TwoHalves):
         """Tokens of a condition, and which of them are known; `None` where all are.
 
         Raises:
-            InputError: The network has not such a class, or not as many attributes, numbers or channels of text.
+            InputError: The network has not such a class or word, or not as many attributes, numbers or channels of
+                text.
         """
         for name, part, wanted in (
             ("attributes", asked.attributes, self.config.attributes),
@@ -164,6 +164,10 @@ class FieldNetwork(TwoHalves):
                 raise InputError(
                     f"the condition has {part.shape[-1]} {name} and this model knows {wanted}; make it with s2id.ask."
                 )
+        if asked.words is not None and asked.words.numel() and (last := int(asked.words.max())) >= self.config.words:
+            raise InputError(
+                f"the condition has word {last} and this model knows {self.config.words} words; make it with s2id.ask."
+            )
         index = class_index(asked.label, self.config.classes)
         condition = rearrange(self.condition(index), "b (n d) -> b n d", n=self.config.condition_tokens)
         if self.asked is None:

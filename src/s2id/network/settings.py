@@ -20,7 +20,10 @@ Side = Annotated[int, Within(0, 64)]
 Names = Annotated[int, Within(0, MOST_NAMES)]
 Part = Annotated[float, Within(0, 1, open_high=True)]
 
-DATA_FIELDS = ("channels", "latents", "classes", "attributes", "numbers", "token_width")
+BESIDE_CLASSES = ("attributes", "numbers", "token_width", "words")
+"""Fields of a network's config that say which conditions it takes beside a class; 0 is none of the kind."""
+
+DATA_FIELDS = ("channels", "latents", "classes", *BESIDE_CLASSES)
 """Facts of a network's config that the training data decide; `for_data` sets them."""
 
 
@@ -69,6 +72,8 @@ class ModelConfig:
     """Number of measured quantities of a picture, such as an age; each becomes one token."""
     token_width: Annotated[int, Within(0, 2**16)] = 0
     """Channels of a text encoder's tokens. 0: the network takes no text."""
+    words: Names = 0
+    """Number of words of captions, each of which has one learned token; their order has none."""
     attention: Literal["full", "axial", "window", "linear"] = "window"
     """Self-attention of image tokens. "full": every token attends to every token. "axial": along rows, and along
     columns. "window": to near tokens, and to means over regions of the grid. "linear": to every token, without softmax.
@@ -108,6 +113,7 @@ class ModelConfig:
         attributes: Names = 0,
         numbers: Names = 0,
         token_width: Annotated[int, Within(0, 2**16)] = 0,
+        words: Names = 0,
     ) -> "ModelConfig":
         """The config for data with these facts; each is the field of that name."""
         return replace(
@@ -118,6 +124,7 @@ class ModelConfig:
             attributes=attributes,
             numbers=numbers,
             token_width=token_width,
+            words=words,
         )
 
     def __post_init__(self) -> None:
@@ -146,6 +153,7 @@ class PublishedConfig:
     attributes: ClassVar = 0
     numbers: ClassVar = 0
     token_width: ClassVar = 0
+    words: ClassVar = 0
     most_guidance: ClassVar = 1.0
     guided: ClassVar = False
     patch: ClassVar = 1
@@ -220,6 +228,7 @@ class EnlargerConfig:
     attributes: ClassVar = 0
     numbers: ClassVar = 0
     token_width: ClassVar = 0
+    words: ClassVar = 0
     patch: ClassVar = 1
 
     width: Width = 48

@@ -8,7 +8,7 @@ from s2id.sampling.settings import Card
 
 
 def check_names(config: NetworkConfig, card: Card, path: Path) -> None:
-    """Refuse a card that names more or fewer classes, attributes or numbers than the network has.
+    """Refuse a card that names more or fewer classes, attributes, numbers or words than the network has.
 
     Args:
         config: Settings of the network.
@@ -18,7 +18,9 @@ def check_names(config: NetworkConfig, card: Card, path: Path) -> None:
     Raises:
         InputError: It does.
     """
-    of_network = {"labels": config.classes, "attributes": config.attributes, "numbers": config.numbers}
+    of_network = {
+        "labels": config.classes, "attributes": config.attributes, "numbers": config.numbers, "words": config.words,
+    }  # fmt: skip
     for name, count in of_network.items():
         if (names := getattr(card, name)) and len(names) != count:
             raise InputError(
@@ -55,11 +57,11 @@ def check_guide(model: tuple[NetworkConfig, Card], guide: tuple[NetworkConfig, C
 def _shared(config: NetworkConfig, card: Card) -> dict[str, object]:
     """Facts that a model and its guide must share: about the data, and about the states."""
     of_card = (
-        "labels", "attributes", "numbers", "number_ranges", "density", "size", "schedule_s", "schedule_shift",
+        "labels", "attributes", "numbers", "words", "number_ranges", "density", "size", "schedule_s", "schedule_shift",
         "autoencoder",
     )  # fmt: skip
     names = {
-        f"names of {name}" if name in ("labels", "attributes", "numbers") else name: getattr(card, name)
+        f"names of {name}" if name in ("labels", "attributes", "numbers", "words") else name: getattr(card, name)
         for name in of_card
     }
     return {**{name: getattr(config, name) for name in (*DATA_FIELDS, "network")}, **names}

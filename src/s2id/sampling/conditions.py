@@ -19,6 +19,7 @@ from s2id.names import WHOLE, is_number, position
 from s2id.sampling.model import S2ID
 from s2id.seeds import LARGEST_SEED, MOST_SEEDS
 from s2id.shapes import NULL
+from s2id.words import word_indices
 
 if TYPE_CHECKING:
     Label = SupportsIndex | str | Condition | None
@@ -29,8 +30,9 @@ if TYPE_CHECKING:
     """One integer or several, of Python, numpy or torch."""
     Attributes = Mapping[str, bool]
     Numbers = Mapping[str, SupportsFloat]
+    Words = str | Sequence[str] | None
 else:  # while a program runs anything may come, and what is none of these is refused below in one sentence
-    Label = Labels = Seeds = Attributes = Numbers = object
+    Label = Labels = Seeds = Attributes = Numbers = Words = object
 
 
 @checked
@@ -38,6 +40,8 @@ def ask(
     model: S2ID,
     label: Label = None,
     *,
+    style: Label = None,
+    words: Words = None,
     attributes: Attributes | None = None,
     numbers: Numbers | None = None,
     tokens: Float[Tensor, "n d"] | None = None,
@@ -48,12 +52,14 @@ def ask(
         model: A model from `s2id.load`. Its card lists the names, which are known in any case and with spaces, hyphens
             or underscores.
         label: Name or index of a class, as for `label_index`.
+        style: The same as `label`, by the name that classes have where they are sets of drawings.
+        words: What is shown, as a text or its words, in any order and case.
         attributes: By name, whether the picture has the attribute.
         numbers: By name, the number in the unit of the data.
         tokens: Output of the text encoder that the model was trained with.
 
     Raises:
-        InputError: The model has no such class, name or text, or a value is no truth value or no number.
+        InputError: The model has no such class, name, word or text, or a value is no truth value or no number.
 
     Example:
         >>> import s2id
@@ -61,8 +67,12 @@ def ask(
         >>> s2id.ask(model, label="7").label
         tensor([7])
     """
+    if label is not None and style is not None:
+        raise InputError(f"label {label!r} and style {style!r} both name a class; keep one of them.")
     card, config = model.card, model.config
     more: dict[str, Tensor] = {}
+    if words is not None:
+        more["words"] = torch.tensor([word_indices(_words(words), card.words)])
     if config.attributes:
         more["attributes"] = torch.zeros(1, config.attributes, dtype=torch.long)
     for index, name, has in _found(attributes, card.attributes, "attribute"):
@@ -84,7 +94,19 @@ def ask(
                 f"{config.token_width or 'no text'}; use the encoder it was trained with."
             )
         more["tokens"] = tokens[None].float()
-    return Condition(torch.tensor([label_index(model, label)]), **more)
+    return Condition(torch.tensor([label_index(model, style if label is None else label)]), **more)
+
+
+def _words(given: Any) -> str:  # noqa: ANN401  (whatever was given)
+    """A text of words, from a text or several.
+
+    Raises:
+        InputError: It is neither.
+    """
+    several = [given] if isinstance(given, str) else given
+    if not isinstance(several, Sequence) or not all(isinstance(one, str) for one in several):
+        raise InputError(f"words is {given!r}; give a text such as 'red fox', or a list of words.")
+    return " ".join(several)
 
 
 def _found(asked: Any, known: Sequence[str], kind: str) -> list[tuple[int, str, Any]]:  # noqa: ANN401
@@ -111,20 +133,24 @@ def forget(model: S2ID, asked: Condition, name: str) -> Condition:
     Args:
         model: The model whose card lists the names.
         asked: Conditions.
-        name: Name of an attribute or number, "label" for the class or "text" for the tokens.
+        name: Name of an attribute or number, "label" or "style" for the class, "text" for the tokens, "words" for all
+            words, or one of them.
 
     Raises:
         InputError: The model has no such name.
     """
     attributes, numbers = model.card.attributes, model.card.numbers
-    which = position(name, (*attributes, *numbers, *WHOLE), "label")
+    which = position(name, (*attributes, *numbers, *WHOLE, *model.card.words), "label")
     if which < len(attributes):
         return _without(asked, "attributes", which)
     if (which := which - len(attributes)) < len(numbers):
         return _without(asked, "numbers", which)
-    if WHOLE[which - len(numbers)] == "label":
-        return replace(asked, label=torch.full_like(asked.label, NULL))
-    return replace(asked, tokens=None)
+    if (which := which - len(numbers)) < len(WHOLE):
+        if WHOLE[which] in ("label", "style"):
+            return replace(asked, label=torch.full_like(asked.label, NULL))
+        return replace(asked, tokens=None) if WHOLE[which] == "text" else replace(asked, words=None)
+    word = which - len(WHOLE)
+    return asked if asked.words is None else replace(asked, words=asked.words.masked_fill(asked.words == word, NULL))
 
 
 def _without(asked: Condition, kind: str, index: int) -> Condition:
@@ -136,8 +162,9 @@ def _without(asked: Condition, kind: str, index: int) -> Condition:
 
 
 def describe(model: S2ID, asked: Condition) -> list[str]:
-    """Each picture's condition, apart from its class, in words: `+Smiling -Eyeglasses age=30 text`."""
-    texts: list[list[str]] = [[] for _ in range(len(asked))]
+    """Each picture's condition, apart from its class, in words: `fox red +Smiling -Eyeglasses age=30 text`."""
+    rows = asked.words.tolist() if asked.words is not None else [[]] * len(asked)
+    texts = [[model.card.words[i] for i in row if i != NULL] for row in rows]
     if asked.attributes is not None:
         for words, row in zip(texts, asked.attributes.tolist(), strict=True):
             words += [

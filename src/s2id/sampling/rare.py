@@ -1,4 +1,4 @@
-"""Classes and attributes of few pictures: a model has learned little of them, and says so where they are asked for."""
+"""Classes, attributes and words of few pictures: a model has learned little of them, and says so where asked."""
 
 from collections.abc import Iterator
 
@@ -7,6 +7,9 @@ from s2id.sampling.settings import Card
 
 FEW = 100
 """Number of pictures below which a class, or an attribute's value, is rare."""
+
+FEW_WITH_A_WORD = 5
+"""Number of pictures below which a word is rare: pictures share words with others, and seldom a whole caption."""
 
 _NAMED = 20  # rare classes or attributes that are named one by one
 
@@ -29,7 +32,7 @@ def rare(card: Card) -> list[str]:
 
 
 def rare_asked(card: Card, asked: Condition) -> list[str]:
-    """A sentence for each rare class or attribute that is asked for.
+    """A sentence for each rare class, attribute or word that is asked for.
 
     >>> import torch
     >>> card = Card(labels=("cat", "dog"), pictures=909, label_counts=(900, 9))
@@ -38,19 +41,23 @@ def rare_asked(card: Card, asked: Condition) -> list[str]:
     """
     return [
         f"{name} was seen in {count:,} pictures of {card.pictures:,}; expect other pictures, or copies of those."
-        for name, count in dict.fromkeys(_asked(card, asked))
-        if count < FEW
+        for name, count, few in dict.fromkeys(_asked(card, asked))
+        if count < few
     ]
 
 
-def _asked(card: Card, asked: Condition) -> Iterator[tuple[str, int]]:
-    """Name and number of pictures of everything that is asked for."""
+def _asked(card: Card, asked: Condition) -> Iterator[tuple[str, int, int]]:
+    """Name and number of pictures of everything that is asked for, and the number below which it is rare."""
     classes, attributes = _classes(card), _attributes(card)
     if classes:
-        yield from (classes[label] for label in asked.label.tolist() if label >= 0)
+        yield from ((*classes[label], FEW) for label in asked.label.tolist() if label >= 0)
     if attributes and asked.attributes is not None:
         for row in asked.attributes.tolist():
-            yield from (pair[0 if has > 0 else 1] for has, pair in zip(row, attributes, strict=True) if has)
+            yield from ((*pair[0 if has > 0 else 1], FEW) for has, pair in zip(row, attributes, strict=True) if has)
+    if card.word_counts and asked.words is not None:
+        for word in asked.words.flatten().tolist():
+            if word >= 0:
+                yield card.words[word], card.word_counts[word], FEW_WITH_A_WORD
 
 
 def _classes(card: Card) -> list[tuple[str, int]]:

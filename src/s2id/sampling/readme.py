@@ -42,7 +42,8 @@ _DRAW = """\
 
 ```python
 import s2id
-s2id.sample(s2id.load({name}){label}, seed=0).image(size=512).save("picture.png")
+model = s2id.load({name})
+s2id.sample(model{asked}, seed=0).image(size=512).save("picture.png")
 ```
 
 or `s2id sample {shell} --size 512`."""
@@ -66,9 +67,12 @@ def readme(facts: Mapping[str, Any], parameters: int, name: str, training: Mappi
     """
     card, config = facts["card"], facts["config"]
     label = card["labels"][0] if card["labels"] else 0 if config.get("classes") else None
+    asked = "" if label is None else f", label={json.dumps(label)}"
+    if card["words"]:
+        asked = f", s2id.ask(model{asked}, words={json.dumps(card['words'][0], ensure_ascii=False)})"
     enlarges = config["network"] == EnlargerConfig.network
     title, shell = card["data"] or "unnamed data", f'"{name}"' if " " in name else name
-    named = {"name": json.dumps(name), "label": "" if label is None else f", label={json.dumps(label)}", "shell": shell}
+    named = {"name": json.dumps(name), "asked": asked, "shell": shell}
     guide = " and a guide for autoguidance" if "guide" in facts else ""
     rows = {
         "data": card["data"],
@@ -80,6 +84,7 @@ def readme(facts: Mapping[str, Any], parameters: int, name: str, training: Mappi
             f"{number} ({low:g} to {high:g})"
             for number, (low, high) in zip(card["numbers"], card["number_ranges"], strict=True)
         ),
+        "words, the most frequent first": _listed(card["words"]),
         "images seen in training, repetitions counted": f"{card['images_seen']:,}",
         "samples along the long side of the state that it composes": "" if enlarges else str(card["density"]),
         "network": f"{config['network']}, {parameters:,} parameters{guide}",

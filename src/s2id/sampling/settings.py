@@ -63,7 +63,8 @@ class Sampling:
     """How often a restored picture is made noisy again and solved anew."""
     stronger: tuple[tuple[str, Weight], ...] = setting((), "sampling")
     """Guidance weights of single labels, as pairs of a name and a weight. A name is that of an attribute or a number,
-    "label" for the class, or "text" for the tokens. All other labels have `guidance`."""
+    "label" or "style" for the class, "text" for the tokens, "words" for all words, or one of these. All other labels
+    have `guidance`."""
 
     def __post_init__(self) -> None:
         """Refuse values out of range, whatever the model."""
@@ -127,6 +128,10 @@ class Card:
     """Number of pictures of each class, by index. Empty: unknown."""
     attribute_counts: tuple[tuple[Count, Count], ...] = ()
     """Number of pictures that have each attribute, and of those that lack it, by index. Empty: unknown."""
+    words: tuple[str, ...] = ()
+    """Words of captions that the model knows, by index, the most frequent first."""
+    word_counts: tuple[Count, ...] = ()
+    """Number of pictures that have each word, by index. Empty: unknown."""
 
     palette: tuple[str, ...] = ()
     """Colours of the data, each "#" and two hexadecimal digits per channel, premultiplied by alpha if there is any; if
@@ -136,7 +141,7 @@ class Card:
         """Refuse facts that no training leaves behind, as an altered file may hold them."""
         check(self)
         check_alpha(self.alpha)
-        for name in ("labels", "attributes", "numbers"):
+        for name in ("labels", "attributes", "numbers", "words"):
             names = getattr(self, name)
             if len({*names}) < len(names):
                 raise InputError(f"{name} names one of its entries twice; each needs a name of its own.")
@@ -146,9 +151,10 @@ class Card:
             raise InputError(f"times is {self.times}; times fall.")
         if len(self.latent_mean) != len(self.latent_std):
             raise InputError("latent_mean and latent_std have an entry per channel each, and not equally many.")
-        for name, counts in (("label_counts", self.labels), ("attribute_counts", self.attributes)):
-            if getattr(self, name) and len(getattr(self, name)) != len(counts):
-                raise InputError(f"{name} has {len(getattr(self, name))} entries for {len(counts)} names.")
+        counted = {"label_counts": self.labels, "attribute_counts": self.attributes, "word_counts": self.words}
+        for name, names in counted.items():
+            if getattr(self, name) and len(getattr(self, name)) != len(names):
+                raise InputError(f"{name} has {len(getattr(self, name))} entries for {len(names)} names.")
         check_palette(self.palette)
 
     def knows(self, names: tuple[tuple[str, ...], ...]) -> bool:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from s2id.data.captions import with_words
 from s2id.data.pictures import Pictures, Split
 from s2id.data.registry import READERS, load_pictures
 from s2id.errors import InputError
@@ -31,7 +32,7 @@ def reader_of(card: Card, weights: str = "this model") -> str:
 def load_data_of(
     model: S2ID, folder: Path | None = None, split: Split = "train", weights: str = "this model"
 ) -> Pictures:
-    """The pictures that a model was trained on, or its test set, shrunk and with transparency as in training.
+    """The pictures that a model was trained on, or its test set, shrunk, with transparency and words as in training.
 
     Args:
         model: The model.
@@ -46,4 +47,5 @@ def load_data_of(
     if card.kind == "hub" and folder is None:
         folder = Path(card.data)
     long_side = max(card.size) if card.size else None
-    return load_pictures(reader, folder, split, long_side, min_side=model.config.patch, alpha=card.alpha)
+    pictures = load_pictures(reader, folder, split, long_side, min_side=model.config.patch, alpha=card.alpha)
+    return with_words(pictures, card.words)

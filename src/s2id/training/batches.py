@@ -7,7 +7,7 @@ import math
 import os
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float, UInt8
@@ -212,7 +212,8 @@ def hide(known: Condition, config: TrainConfig | StudentConfig, generator: torch
     """The conditions without what training hides.
 
     Some pictures lose their whole condition. Where a condition has several labels, the others lose each label with a
-    probability that is drawn per picture, so that a model learns to be asked for any subset of the labels.
+    probability that is drawn per picture, so that a model learns to be asked for any subset of the labels. Each word is
+    a label of its own, and some pictures lose all their words, because guidance compares with that.
 
     Args:
         known: Conditions of a batch.
@@ -231,7 +232,11 @@ def hide(known: Condition, config: TrainConfig | StudentConfig, generator: torch
         return chosen if part.ndim == 2 else chosen[..., None]
 
     label = known.label.masked_fill(lost(known.label[:, None])[:, 0], NULL)
-    return Condition(label, **{name: part.masked_fill(lost(part), unknown) for name, part, unknown in parts})
+    hidden = Condition(label, **{name: part.masked_fill(lost(part), unknown) for name, part, unknown in parts})
+    if hidden.words is None:
+        return hidden
+    wordless = torch.rand(len(known), 1, generator=generator) < config.drop_label
+    return replace(hidden, words=hidden.words.masked_fill(wordless, NULL))
 
 
 def stratified(count: int, generator: torch.Generator) -> Scalars:

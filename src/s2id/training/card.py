@@ -34,6 +34,8 @@ def card_of(
         pictures=len(pictures),
         label_counts=pictures.label_counts,
         attribute_counts=pictures.attribute_counts,
+        words=pictures.words,
+        word_counts=pictures.word_counts,
         observe=config.pixelate or "",
         autoencoder=latents.autoencoder if latents else "",
         latent_factor=latents.factor if latents else 1,

@@ -23,6 +23,7 @@ from s2id.files import checksum, write_text
 from s2id.modes import modes_kept
 from s2id.network.build import AnyNetwork
 from s2id.network.halves import state_grid
+from s2id.network.settings import BESIDE_CLASSES
 from s2id.sampling.denoisers import READING
 from s2id.sampling.model import S2ID
 from s2id.seeds import seed_of
@@ -62,7 +63,7 @@ def check_guided_teacher(teacher: S2ID, pictures: Pictures) -> None:
         raise InputError("this model guides itself already; distil the model that it learned from.")
     if card.observe:
         raise InputError(f"this model saw pixelated pictures only, and {task} needs whole ones; use another teacher.")
-    if teacher.guide is None and not (config.classes or config.attributes or config.numbers or config.token_width):
+    if teacher.guide is None and not any(getattr(config, name) for name in ("classes", *BESIDE_CLASSES)):
         raise InputError("this model has neither a guide nor conditions, so that there is no guidance to distil.")
 
 

@@ -230,7 +230,7 @@ def check_same(checkpoint: Path, facts: dict[str, Any], own: dict[str, Any]) -> 
             f"{checkpoint} is of another network, with {other[0]} {before.get(other[0])} and not {now.get(other[0])}; "
             "resume it with the preset, the data and the settings (--densities, --set) that it was begun with."
         )
-    if facts.get("names", own["names"]) != own["names"]:
+    if any(facts.get(name, own[name]) != own[name] for name in ("names", "words")):
         raise InputError(f"{checkpoint} knows other labels than the data, or in another order; resume it with its own.")
     before, now = facts["train"].get("pixelate", facts["train"].get("observe")), own["train"]["pixelate"]
     if before != now:

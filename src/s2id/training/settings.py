@@ -174,8 +174,11 @@ class TrainConfig:
     drop_label: Share = setting(0.1, "data")
     """Share of pictures that are trained without any condition."""
     drop_each: Annotated[float, Within(0, 0.5)] = setting(0.5, "data")
-    """Mean share of a picture's labels that are hidden, where there are attributes, numbers or text. Each picture draws
-    its own share, uniformly from 0 to twice this, so with 0.5 every number of known labels is equally frequent."""
+    """Mean share of a picture's labels that are hidden, where there are attributes, numbers, text or words. Each
+    picture draws its own share, uniformly from 0 to twice this, so with 0.5 every number of known labels is equally
+    frequent. Of the other pictures, a share of `drop_label` loses all words."""
+    word_pictures: Annotated[int, Within(0)] = setting(2, "data")
+    """Number of pictures whose captions must have a word, for the word to be learned. 0 learns no words."""
     both_conditions: bool = setting(False, "data")
     """Train every picture with its label and without it, in one step with one pass of the encoder, as published."""
     workers: Annotated[int, Within(0, 256)] = setting(2, "data")
@@ -263,7 +266,7 @@ class StudentConfig:
     """States per forward pass and process."""
     lr: Positive = 3e-4
     """Peak learning rate."""
-    seed: Seed = 0
+    seed: Seed = setting(0, "data")
     """Seed of the trajectories' noise and labels, and of the training."""
     device: Device = "auto"
     """Where the teacher and the student compute. "auto" is a CUDA GPU if there is one, else the CPU."""

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel
 
+from s2id.data.captions import learn_words, with_words
 from s2id.data.pictures import Pictures, unlabelled
 from s2id.data.pixel_art import palette_of
 from s2id.diffusion.denoiser import loss
@@ -79,18 +80,14 @@ class Trainer:
         Raises:
             InputError: Preset or `start` do not fit the data, or the device is not available.
         """
-        composes = preset.model.composes
-        pictures = pictures if composes else unlabelled(pictures)
+        composes, least = preset.model.composes, preset.train.word_pictures
+        if not composes:
+            pictures = unlabelled(pictures)
+        else:
+            pictures = learn_words(pictures, least) if start is None else with_words(pictures, start.card.words)
         preset = for_resolution(for_latents(for_views(preset, pictures), pictures), pictures)
         self.config = preset.train
-        self.model = preset.model.for_data(
-            channels=pictures.channels,
-            latents=pictures.latent_shape[0],
-            classes=len(pictures.labels),
-            attributes=len(pictures.attributes),
-            numbers=len(pictures.numbers),
-            token_width=pictures.token_width,
-        )
+        self.model = preset.model.for_data(**pictures.facts)
         check_data(pictures, self.config, self.model)
         if not composes:
             check_windows(pictures, self.config)
@@ -347,6 +344,7 @@ class Trainer:
             "data": self.pictures.name,
             # classes, attributes and numbers in their order, for each has weights of its own
             "names": [list(names) for names in self.pictures.names],
+            "words": list(self.pictures.words),
             "autoencoder": self.pictures.latents.autoencoder if self.pictures.latents else "",
         }
 

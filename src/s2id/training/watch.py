@@ -10,18 +10,22 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import torch
 from tqdm import tqdm
 
 from s2id import stopping
 from s2id.condition import Condition
+from s2id.data.pictures import Pictures
 from s2id.errors import InputError
 from s2id.files import replacing, writing
 from s2id.images import write
 from s2id.names import alike, needing_quotes, printable
-from s2id.sampling.conditions import ask
+from s2id.sampling.conditions import ask, describe
+from s2id.sampling.model import S2ID
 from s2id.sampling.rare import rare
 from s2id.sampling.sample import sample
 from s2id.settings import to_dict
+from s2id.shapes import NULL
 from s2id.sheets import sheet
 from s2id.training.optimisers import learning_rate
 from s2id.training.progress import Progress
@@ -140,8 +144,9 @@ def _images_seen(line: bytes) -> int | float | None:
 def _draw_sheet(trainer: Trainer, path: Path) -> None:
     """Write a sheet of samples: fixed seeds for each of the first ten classes, at the data's size.
 
-    A model that enlarges shows windows, its pictures of them, and the truth.
-    Without classes, the pictures have no condition, and then each of the first nine attributes.
+    A model that enlarges shows windows, its pictures of them, and the truth. Without classes, the pictures have no
+    condition, and then each of the first nine attributes. Where words are known, the pictures have the words and
+    classes of ten pictures of the data instead.
     """
     model = trainer.result()
     if not model.config.composes:
@@ -149,7 +154,9 @@ def _draw_sheet(trainer: Trainer, path: Path) -> None:
         return
     names: list[str] = [trainer.pictures.labels[i] for i in range(min(10, model.config.classes))]
     labels: list[str | Condition | None] = [*names]
-    if not names:
+    if model.card.words:
+        names, labels = _of_the_data(model, trainer.pictures)
+    elif not names:
         names = ["", *model.card.attributes[:9]]
         labels = [None, *(ask(model, attributes={name: True}) for name in names[1:])]
     seeds = range(8 if len(labels) > 1 else 16)
@@ -158,6 +165,17 @@ def _draw_sheet(trainer: Trainer, path: Path) -> None:
     )  # fmt: skip
     captions = [", ".join(filter(None, (name, f"seed {seed}"))) for name in names for seed in seeds]
     write(path, sheet(drawn.render(trainer.pictures.size), captions, per_row=len(seeds)))
+
+
+def _of_the_data(model: S2ID, pictures: Pictures) -> tuple[list[str], list[str | Condition | None]]:
+    """Classes and words of ten pictures of the data, evenly spread, as captions and as conditions."""
+    group = max(pictures.groups, key=lambda group: len(group.labels))
+    count = len(group.labels)
+    known = group.condition(torch.arange(0, count, -(-count // 10)))
+    asked = Condition(known.label, words=known.words)
+    classes = [model.card.labels[i] if i != NULL and model.card.labels else "" for i in known.label.tolist()]
+    names = [" ".join(filter(None, pair)) for pair in zip(classes, describe(model, asked), strict=True)]
+    return names, [*asked.split(1)]
 
 
 def _board(folder: Path) -> Any:  # noqa: ANN401  (an optional package's class)

@@ -1,0 +1,85 @@
+"""Words of captions: how a text is split, which words a model learns, and how those that are asked for are found.
+
+Case, order and punctuation do not count. Nothing here imports torch.
+"""
+
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+
+from s2id.errors import InputError
+from s2id.names import listed
+
+MOST_WORDS = 2**14
+"""Largest number of words that a model learns, the most frequent ones."""
+
+_LONG = 64
+"""Most characters of a wrong word that a message repeats."""
+
+_SHOWN = 8
+"""Most words that a message lists, known or unknown."""
+
+
+def words_of(text: str) -> list[str]:
+    """The different words of a text, in the order in which they come: in lower case and without punctuation.
+
+    Words consist of letters, digits and marks of any script, and of apostrophes inside; all else stands between them.
+
+    >>> words_of("A woman's RED-hat, a hat")
+    ['a', "woman's", 'red', 'hat']
+    """
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold()).replace("\u2019", "'")
+    kept = "".join(c if c == "'" or unicodedata.category(c)[0] in "LMN" else " " for c in folded)
+    return list(dict.fromkeys(filter(None, (word.strip("'") for word in kept.split()))))
+
+
+def vocabulary(texts: Iterable[str], least: int, most: int = MOST_WORDS) -> tuple[str, ...]:
+    """The words of several texts, the most frequent first, and in the order of the alphabet where equally frequent.
+
+    Args:
+        texts: The texts.
+        least: Number of texts that a word must be in, 1 or more.
+        most: Number of words at most.
+
+    >>> vocabulary(["red fox", "red car", "blue car"], least=2)
+    ('car', 'red')
+    """
+    count = Counter(word for text in texts for word in words_of(text))
+    frequent = sorted((-number, word) for word, number in count.items() if number >= least)
+    return tuple(word for _, word in frequent[:most])
+
+
+def word_indices(asked: str | Sequence[str], known: Sequence[str]) -> list[int]:
+    """Places of the words that are asked for among the known ones, rising.
+
+    Args:
+        asked: A text, or its words.
+        known: Words that a model knows, the most frequent first.
+
+    Raises:
+        InputError: The text has no word, or one that is not known; the message names those that are near.
+
+    >>> word_indices("fox, RED", ["red", "car", "fox"])
+    [0, 2]
+    """
+    words = words_of(asked if isinstance(asked, str) else " ".join(asked))
+    if not words:
+        raise InputError(f"words is {str(asked)[:_LONG]!r}, which holds no word; give some, or leave it out.")
+    if not known:
+        raise InputError(f"words is {str(asked)[:_LONG]!r} and this model knows no words; leave it out.")
+    place = {word: i for i, word in enumerate(known)}
+    if unknown := [word for word in words if word not in place]:
+        wrong = ", ".join(f"{word[:_LONG]!r}{_near(word, known)}" for word in unknown[:_SHOWN])
+        more = f" and {len(unknown) - _SHOWN} more" if len(unknown) > _SHOWN else ""
+        raise InputError(
+            f"of its {len(known):,} words this model knows none as {wrong}{more}; ask for others, such as "
+            f"{listed(known[:_SHOWN])}."
+        )
+    return sorted(place[word] for word in words)
+
+
+def _near(word: str, known: Sequence[str]) -> str:
+    """A clause about the known words that are spelled like another one."""
+    near = get_close_matches(word[:_LONG], known, n=3)
+    return f" (did you mean {listed(near, ' or ')}?)" if near else ""

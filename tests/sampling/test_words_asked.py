@@ -1,0 +1,159 @@
+"""Words as a condition: order says nothing, any subset is asked for, unknown words are refused with the near ones."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from conftest import TINY, enliven
+from hypothesis import given
+from hypothesis import strategies as st
+
+import s2id
+from s2id.cli.main import main
+from s2id.condition import Condition, cat
+from s2id.errors import InputError
+from s2id.sampling.conditions import describe, forget
+from s2id.sampling.model import S2ID
+from s2id.sampling.rare import rare_asked
+from s2id.sampling.settings import Card, Sampling
+from s2id.shapes import NULL
+from s2id.words import word_indices
+
+WORDS = ("a", "red", "fox", "car", "hat")
+
+
+@pytest.fixture
+def icons() -> S2ID:
+    """A small model that knows two styles, an attribute and five words."""
+    card = Card(
+        "icons", 8, ("flat", "round"), attributes=("hat",), words=WORDS, word_counts=(90, 50, 40, 9, 3), pictures=99,
+        size=(8, 8),
+    )  # fmt: skip
+    made = S2ID(replace(TINY, classes=2, attributes=1, words=5), card).eval().requires_grad_(False)
+    enliven(made)
+    return made
+
+
+def drawn(model, asked, **settings):
+    return s2id.sample(model, asked, seed=0, steps=2, sampling=Sampling(**settings)).render((8, 8))
+
+
+def test_order_case_and_repetition_say_nothing(icons):
+    asked = [s2id.ask(icons, words=words) for words in ("red fox", "FOX, red fox", ["fox", "red"], ("red-fox",))]
+    assert all(one.words.tolist() == [[1, 2]] for one in asked)
+    pictures = [drawn(icons, one) for one in asked]
+    assert all(torch.equal(one, pictures[0]) for one in pictures)
+    turned = Condition(torch.tensor([NULL]), words=torch.tensor([[2, 1, NULL]]))
+    assert torch.allclose(drawn(icons, turned), pictures[0], atol=1e-5), "nor does the order of indices, or padding"
+
+
+def test_every_subset_of_words_is_a_condition_of_its_own(icons):
+    asked = [s2id.ask(icons, words=words) for words in ("red", "fox", "red fox", "red fox car")]
+    pictures = [drawn(icons, one) for one in (*asked, s2id.ask(icons), s2id.ask(icons, "flat", words="red fox"))]
+    assert all((a - b).abs().max() > 1e-4 for i, a in enumerate(pictures) for b in pictures[:i])
+    together = s2id.sample(icons, cat(asked), seed=[0] * 4, steps=2).render((8, 8))
+    assert torch.allclose(together, torch.cat(pictures[:4]), atol=1e-4)
+
+
+def test_style_is_the_class_by_another_name(icons):
+    assert s2id.ask(icons, style="flat").label.tolist() == s2id.ask(icons, "flat").label.tolist() == [0]
+    with pytest.raises(InputError, match="label 'flat' and style 'round' both name a class"):
+        s2id.ask(icons, "flat", style="round")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            "red foxx",
+            r"of its 5 words this model knows none as 'foxx' \(did you mean fox\?\); ask for others, such as a",
+        ),
+        ("rad qqq", r"none as 'rad' \(did you mean red\?\), 'qqq'; ask"),
+        ("", "words is '', which holds no word"),
+        ([], "words is '', which holds no word"),
+        (3, "words is 3; give a text such as 'red fox'"),
+        (["red", 3], r"words is \['red', 3\]; give a text"),
+    ],
+    ids=["near", "several", "empty", "none", "number", "mixed"],
+)
+def test_words_that_are_not_known_are_refused_with_the_near_ones(icons, words, said):
+    with pytest.raises(InputError, match=said):
+        s2id.ask(icons, words=words)
+
+
+def test_a_model_without_words_says_so(model, network):
+    with pytest.raises(InputError, match="words is 'red' and this model knows no words; leave it out"):
+        s2id.ask(model, words="red")
+    with pytest.raises(InputError, match="has word 0 and this model knows 0 words; make it with s2id.ask"):
+        network()(torch.zeros(1, 1, 4, 4), torch.zeros(1), Condition(torch.tensor([1]), words=torch.tensor([[0]])))
+    assert not [name for name in network(attributes=2).state_dict() if "words" in name]
+
+
+@given(st.sets(st.sampled_from(WORDS), min_size=1), st.randoms())
+def test_indices_rise_whatever_the_order(words, random):
+    order = random.sample(sorted(words), len(words))
+    assert word_indices(order, WORDS) == [i for i, word in enumerate(WORDS) if word in words]
+
+
+def test_guidance_over_words_over_one_word_and_over_style_is_apart(icons):
+    asked = s2id.ask(icons, "flat", words="red fox", attributes={"hat": True})
+    assert describe(icons, asked) == ["red fox +hat"]
+    assert forget(icons, asked, "words").words is None and forget(icons, asked, "words").label.tolist() == [0]
+    for name in ("style", "label"):
+        less = forget(icons, asked, name)
+        assert less.label.tolist() == [NULL] and less.words.tolist() == [[1, 2]]
+    assert forget(icons, asked, "fox").words.tolist() == [[1, NULL]]
+    assert forget(icons, asked, "hat").attributes.tolist() == [[0]], "an attribute comes before a word"
+    stronger = [{"stronger": ((name, 30.0),)} for name in ("words", "style", "fox")]
+    pictures = [drawn(icons, asked, **settings) for settings in ({}, *stronger)]
+    assert all((a - b).abs().max() > 1e-4 for i, a in enumerate(pictures) for b in pictures[:i])
+    same = drawn(icons, asked, stronger=(("words", 1.5),))
+    assert torch.allclose(same, pictures[0], atol=1e-5), "a weight of the guidance itself changes nothing"
+
+
+def test_words_travel_with_the_weights(icons, tmp_path, capsys):
+    icons.save_pretrained(tmp_path)
+    again = s2id.load(tmp_path)
+    assert again.card == icons.card and again.config == icons.config
+    asked = s2id.ask(again, words="hat fox")
+    assert torch.equal(drawn(again, asked), drawn(icons, asked))
+    page = (tmp_path / "README.md").read_text()
+    assert "5: a, red, fox, car, hat" in page and 's2id.ask(model, label="flat", words="a")' in page
+    capsys.readouterr()
+    assert main(["info", str(tmp_path)]) == 0
+    card = json.loads(capsys.readouterr().out)["card"]
+    assert card["number of words"] == 5 and list(card["most frequent words"].items())[:2] == [("a", 90), ("red", 50)]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"words": ("a", "a", "b", "c", "d"), "word_counts": ()},
+        {"word_counts": (1,)},
+        {"words": ("a",), "word_counts": ()},
+    ],
+    ids=["twice", "counts", "fewer"],
+)
+def test_a_card_whose_words_do_not_fit_is_refused(icons, changes, tmp_path):
+    with pytest.raises(InputError, match="word"):
+        S2ID(icons.config, replace(icons.card, **changes)).save(tmp_path / "a.safetensors")
+        s2id.load(tmp_path / "a.safetensors")
+
+
+def test_rare_words_are_said(icons):
+    (sentence,) = rare_asked(icons.card, s2id.ask(icons, words="a hat"))
+    assert sentence.startswith("hat was seen in 3 pictures of 99")
+
+
+def test_the_command_takes_words_and_a_style(icons, tmp_path, capsys):
+    icons.save_pretrained(tmp_path / "m")
+    draw = ["sample", str(tmp_path / "m"), "--steps", "2", "--out", str(tmp_path / "out")]
+    assert main([*draw, "--words", "Fox, red", "--style", "flat"]) == 0
+    assert main([*draw, "--words", "red fox"]) == 0, "words alone ask for no class"
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "label0-flat-words-fox_red-seed0-8x8.png", "words-red_fox-seed0-8x8.png",
+    }  # fmt: skip
+    capsys.readouterr()
+    assert main([*draw, "--words", "foxx"]) == 2
+    assert "'foxx' (did you mean fox?)" in capsys.readouterr().err
