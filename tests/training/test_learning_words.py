@@ -115,7 +115,7 @@ def test_the_data_of_a_model_have_its_words(tmp_path):
 def test_a_pair_of_words_that_was_never_seen_is_drawn_right(tmp_path):
     tiny = PRESETS["tiny"]
     network = replace(tiny.model, width=32, encoder_blocks=0, condition_tokens=1, film_width=32, attention="full")
-    train = replace(tiny.train, images=150 * 64, batch=64, supersample=(1,), lr=1e-2, optimiser="adamw", device="cpu")
+    train = replace(tiny.train, images=250 * 64, batch=64, supersample=(1,), lr=1e-2, optimiser="adamw", drop_each=0.25)
     run = s2id.train(SEEN, tmp_path, Preset("folder", network, train))
     list(run)
     kinds = torch.stack([picture(*kind) for kind in KINDS]).float() / 127.5 - 1
@@ -125,4 +125,4 @@ def test_a_pair_of_words_that_was_never_seen_is_drawn_right(tmp_path):
         pictures = s2id.sample(run.model, condition, seed=range(8), steps=4, guidance=2.0).render((8, 8))
         nearest = (pictures[:, None] - kinds).square().flatten(2).mean(2).argmin(1)
         right.append(sum(KINDS[i] == asked for i in nearest.tolist()))
-    assert right[0] >= 6 and right[1] >= 6, right
+    assert min(right) >= 6, right
