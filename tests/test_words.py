@@ -24,7 +24,7 @@ LONG = ("evaluate", "t-scrape", "distill")
 XMLNS = 'xmlns="http://www.w3.org/2000/svg"'
 METADATA = """file_name,smiling,eyeglasses,age,label,text
 0.png,true,false,31,indoor,"a woman, smiling"
-1.png,false,true,60,outdoor,
+1.png,false,true,60,outdoor,a smiling woman
 2.png,true,true,,indoor,a man
 """
 
