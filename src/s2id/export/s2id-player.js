@@ -357,7 +357,6 @@ class Arrays {
     return bytes;
   }
 
-  /** Features along a row, by the rows' weights. */
   #readRow(canvas, y, i, first, read) {
     const { values, width, four } = canvas;
     read.fill(0);
@@ -452,17 +451,18 @@ void main() {
 }`;
 }
 
-/** Draws by WebGL2, on a canvas of its own. */
+/** Draws by WebGL2. */
 class Graphics {
   name = "webgl2";
   #programs = new Map(); // by the pixel shader's text
   #textures = new Map(); // of features, by canvas
 
-  /** Throws an Error where there is no WebGL2 that draws floats; that of processors is slow, and only taken if told. */
+  /** Throws an Error without a WebGL2 that draws floats; that of processors is slow, and only taken if told. */
   constructor(told) {
     this.canvas = new OffscreenCanvas(1, 1);
-    const how = { premultipliedAlpha: false, antialias: false, failIfMajorPerformanceCaveat: !told };
-    const gl = this.canvas.getContext("webgl2", how);
+    const gl = this.canvas.getContext("webgl2", { premultipliedAlpha: false, antialias: false });
+    const card = gl?.getExtension("WEBGL_debug_renderer_info"), name = card && gl.getParameter(card.UNMASKED_RENDERER_WEBGL);
+    if (!told && /swiftshader|llvmpipe|software|basic render/i.test(name)) throw new Error("no graphics card");
     if (!gl?.getExtension("EXT_color_buffer_float")) throw new Error("no WebGL2 that draws floats");
     this.gl = gl;
     this.most = gl.getParameter(gl.MAX_TEXTURE_SIZE);
@@ -500,7 +500,7 @@ class Graphics {
     field.shader ??= pixelShader(field, canvas.four);
     const flip = asBitmap ? high - 1 : -1; // bitmaps begin with their upper row, bytes with the lower
     this.#run(field.shader, wide, high, { read: 2, columns: 1, per: x.per, offset, factor, flip }, field.layers);
-    // even of a bitmap one pixel is read, which waits for all of them
+    // of a bitmap one is read, to wait for all
     const bytes = new Uint8ClampedArray(asBitmap ? 4 : high * wide * 4);
     gl.readPixels(0, 0, asBitmap ? 1 : wide, asBitmap ? 1 : high, gl.RGBA, gl.UNSIGNED_BYTE, bytes);
     return asBitmap ? this.canvas.transferToImageBitmap() : bytes;
@@ -591,7 +591,7 @@ class Graphics {
 
 // ---- The worker, and who asks it
 
-/** The worker: opens fields and draws them, as messages of `Painter` ask. */
+/** The worker, which `Painter` asks. */
 function serve(scope) {
   const fields = new Map(), canvases = new Map(), arrays = new Arrays();
   let graphics, opened = 0;
@@ -1064,7 +1064,6 @@ export class FieldElement extends (globalThis.HTMLElement ?? Object) {
     }
   }
 
-  /** The picture is complete and nothing moves. */
   #rest(version) {
     this.#shown = version;
     this.#measure();
