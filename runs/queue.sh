@@ -12,7 +12,8 @@ home=${S2ID_QUEUE:-$HOME/.local/state/s2id-queue}
 mkdir -p "$home/runs"
 
 # name | a command of s2id that trains, and its arguments; images, not minutes, so that every stop can be resumed. @ is the state's folder,
-# {} that of the data, which is also what a line without --data gets; {}/graphics is what runs/graphics_data.py makes.
+# {} that of the data, which is also what a line without --data gets; {}/graphics is what runs/graphics_data.py makes,
+# and {}/icons holds the packages of the six sets of emoji (docs/vectors.md).
 # exports/long-at-194k: moving average of `train mnist --init mnist-long --images 400000 --lr 1e-3 --set warmup=0.005 --set detail-density=28
 # --set detail-share=0.3` after 193,792 images. exports/ink-guided: `s2id guide` of runs/ink/model and the guide of mnist-gpu-a.
 runs() {
@@ -23,6 +24,7 @@ guided-one | distill @/exports/ink-guided --guidance-only --autoguidance 1.5 --i
 scratch-63k | train mnist --images 63000
 scratch-250k | train mnist --images 250000
 guide-200k | train mnist --images 200000 --set encoder-blocks=3 --set decoder-blocks=3 --set detail-density=24 --set detail-share=0.2
+emoji | train emoji --data {}/icons --images 1300000 --set width=192 --set heads=6 --set encoder-blocks=4 --set decoder-blocks=4 --set patch=4 --set lattice=6 --set overlap=true
 LIST
 }
 
