@@ -39,10 +39,12 @@ def learning_rate(config: TrainConfig, done: float, begun: float = 0.0) -> float
 
 
 def make_optimisers(network: AnyNetwork, config: TrainConfig) -> list[torch.optim.Optimizer]:
-    """AdamW, and with the setting "muon" also Muon for the matrices of the blocks. Only matrices are decayed."""
+    """AdamW, and with the setting "muon" also Muon for the matrices and dense convolutions of the blocks. Only matrices are decayed."""
     plain = {p for m in network.modules() if isinstance(m, nn.Embedding) for p in m.parameters()}
-    blocks = {p for p in (*network.encoder.parameters(), *network.decoder.parameters()) if p.ndim > 1}
-    hidden = blocks if config.optimiser == "muon" else set()
+    blocks = (*network.encoder.parameters(), *network.decoder.parameters())
+    # a depthwise convolution mixes no channels, so that there is no matrix to make orthogonal
+    mixing = {p for p in blocks if p.ndim > 1 and p.shape[1] > 1}
+    hidden = mixing if config.optimiser == "muon" else set()
     matrices = [p for p in network.parameters() if p.ndim > 1 and p not in plain | hidden]
     others = [p for p in network.parameters() if p.ndim <= 1 or p in plain]
     groups = [
