@@ -180,6 +180,7 @@ def to_bytes(values: Float[Tensor, "*shape"]) -> UInt8[Tensor, "*shape"]:
     >>> to_bytes(torch.tensor([-1.0, 0.0, 7.0]))
     tensor([  0, 128, 255], dtype=torch.uint8)
     """
+    values = values.detach()
     if values.numel() and not all(math.isfinite(end) for end in values.aminmax()):
         raise InputError(
             "the picture holds NaN or infinity: the model's weights or the guidance are too large; choose others."

@@ -183,4 +183,4 @@ def _as_jpeg(picture: UInt8[Tensor, "3 h w"], generator: Generator) -> UInt8[Ten
     Image.fromarray(padded).save(
         file, "JPEG", quality=int(generator.integers(*QUALITIES, endpoint=True)), subsampling=sampling
     )
-    return torch.from_numpy(np.array(Image.open(file)))[top:, left:].permute(2, 0, 1)
+    return torch.from_numpy(np.array(Image.open(file, formats=["JPEG"])))[top:, left:].permute(2, 0, 1)
