@@ -39,7 +39,10 @@ def learning_rate(config: TrainConfig, done: float, begun: float = 0.0) -> float
 
 
 def make_optimisers(network: AnyNetwork, config: TrainConfig) -> list[torch.optim.Optimizer]:
-    """AdamW, and with the setting "muon" also Muon for the matrices and dense convolutions of the blocks. Only matrices are decayed."""
+    """AdamW, and with the setting "muon" also Muon for the matrices and dense convolutions of the blocks.
+
+    Only matrices are decayed.
+    """
     plain = {p for m in network.modules() if isinstance(m, nn.Embedding) for p in m.parameters()}
     blocks = (*network.encoder.parameters(), *network.decoder.parameters())
     # a depthwise convolution mixes no channels, so that there is no matrix to make orthogonal
