@@ -102,6 +102,7 @@ def test_a_student_begins_as_its_teacher_without_guidance(teacher):
     assert all(torch.equal(again[name], tensor) for name, tensor in student.tensors().items())
 
 
+@pytest.mark.slow
 def test_a_student_comes_nearer_to_its_teachers_guided_pictures(teacher, pictures, tmp_path):
     run = guided_trainer(teacher, pictures, AUTO, TRAIN, tmp_path)
     labels, seeds = list(range(10)), range(10)

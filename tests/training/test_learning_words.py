@@ -112,6 +112,7 @@ def test_the_data_of_a_model_have_its_words(tmp_path):
     assert torch.equal(again.groups[0].words, run.trainer.pictures.groups[0].words)
 
 
+@pytest.mark.slow
 def test_a_pair_of_words_that_was_never_seen_is_drawn_right(tmp_path):
     tiny = PRESETS["tiny"]
     network = replace(tiny.model, width=32, encoder_blocks=0, condition_tokens=1, film_width=32, attention="full")

@@ -232,6 +232,7 @@ def test_every_picture_is_seen_from_places_of_its_own_anew_each_time():
     assert not torch.equal(rows[0], rows[2]) and not torch.equal(rows[0][0], rows[0][1])
 
 
+@pytest.mark.slow
 def test_training_through_views_learns_the_pixels(tmp_path):
     trainer = tiny(tmp_path, images=6400, lr=3e-3)
     losses = [p.loss for p in trainer.run()]
