@@ -96,8 +96,17 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         InputError: The file cannot be written.
     """
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file, whole or not at all.
+
+    Raises:
+        InputError: The file cannot be written.
+    """
     with replacing(path) as file:
-        file.write(text.encode())
+        file.write(content)
 
 
 def check_suffix(path: Path, *suffixes: str) -> None:
@@ -122,9 +131,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str,
     Raises:
         InputError: The file cannot be written.
     """
-    payload = packed(tensors, facts)
-    with replacing(path) as file:
-        file.write(payload)
+    write_bytes(path, packed(tensors, facts))
 
 
 def packed(tensors: Mapping[str, Tensor], facts: Mapping[str, str]) -> bytes:

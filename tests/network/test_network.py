@@ -188,7 +188,7 @@ def test_a_few_rows_at_a_time_are_read_as_all_at_once(network, monkeypatch, valu
     made = network()
     features = made.decode(made.encode(state(2, 1, 8, 6), torch.zeros(2)))
     whole = made.head(features, frame_grid((9, 14)))  # all at once, as in training
-    monkeypatch.setattr("s2id.network.heads._CACHED", values)
+    monkeypatch.setattr("s2id.network.heads.CACHED", values)
     with torch.no_grad():
         assert torch.allclose(made.head(features, frame_grid((9, 14))), whole, atol=1e-6)
 

@@ -75,11 +75,11 @@ def _categories(packages: Sequence[Package], concept: dict[tuple[str, str], str]
     for package in packages:
         listed = {name for names in package.categories.values() for name in names} & package.icons.keys()
         for category, names in package.categories.items():
-            known = found.setdefault(category, {})
+            known, chosen = found.setdefault(category, {}), {*names}
             for name in listed:
                 shown = concept[package.prefix, name]
                 if known.get(shown) != "true":
-                    known[shown] = "true" if name in {*names} else "false"
+                    known[shown] = "true" if name in chosen else "false"
     return {category: known for category, known in sorted(found.items()) if known}
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from s2id.checks import checked
 from s2id.errors import InputError
-from s2id.files import check_suffix, replacing
+from s2id.files import check_suffix, write_bytes
 from s2id.network.heads import Features
 from s2id.sampling.field import Field
 
@@ -49,9 +49,7 @@ def write_page(path: Path | str, fields: Sequence[Field], title: str | None = No
     """
     path = Path(path)
     check_suffix(path, ".html")
-    content = page(fields, title)
-    with replacing(path) as file:
-        file.write(content)
+    write_bytes(path, page(fields, title))
 
 
 def page(fields: Sequence[Field], title: str | None = None) -> bytes:
@@ -59,13 +57,13 @@ def page(fields: Sequence[Field], title: str | None = None) -> bytes:
     count = sum(map(len, fields))
     if not count:
         raise InputError("there is no function to show; choose at least one field.")
-    data = [b64encode(_small(field)).decode() for field in fields if len(field)]
+    shown = [field for field in fields if len(field)]
+    data = [b64encode(_small(field)).decode() for field in shown]
     if (size := sum(map(len, data))) > _MOST_BYTES:
         raise InputError(
             f"a page of {count} pictures would have {size / 2**20:,.0f} MiB and the limit is {_MOST_BYTES >> 20}; "
             "show fewer on one page."
         )
-    shown = [field for field in fields if len(field)]
     captions = [[caption(one) for one in field] for field in shown]
     text = {name: _own(name) for name in ("page.css", "page.js", "s2id-player.js")}
     parts = {

@@ -17,7 +17,7 @@ from s2id.alpha import covered, has_alpha, with_alpha
 from s2id.coords import Part, extent
 from s2id.images import resize
 from s2id.memory import keep_memory
-from s2id.network.enlarger import Enlarger
+from s2id.network.enlarger import Enlarger, extremes
 from s2id.network.halves import place, state_grid
 from s2id.network.heads import MARGIN, Features
 from s2id.settings import Size
@@ -83,7 +83,7 @@ def drawn(
     grid = state_grid((height * down, width * across), extent((height, width)))
     result = given.new_empty(len(given), given.shape[1], *grid.size)
     logsnr = torch.zeros(len(given), device=given.device)
-    lightest, darkest = _range(given)
+    lightest, darkest = extremes(given, 1)
     for top in range(0, height, tile):
         for left in range(0, width, tile):
             whole = slice(top, min(height, top + tile)), slice(left, min(width, left + tile))
@@ -121,12 +121,6 @@ def _some(features: Float[Tensor, "b fy fx d"], seen: Part, part: Part, size: Si
         for own, all_ in zip(part, seen, strict=True)
     )
     return Features(features[:, rows, columns], *place(size, extent(size), part))
-
-
-def _range(given: Images) -> tuple[Images, Images]:
-    """The lightest and the darkest value of each given pixel and its eight neighbours."""
-    near = F.pad(given, (1,) * 4, mode="replicate")
-    return F.max_pool2d(near, 3, 1), -F.max_pool2d(-near, 3, 1)
 
 
 def agreeing(

@@ -102,10 +102,18 @@ def relative(picture: Images) -> tuple[Images, Images]:
     >>> inside.sign().tolist(), span.tolist()
     ([[[[-1.0, 0.0, 1.0]]]], [[[[2.0, 2.0, 2.0]]]])
     """
-    padded = F.pad(picture, (_AROUND,) * 4, mode="replicate")
-    side = 2 * _AROUND + 1
-    high, low = F.max_pool2d(padded, side, 1), -F.max_pool2d(-padded, side, 1)
+    high, low = extremes(picture, _AROUND)
     return (2 * picture - high - low) / (high - low + _FLAT), high - low
+
+
+def extremes(picture: Images, around: int) -> tuple[Images, Images]:
+    """The lightest and the darkest value of each pixel and of those around, up to so many pixels away.
+
+    >>> [ends.tolist() for ends in extremes(torch.tensor([[[[-1.0, 0.0, 1.0]]]]), around=1)]
+    [[[[[0.0, 1.0, 1.0]]]], [[[[-1.0, -1.0, 0.0]]]]]
+    """
+    padded, side = F.pad(picture, (around,) * 4, mode="replicate"), 2 * around + 1
+    return F.max_pool2d(padded, side, 1), -F.max_pool2d(-padded, side, 1)
 
 
 class RelativeHead(nn.Module):

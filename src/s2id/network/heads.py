@@ -59,7 +59,7 @@ def spline_weights(position: Float[Tensor, " q"], width: float, count: int) -> F
 MARGIN = 2
 """Number of samples of canvas that are added on each side of a frame."""
 
-_CACHED = 2**19
+CACHED = 2**19
 """Number of feature values that a CPU works on at once: about as many as its cache holds."""
 
 
@@ -147,7 +147,7 @@ def means(
     b, _, w, d = features.values.shape
     read = (rows @ features.values.reshape(b, -1, w * d)).reshape(b, len(rows), w, d)
     whole = torch.is_grad_enabled() or not read.is_cpu  # in parts only where a CPU draws: training keeps all values
-    few = len(rows) if whole else max(1, _CACHED // (b * len(columns) * d))
+    few = len(rows) if whole else max(1, CACHED // (b * len(columns) * d))
     found = torch.cat([values(columns @ part) for part in read.split(few, dim=1)], dim=1)
     if bound is not None:
         found = covered(found.clamp(-bound, bound), dim=-1)

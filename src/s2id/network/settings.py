@@ -219,7 +219,7 @@ class EnlargerConfig:
     dense: ClassVar = False
     knows_density: ClassVar = False
     guided: ClassVar = False
-    most_guidance: ClassVar = 0.0
+    most_guidance: ClassVar = 1.0
     composes: ClassVar = False
     channels: ClassVar = 4
     state_channels: ClassVar = 4

@@ -21,7 +21,7 @@ from s2id.alpha import straight
 from s2id.checks import checked
 from s2id.coords import Grid, check_size, view, whole_size
 from s2id.errors import InputError
-from s2id.files import check_suffix, replacing
+from s2id.files import check_suffix, write_bytes
 from s2id.forms import FORMS
 from s2id.images import format_of, to_bytes, to_pillow, write, write_png
 from s2id.memory import keep_memory
@@ -298,9 +298,7 @@ class Field:
         path = Path(path)
         check_suffix(path, ".safetensors", *FORMS)
         form = FORMS.get(path.suffix.lower(), Field.file_bytes)
-        content = form(self)
-        with replacing(path) as file:
-            file.write(content)
+        write_bytes(path, form(self))
 
     def file_bytes(self, half: bool = False) -> bytes:
         """The content of the .safetensors file; with `half`, of features in half precision, about half as large.

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from s2id.alpha import covered
 from s2id.coords import Grid
-from s2id.network.heads import Features, FieldHead, spline_weights
+from s2id.network.heads import CACHED, Features, FieldHead, spline_weights
 from s2id.sampling.field_file import Head
 
 _ORDER = 8  # of the polynomials along each axis; those that check them have half of it
@@ -30,8 +30,6 @@ _SHARP = 16 / 255
 """Error of a block beside which all pixels are computed: an edge may reach past the nodes of the next block."""
 
 _BEFORE, _NEAR = 2, 6  # feature samples before a block, and in all, on which its values depend
-
-_AT_ONCE = 2**19  # feature values that are worked on at once: about as many as a processor's cache holds
 
 _CLOSEST = 2.0**40  # pixels per feature sample, up to which doubles tell their places apart
 
@@ -118,7 +116,7 @@ class _Function:
         """Values in some blocks, at the places that lie `down` and `across`; `which` is the function of each block."""
         near = torch.arange(_NEAR) - _BEFORE
         height, width, d = self.samples.shape[1:]
-        few = max(1, _AT_ONCE // (down[1].shape[1] * across[1].shape[1] * d))
+        few = max(1, CACHED // (down[1].shape[1] * across[1].shape[1] * d))
         values = [self.samples.new_empty(0, down[1].shape[1], across[1].shape[1], self.head.channels)]
         for b, y, rows, x, columns in zip(*(part.split(few) for part in (which, *down, *across)), strict=True):
             y, x = (y[:, None] + near).clamp(0, height - 1), (x[:, None] + near).clamp(0, width - 1)
