@@ -20,7 +20,8 @@ FLOOR = {
     "training": 3,
     "evaluation": 4,
     "export": 5,
-    "cli": 6,
+    "studio": 6,
+    "cli": 7,
 }
 """Folder -> floor; the package's own modules are the ground, but for its two faces, which stand on top."""
 

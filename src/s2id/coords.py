@@ -72,6 +72,19 @@ def check_size(size: Size) -> None:
         raise InputError(f"size {shown(size)} is beyond any picture; both sides can have {_MOST_SIDE:,} pixels.")
 
 
+def check_pixels(size: Size, most: int, pictures: int = 1) -> None:
+    """Refuse pictures of more than `most` pixels together, before anything is allocated.
+
+    Raises:
+        InputError: They have more pixels.
+    """
+    if (pixels := size[0] * size[1] * pictures) > most:
+        raise InputError(
+            f"size {size[0]}x{size[1]} has {pixels:,} pixels{f' in {pictures} pictures' if pictures > 1 else ''} and "
+            f"the limit is {most:,}; choose a smaller size or raise max_pixels."
+        )
+
+
 def whole_size(size: AnySize, frame: tuple[float, float] = (1.0, 1.0), window: Window | None = None) -> Size:
     """Height and width of a picture of which perhaps only the long side is given.
 

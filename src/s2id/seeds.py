@@ -7,6 +7,8 @@ bit of its input changes every bit of its output with probability one half.
 import numpy as np
 from numpy.typing import NDArray
 
+from s2id.errors import InputError
+
 U64 = NDArray[np.uint64]
 
 LARGEST_SEED = 2**64 - 1
@@ -14,6 +16,35 @@ LARGEST_SEED = 2**64 - 1
 
 MOST_SEEDS = 1_000_000
 """Most seeds that are taken at once."""
+
+
+def seeds_of(text: str) -> list[int]:
+    """Seeds from a number, a range or a list.
+
+    >>> seeds_of("0-2,9")
+    [0, 1, 2, 9]
+
+    Raises:
+        InputError: The text is not of that form, names more than a million seeds, or a seed is too large.
+    """
+    chosen: list[int] = []
+    for part in text.split(","):
+        ends = [end.strip() for end in part.split("-")]
+        if len(ends) > 2 or not all(end.isdecimal() for end in ends):
+            raise _no_seeds(text, "is no number, range or list")
+        if max(map(len, ends)) > len(str(LARGEST_SEED)) or max(map(int, ends)) > LARGEST_SEED:
+            raise _no_seeds(text, f"exceeds {LARGEST_SEED}")
+        first, last = int(ends[0]), int(ends[-1])
+        if first > last:
+            raise _no_seeds(text, "is no number, range or list")
+        if len(chosen) + last - first >= MOST_SEEDS:
+            raise InputError(f"seed {text[:40]!r} names more than {MOST_SEEDS:,} seeds; draw them in several commands.")
+        chosen += range(first, last + 1)
+    return chosen
+
+
+def _no_seeds(text: str, what: str) -> InputError:
+    return InputError(f"seed {text[:40]!r} {what}; write it as in 7, 0-63 or 1,5,9.")
 
 
 def mix(numbers: U64) -> U64:

@@ -1,14 +1,20 @@
 """Types, checks and the JSON form that the settings of all folders share. Nothing here imports torch."""
 
+import ast
+import inspect
 import json
 import re
+import textwrap
 from collections.abc import Callable
 from dataclasses import asdict, field
+from functools import cache
 from inspect import Parameter, signature
+from itertools import pairwise
 from typing import Any, Literal, TypeVar
 
 from s2id.checks import converted
 from s2id.errors import InputError
+from s2id.names import quoted
 
 Size = tuple[int, int]
 """Height and width, in pixels."""
@@ -76,6 +82,38 @@ def setting(default: Any, group: str) -> Any:  # noqa: ANN401  (a field of any t
         group: Heading that `--help-all` lists the field under.
     """
     return field(default=default, metadata={"group": group})
+
+
+@cache
+def docstrings(kind: type) -> dict[str, str]:
+    """Text below each field of a class, by the field's name; nothing if the class has no source file."""
+    try:
+        source = inspect.getsource(kind)
+    except (OSError, TypeError):  # defined in a prompt
+        return {}
+    (tree,) = ast.parse(textwrap.dedent(source)).body
+    assert isinstance(tree, ast.ClassDef)
+    return {
+        first.target.id: " ".join(then.value.value.split())
+        for first, then in pairwise(tree.body)
+        if isinstance(first, ast.AnnAssign) and isinstance(first.target, ast.Name)
+        if isinstance(then, ast.Expr) and isinstance(then.value, ast.Constant) and isinstance(then.value.value, str)
+    }
+
+
+def as_text(value: Any) -> str:  # noqa: ANN401  (of any type)
+    """A value as `--set` takes it.
+
+    >>> as_text((("red, wet", 2.0), ("label", 0.1))), as_text(None)
+    ('"red, wet"=2,label=0.1', 'none')
+    """
+    if isinstance(value, tuple):
+        return ",".join("=".join(map(as_text, one)) if isinstance(one, tuple) else as_text(one) for one in value)
+    if isinstance(value, bool) or value is None:
+        return str(value).lower()
+    if isinstance(value, float):
+        return repr(value).removesuffix(".0")
+    return quoted(value) if isinstance(value, str) else str(value)
 
 
 _Config = TypeVar("_Config")

@@ -13,6 +13,7 @@ from s2id.cli.flags import read
 from s2id.cli.info import Info
 from s2id.cli.restore import Depixelate, Restore, Upscale
 from s2id.cli.sample import Render, Sample
+from s2id.cli.studio import Studio
 from s2id.cli.train import Train
 from s2id.errors import InputError
 
@@ -38,6 +39,7 @@ COMMANDS: tuple[type[Any], ...] = (
     Train,
     Distill,
     Guide,
+    Studio,
 )
 
 

@@ -5,15 +5,12 @@ Every field is a flag. A field whose value is itself a dataclass gives that data
 does not. tyro parses the flags; the dataclasses themselves check the values.
 """
 
-import ast
 import inspect
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass, make_dataclass
 from difflib import get_close_matches
-from functools import cache
-from itertools import pairwise
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -23,6 +20,7 @@ import tyro
 from s2id.checks import check, wanted
 from s2id.errors import InputError
 from s2id.names import split, unquoted
+from s2id.settings import as_text, docstrings
 
 _METAVARS = {str: "TEXT", int: "INT", float: "FLOAT", Path: "PATH"}
 
@@ -97,7 +95,7 @@ def options(
     """
     group, flags = ((holder or {}).get(key) for key in ("group", "flags"))
     omit = (holder or {}).get("omit") or ()
-    helps, kinds = _docstrings(kind), get_type_hints(kind, include_extras=True)
+    helps, kinds = docstrings(kind), get_type_hints(kind, include_extras=True)
     for f in fields(kind):
         value = _default(f) if default is None else getattr(default, f.name)
         if f.name in omit:
@@ -191,7 +189,7 @@ def _assigned(text: str, settings: dict[str, Option], plain: Sequence[Option]) -
         form = "; write it as in a=1,b=2" if get_origin(_bare(_element(option.kind))) is tuple else ""
         raise InputError(
             f"--set {name} takes {wanted(option.kind)}, not {value!r}{form}; its default is "
-            f"{_text(option.default) or 'empty'}."
+            f"{as_text(option.default) or 'empty'}."
         ) from error
 
 
@@ -225,15 +223,6 @@ def _value(kind: Any, text: str, separators: str = ",=") -> Any:  # noqa: ANN401
     raise ValueError(text)
 
 
-def _text(value: Any) -> str:  # noqa: ANN401  (of any type)
-    """A value as `--set` takes it."""
-    if isinstance(value, tuple):
-        return ",".join("=".join(map(_text, one)) if isinstance(one, tuple) else _text(one) for one in value)
-    if isinstance(value, bool) or value is None:
-        return str(value).lower()
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
 def _listed(settings: Iterable[Option]) -> str:
     """All settings by group, as `--help-all` prints them."""
     groups: dict[str, list[Option]] = {}
@@ -243,7 +232,7 @@ def _listed(settings: Iterable[Option]) -> str:
     for group, members in groups.items():
         lines += ["", f"settings of the {group}: --set name=value"]
         for option in members:
-            lines.append(f"  {option.name}={_text(option.default)}")
+            lines.append(f"  {option.name}={as_text(option.default)}")
             lines += textwrap.wrap(option.help, 100, initial_indent="      ", subsequent_indent="      ")
     return "\n".join(lines) + "\n"
 
@@ -283,20 +272,3 @@ def _bare(kind: Any) -> Any:  # noqa: ANN401  (of any type)
         rest = [one for one in get_args(kind) if one is not NoneType]
         return _bare(rest[0]) if len(rest) == 1 else kind
     return kind
-
-
-@cache
-def _docstrings(kind: type) -> dict[str, str]:
-    """Text below each field of a class, by the field's name; nothing if the class has no source file."""
-    try:
-        source = inspect.getsource(kind)
-    except (OSError, TypeError):  # defined in a prompt
-        return {}
-    (tree,) = ast.parse(textwrap.dedent(source)).body
-    assert isinstance(tree, ast.ClassDef)
-    return {
-        first.target.id: " ".join(then.value.value.split())
-        for first, then in pairwise(tree.body)
-        if isinstance(first, ast.AnnAssign) and isinstance(first.target, ast.Name)
-        if isinstance(then, ast.Expr) and isinstance(then.value, ast.Constant) and isinstance(then.value.value, str)
-    }

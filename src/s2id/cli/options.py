@@ -198,34 +198,10 @@ def parse_window(text: str | None) -> Window | None:
 
 
 def parse_seeds(text: str) -> list[int]:
-    """Seeds from a number, a range or a list.
+    """Seeds from a number, a range or a list, as for `s2id.seeds.seeds_of`."""
+    from s2id.seeds import seeds_of
 
-    >>> parse_seeds("0-2,9")
-    [0, 1, 2, 9]
-
-    Raises:
-        InputError: The text is not of that form, names more than a million seeds, or a seed is too large.
-    """
-    from s2id.seeds import LARGEST_SEED, MOST_SEEDS
-
-    chosen: list[int] = []
-    for part in text.split(","):
-        ends = [end.strip() for end in part.split("-")]
-        if len(ends) > 2 or not all(end.isdecimal() for end in ends):
-            raise _no_seeds(text, "is no number, range or list")
-        if max(map(len, ends)) > len(str(LARGEST_SEED)) or max(map(int, ends)) > LARGEST_SEED:
-            raise _no_seeds(text, f"exceeds {LARGEST_SEED}")
-        first, last = int(ends[0]), int(ends[-1])
-        if first > last:
-            raise _no_seeds(text, "is no number, range or list")
-        if len(chosen) + last - first >= MOST_SEEDS:
-            raise InputError(f"seed {text[:40]!r} names more than {MOST_SEEDS:,} seeds; draw them in several commands.")
-        chosen += range(first, last + 1)
-    return chosen
-
-
-def _no_seeds(text: str, what: str) -> InputError:
-    return InputError(f"seed {text[:40]!r} {what}; write it as in 7, 0-63 or 1,5,9.")
+    return seeds_of(text)
 
 
 def parse_names(text: str | None) -> list[str]:

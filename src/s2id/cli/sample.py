@@ -116,8 +116,7 @@ class Sample:
         from tqdm import tqdm
 
         from s2id.condition import cat
-        from s2id.coords import extent, view, whole_size
-        from s2id.sampling.field import check_pixels
+        from s2id.coords import check_pixels, extent, view, whole_size
         from s2id.sampling.model import load
         from s2id.sampling.rare import rare_asked
         from s2id.sampling.sample import plans, sample

@@ -7,10 +7,10 @@ solver. A new solver is one function and one entry of `SAMPLERS`.
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from inspect import signature
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -27,6 +27,8 @@ of a sample no longer changes."""
 
 
 Times = Float[Tensor, " n"]
+
+_Result = TypeVar("_Result")
 
 Fresh = Callable[[int], Images] | None
 """Unit noise from the number of a step."""
@@ -191,6 +193,15 @@ def last(steps: Iterator[Step]) -> Images:
     if not final:
         raise ValueError("no steps: times must hold at least two entries")
     return final[0].x_t
+
+
+def result(walk: Generator[Step, None, _Result]) -> _Result:
+    """What a generator of steps returns at its end."""
+    while True:
+        try:
+            next(walk)
+        except StopIteration as end:
+            return end.value
 
 
 def _intervals(times: Times) -> Iterator[tuple[int, float, float]]:

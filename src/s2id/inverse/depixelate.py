@@ -14,7 +14,7 @@ from torch import Tensor
 
 from s2id.alpha import covered, has_alpha, with_alpha
 from s2id.checks import checked
-from s2id.coords import check_size, extent, whole_size
+from s2id.coords import check_pixels, check_size, extent, whole_size
 from s2id.errors import InputError
 from s2id.inverse.alignment import agreeing
 from s2id.inverse.frames import read_frames
@@ -24,7 +24,6 @@ from s2id.inverse.observation import STRADDLE, Area, Observation, check_noise, c
 from s2id.inverse.posterior import Measurement, sample_posterior
 from s2id.inverse.settings import RESTORING
 from s2id.sampling.conditions import Label, Seeds, seed_list
-from s2id.sampling.field import check_pixels
 from s2id.sampling.model import S2ID
 from s2id.sampling.settings import Sampling
 from s2id.sampling.states import state_sizes

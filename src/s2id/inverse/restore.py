@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from s2id.alpha import check_premultiplied, covered, has_alpha, over, premultiply, straight, with_alpha
 from s2id.checks import checked
-from s2id.coords import extent, whole_size
+from s2id.coords import check_pixels, extent, whole_size
 from s2id.errors import InputError
 from s2id.images import resize, to_bytes, to_float
 from s2id.inverse.consistent import consistent, residual, rms
@@ -27,7 +27,7 @@ from s2id.modes import modes_kept
 from s2id.network.enlarger import Enlarger
 from s2id.sampling.conditions import Label, Seeds, pair, seed_list
 from s2id.sampling.denoisers import read_out
-from s2id.sampling.field import Field, check_pixels
+from s2id.sampling.field import Field
 from s2id.sampling.model import S2ID
 from s2id.sampling.settings import Sampling
 from s2id.sampling.states import state_sizes

@@ -12,25 +12,25 @@ from io import BytesIO
 from pathlib import Path
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
 from s2id.alpha import straight
 from s2id.checks import checked
-from s2id.coords import Grid, check_size, view, whole_size
+from s2id.coords import Grid, check_pixels, check_size, view, whole_size
 from s2id.errors import InputError
 from s2id.files import check_suffix, write_bytes
 from s2id.forms import FORMS
-from s2id.images import format_of, to_bytes, to_pillow, write, write_png
+from s2id.images import format_of, png, to_bytes, to_pillow, write, write_png
 from s2id.memory import keep_memory
 from s2id.network.heads import MARGIN, Features
 from s2id.network.published import PixelHead
 from s2id.palette import from_hex, snap
 from s2id.sampling.field_file import Head, field_bytes, read_field
 from s2id.sampling.interpolate import draw, values_per_pixel
-from s2id.settings import MAX_PIXELS, AnySize, Fit, Look, Size, Window
+from s2id.settings import MAX_PIXELS, AnySize, Fit, Look, Window
 
 _TILE_VALUES = 2**24  # values that are held for one tile
 
@@ -53,19 +53,6 @@ def _some(name: str, text: str, which: slice) -> str:
 def _slices(whole: slice, most: int) -> list[slice]:
     """A slice in parts of at most so many entries."""
     return [slice(first, min(first + most, whole.stop)) for first in range(whole.start, whole.stop, most)]
-
-
-def check_pixels(size: Size, most: int, pictures: int = 1) -> None:
-    """Refuse pictures of more than `most` pixels together, before anything is allocated.
-
-    Raises:
-        InputError: They have more pixels.
-    """
-    if (pixels := size[0] * size[1] * pictures) > most:
-        raise InputError(
-            f"size {size[0]}x{size[1]} has {pixels:,} pixels{f' in {pictures} pictures' if pictures > 1 else ''} and "
-            f"the limit is {most:,}; choose a smaller size or raise max_pixels."
-        )
 
 
 class Field:
@@ -168,8 +155,7 @@ class Field:
             ('L', (64, 64))
         """
         grid = self._view(size, window, fit, max_pixels)
-        strips = [to_bytes(straight(strip[0])) for strip in self._seen_as(look).strips(grid)]
-        return to_pillow(torch.cat(strips, dim=1))
+        return to_pillow(torch.cat(list(self._seen_as(look)._bytes(grid)), dim=1))
 
     @checked
     def render(
@@ -213,10 +199,22 @@ class Field:
         kind = format_of(Path(path), grid.size, self.channels)
         seen = self._seen_as(look)
         if kind == "PNG":
-            strips = (to_bytes(straight(strip[0])) for strip in seen.strips(grid))
-            write_png(Path(path), grid.size, self.channels, strips)
+            write_png(Path(path), grid.size, self.channels, seen._bytes(grid))
         else:
             write(Path(path), torch.cat([strip[0] for strip in seen.strips(grid)], dim=1))
+
+    @checked
+    def png(
+        self,
+        size: AnySize,
+        window: Window | None = None,
+        fit: Fit = "fit",
+        max_pixels: int = MAX_PIXELS,
+        look: Look = "smooth",
+    ) -> Iterator[bytes]:
+        """The content of the PNG file that `write` writes, strip by strip; arguments and errors as for `image`."""
+        grid = self._view(size, window, fit, max_pixels)
+        return png(grid.size, self.channels, self._seen_as(look)._bytes(grid))
 
     @checked
     def squares(self, palette: bool = False) -> "Field":
@@ -249,6 +247,10 @@ class Field:
     def _seen_as(self, look: Look) -> "Field":
         """The field whose pictures have a look."""
         return self if look == "smooth" else self.squares(look == "palette")
+
+    def _bytes(self, grid: Grid) -> Iterator[UInt8[Tensor, "c rows w"]]:
+        """The only function's picture as files hold it, in strips of rows."""
+        return (to_bytes(straight(strip[0])) for strip in self.strips(grid))
 
     @torch.inference_mode()
     def strips(self, grid: Grid) -> Iterator[Float[Tensor, "b c rows w"]]:

@@ -4,7 +4,7 @@ The seed alone decides the picture. Its noise is a field that is keyed by the se
 that is chosen later changes the composition. A model whose state is the picture composes anew for every size instead.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -18,7 +18,7 @@ from s2id.coords import extent
 from s2id.diffusion.denoiser import Denoiser
 from s2id.diffusion.guidance import Guided, Push, clipped
 from s2id.diffusion.process import times as even_times
-from s2id.diffusion.samplers import SAMPLERS, STOCHASTIC, Sampler, Step, last, restarted
+from s2id.diffusion.samplers import SAMPLERS, STOCHASTIC, Sampler, Step, restarted, result
 from s2id.diffusion.settings import ALWAYS
 from s2id.errors import InputError
 from s2id.modes import modes_kept
@@ -75,7 +75,24 @@ def sample(
         guidance=sampling.guidance if guidance is None else guidance,
     )
     asked, seeds = pair(model, label, seed)
-    state = last(compose(model, asked, seeds, sampling, avoid=avoid, aspect=aspect))
+    return result(drawing(model, asked, seeds, sampling, avoid=avoid, aspect=aspect))
+
+
+def drawing(
+    model: S2ID,
+    asked: Condition,
+    seeds: Sequence[int],
+    sampling: Sampling = Sampling(),
+    *,
+    avoid: Condition | None = None,
+    aspect: Size | None = None,
+) -> Generator[Step, None, Field]:
+    """The solver's steps of `sample`, whose field is what the generator returns; arguments as for `compose`."""
+    state: Images | None = None
+    for step in compose(model, asked, seeds, sampling, avoid=avoid, aspect=aspect):
+        state = step.x_t
+        yield step
+    assert state is not None
     t = model.card.times[-1] if model.card.times else 0.0
     frame, facts = extent(aspect or model.card.size or (1, 1)), _facts(model, asked, seeds)
     return read_out(model, state, asked, facts, t, frame, autoguidance_of(model, sampling.autoguidance))

@@ -1,0 +1,155 @@
+"""The models that the studio was started with: what each can do, knows and lets people set, as values for JSON."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from threading import Lock
+from types import NoneType
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+
+from s2id.checks import Within
+from s2id.diffusion.samplers import SAMPLERS
+from s2id.errors import InputError
+from s2id.network.enlarger import Enlarger
+from s2id.sampling.model import S2ID, bundled, load
+from s2id.sampling.sample import resolved
+from s2id.sampling.settings import Sampling
+from s2id.settings import Size, docstrings
+
+_LICENCE = "MIT"
+"""Of the bundled weights; files from elsewhere say nothing about theirs."""
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A model under the name that clients know it by."""
+
+    name: str
+    source: str
+    """What `s2id.load` takes."""
+    model: S2ID
+
+    @property
+    def size(self) -> Size:
+        """Height and width of the training pictures, or of the states where these are unknown."""
+        card = self.model.card
+        return card.size or (card.density, card.density)
+
+    @cached_property
+    def can(self) -> dict[str, bool]:
+        """What the model serves for."""
+        config, card = self.model.config, self.model.card
+        enlarges = isinstance(self.model.network, Enlarger)
+        observes = config.composes and not card.times and not config.latents
+        return {
+            "compose": config.composes,
+            "upscale": enlarges or (observes and not config.dense),
+            "restore": observes,
+            "depixelate": observes,
+        }
+
+    @cached_property
+    def facts(self) -> dict[str, Any]:
+        """What a page needs to know to ask for pictures."""
+        card, config = self.model.card, self.model.config
+        classes = list(card.labels) or [str(i) for i in range(config.classes)] or None
+        numbers = [
+            {"name": name, "least": low, "most": high}
+            for name, (low, high) in zip(card.numbers, card.number_ranges, strict=True)
+        ]
+        words = list(card.words) or None
+        conditions = {
+            "classes": None if words else classes,
+            "attributes": list(card.attributes),
+            "numbers": numbers,
+            "words": words,
+            "styles": classes if words else None,
+        }
+        return {
+            "name": self.name,
+            "title": f"{self.name}: {card.data or 'pictures'}, {self.size[0]}x{self.size[1]}",
+            "size": list(self.size),
+            "channels": config.channels,
+            "conditions": conditions,
+            "sampling": dict(_settings(self.model)) if config.composes else {},
+            "can": self.can,
+            "licence": _LICENCE if self.source in bundled() else None,
+        }
+
+
+class Library:
+    """The models by name, loaded when they are first needed."""
+
+    def __init__(self, sources: Sequence[str], device: str) -> None:
+        """Models of sources that `s2id.load` takes; none stands for all that are bundled."""
+        self._sources, self._device = tuple(sources), device
+        self._offers: dict[str, Offer] = {}
+        self._lock = Lock()
+
+    def offers(self) -> dict[str, Offer]:
+        """Every model by its name.
+
+        Raises:
+            InputError: A model cannot be loaded.
+        """
+        with self._lock:
+            for source in () if self._offers else self._sources or bundled():
+                name = _name(source, self._offers)
+                self._offers[name] = Offer(name, source, load(source, self._device))
+        return self._offers
+
+    def get(self, name: str, task: str) -> Offer:
+        """The model of a name.
+
+        Raises:
+            InputError: There is none, or it does not serve for the task.
+        """
+        offers = self.offers()
+        if name not in offers:
+            raise InputError(f"model {name[:60]!r} is unknown; choose one of {', '.join(offers)}.")
+        if not offers[name].can[task]:
+            able = ", ".join(one.name for one in offers.values() if one.can[task])
+            raise InputError(f"model {name!r} cannot {task}; {f'choose one of {able}' if able else 'none here can'}.")
+        return offers[name]
+
+
+def _name(source: str, taken: dict[str, Offer]) -> str:
+    """A name for a model, which shows nothing of where its file lies and which no other model has."""
+    path = Path(source)
+    name = source if source in bundled() else (path.stem if path.suffix == ".safetensors" else path.name) or "model"
+    return name if name not in taken else f"{name}-{len(taken) + 1}"
+
+
+def _settings(model: S2ID) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every setting of sampling that a model leaves open, with its value, range and meaning."""
+    hints, helps = get_type_hints(Sampling, include_extras=True), docstrings(Sampling)
+    own = resolved(model, Sampling())
+    built_in = ("steps", "guidance", "guidance_interval", "sampler", "eta", "stronger") if model.card.times else ()
+    weaker = () if model.guide or model.config.guided else ("autoguidance",)
+    for one in fields(Sampling):
+        if one.name in ("restarts", *built_in, *weaker):
+            continue
+        value = getattr(own, one.name)
+        facts = {"value": value, **_kind(hints[one.name]), "help": helps[one.name]}
+        if one.name == "sampler":
+            facts |= {"kind": "choice", "choices": list(SAMPLERS)}
+        yield one.name, facts
+
+
+def _kind(hint: Any) -> dict[str, Any]:  # noqa: ANN401  (a type hint)
+    """Kind, range and choices of a setting."""
+    origin, inner = get_origin(hint), get_args(hint)
+    if NoneType in inner:
+        return {**_kind(next(one for one in inner if one is not NoneType)), "optional": True}
+    facts: dict[str, Any] = {"least": None, "most": None, "choices": None, "optional": False}
+    if origin is Annotated:
+        limits = next(one for one in inner if isinstance(one, Within))
+        least, most = (None if math.isinf(end) else end for end in (limits.low, limits.high))
+        return {**_kind(inner[0]), "least": least, "most": most}
+    if origin is Literal:
+        return {**facts, "kind": "choice", "choices": list(inner)}
+    if origin is tuple:
+        return {**facts, "kind": "pairs" if inner[-1] is Ellipsis else "range", "least": 0, "most": 1}
+    return {**facts, "kind": {bool: "bool", int: "int", float: "float", str: "text"}[hint]}

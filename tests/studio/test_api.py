@@ -1,0 +1,118 @@
+"""The studio's addresses: what they give, what they refuse, and that nothing is refused in more than a sentence."""
+
+import json
+
+import pytest
+
+pytest.importorskip("fastapi", reason="the studio needs the extra studio")
+from starlette.testclient import TestClient  # noqa: E402
+
+import s2id  # noqa: E402
+from s2id.studio.app import Studio, create_app  # noqa: E402
+from s2id.studio.settings import Limits  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def client():
+    with TestClient(create_app(Studio(["mnist-fast"]), ["testserver"])) as one:
+        yield one
+
+
+def events(client, answer):
+    """Names and data of all events of the job that an answer names."""
+    assert answer.status_code == 202, answer.text
+    text = client.get(f"/api/jobs/{answer.json()['job']}/events").text
+    blocks = [dict(line.split(": ", 1) for line in block.splitlines()) for block in text.strip().split("\n\n")]
+    assert [int(one["id"]) for one in blocks] == sorted(int(one["id"]) for one in blocks)
+    return [(one["event"], json.loads(one["data"])) for one in blocks]
+
+
+@pytest.fixture(scope="module")
+def drawn(client):
+    return events(client, client.post("/api/compose", json={"model": "mnist-fast", "label": [7, "3"], "seeds": "0-2"}))
+
+
+def test_a_sheet_is_what_sample_gives(client, drawn):
+    fields = [data for name, data in drawn if name == "field"]
+    assert [(one["index"], one["label"], one["seed"]) for one in fields] == [
+        (0, "7", "0"), (1, "7", "1"), (2, "7", "2"), (3, "3", "0"), (4, "3", "1"), (5, "3", "2"),
+    ]  # fmt: skip
+    own = s2id.sample(s2id.load("mnist-fast"), label=[7, 7, 7, 3], seed=[0, 1, 2, 0])
+    assert client.get(f"/api/fields/{fields[3]['id']}.safetensors").content == own[3].file_bytes()
+    png = client.get(f"/api/fields/{fields[3]['id']}.png", params={"height": 90, "window": "0.25,0.25,0.5,0.5"})
+    assert png.content == b"".join(own[3].png((90, 90), window=(0.25, 0.25, 0.75, 0.75)))
+    assert drawn[-1][0] == "done" and {data["step"] for name, data in drawn if name == "preview"} == {1}
+
+
+def test_models_say_what_they_can(client):
+    (one,) = client.get("/api/models").json()
+    assert one["conditions"]["classes"] == list("0123456789") and one["can"]["compose"] and not one["can"]["restore"]
+    assert "steps" not in one["sampling"] and one["sampling"]["noise"]["choices"] == ["nested", "white"]
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"model": "mnist"}, "model 'mnist' is unknown"),
+        ({"model": "mnist-fast", "label": "x"}, "label 'x' is none"),
+        ({"model": "mnist-fast", "seeds": "0-48"}, "49 pictures"),
+        ({"model": "mnist-fast", "seed": "0"}, "seed is not as"),
+        ({"model": "mnist-fast", "sampling": {"steps": 3}}, "distilled"),
+        ({"model": "mnist-fast", "sampling": {"stepz": 3}}, "no setting 'stepz'"),
+        ({"model": "mnist-fast", "sampling": {"density": "9"}}, "density"),
+    ],
+)
+def test_bad_requests_are_refused_in_a_sentence(client, body, said):
+    answer = client.post("/api/compose", json=body)
+    assert answer.status_code == 400 and said in answer.json()["error"] and answer.json()["error"].endswith(".")
+
+
+@pytest.mark.parametrize("path", ["/api/fields/x.png", "/api/jobs/x", "/studio/app.py", "/studio/..%2fapp.py", "/etc"])
+def test_what_is_not_there_is_not_found(client, path):
+    answer = client.get(path)
+    assert answer.status_code == 404 and answer.json()["error"].endswith(".")
+
+
+def test_other_hosts_and_origins_are_refused(client):
+    assert client.get("/", headers={"host": "evil.example"}).status_code == 403
+    body = {"model": "mnist-fast"}
+    for headers in ({"origin": "http://evil.example"}, {"origin": "null"}, {"sec-fetch-site": "cross-site"}):
+        assert client.post("/api/compose", json=body, headers=headers).status_code == 403
+    own = {"origin": "http://testserver", "sec-fetch-site": "same-origin"}
+    assert client.post("/api/compose", json=body, headers=own).status_code == 202
+
+
+def test_a_token_is_asked_for_where_there_is_one():
+    with TestClient(create_app(Studio(["mnist-fast"]), ["testserver"], "secret")) as one:
+        assert one.get("/").status_code == one.get("/health").status_code == 200
+        assert one.get("/api/models").status_code == one.get("/api/fields/x.png").status_code == 401
+        assert one.get("/api/models", headers={"authorization": "Bearer wrong"}).status_code == 401
+        assert one.get("/api/fields/x.png", headers={"authorization": "Bearer secret"}).status_code == 404
+        assert one.post("/api/login", json={"token": "wrong"}).status_code == 401
+        cookie = one.post("/api/login", json={"token": "secret"}).headers["set-cookie"]
+        assert "HttpOnly" in cookie and "SameSite=strict" in cookie
+        assert one.get("/api/fields/x.png").status_code == 404  # the client keeps the cookie
+
+
+def test_pages_may_run_nothing_but_their_own_files(client):
+    for path in ("/", "/studio/s2id-player.js", "/api/models"):
+        policy = client.get(path).headers["content-security-policy"]
+        assert "default-src 'none'" in policy and "script-src 'self';" in policy and "unsafe" not in policy
+
+
+def test_a_long_request_is_refused_however_it_comes(client):
+    long = b"{" + b" " * 2**20
+    assert client.post("/api/compose", content=long).status_code == 413
+    assert client.post("/api/compose", content=iter([long[: 2**19], long[2**19 :], b"  "])).status_code == 413
+
+
+def test_the_queue_is_bounded_and_jobs_are_cancelled():
+    studio = Studio(["mnist-fast"], limits=Limits(queue=1))
+    with TestClient(create_app(studio)) as one:
+        answers = [one.post("/api/compose", json={"model": "mnist-fast", "seeds": "0-47"}) for _ in range(4)]
+        assert {answer.status_code for answer in answers} == {202, 503}
+        assert int(answers[-1].headers["retry-after"]) > 0
+        first = answers[0].json()["job"]
+        assert one.delete(f"/api/jobs/{first}").status_code == 204
+        assert one.get(f"/api/jobs/{first}/events").text.splitlines()[-2:][0].startswith("data: {")
+        assert one.get(f"/api/jobs/{first}").json()["state"] == "cancelled"
