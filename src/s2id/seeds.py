@@ -8,14 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s2id.errors import InputError
+from s2id.settings import MOST_SEEDS
 
 U64 = NDArray[np.uint64]
 
 LARGEST_SEED = 2**64 - 1
 """Largest seed; a larger one would give the numbers of a smaller one."""
-
-MOST_SEEDS = 1_000_000
-"""Most seeds that are taken at once."""
 
 
 def seeds_of(text: str) -> list[int]:

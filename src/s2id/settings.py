@@ -38,6 +38,9 @@ Prediction = Literal["eps", "x", "v"]
 MAX_PIXELS = 2**27
 """Largest number of pixels of a picture that is read or drawn, unless a caller allows more."""
 
+MOST_SEEDS = 1_000_000
+"""Most seeds that are taken at once."""
+
 MOST_NAMES = 2**20
 """Largest number of classes, of attributes and of numbers."""
 

@@ -1,6 +1,9 @@
 """The studio's addresses: what they give, what they refuse, and that nothing is refused in more than a sentence."""
 
 import json
+import re
+import shlex
+from glob import glob
 
 import pytest
 
@@ -8,13 +11,14 @@ pytest.importorskip("fastapi", reason="the studio needs the extra studio")
 from starlette.testclient import TestClient  # noqa: E402
 
 import s2id  # noqa: E402
+from s2id.cli.main import main  # noqa: E402
 from s2id.studio.app import Studio, create_app  # noqa: E402
 from s2id.studio.settings import Limits  # noqa: E402
 
 
 @pytest.fixture(scope="module")
 def client():
-    with TestClient(create_app(Studio(["mnist-fast"]), ["testserver"])) as one:
+    with TestClient(create_app(Studio(["mnist-fast", "mnist"]), ["testserver"])) as one:
         yield one
 
 
@@ -44,8 +48,43 @@ def test_a_sheet_is_what_sample_gives(client, drawn):
     assert drawn[-1][0] == "done" and {data["step"] for name, data in drawn if name == "preview"} == {1}
 
 
+@pytest.mark.parametrize("form", ["png", "safetensors", "html"])
+def test_the_command_and_the_program_of_a_picture_give_its_bytes(client, drawn, form, tmp_path, monkeypatch):
+    name = next(data["id"] for name, data in drawn if name == "field" and data["index"] == 4)
+    view = {"height": 70, "width": 50, "window": "0.1,0.2,0.7,0.5", "fit": "fill"} if form == "png" else {}
+    wanted = client.get(f"/api/fields/{name}.{form}", params=view).content
+    recipe = client.get(f"/api/fields/{name}/recipe", params={**view, "form": form}).json()
+    monkeypatch.chdir(tmp_path)
+    assert all(main(shlex.split(line)[1:]) == 0 for line in globbed(recipe["command"]))
+    (made,) = (tmp_path / "pictures" / "4").glob(f"*.{form}")
+    assert made.read_bytes() == wanted
+    exec(recipe["python"], {})
+    assert (tmp_path / f"picture.{form}").read_bytes() == wanted
+
+
+def globbed(command):
+    """The commands of a line one by one, in which what * stands for is looked up when it is their turn."""
+    for part in command.split(" && "):
+        yield re.sub(r"\S+\*\S+", lambda found: " ".join(map(shlex.quote, glob(found[0]))), part)
+
+
+def test_the_command_and_the_program_of_a_sheet_give_its_bytes(client, tmp_path, monkeypatch):
+    asked = {"model": "mnist", "seeds": "0,7-10", "sampling": {"steps": 2, "eta": 0.3, "sampler": "ddim"}}
+    heard = events(client, client.post("/api/compose", json=asked))
+    done, fields = heard[-1][1], [data for name, data in heard if name == "field"]
+    monkeypatch.chdir(tmp_path)
+    assert main(shlex.split(done["command"])[1:]) == 0
+    exec(done["python"], {})
+    for one in fields:
+        for form in ("png", "safetensors"):
+            wanted = client.get(f"/api/fields/{one['id']}.{form}").content
+            (made,) = (tmp_path / "pictures").glob(f"*label{one['label']}-seed{one['seed']}*.{form}")
+            assert made.read_bytes() == (tmp_path / f"picture{one['index']}.{form}").read_bytes() == wanted
+
+
 def test_models_say_what_they_can(client):
-    (one,) = client.get("/api/models").json()
+    one, other = client.get("/api/models").json()
+    assert other["sampling"]["steps"]["own"] == 12 and other["can"]["restore"] and other["sampling"]["steps"]["common"]
     assert one["conditions"]["classes"] == list("0123456789") and one["can"]["compose"] and not one["can"]["restore"]
     assert "steps" not in one["sampling"] and one["sampling"]["noise"]["choices"] == ["nested", "white"]
 
@@ -53,7 +92,7 @@ def test_models_say_what_they_can(client):
 @pytest.mark.parametrize(
     ("body", "said"),
     [
-        ({"model": "mnist"}, "model 'mnist' is unknown"),
+        ({"model": "emnist"}, "model 'emnist' is unknown"),
         ({"model": "mnist-fast", "label": "x"}, "label 'x' is none"),
         ({"model": "mnist-fast", "seeds": "0-48"}, "49 pictures"),
         ({"model": "mnist-fast", "seed": "0"}, "seed is not as"),

@@ -1,7 +1,7 @@
 """The commands that draw pictures: from a model, and from a field file."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -31,14 +31,16 @@ from s2id.cli.options import (
 from s2id.errors import InputError
 from s2id.names import ALL, NONE, WHOLE, in_a_file, in_files, is_number, plain, position, quoted, split, unquoted
 from s2id.sampling.settings import Sampling
-from s2id.settings import MAX_ALLOWED, MAX_PIXELS, Size, Window, setting
+from s2id.settings import MAX_ALLOWED, MAX_PIXELS, MOST_SEEDS, Size, Window, setting
 from s2id.words import words_of
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from s2id.condition import Condition
     from s2id.sampling.field import Field
     from s2id.sampling.model import S2ID
+    from s2id.sampling.sample import Plan
     from s2id.sampling.settings import Card
 
 _LABEL = (
@@ -82,6 +84,11 @@ class Sample:
     """Also write each picture as a field file, which `s2id render` draws at any size without the model."""
     max_pixels: Annotated[int, Within(1, MAX_ALLOWED)] = setting(MAX_PIXELS, "files")
     """Largest picture, in pixels; larger ones are refused."""
+    batch: Annotated[int, Within(1, MOST_SEEDS)] | None = setting(None, "files")
+    """Number of pictures that are composed at once, which changes values by rounding. None: as many as are fast."""
+    only: tuple[Annotated[int, Within(0)], ...] = setting((), "files")
+    """Numbers of the only pictures to write, from 0, in the order of classes and then of seeds. Their values are those
+    that they have among all pictures, to the last bit. Empty: all."""
     device: Device = "auto"
 
     def _jobs(self, model: "S2ID", seeds: Sequence[int]) -> Iterator[Job]:
@@ -101,6 +108,14 @@ class Sample:
                 labels.append(None if word.strip() in (ALL, NONE) else label_index(model, unquoted(word)))
         yield from ((label, seed) for label in dict.fromkeys(labels) for seed in seeds)
 
+    def _batches(self, count: int, at_once: int) -> Iterator[range]:
+        """Numbers of the pictures to compose at once, of all batches of which anything is written."""
+        size = self.batch or at_once
+        for first in range(0, count, size):
+            few = range(first, min(first + size, count))
+            if not self.only or any(number in few for number in self.only):
+                yield few
+
     def _notes(self, card: "Card") -> Iterator[str]:
         """Sentences about words for which the model has a class too."""
         words = [] if self.label is None else [word.strip() for word in split(self.label)]
@@ -113,13 +128,12 @@ class Sample:
         """Compose a field per class and seed, then draw it at every size."""
         asked_sizes, seeds, window = parse_sizes(self.size), parse_seeds(self.seed), parse_window(self.window)
         import torch
-        from tqdm import tqdm
 
         from s2id.condition import cat
         from s2id.coords import check_pixels, extent, view, whole_size
         from s2id.sampling.model import load
         from s2id.sampling.rare import rare_asked
-        from s2id.sampling.sample import plans, sample
+        from s2id.sampling.sample import plans
         from s2id.shapes import NULL
 
         model = load(self.weights, self.device)
@@ -132,27 +146,46 @@ class Sample:
         asked = {i: replace(beside, label=torch.tensor([NULL if i is None else i])) for i, _ in jobs}
         for sentence in (*self._notes(model.card), *rare_asked(model.card, cat(list(asked.values())))):
             print(sentence)
-        avoid = Traits(self.avoid).ask(model) if self.avoid else None
+        if self.only and max(self.only) >= len(jobs):
+            raise InputError(f"only names picture {max(self.only)} and there are {len(jobs)}, numbered from 0.")
         writable(self.out)
         files = _Files(self, window, model.card)
-        composing = rendering = 0.0
-        needed = plans(model, sizes, self.sampling)
-        with tqdm(total=len(needed) * len(jobs), unit="field", disable=len(jobs) < 2, leave=False) as bar:
-            for plan in needed:
-                for few in (jobs[first : first + plan.batch] for first in range(0, len(jobs), plan.batch)):
-                    start = time.perf_counter()
-                    conditions, few_seeds = [asked[label] for label, _ in few], [seed for _, seed in few]
-                    drawn = sample(model, conditions, few_seeds, plan.sampling, avoid=avoid, aspect=plan.aspect)
-                    composing += time.perf_counter() - start
-                    start = time.perf_counter()
-                    for (label, seed), field in zip(few, drawn, strict=True):
-                        files.add(field, label, seed, plan.aspect, plan.sizes)
-                        bar.update()
-                    rendering += time.perf_counter() - start
-        files.add_sheets(jobs, per_row=len(seeds))
-        print(f"composed {len(jobs)} in {composing:.2f} s, rendered and wrote in {rendering:.2f} s")
+        drawn = self._draw(model, jobs, asked, plans(model, sizes, self.sampling), files)
+        files.add_sheets([jobs[i] for i in sorted(self.only)] or jobs, per_row=len(seeds))
+        print(drawn)
         name_files(files.written)
         return 0
+
+    def _draw(
+        self,
+        model: "S2ID",
+        jobs: Sequence[Job],
+        asked: Mapping[int | None, "Condition"],
+        needed: Sequence["Plan"],
+        files: "_Files",
+    ) -> str:
+        """Compose and draw, and say how long it took."""
+        from tqdm import tqdm
+
+        from s2id.sampling.sample import sample
+
+        avoid = Traits(self.avoid).ask(model) if self.avoid else None
+        composing = rendering = 0.0
+        count = 0
+        with tqdm(total=len(needed) * len(jobs), unit="field", disable=len(jobs) < 2, leave=False) as bar:
+            for plan, numbers in ((one, few) for one in needed for few in self._batches(len(jobs), one.batch)):
+                start = time.perf_counter()
+                conditions, seeds = [asked[jobs[i][0]] for i in numbers], [jobs[i][1] for i in numbers]
+                drawn = sample(model, conditions, seeds, plan.sampling, avoid=avoid, aspect=plan.aspect)
+                composing += time.perf_counter() - start
+                start = time.perf_counter()
+                for number, field in zip(numbers, drawn, strict=True):
+                    if not self.only or number in self.only:
+                        files.add(field, *jobs[number], plan.aspect, plan.sizes)
+                    bar.update()
+                rendering += time.perf_counter() - start
+                count += len(numbers)
+        return f"composed {count} in {composing:.2f} s, rendered and wrote in {rendering:.2f} s"
 
 
 class _Files:

@@ -17,7 +17,8 @@ from s2id.condition import KINDS, Condition, cat, scaled
 from s2id.errors import InputError
 from s2id.names import WHOLE, is_number, position
 from s2id.sampling.model import S2ID
-from s2id.seeds import LARGEST_SEED, MOST_SEEDS
+from s2id.seeds import LARGEST_SEED
+from s2id.settings import MOST_SEEDS
 from s2id.shapes import NULL
 from s2id.words import word_indices
 

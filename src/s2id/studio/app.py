@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 from importlib.metadata import version
 from importlib.resources import files
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -15,12 +16,11 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from s2id.errors import InputError
-from s2id.settings import Size
 from s2id.studio import guard
 from s2id.studio.drawing import Drawing
 from s2id.studio.jobs import BusyError, Event, Job, Queue
-from s2id.studio.requests import Compose
-from s2id.studio.settings import Limits
+from s2id.studio.requests import Compose, Seen
+from s2id.studio.settings import MOST_PICTURES, MOST_SIDE, Limits
 from s2id.studio.shelf import Shelf
 
 if TYPE_CHECKING:
@@ -185,7 +185,15 @@ def _add_asking(app: FastAPI, studio: Studio) -> None:
     async def _() -> dict[str, Any]:
         """Whether the studio serves, and how much it has to do."""
         queue = {"waiting": len(studio.queue), "running": int(studio.queue.running is not None)}
-        return {"ok": True, "version": app.version, "queue": {**queue, "limit": studio.limits.queue}}
+        limits = {
+            "pictures": MOST_PICTURES,
+            "side": MOST_SIDE,
+            "upload_bytes": studio.limits.upload_megabytes * 2**20,
+            "upload_pixels": studio.limits.upload_megapixels * 2**20,
+            "picture_pixels": studio.limits.picture_megapixels * 2**20,
+        }
+        queue |= {"limit": studio.limits.queue}
+        return {"ok": True, "version": app.version, "queue": queue, "limits": limits}
 
     @app.get("/api/models")
     async def _() -> list[dict[str, Any]]:
@@ -235,23 +243,25 @@ def _add_jobs(app: FastAPI, studio: Studio) -> None:
 
 
 def _add_fields(app: FastAPI, studio: Studio) -> None:
-    side = Query(ge=1, le=2**16)
-
     @app.get("/api/fields/{name}.png", response_class=Response)
-    async def _(
-        name: str,
-        height: Annotated[int | None, side] = None,
-        width: Annotated[int | None, side] = None,
-        window: Annotated[str | None, Query(max_length=200)] = None,
-        fit: Literal["fit", "fill", "stretch"] = "fit",
-        look: Literal["smooth", "squares", "palette"] = "smooth",
-    ) -> Response:
-        """The field's picture at a size, or of a window: top,left,height,width as shares of the frame."""
+    async def _(name: str, view: Annotated[Seen, Query()]) -> Response:
+        """The field's picture at a size, or of a window."""
         drawn = studio.field(name)
-        size = _size(drawn.size, height, width)
+        size, window = view.size(drawn.size), view.region
         most = studio.limits.picture_megapixels * 2**20
-        parts = await studio.drawing.call(lambda: drawn.field.png(size, _window(window), fit, most, look))
+        parts = await studio.drawing.call(lambda: drawn.field.png(size, window, view.fit, most, view.look))
         return await _picture(studio, parts, size[0] * size[1])
+
+    @app.get("/api/fields/{name}/recipe")
+    async def _(name: str, view: Annotated[Seen, Query()]) -> dict[str, str]:
+        """A command and a program that make the same bytes as the field's address with the same query."""
+        drawn = studio.field(name)
+        if drawn.sheet is None:
+            raise HTTPException(404, "this field came with a picture; take that picture's command.")
+        from s2id.studio.commands import View
+
+        recipe = drawn.sheet.one(drawn.index, view.form, View(view.size(drawn.size), view.region, view.fit, view.look))
+        return asdict(recipe)
 
     @app.get("/api/fields/{name}.{form}", response_class=Response)
     async def _(name: str, form: Annotated[Literal["safetensors", "html"], Path()]) -> Response:
@@ -278,24 +288,6 @@ async def _picture(studio: Studio, parts: Any, pixels: int) -> Response:  # noqa
         content = await studio.drawing.call(lambda: b"".join(parts))
         return Response(content, media_type="image/png", headers=headers)
     return StreamingResponse(studio.drawing.strips(parts), media_type="image/png", headers=headers)
-
-
-def _size(own: Size, height: int | None, width: int | None) -> Size:
-    """Height and width; where one is left out it follows from the other and from the picture's own aspect."""
-    if width is None:
-        return (height, max(1, round(height * own[1] / own[0]))) if height else own
-    return height or max(1, round(width * own[0] / own[1])), width
-
-
-def _window(text: str | None) -> tuple[float, float, float, float] | None:
-    """A window as `Field.image` takes it, from top, left, height and width."""
-    if text is None:
-        return None
-    try:
-        top, left, height, width = (float(part) for part in text.split(","))
-    except ValueError:
-        raise InputError(f"window {text[:60]!r} is not top,left,height,width, as in 0.25,0.25,0.5,0.5.") from None
-    return top, left, top + height, left + width
 
 
 def _found(thing: Any, what: str) -> Any:  # noqa: ANN401  (what is looked for)

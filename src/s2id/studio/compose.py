@@ -1,25 +1,27 @@
 """Composing a sheet of pictures: batch by batch, with a preview of every step."""
 
 from base64 import b64encode
-from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from io import BytesIO
 from typing import Any, TypeVar
 
 from s2id.alpha import straight
-from s2id.condition import Condition, cat
+from s2id.condition import cat
 from s2id.diffusion.samplers import Step
 from s2id.errors import InputError
 from s2id.images import to_bytes, to_pillow
+from s2id.names import NONE, quoted
 from s2id.network.heads import Features
-from s2id.sampling.conditions import ask
+from s2id.sampling.conditions import ask, label_index
 from s2id.sampling.field import Field
 from s2id.sampling.rare import rare_asked
 from s2id.sampling.sample import drawing, plans, resolved
 from s2id.sampling.settings import Sampling
-from s2id.seeds import seeds_of
+from s2id.seeds import seed_of, seeds_of
 from s2id.settings import Size, from_dict
-from s2id.shapes import Images
+from s2id.shapes import NULL, Images
+from s2id.studio.commands import Sheet
 from s2id.studio.jobs import Job
 from s2id.studio.models import Offer
 from s2id.studio.requests import Compose
@@ -41,6 +43,10 @@ class Drawn:
     """Height and width of the model's own pictures."""
     label: str
     seed: int
+    sheet: Sheet | None = None
+    """What it was composed from, if it was composed."""
+    index: int = 0
+    """Its number in the sheet."""
 
 
 Work = Callable[[Job], dict[str, Any]]
@@ -52,35 +58,54 @@ def compose(offer: Offer, asked: Compose, shelf: Shelf[Drawn]) -> Work:
     Raises:
         InputError: The model has no use for what is asked.
     """
-    seeds, labels = seeds_of(asked.seeds), asked.label if isinstance(asked.label, list) else [asked.label]
-    if not 0 < len(seeds) * len(labels) <= MOST_PICTURES:
-        raise InputError(f"{len(seeds) * len(labels)} pictures are asked for; ask for 1 to {MOST_PICTURES} at once.")
-    model = offer.model
-    sampling = sampling_of(asked.sampling)
-    resolved(model, sampling)
-    conditions = [
-        ask(model, one, style=asked.style, words=asked.words, attributes=asked.attributes, numbers=asked.numbers)
-        for one in labels
-    ]
-    names = [_name(offer, one) for one in conditions]
-    pictures = [(condition, name, seed) for condition, name in zip(conditions, names, strict=True) for seed in seeds]
+    model, sampling = offer.model, sampling_of(asked.sampling)
+    steps = resolved(model, sampling).steps or 0
     (plan,) = plans(model, [offer.size], sampling)
-    at_once = plan.batch if model.device.type == "cuda" else min(BATCH, plan.batch)
+    batch = plan.batch if model.device.type == "cuda" else min(BATCH, plan.batch)
+    labels, pictures = _pictures(offer, asked)
+    beside = {"words": asked.words, "attributes": asked.attributes, "numbers": asked.numbers}
+    sheet = Sheet(offer.source, labels, asked.seeds, tuple(pictures), batch, beside, plan.sampling)
+    conditions = {label: ask(model, label, **beside) for label, _ in pictures}
 
     def work(job: Job) -> dict[str, Any]:
-        for first in range(0, len(pictures), at_once):
-            few = pictures[first : first + at_once]
-            condition, own = cat([one for one, _, _ in few]), [seed for _, _, seed in few]
-            steps = plan.sampling.steps or len(model.card.times) or resolved(model, sampling).steps or 0
-            walk = drawing(model, condition, own, plan.sampling, aspect=plan.aspect)
+        for first in range(0, len(pictures), batch):
+            few = pictures[first : first + batch]
+            condition = cat([conditions[label] for label, _ in few])
+            walk = drawing(model, condition, [seed for _, seed in few], plan.sampling, aspect=plan.aspect)
             field = previewed(job, walk, steps, first, pixels=not model.config.latents)
-            for i, (_, name, seed) in enumerate(few):
-                one = Drawn(alone(field[i]), offer.size, name, seed)
-                number = shelf.put(one, bytes_of(one.field))
-                job.say("field", index=first + i, id=number, seed=str(seed), label=name, size=list(offer.size))
-        return {"notes": list(rare_asked(model.card, cat(conditions)))}
+            for i, (label, seed) in enumerate(few, first):
+                one = Drawn(alone(field[i - first]), offer.size, "" if label is None else str(label), seed, sheet, i)
+                name = shelf.put(one, bytes_of(one.field))
+                job.say("field", index=i, id=name, seed=str(seed), label=one.label, size=list(offer.size))
+        notes = list(rare_asked(model.card, cat(list(conditions.values()))))
+        return {**asdict(sheet.whole(offer.size)), "notes": notes}
 
     return work
+
+
+def _pictures(offer: Offer, asked: Compose) -> tuple[str | None, list[tuple[str | int | None, int]]]:
+    """Classes as the command line takes them, and the class and seed of every picture.
+
+    As there, each seed has a class of its own where nothing at all is asked for.
+
+    Raises:
+        InputError: There are too many, or the model has no such class.
+    """
+    model, seeds = offer.model, seeds_of(asked.seeds)
+    given = asked.label if isinstance(asked.label, list) else [asked.label]
+    if asked.style is not None:
+        if asked.label is not None:
+            raise InputError("label and style both name a class; keep one of them.")
+        given = [asked.style]
+    if not 0 < len(seeds) * len(given) <= MOST_PICTURES:
+        raise InputError(f"{len(seeds) * len(given)} pictures are asked for; ask for 1 to {MOST_PICTURES} at once.")
+    names: Sequence[str | int] = model.card.labels or range(model.config.classes)
+    if given == [None] and names and not (asked.words is not None or asked.attributes or asked.numbers):
+        return None, [(names[seed_of(seed) % len(names)], seed) for seed in seeds]
+    indices = [NULL if one in (None, NONE) else label_index(model, one) for one in given]
+    labels = [None if i == NULL else names[i] for i in dict.fromkeys(indices)]
+    texts = [NONE if label is None else quoted(str(label)) for label in labels]
+    return ",".join(texts), [(label, seed) for label in labels for seed in seeds]
 
 
 def previewed(job: Job, walk: Generator[Step, None, _Result], steps: int, first: int, pixels: bool = True) -> _Result:
@@ -125,14 +150,6 @@ def alone(field: Field) -> Field:
 def bytes_of(field: Field) -> int:
     """Memory that a field takes, about."""
     return 4 * (field.features.values.numel() + sum(one.numel() for one in field.head.parameters())) + 1000
-
-
-def _name(offer: Offer, condition: Condition) -> str:
-    """Name of the class of a condition of one picture; empty if it has none."""
-    index = int(condition.label[0])
-    if index < 0:
-        return ""
-    return offer.model.card.labels[index] if offer.model.card.labels else str(index)
 
 
 def _sources(states: Images) -> list[str]:

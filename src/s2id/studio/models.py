@@ -21,6 +21,9 @@ from s2id.settings import Size, docstrings
 _LICENCE = "MIT"
 """Of the bundled weights; files from elsewhere say nothing about theirs."""
 
+_COMMON = ("steps", "guidance", "autoguidance", "sampler", "eta")
+"""Settings that people change."""
+
 
 @dataclass(frozen=True)
 class Offer:
@@ -131,8 +134,8 @@ def _settings(model: S2ID) -> Iterator[tuple[str, dict[str, Any]]]:
     for one in fields(Sampling):
         if one.name in ("restarts", *built_in, *weaker):
             continue
-        value = getattr(own, one.name)
-        facts = {"value": value, **_kind(hints[one.name]), "help": helps[one.name]}
+        facts = {"value": getattr(Sampling(), one.name), "own": getattr(own, one.name), **_kind(hints[one.name])}
+        facts |= {"help": helps[one.name], "common": one.name in _COMMON}
         if one.name == "sampler":
             facts |= {"kind": "choice", "choices": list(SAMPLERS)}
         yield one.name, facts

@@ -1,8 +1,12 @@
 """What clients may ask for, as OpenAPI describes it. Values are checked where they are used."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from s2id.errors import InputError
+from s2id.settings import Size, Window
+from s2id.studio.settings import MOST_SIDE
 
 Name = Annotated[str, Field(max_length=1000)]
 
@@ -30,6 +34,50 @@ class Compose(Beside):
     """A sheet of pictures: every label with every seed."""
 
     model: Name = Field(description="Name of a model, from /api/models.")
-    label: Class | None | list[Class | None] = Field(None, description="Name or index of a class, or several.")
+    label: Class | None | list[Class | None] = Field(
+        None,
+        description="Name or index of a class, or several; none is no class. Left out, each seed has a class of its "
+        "own, or none if anything else is asked for.",
+    )
     seeds: Name = Field("0", description="A seed, a range 0-11 or a list 1,5,9.")
     sampling: dict[Name, Any] = Field({}, description="Settings by name; those left out are as /api/models says.")
+
+
+class Seen(BaseModel):
+    """Which part of a field is seen, and how large."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    height: int | None = Field(None, ge=1, le=MOST_SIDE, description="In pixels; left out, it follows from the width.")
+    width: int | None = Field(None, ge=1, le=MOST_SIDE, description="In pixels; left out, it follows from the height.")
+    window: str | None = Field(
+        None,
+        max_length=200,
+        description="Region: top,left,height,width as shares of the frame, as in 0.25,0.25,0.5,0.5",
+    )
+    fit: Literal["fit", "fill", "stretch"] = "fit"
+    look: Literal["smooth", "squares", "palette"] = "smooth"
+    form: Literal["png", "safetensors", "html"] = Field("png", description="Of a recipe, the file that it makes.")
+
+    def size(self, own: Size) -> Size:
+        """Height and width; one that is left out follows from the other in the picture's own aspect."""
+        if self.width is None:
+            return (self.height, max(1, round(self.height * own[1] / own[0]))) if self.height else own
+        return self.height or max(1, round(self.width * own[0] / own[1])), self.width
+
+    @property
+    def region(self) -> Window | None:
+        """The window as `Field.image` takes it: top, left, bottom and right.
+
+        Raises:
+            InputError: It is none.
+        """
+        if self.window is None:
+            return None
+        try:
+            top, left, height, width = (float(part) for part in self.window.split(","))
+        except ValueError:
+            raise InputError(
+                f"window {self.window[:60]!r} is not top,left,height,width; write it as in 0.25,0.25,0.5,0.5."
+            ) from None
+        return top, left, top + height, left + width

@@ -41,5 +41,8 @@ class Limits:
 MOST_PICTURES = 48
 """Pictures of one job."""
 
+MOST_SIDE = 2**16
+"""Longest side of a picture that is asked for, in pixels."""
+
 MOST_BYTES = 2**20
 """Largest request without files, in bytes."""

@@ -1,0 +1,152 @@
+"""What was done in the studio as a command and as Python, which give the same bytes on the same machine.
+
+Rounding depends on how many pictures are composed at once, so both name the whole batch that a picture came from.
+"""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from s2id.names import quoted
+from s2id.sampling.settings import Sampling
+from s2id.settings import Size, Window, as_text
+
+_FOLDER = "pictures"
+
+_FLAGS = ("steps", "guidance", "autoguidance", "sampler")
+"""Settings of sampling that are flags; `--set` takes the others."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Something that was done."""
+
+    command: str
+    """A line for a shell."""
+    python: str
+    """A program."""
+
+
+@dataclass(frozen=True)
+class View:
+    """A picture that was taken of a field."""
+
+    size: Size
+    window: Window | None = None
+    fit: str = "fit"
+    look: str = "smooth"
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """What a sheet of pictures was composed from."""
+
+    source: str
+    """What `s2id.load` takes."""
+    labels: str | None
+    """Classes as the command line takes them."""
+    seeds: str
+    pictures: tuple[tuple[str | int | None, int], ...]
+    """Class and seed of each picture."""
+    batch: int
+    beside: Mapping[str, Any]
+    """Arguments of `s2id.ask` beside the class."""
+    sampling: Sampling
+    usual: Sampling = Sampling()
+
+    def command(self, *more: str, only: int | None = None) -> str:
+        """The line that draws all pictures, or one of them."""
+        words = ["s2id", "sample", self.source]
+        words += [] if self.labels is None else ["--label", self.labels]
+        words += ["--seed", self.seeds, *asked_words(self.beside), *sampling_words(self.sampling, self.usual)]
+        words += ["--set", f"batch={self.batch}"] if len(self.pictures) > 1 else []
+        words += ["--set", f"only={only}"] if only is not None and len(self.pictures) > 1 else []
+        return shlex.join([*words, *more])
+
+    def whole(self, size: Size) -> Recipe:
+        """All pictures at a size, as PNG files and as field files."""
+        batches = range(0, len(self.pictures), self.batch)
+        rows = [f"    {self._call(few)}," for few in (self.pictures[i : i + self.batch] for i in batches)]
+        python = [
+            *self._begin(),
+            "fields = [",
+            *rows,
+            "]",
+            "for number, field in enumerate(one for batch in fields for one in batch):",
+            f"    field.write(f'picture{{number}}.png', size={size})",
+            "    field.save(f'picture{number}.safetensors')",
+        ]
+        return Recipe(self.command("--fields", "--out", _FOLDER), "\n".join(python) + "\n")
+
+    def one(self, index: int, form: str, view: View) -> Recipe:
+        """One of the pictures as a file: `png` of a view, `safetensors`, or `html`."""
+        first = index - index % self.batch
+        folder = f"{_FOLDER}/{index}"
+        python = [*self._begin(), f"fields = {self._call(self.pictures[first : first + self.batch])}"]
+        if form == "png":
+            more = [f"--size={view.size[0]}x{view.size[1]}"]
+            more += [] if view.window is None else [f"--window={','.join(map(as_text, view.window))}"]
+            more += [f"--{name}={getattr(view, name)}" for name in ("fit", "look") if _chosen(view, name)]
+            python.append(f'fields[{index - first}].write("picture.png", {_arguments(view)})')
+        else:
+            more = ["--fields"]
+            python.append(f'fields[{index - first}].save("picture.{form}")')
+        command = self.command(*more, "--out", folder, only=index)
+        if form == "html":
+            command += f" && s2id export {folder}/*.safetensors --out {folder}/picture.html"
+        return Recipe(command, "\n".join(python) + "\n")
+
+    def _begin(self) -> list[str]:
+        return ["import s2id", "", f"model = s2id.load({self.source!r})"]
+
+    def _call(self, few: Sequence[tuple[str | int | None, int]]) -> str:
+        """The call of `s2id.sample` that composes some pictures."""
+        labels = [label for label, _ in few]
+        beside = "".join(f", {name}={value!r}" for name, value in self.beside.items() if value)
+        asked = [f"s2id.ask(model, {label!r}{beside})" if beside else repr(label) for label in labels]
+        label = asked[0] if len({*asked}) == 1 else f"[{', '.join(asked)}]"
+        settings = sampling_python(self.sampling, self.usual)
+        return f"s2id.sample(model, label={label}, seed={[seed for _, seed in few]}{settings})"
+
+
+def asked_words(beside: Mapping[str, Any]) -> list[str]:
+    """Flags for what is asked for beside the class."""
+    has = [quoted(name) for name, value in (beside.get("attributes") or {}).items() if value]
+    has += [f"{quoted(name)}={as_text(float(value))}" for name, value in (beside.get("numbers") or {}).items()]
+    lacks = [quoted(name) for name, value in (beside.get("attributes") or {}).items() if not value]
+    flags = {"words": beside.get("words"), "with": ",".join(has), "without": ",".join(lacks)}
+    return [f"--{name}={text}" for name, text in flags.items() if text]
+
+
+def sampling_words(sampling: Sampling, usual: Sampling = Sampling()) -> list[str]:
+    """Flags and settings for what differs from the usual settings of sampling."""
+    words = []
+    for name, value in _changed(sampling, usual).items():
+        own = name.replace("_", "-")
+        flag = f"--{own}={value if value is None else as_text(value)}"
+        words += [flag] if name in _FLAGS else ["--set", f"{own}={as_text(value)}"]
+    return words
+
+
+def sampling_python(sampling: Sampling, usual: Sampling = Sampling()) -> str:
+    """The argument for settings of sampling that differ from the usual ones."""
+    if sampling == usual:
+        return ""
+    values = _changed(usual, Sampling()) | _changed(sampling, usual)
+    return f", sampling=s2id.Sampling({', '.join(f'{name}={value!r}' for name, value in values.items())})"
+
+
+def _changed(sampling: Sampling, usual: Sampling) -> dict[str, Any]:
+    every = {one.name: getattr(sampling, one.name) for one in fields(Sampling)}
+    return {name: value for name, value in every.items() if value != getattr(usual, name)}
+
+
+def _chosen(view: View, name: str) -> bool:
+    return bool(getattr(view, name) != getattr(View, name))
+
+
+def _arguments(view: View) -> str:
+    """Arguments of `Field.write` for a view."""
+    chosen = [name for name in ("window", "fit", "look") if _chosen(view, name)]
+    return ", ".join(f"{name}={getattr(view, name)!r}" for name in ("size", *chosen))
