@@ -5,7 +5,7 @@ import { button, make } from "./dom.js";
 /** What went wrong, as a sentence to show. */
 export class Refused extends Error {}
 
-/** The JSON that the server answers. Where it wants a token, the reader is asked for it and the request is made again. */
+/** The JSON that the server answers. Where it wants a token, the reader is asked for it. */
 export async function ask(path, { method = "GET", json, form, signal } = {}) {
   const headers = json === undefined ? {} : { "Content-Type": "application/json" };
   const body = json === undefined ? form : JSON.stringify(json);
@@ -34,11 +34,15 @@ function login() {
   asking ??= new Promise((resolve) => {
     const given = make("input", { type: "password", required: true, autocomplete: "current-password" });
     const wrong = make("p", { role: "alert", className: "error" });
-    const form = make("form", { method: "dialog" },
+    const form = make(
+      "form",
+      { method: "dialog" },
       make("h2", {}, "This studio needs a token"),
       make("p", {}, "The program that started it printed an address that ends in the token."),
-      make("label", {}, "Token ", given), wrong,
-      make("div", { className: "actions" }, button("Enter", null, { type: "submit", className: "main" })));
+      make("label", {}, "Token ", given),
+      wrong,
+      make("div", { className: "actions" }, button("Enter", null, { type: "submit", className: "main" })),
+    );
     const dialog = make("dialog", { className: "small" }, form);
     dialog.addEventListener("cancel", (event) => event.preventDefault());
     form.addEventListener("submit", async (event) => {

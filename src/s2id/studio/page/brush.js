@@ -17,15 +17,30 @@ export class Brush {
     Object.assign(this, { width, height, picture });
     this.#cursor = [width / 2, height / 2];
     this.canvas = make("canvas", {
-      width, height, tabIndex: 0, role: "application", className: "painted",
-      "aria-roledescription": "picture to paint on", "aria-label": "Paint what is to be drawn anew",
+      width,
+      height,
+      tabIndex: 0,
+      role: "application",
+      className: "painted",
+      "aria-roledescription": "picture to paint on",
+      "aria-label": "Paint what is to be drawn anew",
     });
     this.mask = Object.assign(document.createElement("canvas"), { width, height });
-    this.size = make("input", { type: "range", min: 1, max: Math.max(4, Math.round(Math.max(width, height) / 3)), step: 1 });
+    this.size = make("input", {
+      type: "range",
+      min: 1,
+      max: Math.max(4, Math.round(Math.max(width, height) / 3)),
+      step: 1,
+    });
     this.size.value = Math.max(1, Math.round(Math.max(width, height) / 9));
     this.eraser = button("Erase", () => this.#toggle(), { "aria-pressed": "false", title: "e" });
-    const tools = make("div", { className: "actions" },
-      this.eraser, button("Undo", () => this.undo(), { title: "Ctrl + Z" }), button("Clear", () => this.clear()));
+    const tools = make(
+      "div",
+      { className: "actions" },
+      this.eraser,
+      button("Undo", () => this.undo(), { title: "Ctrl + Z" }),
+      button("Clear", () => this.clear()),
+    );
     const hint = "Keys: arrows move, space paints, [ and ] change the brush, e erases, Ctrl + Z undoes.";
     this.share = make("output", { className: "status" });
     this.element = make("div", { className: "brush" }, this.canvas, row("Brush", this.size, hint), tools, this.share);
@@ -78,7 +93,11 @@ export class Brush {
   }
 
   #begin(point) {
-    this.#now = { points: [point], size: this.size.valueAsNumber, erase: this.eraser.getAttribute("aria-pressed") === "true" };
+    this.#now = {
+      points: [point],
+      size: this.size.valueAsNumber,
+      erase: this.eraser.getAttribute("aria-pressed") === "true",
+    };
     this.#strokes.push(this.#now);
     this.#stroke(this.#now);
     this.#draw();
@@ -105,10 +124,14 @@ export class Brush {
   }
 
   #key(event) {
-    const { key } = event, step = event.shiftKey ? this.size.valueAsNumber : 1;
+    const { key } = event,
+      step = event.shiftKey ? this.size.valueAsNumber : 1;
     const move = { ArrowUp: [0, -step], ArrowDown: [0, step], ArrowLeft: [-step, 0], ArrowRight: [step, 0] }[key];
     if (move) {
-      this.#cursor = [clamp(this.#cursor[0] + move[0], 0, this.width), clamp(this.#cursor[1] + move[1], 0, this.height)];
+      this.#cursor = [
+        clamp(this.#cursor[0] + move[0], 0, this.width),
+        clamp(this.#cursor[1] + move[1], 0, this.height),
+      ];
       if (this.#down) this.#begin([...this.#cursor]);
     } else if (key === " ") {
       this.#down = !this.#down;
@@ -161,7 +184,10 @@ export class Brush {
   }
 
   #tell() {
-    const painted = this.#painted(), share = painted.reduce((a, b) => a + b, 0) / painted.length;
-    this.share.textContent = share ? `${Math.max(1, Math.round(100 * share))} % painted over` : "nothing is painted over yet";
+    const painted = this.#painted(),
+      share = painted.reduce((a, b) => a + b, 0) / painted.length;
+    this.share.textContent = share
+      ? `${Math.max(1, Math.round(100 * share))} % painted over`
+      : "nothing is painted over yet";
   }
 }

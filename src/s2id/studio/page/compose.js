@@ -21,7 +21,10 @@ export function composeView({ models, limits, look }) {
   const wrong = make("p", { role: "alert", className: "error" });
   const go = make("button", { type: "submit", className: "main", title: "Ctrl + Enter" }, "Draw");
   const stop = button("Cancel", null);
-  const jobs = new Jobs("Choose what to draw, then press Draw. Every picture is a function: click one to zoom into it.", stop);
+  const jobs = new Jobs(
+    "Choose what to draw, then press Draw. Every picture is a function: click one to zoom into it.",
+    stop,
+  );
 
   /** Builds the panel anew, as after the choice of another model. */
   function build() {
@@ -49,7 +52,8 @@ export function composeView({ models, limits, look }) {
   }
 
   function draw() {
-    const { seeds, wrong: why } = parseSeeds(state.seeds, most), own = model();
+    const { seeds, wrong: why } = parseSeeds(state.seeds, most),
+      own = model();
     wrong.textContent = why ?? "";
     if (why || !own) return;
     const samplings = state.two ? [state.sampling, state.second] : [state.sampling];
@@ -57,7 +61,10 @@ export function composeView({ models, limits, look }) {
     const sheet = new Sheet({ seeds, size: own.size, sides, open: look });
     const words = samplings.map((one) => settingsInWords(own.sampling, one));
     const said = state.two ? words.map((one, i) => `${sides[i]}: ${one || "default settings"}`) : words;
-    const job = new Job([own.name, inWords(own, state), `seeds ${state.seeds}`, ...said].filter(Boolean).join(" · "), sheet.element);
+    const job = new Job(
+      [own.name, inWords(own, state), `seeds ${state.seeds}`, ...said].filter(Boolean).join(" · "),
+      sheet.element,
+    );
     const base = { model: own.name, seeds: state.seeds, ...asked(own, state) };
     const requests = samplings.map((one) => {
       return ["/api/compose", { json: { ...base, sampling: settingsFor(own.sampling, one) } }];
@@ -73,7 +80,12 @@ export function composeView({ models, limits, look }) {
     event.preventDefault();
     draw();
   });
-  const element = make("div", { className: "view split" }, panel, make("section", { "aria-label": "Sheets" }, jobs.element));
+  const element = make(
+    "div",
+    { className: "view split" },
+    panel,
+    make("section", { "aria-label": "Sheets" }, jobs.element),
+  );
   element.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) draw();
   });
@@ -83,9 +95,14 @@ export function composeView({ models, limits, look }) {
 
 /** The choice of a model, and what its card says of it. */
 export function modelPicker(models, chosen, change) {
-  const select = make("select", {}, models.map(({ name }) => make("option", { value: name, selected: name === chosen.name }, name)));
+  const select = make(
+    "select",
+    {},
+    models.map(({ name }) => make("option", { value: name, selected: name === chosen.name }, name)),
+  );
   select.addEventListener("change", () => change(select.value));
-  const [height, width] = chosen.size, kinds = { 1: "grey", 2: "grey and alpha", 3: "colour", 4: "colour and alpha" };
+  const [height, width] = chosen.size,
+    kinds = { 1: "grey", 2: "grey and alpha", 3: "colour", 4: "colour and alpha" };
   const licence = chosen.licence && `licence ${chosen.licence}`;
   const facts = [`trained at ${width}×${height} pixels`, kinds[chosen.channels], licence].filter(Boolean).join(", ");
   return row("Model", select, facts);
@@ -93,7 +110,13 @@ export function modelPicker(models, chosen, change) {
 
 /** The text of seeds, with buttons for so many of them, the next ones, and others. */
 function seedPicker(state, most, changed) {
-  const input = make("input", { type: "text", value: state.seeds, inputMode: "numeric", spellcheck: false, autocomplete: "off" });
+  const input = make("input", {
+    type: "text",
+    value: state.seeds,
+    inputMode: "numeric",
+    spellcheck: false,
+    autocomplete: "off",
+  });
   const put = (text) => {
     state.seeds = input.value = text;
     changed();
@@ -103,12 +126,28 @@ function seedPicker(state, most, changed) {
   const many = () => BigInt(parseSeeds(input.value, most).seeds?.length ?? 12);
   const from = (start, n) => put(n > 1n ? `${start}-${start + n - 1n}` : `${start}`);
   const sizes = [12, 24, 48].filter((n) => n <= most);
-  return make("fieldset", { className: "choices" }, make("legend", { className: "hidden" }, "Which pictures"),
+  return make(
+    "fieldset",
+    { className: "choices" },
+    make("legend", { className: "hidden" }, "Which pictures"),
     row("Seeds", input, "7, a range 0-11, or a list 1,5,9"),
-    make("div", { className: "chips" },
-      sizes.map((n) => button(`${n}`, () => from(first(), BigInt(n)), { className: "chip", title: `${n} seeds`, "aria-label": `${n} seeds` })),
+    make(
+      "div",
+      { className: "chips" },
+      sizes.map((n) =>
+        button(`${n}`, () => from(first(), BigInt(n)), {
+          className: "chip",
+          title: `${n} seeds`,
+          "aria-label": `${n} seeds`,
+        }),
+      ),
       button("Next", () => from(first() + many(), many()), { className: "chip", title: "The seeds that follow" }),
-      button("Others", () => from(BigInt(Math.floor(Math.random() * 1e6)), many()), { className: "chip", title: "Seeds drawn by chance" })));
+      button("Others", () => from(BigInt(Math.floor(Math.random() * 1e6)), many()), {
+        className: "chip",
+        title: "Seeds drawn by chance",
+      }),
+    ),
+  );
 }
 
 /** Settings of sampling: once, or twice to compare them on the same seeds. */
@@ -129,10 +168,18 @@ function samplingPart(model, state, changed, build) {
     reset.hidden = !shown;
     return make("fieldset", { className: "choices" }, make("legend", {}, legend), controls, reset);
   };
-  const two = choices("Compare settings", [[false, "One"], [true, "Two, side by side"]], state.two, (value) => {
-    state.two = value;
-    changed();
-    build();
-  });
+  const two = choices(
+    "Compare settings",
+    [
+      [false, "One"],
+      [true, "Two, side by side"],
+    ],
+    state.two,
+    (value) => {
+      state.two = value;
+      changed();
+      build();
+    },
+  );
   return make("div", {}, sides.map(group), two);
 }

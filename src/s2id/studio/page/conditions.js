@@ -2,7 +2,10 @@
 
 import { button, choices, clamp, fresh, make, row } from "./dom.js";
 
-const SHEET = [["", "A class per seed"], ["none", "No class"]]; // the choices before the classes themselves
+const SHEET = [
+  ["", "A class per seed"],
+  ["none", "No class"],
+]; // the choices before the classes themselves
 const MANY = 24; // so many choices get a field to search in
 
 /** What a picture shows, as settings: what `conditions` changes and `asked` reads. */
@@ -19,7 +22,8 @@ export function conditions(model, state, changed, { sheet = false } = {}) {
     changed();
   };
   return [
-    classes?.length && searched("Class", [...(sheet ? SHEET : [["", "Any"]]), ...classes.map((c) => [c, c])], state.label, put("label")),
+    classes?.length &&
+      searched("Class", [...(sheet ? SHEET : [["", "Any"]]), ...classes.map((c) => [c, c])], state.label, put("label")),
     styles?.length && searched("Style", [["", "Any"], ...styles.map((s) => [s, s])], state.style, put("style")),
     words?.length && wordPicker(words, state.words, put("words")),
     attributes?.length && threeStates(attributes, state.attributes, put("attributes")),
@@ -33,7 +37,10 @@ export function asked(model, state) {
   const of = (values, names) => Object.fromEntries(Object.entries(values).filter(([name]) => names?.includes(name)));
   const request = {
     attributes: of(state.attributes, attributes),
-    numbers: of(state.numbers, numbers?.map(({ name }) => name)),
+    numbers: of(
+      state.numbers,
+      numbers?.map(({ name }) => name),
+    ),
     words: state.words.filter((word) => words?.includes(word)).join(" "),
     label: state.label === "none" || classes?.includes(state.label) ? state.label : "",
     style: styles?.includes(state.style) ? state.style : "",
@@ -77,7 +84,11 @@ function threeStates(names, values, change) {
       else own[name] = value;
       change({ ...own });
     };
-    const options = [[null, "any"], [true, "with"], [false, "without"]];
+    const options = [
+      [null, "any"],
+      [true, "with"],
+      [false, "without"],
+    ];
     return choices(name, options, own[name] ?? null, set, { className: "three" });
   };
   const group = make("fieldset", { className: "choices" }, make("legend", {}, "Attributes"), names.map(one));
@@ -111,9 +122,20 @@ function sliders(numbers, values, change) {
 
 /** Words of captions: an input that suggests, and a chip for each word taken. */
 function wordPicker(words, taken, change) {
-  const own = [...taken].filter((word) => words.includes(word)), id = fresh("words");
-  const list = make("datalist", { id }, words.slice(0, 2000).map((word) => make("option", { value: word })));
-  const input = make("input", { type: "text", list: id, placeholder: "red fox", autocomplete: "off", spellcheck: false });
+  const own = [...taken].filter((word) => words.includes(word)),
+    id = fresh("words");
+  const list = make(
+    "datalist",
+    { id },
+    words.slice(0, 2000).map((word) => make("option", { value: word })),
+  );
+  const input = make("input", {
+    type: "text",
+    list: id,
+    placeholder: "red fox",
+    autocomplete: "off",
+    spellcheck: false,
+  });
   const chips = make("div", { className: "chips", role: "list", "aria-label": "Words asked for" });
   const wrong = make("small", { role: "alert" });
   const show = () => {
@@ -126,12 +148,19 @@ function wordPicker(words, taken, change) {
           input.focus();
         };
         const name = `Leave out ${word}`;
-        return make("span", { role: "listitem" }, button(`${word} ×`, less, { className: "chip on", "aria-label": name }));
+        return make(
+          "span",
+          { role: "listitem" },
+          button(`${word} ×`, less, { className: "chip on", "aria-label": name }),
+        );
       }),
     );
   };
   const add = () => {
-    const said = input.value.toLowerCase().split(/[\s,]+/).filter(Boolean);
+    const said = input.value
+      .toLowerCase()
+      .split(/[\s,]+/)
+      .filter(Boolean);
     const unknown = said.filter((word) => !words.includes(word));
     wrong.textContent = unknown.length ? `The model does not know ${unknown.join(", ")}.` : "";
     own.push(...said.filter((word) => words.includes(word) && !own.includes(word)));
@@ -142,5 +171,13 @@ function wordPicker(words, taken, change) {
   input.addEventListener("change", add);
   show();
   const often = `Often in its captions: ${words.slice(0, 6).join(", ")}.`;
-  return make("fieldset", { className: "choices" }, make("legend", {}, "Words"), row("What it shows", input, often), list, chips, wrong);
+  return make(
+    "fieldset",
+    { className: "choices" },
+    make("legend", {}, "Words"),
+    row("What it shows", input, often),
+    list,
+    chips,
+    wrong,
+  );
 }

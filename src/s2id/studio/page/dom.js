@@ -88,7 +88,12 @@ async function copied(text) {
     return true;
   } catch {
     const shown = make("textarea", { value: text, readOnly: true, rows: 6, "aria-label": "Text to copy" });
-    const dialog = make("dialog", { className: "small" }, shown, button("Close", () => dialog.close()));
+    const dialog = make(
+      "dialog",
+      { className: "small" },
+      shown,
+      button("Close", () => dialog.close()),
+    );
     dialog.addEventListener("close", () => dialog.remove());
     document.body.append(dialog);
     dialog.showModal();

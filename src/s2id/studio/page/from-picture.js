@@ -11,14 +11,28 @@ import { parseSeeds } from "./sheet.js";
 import { keep, settingsOf } from "./state.js";
 
 const START = {
-  task: "upscale", model: "", ...NOTHING, scale: 8, size: "", long: 112, seeds: "0-3", noise: 0, sampling: {}, prior: false,
+  task: "upscale",
+  model: "",
+  ...NOTHING,
+  scale: 8,
+  size: "",
+  long: 112,
+  seeds: "0-3",
+  noise: 0,
+  sampling: {},
+  prior: false,
 };
 
 /** The three tasks: what they are called, how they begin, and what they take. */
 const TASKS = {
   upscale: { name: "Enlarge", empty: "Drop a picture here", accept: "image/*", go: "Enlarge" },
   restore: { name: "Fill in", empty: "Drop a picture here", accept: "image/*", go: "Fill in" },
-  depixelate: { name: "De-pixelate", empty: "Drop a GIF, or frames of a moving camera", accept: "image/*", go: "De-pixelate" },
+  depixelate: {
+    name: "De-pixelate",
+    empty: "Drop a GIF, or frames of a moving camera",
+    accept: "image/*",
+    go: "De-pixelate",
+  },
 };
 
 /** The view; `look` opens an entry of a list in the player. */
@@ -30,14 +44,25 @@ export function pictureView({ models, limits, look }) {
   const wrong = make("p", { role: "alert", className: "error" });
   const go = make("button", { type: "submit", className: "main", title: "Ctrl + Enter" });
   const stop = button("Cancel", null);
-  const jobs = new Jobs("Drop, paste or choose a picture. It goes to the program on your computer that serves this page, and nowhere else.", stop);
-  let files = [], brush = null, picture = null;
+  const jobs = new Jobs(
+    "Drop, paste or choose a picture. It goes to the program on your computer that serves this page, and nowhere else.",
+    stop,
+  );
+  let files = [],
+    brush = null,
+    picture = null;
 
   const able = () => models.filter((model) => model.can[state.task]);
   const model = () => able().find(({ name }) => name === state.model) ?? able()[0];
 
   function number(label, name, { help, ...bounds }) {
-    const input = make("input", { type: "number", value: state[name], step: "any", required: START[name] !== "", ...bounds });
+    const input = make("input", {
+      type: "number",
+      value: state[name],
+      step: "any",
+      required: START[name] !== "",
+      ...bounds,
+    });
     input.addEventListener("change", () => {
       if (!input.reportValidity()) return;
       state[name] = typeof START[name] === "string" ? input.value : input.valueAsNumber;
@@ -48,29 +73,49 @@ export function pictureView({ models, limits, look }) {
 
   /** Builds the panel for the task; pictures that were dropped stay. */
   function build() {
-    const own = model(), task = TASKS[state.task], most = limits?.side ?? 8192;
+    const own = model(),
+      task = TASKS[state.task],
+      most = limits?.side ?? 8192;
     go.textContent = task.go;
-    const tabs = choices("Task", Object.entries(TASKS).map(([id, { name }]) => [id, name]), state.task, (id) => {
-      state.task = id;
-      if (id !== "depixelate") files = files.slice(0, 1);
-      changed();
-      build();
-    }, { quiet: true, className: "tabs" });
+    const tabs = choices(
+      "Task",
+      Object.entries(TASKS).map(([id, { name }]) => [id, name]),
+      state.task,
+      (id) => {
+        state.task = id;
+        if (id !== "depixelate") files = files.slice(0, 1);
+        changed();
+        build();
+      },
+      { quiet: true, className: "tabs" },
+    );
     const parts = { upscale: enlarging, restore: filling, depixelate: fusing }[state.task];
-    panel.replaceChildren(tabs, dropZone(task), ...parts(own, most).filter(Boolean),
-      make("div", { className: "actions sticky" }, go, stop), wrong);
+    panel.replaceChildren(
+      tabs,
+      dropZone(task),
+      ...parts(own, most).filter(Boolean),
+      make("div", { className: "actions sticky" }, go, stop),
+      wrong,
+    );
   }
 
-  const picker = (own) => own && modelPicker(able(), own, (name) => {
-    state.model = name;
-    changed();
-    build();
-  });
+  const picker = (own) =>
+    own &&
+    modelPicker(able(), own, (name) => {
+      state.model = name;
+      changed();
+      build();
+    });
   const nobody = () => make("p", { className: "error" }, "None of the models given to s2id studio does this.");
 
-  const enlarging = (own, most) => !own ? [nobody()] : [
-    picker(own), number("Times larger", "scale", { min: 1, max: 64, help: `up to ${most} pixels a side` }), ...conditions(own, state, changed),
-  ];
+  const enlarging = (own, most) =>
+    !own
+      ? [nobody()]
+      : [
+          picker(own),
+          number("Times larger", "scale", { min: 1, max: 64, help: `up to ${most} pixels a side` }),
+          ...conditions(own, state, changed),
+        ];
 
   const filling = (own, most) => {
     if (!own) return [nobody()];
@@ -80,39 +125,86 @@ export function pictureView({ models, limits, look }) {
       changed();
     });
     return [
-      brush?.element, picker(own), ...conditions(own, state, changed),
+      brush?.element,
+      picker(own),
+      ...conditions(own, state, changed),
       row("Answers, by seed", seeds, "One answer for each; two more pictures show their mean and where they differ."),
-      number("Long side", "size", { min: 1, max: most, step: 1, placeholder: "as the picture", help: "of the answers, in pixels" }),
-      number("Noise", "noise", { min: 0, max: 100, help: "standard deviation of the noise in the picture, where black is -1 and white 1" }),
-      make("details", {}, make("summary", {}, "Sampling"),
-        samplingControls(omit(own.restoring ?? own.sampling, "autoguidance"), state.sampling, changed)),
+      number("Long side", "size", {
+        min: 1,
+        max: most,
+        step: 1,
+        placeholder: "as the picture",
+        help: "of the answers, in pixels",
+      }),
+      number("Noise", "noise", {
+        min: 0,
+        max: 100,
+        help: "standard deviation of the noise in the picture, where black is -1 and white 1",
+      }),
+      make(
+        "details",
+        {},
+        make("summary", {}, "Sampling"),
+        samplingControls(omit(own.restoring ?? own.sampling, "autoguidance"), state.sampling, changed),
+      ),
     ];
   };
 
   const fusing = (own, most) => [
     number("Long side", "long", { min: 1, max: most, step: 1, help: "of the sharp picture, in pixels" }),
-    own && choices("Knowledge of what it shows", [[false, "None: frames alone"], [true, "A model's"]], state.prior, (value) => {
-      state.prior = value;
-      changed();
-      build();
-    }),
-    state.prior && picker(own), ...(state.prior && own ? conditions(own, state, changed) : []),
+    own &&
+      choices(
+        "Knowledge of what it shows",
+        [
+          [false, "None: frames alone"],
+          [true, "A model's"],
+        ],
+        state.prior,
+        (value) => {
+          state.prior = value;
+          changed();
+          build();
+        },
+      ),
+    state.prior && picker(own),
+    ...(state.prior && own ? conditions(own, state, changed) : []),
   ];
 
   function dropZone({ empty, accept }) {
-    const input = make("input", { type: "file", accept, multiple: state.task === "depixelate", className: "hidden", "aria-label": empty });
+    const input = make("input", {
+      type: "file",
+      accept,
+      multiple: state.task === "depixelate",
+      className: "hidden",
+      "aria-label": empty,
+    });
     input.addEventListener("change", () => take([...input.files]));
     const shown = files.slice(0, 8).map((file) => make("img", { src: addressOf(file), alt: file.name }));
-    const words = files.length ? (files.length > 1 ? count(files.length, "file") : files[0].name) : `${empty}, or click to choose`;
+    const words = files.length
+      ? files.length > 1
+        ? count(files.length, "file")
+        : files[0].name
+      : `${empty}, or click to choose`;
     const bare = state.task === "restore" && files.length > 0; // the picture is shown below, to paint on
-    return make("label", { className: `drop ${files.length ? "full" : ""}` }, input, bare ? [] : shown, make("span", {}, words));
+    return make(
+      "label",
+      { className: `drop ${files.length ? "full" : ""}` },
+      input,
+      bare ? [] : shown,
+      make("span", {}, words),
+    );
   }
 
   /** Takes files that were dropped, pasted, chosen, or come from a picture that was looked at. */
   async function take(given) {
     const images = given.filter(({ type, name }) => type.startsWith("image/") || /\.(npz|gif|a?png|webp)$/i.test(name));
-    const most = limits?.upload_bytes ?? Infinity, large = images.find(({ size }) => size > most);
-    wrong.textContent = !images.length ? "That is no picture." : large ? `${large.name} has more than ${Math.floor(most / 2 ** 20)} MB.` : "";
+    const most = limits?.upload_bytes ?? Infinity,
+      large = images.find(({ size }) => size > most);
+    wrong.textContent = !images.length
+      ? "That is no picture."
+      : large
+        ? `${large.name} has more than ${Math.floor(most / 2 ** 20)} MB.`
+        : "";
     if (wrong.textContent) return;
     files = state.task === "depixelate" ? images : images.slice(0, 1);
     picture = await createImageBitmap(files[0]).catch(() => null);
@@ -121,10 +213,16 @@ export function pictureView({ models, limits, look }) {
   }
 
   async function start() {
-    const own = model(), { seeds, wrong: why } = parseSeeds(state.seeds, limits?.seeds ?? 48);
-    wrong.textContent = !files.length ? `${TASKS[state.task].empty} first.` : state.task === "restore" ? why ?? "" : "";
+    const own = model(),
+      { seeds, wrong: why } = parseSeeds(state.seeds, limits?.seeds ?? 48);
+    wrong.textContent = !files.length
+      ? `${TASKS[state.task].empty} first.`
+      : state.task === "restore"
+        ? (why ?? "")
+        : "";
     if (wrong.textContent || (!own && state.task !== "depixelate")) return;
-    const form = new FormData(), put = (values) => Object.entries(values).forEach(([name, value]) => form.append(name, value));
+    const form = new FormData(),
+      put = (values) => Object.entries(values).forEach(([name, value]) => form.append(name, value));
     const wants = own ? flat(asked(own, state)) : {};
     if (state.task === "upscale") put({ picture: files[0], model: own.name, scale: state.scale, ...wants });
     if (state.task === "restore") {
@@ -138,15 +236,28 @@ export function pictureView({ models, limits, look }) {
       put({ size: state.long, ...(state.prior && own ? { model: own.name, ...wants } : {}) });
     }
     const outcome = new Outcome(state.task, files[0], picture, { model: own, seeds, look });
-    const job = new Job(`${TASKS[state.task].name}: ${files.length > 1 ? count(files.length, "frame") : files[0].name}`, outcome.element);
-    return jobs.run(job, [[`/api/${state.task}`, { form }]], (_, event) => outcome.hear(event), () => outcome.summary());
+    const job = new Job(
+      `${TASKS[state.task].name}: ${files.length > 1 ? count(files.length, "frame") : files[0].name}`,
+      outcome.element,
+    );
+    return jobs.run(
+      job,
+      [[`/api/${state.task}`, { form }]],
+      (_, event) => outcome.hear(event),
+      () => outcome.summary(),
+    );
   }
 
   panel.addEventListener("submit", (event) => {
     event.preventDefault();
     start();
   });
-  const element = make("div", { className: "view split" }, panel, make("section", { "aria-label": "Results" }, jobs.element));
+  const element = make(
+    "div",
+    { className: "view split" },
+    panel,
+    make("section", { "aria-label": "Results" }, jobs.element),
+  );
   element.addEventListener("dragover", (event) => {
     event.preventDefault();
     element.classList.add("dragged");
@@ -160,7 +271,8 @@ export function pictureView({ models, limits, look }) {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) start();
   });
   document.addEventListener("paste", (event) => {
-    if (element.isConnected && !element.hidden && event.clipboardData.files.length) take([...event.clipboardData.files]);
+    if (element.isConnected && !element.hidden && event.clipboardData.files.length)
+      take([...event.clipboardData.files]);
   });
   build();
   /** Goes on with a picture that was looked at. */
@@ -184,4 +296,6 @@ const omit = (known, name) => Object.fromEntries(Object.entries(known).filter(([
 
 /** Values of a form: texts as they are, the rest as JSON. */
 const flat = (values) =>
-  Object.fromEntries(Object.entries(values).map(([name, value]) => [name, typeof value === "string" ? value : JSON.stringify(value)]));
+  Object.fromEntries(
+    Object.entries(values).map(([name, value]) => [name, typeof value === "string" ? value : JSON.stringify(value)]),
+  );

@@ -36,10 +36,12 @@ export class Job {
       for (const [i, [path, options]] of requests.entries()) {
         if (this.#stopped) break;
         const { job } = await ask(path, { method: "POST", ...options });
-        this.#jobs.push(follow(job, (event) => {
-          this.#hear(event, i, requests.length);
-          hear(i, event);
-        }));
+        this.#jobs.push(
+          follow(job, (event) => {
+            this.#hear(event, i, requests.length);
+            hear(i, event);
+          }),
+        );
         ends.push(this.#jobs.at(-1).ended);
       }
       if (this.#stopped) await this.cancel(); // a job that was sent while Cancel was pressed
@@ -60,14 +62,16 @@ export class Job {
   }
 
   #hear(event, i, n) {
-    if (event.kind === "queued") this.status.textContent = event.position > 0 ? `${count(event.position, "job")} before this one` : "starting";
+    if (event.kind === "queued")
+      this.status.textContent = event.position > 0 ? `${count(event.position, "job")} before this one` : "starting";
     if (event.kind !== "preview") return;
     this.status.textContent = `step ${event.step} of ${event.steps}`;
     this.progress.value = Math.max(this.progress.value, (i + (0.95 * event.step) / event.steps) / n);
   }
 
   #done(last, summary, names) {
-    const seconds = last.reduce((sum, one) => sum + one.seconds, 0), notes = last.flatMap(({ notes }) => notes ?? []);
+    const seconds = last.reduce((sum, one) => sum + one.seconds, 0),
+      notes = last.flatMap(({ notes }) => notes ?? []);
     this.say([`${summary} in ${seconds.toFixed(1)} s`, ...notes].join("; "));
     for (const [i, { command, python }] of last.entries()) {
       const name = names[i] ? `${names[i]} ` : "";

@@ -1,4 +1,4 @@
-// Looking at one picture: the player, the same function at the size of the training data beside it, and what to take away.
+// Looking at one picture: the player, the same at the training size beside it, and what to take away.
 
 import { button, make, say } from "./dom.js";
 import { bicubic, squares } from "./resample.js";
@@ -12,20 +12,38 @@ import { takeAway } from "./take.js";
  *   use: called with a PNG file of the picture at the size of the training data, to go on with it.
  */
 export function lookAt(entries, at, { limits, use }) {
-  const title = make("h2"), stage = make("div", { className: "stage" }), side = make("div", { className: "beside" });
+  const title = make("h2"),
+    stage = make("div", { className: "stage" }),
+    side = make("div", { className: "beside" });
   const dialog = make("dialog", { className: "look" });
   const turn = (step) => show((at + step + entries.length) % entries.length);
-  const [before, after] = [["‹", "Previous picture", -1], ["›", "Next picture", 1]].map(([sign, name, step]) =>
-    button(sign, () => turn(step), { "aria-label": name, title: `${name} (${step < 0 ? "Page up" : "Page down"})`, hidden: entries.length < 2 }));
+  const [before, after] = [
+    ["‹", "Previous picture", -1],
+    ["›", "Next picture", 1],
+  ].map(([sign, name, step]) =>
+    button(sign, () => turn(step), {
+      "aria-label": name,
+      title: `${name} (${step < 0 ? "Page up" : "Page down"})`,
+      hidden: entries.length < 2,
+    }),
+  );
   dialog.append(
-    make("header", {}, title, before, after, button("Close", () => dialog.close(), { className: "close" })),
+    make(
+      "header",
+      {},
+      title,
+      before,
+      after,
+      button("Close", () => dialog.close(), { className: "close" }),
+    ),
     make("div", { className: "looking" }, stage, side),
   );
   let frame = 0;
 
   function show(which) {
     at = which;
-    const entry = entries[at], [height, width] = entry.size;
+    const entry = entries[at],
+      [height, width] = entry.size;
     cancelAnimationFrame(frame);
     title.textContent = entry.words;
     dialog.setAttribute("aria-label", entry.words);
@@ -38,17 +56,21 @@ export function lookAt(entries, at, { limits, use }) {
       use(new File([file], `${entry.words.replace(/[^\p{L}\p{N}]+/gu, "-")}.png`, { type: "image/png" }));
     });
     side.replaceChildren(compared.element, takeAway(entry, player, limits), again);
-    player.addEventListener("s2id-open", async () => {
-      if (!before.matches(":focus") && !after.matches(":focus")) player.canvas.focus();
-      const data = await player.render([height, width]);
-      compared.given = { data, height, width };
-      const follow = () => {
-        compared.draw(player.window);
-        frame = requestAnimationFrame(follow);
-      };
-      cancelAnimationFrame(frame);
-      follow();
-    }, { once: true });
+    player.addEventListener(
+      "s2id-open",
+      async () => {
+        if (!before.matches(":focus") && !after.matches(":focus")) player.canvas.focus();
+        const data = await player.render([height, width]);
+        compared.given = { data, height, width };
+        const follow = () => {
+          compared.draw(player.window);
+          frame = requestAnimationFrame(follow);
+        };
+        cancelAnimationFrame(frame);
+        follow();
+      },
+      { once: true },
+    );
     say(`${entry.words}, ${at + 1} of ${entries.length}`);
   }
 
@@ -79,13 +101,19 @@ function comparison({ size: [height, width] }) {
   let drawn = "";
   const self = {
     given: null,
-    element: make("section", { className: "compare", "aria-label": "The same as pixels" }, canvases.map(({ figure }) => figure)),
+    element: make(
+      "section",
+      { className: "compare", "aria-label": "The same as pixels" },
+      canvases.map(({ figure }) => figure),
+    ),
     /** Draws a window, unless it is drawn already. */
     draw(window) {
-      const wide = Math.round(canvases[0].canvas.clientWidth * Math.min(devicePixelRatio, 2)), now = `${window},${wide}`;
+      const wide = Math.round(canvases[0].canvas.clientWidth * Math.min(devicePixelRatio, 2)),
+        now = `${window},${wide}`;
       if (now === drawn || !wide || !self.given) return;
       drawn = now;
-      const [top, left, bottom, right] = window, aspect = ((bottom - top) * height) / ((right - left) * width);
+      const [top, left, bottom, right] = window,
+        aspect = ((bottom - top) * height) / ((right - left) * width);
       const high = Math.max(1, Math.min(3 * wide, Math.round(wide * aspect)));
       for (const { canvas, kind } of canvases) {
         Object.assign(canvas, { width: wide, height: high });

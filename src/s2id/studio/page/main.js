@@ -9,7 +9,9 @@ import { show, start } from "./state.js";
 import { watchView } from "./watch.js";
 
 const NAMES = { compose: "Compose", picture: "From a picture", watch: "Watch" };
-const main = document.getElementById("main"), nav = document.querySelector("nav"), health = document.getElementById("health");
+const main = document.getElementById("main"),
+  nav = document.querySelector("nav"),
+  health = document.getElementById("health");
 
 /** Gives a token in the address ("#token=...") to the server for a cookie, and takes it out of the address. */
 async function token() {
@@ -24,7 +26,8 @@ async function watchHealth() {
   if (!document.hidden) {
     try {
       const { version, queue } = await ask("/health");
-      const { waiting = 0, running = 0 } = queue ?? {}, busy = waiting + Number(running);
+      const { waiting = 0, running = 0 } = queue ?? {},
+        busy = waiting + Number(running);
       health.textContent = busy ? `${busy} at work` : version ? `version ${version}` : "";
       health.classList.remove("error");
     } catch {
@@ -38,21 +41,41 @@ async function watchHealth() {
 async function begin() {
   await token();
   const [models, { limits }] = await Promise.all([ask("/api/models"), ask("/health")]);
-  const wanted = start(), views = {};
+  const wanted = start(),
+    views = {};
   const look = (entries, at) =>
-    lookAt(entries, at, { limits, use: (file) => {
-      go("picture");
-      views.picture.use(file);
-    } });
+    lookAt(entries, at, {
+      limits,
+      use: (file) => {
+        go("picture");
+        views.picture.use(file);
+      },
+    });
   Object.assign(views, {
-    compose: composeView({ models, limits, look }), picture: pictureView({ models, limits, look }), watch: watchView(),
+    compose: composeView({ models, limits, look }),
+    picture: pictureView({ models, limits, look }),
+    watch: watchView(),
   });
-  const links = Object.fromEntries(Object.entries(NAMES).map(([name, words]) => {
-    return [name, make("a", { href: `#${name}`, on: { click: (event) => {
-      event.preventDefault();
-      go(name);
-    } } }, words)];
-  }));
+  const links = Object.fromEntries(
+    Object.entries(NAMES).map(([name, words]) => {
+      return [
+        name,
+        make(
+          "a",
+          {
+            href: `#${name}`,
+            on: {
+              click: (event) => {
+                event.preventDefault();
+                go(name);
+              },
+            },
+          },
+          words,
+        ),
+      ];
+    }),
+  );
   nav.replaceChildren(...Object.values(links));
   main.replaceChildren(...Object.values(views).map(({ element }) => element));
 

@@ -23,14 +23,16 @@ export class Outcome {
   }
 
   hear(event) {
-    if (event.kind === "preview") this.#show(`answer/${event.index}`, `Answer, seed ${this.seeds?.[event.index] ?? event.index}`, event.src);
+    if (event.kind === "preview")
+      this.#show(`answer/${event.index}`, `Answer, seed ${this.seeds?.[event.index] ?? event.index}`, event.src);
     if (event.kind === "field") this.#field(event);
     if (event.kind === "picture") this.#picture(event);
     if (event.kind === "motion") this.element.append(motion(event.shifts));
   }
 
   #field(event) {
-    const index = event.index ?? 0, words = `${this.file.name}${this.task === "restore" ? `, seed ${this.seeds[index]}` : ""}`;
+    const index = event.index ?? 0,
+      words = `${this.file.name}${this.task === "restore" ? `, seed ${this.seeds[index]}` : ""}`;
     this.#fields.set(index, { words, model: this.model, size: this.model?.size ?? [28, 28], ...event });
     this.#openable(index);
   }
@@ -55,8 +57,17 @@ export class Outcome {
     if (held && !size) return held.querySelector("img").setAttribute("src", src); // a preview
     const caption = make("figcaption", {}, words, size ? ` · ${size[1]}×${size[0]}` : "");
     const actions = make("div", { className: "actions" });
-    if (size) actions.append(button("Save PNG", () => saveAs(`${words.replace(/[^\p{L}\p{N}]+/gu, "-").toLowerCase()}.png`, src)));
-    const figure = make("figure", {}, make("img", { src, alt: words, className: size && Math.max(...size) < 128 ? "small" : "" }), caption, actions);
+    if (size)
+      actions.append(
+        button("Save PNG", () => saveAs(`${words.replace(/[^\p{L}\p{N}]+/gu, "-").toLowerCase()}.png`, src)),
+      );
+    const figure = make(
+      "figure",
+      {},
+      make("img", { src, alt: words, className: size && Math.max(...size) < 128 ? "small" : "" }),
+      caption,
+      actions,
+    );
     const place = make("li", {}, figure);
     if (held) held.replaceWith(place);
     else this.grid.append(place);
@@ -65,11 +76,15 @@ export class Outcome {
 
   /** Lets an answer be opened in the player once both its picture and its function are there. */
   #openable(index) {
-    const entry = this.#fields.get(index), place = this.#pictures.get(`answer/${index}`)?.querySelector(".actions");
+    const entry = this.#fields.get(index),
+      place = this.#pictures.get(`answer/${index}`)?.querySelector(".actions");
     if (!entry || !place || place.querySelector(".zoom")) return;
     const open = () => {
       const entries = [...this.#fields.keys()].sort((a, b) => a - b);
-      this.look(entries.map((i) => this.#fields.get(i)), entries.indexOf(index));
+      this.look(
+        entries.map((i) => this.#fields.get(i)),
+        entries.indexOf(index),
+      );
     };
     place.prepend(button("Zoom in", open, { className: "zoom" }));
   }
@@ -77,15 +92,35 @@ export class Outcome {
 
 /** The given picture, enlarged by bicubic interpolation, and the result, with an edge between them to move. */
 function wipe(bitmap, src, [height, width]) {
-  const scale = Math.min(1, 1024 / Math.max(height, width)), size = [height, width].map((n) => Math.max(1, Math.round(n * scale)));
+  const scale = Math.min(1, 1024 / Math.max(height, width)),
+    size = [height, width].map((n) => Math.max(1, Math.round(n * scale)));
   const source = Object.assign(document.createElement("canvas"), { width: bitmap.width, height: bitmap.height });
   const pen = source.getContext("2d", { willReadFrequently: true });
   pen.drawImage(bitmap, 0, 0);
-  const before = make("canvas", { height: size[0], width: size[1], role: "img", "aria-label": "The given picture, by bicubic interpolation" });
-  before.getContext("2d").putImageData(bicubic(pen.getImageData(0, 0, bitmap.width, bitmap.height), [0, 0, 1, 1], size), 0, 0);
+  const before = make("canvas", {
+    height: size[0],
+    width: size[1],
+    role: "img",
+    "aria-label": "The given picture, by bicubic interpolation",
+  });
+  before
+    .getContext("2d")
+    .putImageData(bicubic(pen.getImageData(0, 0, bitmap.width, bitmap.height), [0, 0, 1, 1], size), 0, 0);
   const after = make("img", { src, alt: "The result" });
-  const edge = make("input", { type: "range", min: 0, max: 100, value: 50, "aria-label": "How much of the given picture is shown, in per cent" });
-  const stack = make("div", { className: "wipe", style: { "aspect-ratio": `${width} / ${height}` } }, before, after, edge);
+  const edge = make("input", {
+    type: "range",
+    min: 0,
+    max: 100,
+    value: 50,
+    "aria-label": "How much of the given picture is shown, in per cent",
+  });
+  const stack = make(
+    "div",
+    { className: "wipe", style: { "aspect-ratio": `${width} / ${height}` } },
+    before,
+    after,
+    edge,
+  );
   const move = () => stack.style.setProperty("--edge", `${edge.value}%`);
   edge.addEventListener("input", move);
   move();
@@ -95,7 +130,9 @@ function wipe(bitmap, src, [height, width]) {
 
 /** Where the camera was in every frame, in pixels of a frame, as a path. */
 function motion(shifts) {
-  const reach = Math.max(0.5, ...shifts.flat().map(Math.abs)) * 1.2, side = 240, half = side / 2;
+  const reach = Math.max(0.5, ...shifts.flat().map(Math.abs)) * 1.2,
+    side = 240,
+    half = side / 2;
   const at = ([y, x]) => [half + (x / reach) * half, half + (y / reach) * half];
   const line = (x1, y1, x2, y2) => draw("line", { x1, y1, x2, y2, class: "axis" });
   const text = (x, y, words, anchor) => {
@@ -105,7 +142,10 @@ function motion(shifts) {
   };
   const svg = draw("svg", { viewBox: `0 0 ${side} ${side}`, role: "img", class: "motion" });
   const named = draw("title");
-  named.textContent = `Motion over ${shifts.length} frames: ${shifts.slice(0, 12).map(([y, x]) => `${y.toFixed(2)} down, ${x.toFixed(2)} right`).join("; ")}`;
+  named.textContent = `Motion over ${shifts.length} frames: ${shifts
+    .slice(0, 12)
+    .map(([y, x]) => `${y.toFixed(2)} down, ${x.toFixed(2)} right`)
+    .join("; ")}`;
   svg.append(named, line(0, half, side, half), line(half, 0, half, side));
   svg.append(draw("polyline", { points: shifts.map((one) => at(one).join(",")).join(" "), class: "path" }));
   shifts.forEach((one, i) => {
@@ -114,5 +154,10 @@ function motion(shifts) {
     if (i === 0 || i === shifts.length - 1) svg.append(text(cx + 6, cy - 6, i ? `${i + 1}` : "1", "start"));
   });
   svg.append(text(side - 4, half - 5, `${reach.toFixed(1)} px`, "end"));
-  return make("figure", { className: "moved" }, svg, make("figcaption", {}, "Motion of the camera, in pixels of a frame"));
+  return make(
+    "figure",
+    { className: "moved" },
+    svg,
+    make("figcaption", {}, "Motion of the camera, in pixels of a frame"),
+  );
 }

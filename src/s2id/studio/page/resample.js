@@ -10,7 +10,8 @@ function keys(u) {
 /** For each of n pixels of a part [from, to] of a side of `count` samples: the first sample read, and four weights. */
 function taps(count, n, from, to) {
   return Array.from({ length: n }, (_, i) => {
-    const at = (from + ((i + 0.5) / n) * (to - from)) * count - 0.5, first = Math.floor(at) - 1;
+    const at = (from + ((i + 0.5) / n) * (to - from)) * count - 0.5,
+      first = Math.floor(at) - 1;
     const inside = [0, 1, 2, 3].map((k) => (first + k >= 0 && first + k < count ? keys(at - first - k) : 0));
     const sum = inside.reduce((a, b) => a + b, 0) || 1; // beyond the border nothing is read, as in Pillow
     return { first, weights: inside.map((weight) => weight / sum) };
@@ -19,7 +20,8 @@ function taps(count, n, from, to) {
 
 /** A window of a picture {data, height, width} (RGBA bytes) at a size, by bicubic interpolation, as ImageData. */
 export function bicubic({ data, height, width }, [top, left, bottom, right], [h, w]) {
-  const rows = taps(height, h, top, bottom), columns = taps(width, w, left, right);
+  const rows = taps(height, h, top, bottom),
+    columns = taps(width, w, left, right);
   const across = new Float32Array(height * w * 4);
   for (let y = 0; y < height; y++) {
     for (let x = 0; x < w; x++) {
@@ -44,9 +46,11 @@ export function bicubic({ data, height, width }, [top, left, bottom, right], [h,
 
 /** The same window with every pixel as a square. */
 export function squares({ data, height, width }, [top, left, bottom, right], [h, w]) {
-  const made = new ImageData(w, h), from = new Uint32Array(data.buffer, data.byteOffset, height * width);
+  const made = new ImageData(w, h),
+    from = new Uint32Array(data.buffer, data.byteOffset, height * width);
   const to = new Uint32Array(made.data.buffer);
-  const index = (i, n, low, high, count) => Math.min(count - 1, Math.floor((low + ((i + 0.5) / n) * (high - low)) * count));
+  const index = (i, n, low, high, count) =>
+    Math.min(count - 1, Math.floor((low + ((i + 0.5) / n) * (high - low)) * count));
   for (let y = 0; y < h; y++) {
     const row = index(y, h, top, bottom, height) * width;
     for (let x = 0; x < w; x++) to[y * w + x] = from[row + index(x, w, left, right, width)];

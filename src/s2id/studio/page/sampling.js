@@ -2,10 +2,10 @@
 
 import { button, fresh, make } from "./dom.js";
 
-const COMMON = ["steps", "guidance", "autoguidance", "sampler", "eta"]; // those that people change most; the rest is folded
+const COMMON = ["steps", "guidance", "autoguidance", "sampler", "eta"]; // what people change most; the rest is folded
 
 /**
- * Controls of a model's settings. `state` holds those that differ from their defaults, by name, and is changed in place.
+ * Controls of a model's settings. `state` holds those that differ from their defaults, by name, and is changed.
  *
  * Args:
  *   known: the server's description of each setting: {value, kind, least, most, choices, help}.
@@ -26,7 +26,9 @@ export const settingsFor = (known, state) =>
 
 /** What differs from the defaults, in words. */
 export const settingsInWords = (known, state) =>
-  Object.entries(settingsFor(known, state)).map(([name, value]) => `${title(name)} ${shown(value)}`).join(", ");
+  Object.entries(settingsFor(known, state))
+    .map(([name, value]) => `${title(name)} ${shown(value)}`)
+    .join(", ");
 
 const title = (name) => name.replaceAll("_", " ");
 const heading = (name) => name[0].toUpperCase() + title(name).slice(1);
@@ -38,8 +40,12 @@ function shown(value) {
 
 /** A line of the panel: name, what it means, the control, and its default, which is a button once it differs. */
 function settingRow(name, { value: usual, kind, least, most, choices, help }, state, changed) {
-  const id = fresh("setting"), { element, read, write } = CONTROLS[kind]({ id, usual, least, most, choices });
-  const back = button(`↺ ${shown(usual)}`, () => set(undefined), { title: `Back to the default, ${shown(usual)}`, "aria-label": `Reset ${title(name)} to ${shown(usual)}` });
+  const id = fresh("setting"),
+    { element, read, write } = CONTROLS[kind]({ id, usual, least, most, choices });
+  const back = button(`↺ ${shown(usual)}`, () => set(undefined), {
+    title: `Back to the default, ${shown(usual)}`,
+    "aria-label": `Reset ${title(name)} to ${shown(usual)}`,
+  });
   const mark = make("small", { id: `${id}-default` }, "default");
   const line = make("div", { className: "setting" });
   const set = (given) => {
@@ -61,11 +67,23 @@ function settingRow(name, { value: usual, kind, least, most, choices, help }, st
   });
   (element.id ? element : element.querySelector("input")).setAttribute("aria-describedby", mark.id);
   const why = help && make("p", { className: "why", id: `${id}-why`, hidden: true }, help.replaceAll("`", ""));
-  const asks = why && button("?", () => {
-    why.hidden = !why.hidden;
-    asks.setAttribute("aria-expanded", !why.hidden);
-  }, { className: "asks", "aria-label": `What is ${title(name)}?`, "aria-expanded": "false", "aria-controls": why.id });
-  line.append(make("label", { htmlFor: id }, heading(name)), ...(why ? [asks] : []), element, make("span", { className: "back" }, mark, back), ...(why ? [why] : []));
+  const asks =
+    why &&
+    button(
+      "?",
+      () => {
+        why.hidden = !why.hidden;
+        asks.setAttribute("aria-expanded", !why.hidden);
+      },
+      { className: "asks", "aria-label": `What is ${title(name)}?`, "aria-expanded": "false", "aria-controls": why.id },
+    );
+  line.append(
+    make("label", { htmlFor: id }, heading(name)),
+    ...(why ? [asks] : []),
+    element,
+    make("span", { className: "back" }, mark, back),
+    ...(why ? [why] : []),
+  );
   refresh();
   return line;
 }
@@ -79,20 +97,36 @@ const CONTROLS = {
     return { element, read: () => element.checked, write: (value) => (element.checked = Boolean(value)) };
   },
   choice({ id, choices }) {
-    const element = make("select", { id }, choices.map((one) => make("option", { value: one }, one)));
+    const element = make(
+      "select",
+      { id },
+      choices.map((one) => make("option", { value: one }, one)),
+    );
     return { element, read: () => element.value, write: (value) => (element.value = value) };
   },
   range({ id, least, most }) {
-    const side = (name, own) => make("input", { type: "number", step: "any", min: least, max: most, "aria-label": name, id: own });
+    const side = (name, own) =>
+      make("input", { type: "number", step: "any", min: least, max: most, "aria-label": name, id: own });
     const sides = [side("from", id), side("to", fresh("setting"))];
     const element = make("span", { className: "pair" }, sides);
     const read = () => sides.map((one) => one.valueAsNumber);
-    return { element, read: () => (read().some(Number.isNaN) ? undefined : read()), write: (value) => sides.forEach((one, i) => (one.value = value?.[i] ?? "")) };
+    return {
+      element,
+      read: () => (read().some(Number.isNaN) ? undefined : read()),
+      write: (value) => sides.forEach((one, i) => (one.value = value?.[i] ?? "")),
+    };
   },
 };
 
 function number({ id, usual, least, most }, step) {
-  const element = make("input", { id, type: "number", step, min: least, max: most, placeholder: usual === null ? "auto" : "" });
+  const element = make("input", {
+    id,
+    type: "number",
+    step,
+    min: least,
+    max: most,
+    placeholder: usual === null ? "auto" : "",
+  });
   const read = () => (element.value === "" ? undefined : element.valueAsNumber);
   return { element, read, write: (value) => (element.value = value ?? "") };
 }

@@ -12,8 +12,10 @@ export function parseSeeds(text, most) {
     const [, from, to = from] = part.match(/^\s*(\d+)(?:\s*-\s*(\d+))?\s*$/) ?? [];
     if (from === undefined) return { wrong: `Seeds are whole numbers, as 7, 0-11 or 1,5,9; "${part.trim()}" is none.` };
     const [first, last] = [BigInt(from), BigInt(to)];
-    if (last < first || last > MOST_SEED) return { wrong: `The range of seeds ${part.trim()} does not rise, or is too large.` };
-    if (last - first >= BigInt(most) || seeds.length >= most) return { wrong: `A sheet holds at most ${most} pictures; give fewer seeds.` };
+    if (last < first || last > MOST_SEED)
+      return { wrong: `The range of seeds ${part.trim()} does not rise, or is too large.` };
+    if (last - first >= BigInt(most) || seeds.length >= most)
+      return { wrong: `A sheet holds at most ${most} pictures; give fewer seeds.` };
     for (let seed = first; seed <= last; seed++) seeds.push(`${seed}`);
   }
   return seeds.length > most ? { wrong: `A sheet holds at most ${most} pictures; give fewer seeds.` } : { seeds };
@@ -57,7 +59,12 @@ export class Sheet {
         name ? make("span", { className: "side", "aria-hidden": "true" }, name) : null,
       ),
     );
-    return make("li", {}, make("div", { className: "looks" }, looks), make("span", { className: "caption" }, `seed ${seed}`));
+    return make(
+      "li",
+      {},
+      make("div", { className: "looks" }, looks),
+      make("span", { className: "caption" }, `seed ${seed}`),
+    );
   }
 
   #look = (side, index) => this.tiles[index]?.querySelectorAll("button")[side];
@@ -70,14 +77,19 @@ export class Sheet {
 
   /** Shows a finished picture, which can be opened from now on. */
   field(side, entry) {
-    const look = this.#look(side, entry.index), tile = this.tiles[entry.index];
+    const look = this.#look(side, entry.index),
+      tile = this.tiles[entry.index];
     if (!look) return;
-    const [height, width] = entry.size, pixels = Math.ceil((look.clientWidth * devicePixelRatio) / 64) * 64 || 192;
+    const [height, width] = entry.size,
+      pixels = Math.ceil((look.clientWidth * devicePixelRatio) / 64) * 64 || 192;
     const scale = clamp(pixels, 64, 512) / Math.max(height, width);
     const sharp = new Image();
     sharp.alt = "";
     sharp.onload = () => look.firstChild.replaceWith(sharp);
-    sharp.src = fieldImage(entry.id, [height, width].map((n) => Math.round(n * scale)));
+    sharp.src = fieldImage(
+      entry.id,
+      [height, width].map((n) => Math.round(n * scale)),
+    );
     const words = [entry.label, `seed ${entry.seed}`].filter(Boolean).join(", ");
     const name = this.sides[side];
     look.disabled = false;
@@ -92,15 +104,28 @@ export class Sheet {
       const [[s, i], [t, j]] = [a, b].map((key) => key.split("/").map(Number));
       return i - j || s - t;
     });
-    this.open(keys.map((key) => this.entries.get(key)), keys.indexOf(`${side}/${index}`));
+    this.open(
+      keys.map((key) => this.entries.get(key)),
+      keys.indexOf(`${side}/${index}`),
+    );
   }
 
   /** Arrow keys go from tile to tile, so that the sheet is one stop of the tab key. */
   #move(event) {
-    const all = this.buttons(), at = all.indexOf(document.activeElement);
+    const all = this.buttons(),
+      at = all.indexOf(document.activeElement);
     if (at < 0) return;
-    const across = all.filter((one) => one.offsetTop === all[0].offsetTop && one.closest("li").offsetTop === all[0].closest("li").offsetTop);
-    const to = { ArrowRight: at + 1, ArrowLeft: at - 1, ArrowDown: at + across.length, ArrowUp: at - across.length, Home: 0, End: all.length - 1 };
+    const across = all.filter(
+      (one) => one.offsetTop === all[0].offsetTop && one.closest("li").offsetTop === all[0].closest("li").offsetTop,
+    );
+    const to = {
+      ArrowRight: at + 1,
+      ArrowLeft: at - 1,
+      ArrowDown: at + across.length,
+      ArrowUp: at - across.length,
+      Home: 0,
+      End: all.length - 1,
+    };
     const next = all[to[event.key]];
     if (!(event.key in to)) return;
     event.preventDefault();

@@ -48,7 +48,9 @@ export function start() {
 export function settingsOf(view, known) {
   const own = views[view] ?? {};
   const fits = (value, like) =>
-    typeof value === typeof like && Array.isArray(value) === Array.isArray(like) && (value === null) === (like === null);
+    typeof value === typeof like &&
+    Array.isArray(value) === Array.isArray(like) &&
+    (value === null) === (like === null);
   return Object.fromEntries(Object.entries(known).map(([k, like]) => [k, fits(own[k], like) ? own[k] : like]));
 }
 

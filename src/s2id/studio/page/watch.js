@@ -9,7 +9,11 @@ const START = { runs: [] };
 const COLOURS = 6; // of the style sheet
 const POLL_MS = 5000;
 
-const PLOTS = [["loss", "Loss", { log: true, smooth: true }], ["lr", "Learning rate", {}], ["images_per_second", "Images per second", {}]];
+const PLOTS = [
+  ["loss", "Loss", { log: true, smooth: true }],
+  ["lr", "Learning rate", {}],
+  ["images_per_second", "Images per second", {}],
+];
 
 /** The view; it listens while it is shown. */
 export function watchView() {
@@ -18,15 +22,36 @@ export function watchView() {
   const list = make("ul", { className: "runs", "aria-label": "Runs" });
   const wrong = make("p", { role: "alert", className: "error" });
   const plots = PLOTS.map(([key, title, how]) => [key, new Plot(title, how)]);
-  const slider = make("input", { type: "range", min: 0, max: 0, step: 1, value: 0, "aria-label": "Samples after so many images" });
+  const slider = make("input", {
+    type: "range",
+    min: 0,
+    max: 0,
+    step: 1,
+    value: 0,
+    "aria-label": "Samples after so many images",
+  });
   const after = make("output", {});
   const sheets = make("div", { className: "samples" });
-  const samples = make("section", { className: "taken", hidden: true, "aria-labelledby": "samples" },
-    make("h3", { id: "samples" }, "Samples"), make("div", { className: "slider" }, slider, after), sheets);
-  const element = make("div", { className: "view split" },
+  const samples = make(
+    "section",
+    { className: "taken", hidden: true, "aria-labelledby": "samples" },
+    make("h3", { id: "samples" }, "Samples"),
+    make("div", { className: "slider" }, slider, after),
+    sheets,
+  );
+  const element = make(
+    "div",
+    { className: "view split" },
     make("div", { className: "panel" }, make("h2", {}, "Runs"), list, wrong),
-    make("section", { "aria-label": "Measurements", className: "results" }, plots.map(([, plot]) => plot.element), samples));
-  let timer = 0, moments = [];
+    make(
+      "section",
+      { "aria-label": "Measurements", className: "results" },
+      plots.map(([, plot]) => plot.element),
+      samples,
+    ),
+  );
+  let timer = 0,
+    moments = [];
 
   const chosen = () => [...held].filter(([name]) => state.runs.includes(name));
 
@@ -35,12 +60,29 @@ export function watchView() {
     if (!element.isConnected || element.hidden) return;
     try {
       const runs = await ask("/api/runs");
-      wrong.textContent = runs.length ? "" : "No runs are watched. Start the studio with --runs FOLDER, which holds runs of s2id train.";
-      for (const { name } of runs) if (!held.has(name)) held.set(name, { colour: held.size % COLOURS, rows: [], samples: [] });
+      wrong.textContent = runs.length
+        ? ""
+        : "No runs are watched. Start the studio with --runs FOLDER, which holds runs of s2id train.";
+      for (const { name } of runs)
+        if (!held.has(name)) held.set(name, { colour: held.size % COLOURS, rows: [], samples: [] });
       const own = state.runs.filter((name) => held.has(name));
-      state.runs = own.length ? own : runs.filter(({ finished }) => !finished).concat(runs).slice(0, 1).map(({ name }) => name);
+      state.runs = own.length
+        ? own
+        : runs
+            .filter(({ finished }) => !finished)
+            .concat(runs)
+            .slice(0, 1)
+            .map(({ name }) => name);
       list.replaceChildren(...runs.map(line));
-      await Promise.all(chosen().map(([name, run]) => fill(name, run, runs.find((one) => one.name === name))));
+      await Promise.all(
+        chosen().map(([name, run]) =>
+          fill(
+            name,
+            run,
+            runs.find((one) => one.name === name),
+          ),
+        ),
+      );
       redraw();
       redrawSamples();
     } catch (error) {
@@ -59,10 +101,23 @@ export function watchView() {
       refresh();
     });
     const share = wanted ? make("progress", { max: wanted, value: images, "aria-label": `${name}: share done` }) : null;
-    const told = [`${short(images)}${wanted ? ` of ${short(wanted)}` : ""} images`, finished ? "finished" : speed ? `${short(speed)} images/s` : ""];
-    return make("li", {}, make("label", { className: "check" }, box,
-      make("span", { className: `swatch run-${held.get(name).colour}`, "aria-hidden": "true" }), name),
-      share, make("small", {}, told.filter(Boolean).join(", ")));
+    const told = [
+      `${short(images)}${wanted ? ` of ${short(wanted)}` : ""} images`,
+      finished ? "finished" : speed ? `${short(speed)} images/s` : "",
+    ];
+    return make(
+      "li",
+      {},
+      make(
+        "label",
+        { className: "check" },
+        box,
+        make("span", { className: `swatch run-${held.get(name).colour}`, "aria-hidden": "true" }),
+        name,
+      ),
+      share,
+      make("small", {}, told.filter(Boolean).join(", ")),
+    );
   }
 
   /** Rows and samples of a run that are not here yet; after that, new rows come by themselves. */
@@ -92,14 +147,22 @@ export function watchView() {
     cancelAnimationFrame(drawing);
     drawing = requestAnimationFrame(() => {
       for (const [key, plot] of plots) {
-        plot.show(chosen().map(([name, { colour, rows }]) => ({ name, colour, points: rows.map((row) => [row.images_seen, row[key]]) })));
+        plot.show(
+          chosen().map(([name, { colour, rows }]) => ({
+            name,
+            colour,
+            points: rows.map((row) => [row.images_seen, row[key]]),
+          })),
+        );
       }
     });
   }
 
   /** One slider over all moments at which any run drew samples; each run shows its last ones until then. */
   function redrawSamples() {
-    const all = [...new Set(chosen().flatMap(([, run]) => run.samples.map(({ images }) => images)))].sort((a, b) => a - b);
+    const all = [...new Set(chosen().flatMap(([, run]) => run.samples.map(({ images }) => images)))].sort(
+      (a, b) => a - b,
+    );
     const newest = !moments.length || slider.valueAsNumber === moments.length - 1;
     moments = all;
     slider.max = Math.max(0, all.length - 1);
@@ -113,12 +176,20 @@ export function watchView() {
     if (until === undefined) return;
     after.textContent = `after ${until.toLocaleString("en")} images`;
     const shown = chosen().map(([name, run]) => [name, run.samples.filter(({ images }) => images <= until).at(-1)]);
-    sheets.replaceChildren(...shown.filter(([, one]) => one).map(([name, { number, images }]) => {
-      const src = `/api/runs/${encodeURIComponent(name)}/samples/${number}.png`;
-      const alt = `Samples of ${name} after ${images} images`;
-      return make("figure", {}, make("a", { href: src, target: "_blank" }, make("img", { src, alt })),
-        make("figcaption", {}, `${name}, ${short(images)} images`));
-    }));
+    sheets.replaceChildren(
+      ...shown
+        .filter(([, one]) => one)
+        .map(([name, { number, images }]) => {
+          const src = `/api/runs/${encodeURIComponent(name)}/samples/${number}.png`;
+          const alt = `Samples of ${name} after ${images} images`;
+          return make(
+            "figure",
+            {},
+            make("a", { href: src, target: "_blank" }, make("img", { src, alt })),
+            make("figcaption", {}, `${name}, ${short(images)} images`),
+          );
+        }),
+    );
   }
 
   function close(run) {
