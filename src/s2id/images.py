@@ -10,30 +10,24 @@ import zlib
 from collections.abc import Iterable, Iterator
 from io import BytesIO
 from pathlib import Path
-from warnings import catch_warnings
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
+from s2id import raster
 from s2id.alpha import has_alpha, straight
 from s2id.errors import InputError
 from s2id.files import replacing
 from s2id.formats import opened
 from s2id.linear import area_weights, box_weights
-from s2id.settings import MAX_PIXELS, Size
+from s2id.settings import Size
 
 _COLOUR_TYPE = {1: 0, 2: 4, 3: 2, 4: 6}  # PNG specification, table 11.1
 
-_BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339  # TIFF 6.0, the last in section 19
-
-_FEW_BITS = {"L;2": 85, "L;4": 17}  # how Pillow reads grey of 2 and 4 bits -> 255 / largest value
-
 _MATRIX, _BLOCK = 2**22, 16  # an axis is resampled by one matrix of so many entries at most, else by blocks of cells
-
-_MODES = {1: "L", 2: "La", 3: "RGB", 4: "RGBa"}  # a small letter is Pillow's premultiplied alpha
 
 _FORMATS = {
     ".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF", ".bmp": "BMP",
@@ -74,83 +68,13 @@ def decode(
     Raises:
         InputError: The source is no readable picture, or has more than MAX_PIXELS pixels.
     """
-    try:
-        with catch_warnings(action="ignore", category=UserWarning), opened(source) as image:  # of corrupt EXIF entries
-            size = (image.height, image.width)
-            if math.prod(size) > MAX_PIXELS:
-                raise ValueError(f"{size[0]}x{size[1]} pixels, and more than {MAX_PIXELS} are not read")
-            _scale_transparent_value(image)
-            ImageOps.exif_transpose(image, in_place=True)
-            pixels = _pixels(_in_bytes(image), channels)
-    except UnidentifiedImageError as error:
-        raise InputError(
-            f"{name} cannot be read as a picture (no format that is known); replace or remove it."
-        ) from error
-    except FileNotFoundError as error:
-        raise InputError(f"{name} does not exist; give a picture that does.") from error
-    except Exception as error:  # on damaged files decoders raise errors of any type
-        why = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise InputError(f"{name} cannot be read as a picture ({why}); replace or remove it.") from error
-    planes = torch.from_numpy(pixels.copy()).permute(2, 0, 1)
+    pixels = raster.pixels(source, name, channels)
+    planes = torch.from_numpy(pixels).permute(2, 0, 1)
     size = (planes.shape[1], planes.shape[2])
     if (target := capped(size, long_side)) == size:
         return planes
     # one channel at a time, because floats need four times the memory of bytes
     return torch.cat([to_bytes(resize(to_float(plane), target)) for plane in planes.split(1)])
-
-
-def _pixels(image: Image.Image, channels: int | None) -> UInt8[np.ndarray, "h w c"]:
-    """The picture's premultiplied bytes, in the asked number of channels."""
-    whole = image.convert("RGBA") if image.has_transparency_data else None
-    if whole is not None and whole.getchannel("A").getextrema() == (255, 255):
-        whole = None
-    if channels is None:
-        grey = image.mode in ("1", "L", "LA", "La") or (whole is not None and _is_grey(whole))
-        channels = (1 if grey else 3) + (whole is not None)
-    if has_alpha(channels):
-        image = (whole or image).convert(_MODES[channels].upper())
-    elif whole is not None:
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), whole)
-    return np.array(image.convert(_MODES[channels])).reshape(image.height, image.width, channels)
-
-
-def _is_grey(image: Image.Image) -> bool:
-    """Whether all colours that are seen of an RGBA picture are grey."""
-    red, green, blue, _ = (band.tobytes() for band in image.convert("RGBa").split())
-    return red == green == blue
-
-
-def _scale_transparent_value(image: Image.Image) -> None:
-    """Bring the value that a PNG file calls transparent to 8 bits, as Pillow does with the pixels."""
-    tiles = getattr(image, "tile", None) if image.format == "PNG" else None
-    stored = tiles[0].args if tiles else None
-    key = image.info.get("transparency")
-    if stored in _FEW_BITS and isinstance(key, int):
-        image.info["transparency"] = key * _FEW_BITS[stored]
-    elif stored == "RGB;16B" and isinstance(key, tuple):
-        image.info["transparency"] = tuple(value >> 8 for value in key)
-
-
-def _in_bytes(image: Image.Image) -> Image.Image:
-    """The picture with 8 bits per channel; grey of 9 to 16 bits, which Pillow clips, is scaled.
-
-    Raises:
-        ValueError: The range of the values is not known.
-    """
-    tags = getattr(image, "tag_v2", {})
-    if image.mode == "F" or (image.mode == "I" and image.format != "PPM"):
-        raise ValueError("values of 32 bits, whose range is not known; save 8 or 16")
-    if 2 in tags.get(_SAMPLE_FORMAT, ()):
-        raise ValueError("values with signs, whose range is not known; save them without")
-    if image.mode != "I" and not image.mode.startswith("I;16"):
-        return image
-    white = 2 ** tags.get(_BITS, (16,))[0] - 1
-    values = np.array(image).astype(np.float32)
-    shades = (values * (255 / white)).round().astype(np.uint8)
-    grey = Image.fromarray(255 - shades if tags.get(_PHOTOMETRIC) == 0 else shades)
-    if (key := image.info.get("transparency")) is not None:
-        grey.putalpha(Image.fromarray(np.uint8(255) * (values != key)))
-    return grey
 
 
 def capped(size: Size, long_side: int | None) -> Size:
@@ -298,6 +222,11 @@ def write(path: Path, image: Float[Tensor, "c h w"]) -> None:
             raise InputError(f"{path} cannot hold {size[0]}x{size[1]} pixels ({error}); use .png.") from error
 
 
+def encoded(image: Float[Tensor, "c h w"]) -> bytes:
+    """The content of the PNG file that `write` writes of a picture with values in [-1, 1]."""
+    return b"".join(png((image.shape[1], image.shape[2]), len(image), [to_bytes(straight(image))]))
+
+
 def format_of(path: Path, size: Size, channels: int) -> str:
     """The format, as Pillow names it, that a file's ending chooses for a picture.
 
@@ -318,7 +247,7 @@ def format_of(path: Path, size: Size, channels: int) -> str:
             f"{path} is {size[0]}x{size[1]} pixels large, and a {kind} file has at most {most:,} along a side; use "
             ".png, or a smaller size."
         )
-    if has_alpha(channels) and not _holds_alpha(kind, _MODES[channels].upper()):
+    if has_alpha(channels) and not _holds_alpha(kind, raster.MODES[channels].upper()):
         raise InputError(
             f"{path} is a {kind} file, which cannot hold the picture's transparency; use .png, .webp or .tif, or lay "
             "the picture over a colour first (s2id.alpha.over)."

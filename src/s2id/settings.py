@@ -12,7 +12,7 @@ from inspect import Parameter, signature
 from itertools import pairwise
 from typing import Any, Literal, TypeVar
 
-from s2id.checks import converted
+from s2id.checks import converted, shown
 from s2id.errors import InputError
 from s2id.names import quoted
 
@@ -31,6 +31,39 @@ Fit = Literal["fit", "fill", "stretch"]
 Look = Literal["smooth", "squares", "palette"]
 """What a field's pictures show: the function; or the pixels of the data's own size as crisp squares, for pixel art; or
 these squares in the nearest colours of the data's palette."""
+
+
+def parse_size(text: str) -> Size:
+    """Height and width from "HxW".
+
+    >>> parse_size("1024x576")
+    (1024, 576)
+
+    Raises:
+        InputError: The text is not of that form.
+    """
+    height, _, width = text.lower().partition("x")
+    if not (_is_count(height) and _is_count(width)):
+        raise InputError(f"size {shown(text)} is not HEIGHTxWIDTH in pixels; write it as in 1024x576.")
+    return int(height), int(width)
+
+
+def parse_any_size(text: str) -> AnySize:
+    """Height and width from "HxW", or the long side from a single number.
+
+    >>> parse_any_size("1024x576"), parse_any_size("1024")
+    ((1024, 576), 1024)
+
+    Raises:
+        InputError: The text is of neither form.
+    """
+    return int(text) if _is_count(text) else parse_size(text)
+
+
+def _is_count(text: str) -> bool:
+    """Whether a text is a whole number of at most nine digits."""
+    return text.isascii() and text.isdecimal() and len(text) <= 9
+
 
 Prediction = Literal["eps", "x", "v"]
 """What a network's output means: the noise, the clean image, or the velocity between them."""

@@ -15,13 +15,14 @@ from PIL import Image
 import s2id
 from s2id.cli import commands
 from s2id.cli.main import main
-from s2id.cli.options import parse_seeds, parse_size, parse_window, suffix
+from s2id.cli.options import parse_seeds, parse_window, suffix
 from s2id.errors import InputError
 from s2id.evaluation.judge import Judge
 from s2id.images import read
 from s2id.network.settings import ModelConfig
 from s2id.sampling.model import S2ID, load
 from s2id.sampling.settings import Card
+from s2id.settings import parse_size
 
 
 @pytest.fixture(scope="module")

@@ -18,10 +18,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import s2id
+from s2id import guarded
 from s2id.data import svg
 from s2id.data.drawings import content_of, raster
 from s2id.data.svg_process import MOST_BYTES, MOST_UNITS
 from s2id.errors import InputError
+from s2id.guarded_process import ANSWER, REQUEST
 
 pytest.importorskip("resvg_py")
 
@@ -126,12 +128,13 @@ def test_no_file_can_be_opened_even_if_one_were_asked_for(tmp_path, monkeypatch)
     program.write_text("from s2id.data import svg_process\nsvg_process.checked = bytes.decode\nsvg_process.main()\n")
     picture = f'<image href="{tmp_path / "blue.png"}" width="64" height="64"/>'
     content = f"{HEAD}{SQUARE}{picture}</svg>".encode()
-    asked = svg.REQUEST.pack(32, 5, 2**29, len(content)) + content
+    content = svg.SIDE.pack(32) + content
+    asked = REQUEST.pack(5, 2**29, len(content)) + content
     done = subprocess.run(
         [sys.executable, str(program)], input=asked, capture_output=True, timeout=60,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )  # fmt: skip
-    with Image.open(io.BytesIO(done.stdout[svg.ANSWER.size :])) as drawn:
+    with Image.open(io.BytesIO(done.stdout[ANSWER.size :])) as drawn:
         colours = {colour for _, colour in drawn.convert("RGB").getcolors()}
     assert colours == {(255, 0, 0), (0, 0, 0)}  # the square, and no blue
 
@@ -165,7 +168,7 @@ BOMBS = {
 @pytest.mark.parametrize("name", BOMBS)
 def test_what_takes_too_long_is_stopped(tmp_path, monkeypatch, name):
     monkeypatch.setattr(svg, "SECONDS", 1)
-    monkeypatch.setattr(svg, "PATIENCE", 2)
+    monkeypatch.setattr(guarded, "PATIENCE", 2)
     refused(write(tmp_path / "bad.svg", f"{HEAD}{BOMBS[name]}</svg>"), "takes more than 1 s|MB|limit reached", side=512)
 
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from s2id import raster
 from s2id.errors import InputError
 from s2id.inverse import frames as module
 from s2id.inverse.frames import read_frames
@@ -171,7 +172,7 @@ def test_only_so_many_frames_of_an_animation_are_decoded(tmp_path, monkeypatch):
     pages = [Image.new("L", (8, 6), 10 * i) for i in range(20)]
     path = gif(tmp_path / "a.gif", pages)
     decoded = []
-    monkeypatch.setattr(module, "_page", lambda page, real=module._page: decoded.append(1) or real(page))
+    monkeypatch.setattr(raster, "_page", lambda page, real=raster._page: decoded.append(1) or real(page))
     assert read_frames(path, 4).shape == (4, 1, 6, 8) and len(decoded) == 4
     monkeypatch.setattr(module, "MAX_PIXELS", 19 * 48)
     decoded.clear()

@@ -1,6 +1,5 @@
 """The studio's addresses: what they give, what they refuse, and that nothing is refused in more than a sentence."""
 
-import json
 import re
 import shlex
 from glob import glob
@@ -12,28 +11,14 @@ from starlette.testclient import TestClient  # noqa: E402
 
 import s2id  # noqa: E402
 from s2id.cli.main import main  # noqa: E402
-from s2id.studio.app import Studio, create_app  # noqa: E402
+from s2id.studio.app import create_app  # noqa: E402
 from s2id.studio.settings import Limits  # noqa: E402
+from s2id.studio.state import Studio  # noqa: E402
 
 
 @pytest.fixture(scope="module")
-def client():
-    with TestClient(create_app(Studio(["mnist-fast", "mnist"]), ["testserver"])) as one:
-        yield one
-
-
-def events(client, answer):
-    """Names and data of all events of the job that an answer names."""
-    assert answer.status_code == 202, answer.text
-    text = client.get(f"/api/jobs/{answer.json()['job']}/events").text
-    blocks = [dict(line.split(": ", 1) for line in block.splitlines()) for block in text.strip().split("\n\n")]
-    assert [int(one["id"]) for one in blocks] == sorted(int(one["id"]) for one in blocks)
-    return [(one["event"], json.loads(one["data"])) for one in blocks]
-
-
-@pytest.fixture(scope="module")
-def drawn(client):
-    return events(client, client.post("/api/compose", json={"model": "mnist-fast", "label": [7, "3"], "seeds": "0-2"}))
+def drawn(client, events):
+    return events(client.post("/api/compose", json={"model": "mnist-fast", "label": [7, "3"], "seeds": "0-2"}))
 
 
 def test_a_sheet_is_what_sample_gives(client, drawn):
@@ -68,9 +53,9 @@ def globbed(command):
         yield re.sub(r"\S+\*\S+", lambda found: " ".join(map(shlex.quote, glob(found[0]))), part)
 
 
-def test_the_command_and_the_program_of_a_sheet_give_its_bytes(client, tmp_path, monkeypatch):
+def test_the_command_and_the_program_of_a_sheet_give_its_bytes(client, events, tmp_path, monkeypatch):
     asked = {"model": "mnist", "seeds": "0,7-10", "sampling": {"steps": 2, "eta": 0.3, "sampler": "ddim"}}
-    heard = events(client, client.post("/api/compose", json=asked))
+    heard = events(client.post("/api/compose", json=asked))
     done, fields = heard[-1][1], [data for name, data in heard if name == "field"]
     monkeypatch.chdir(tmp_path)
     assert main(shlex.split(done["command"])[1:]) == 0

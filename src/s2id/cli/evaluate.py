@@ -15,12 +15,12 @@ from s2id.cli.options import (
     Sizes,
     Weights,
     name_files,
-    parse_size,
     writable,
 )
 from s2id.errors import InputError
 from s2id.evaluation.settings import EvaluateConfig
 from s2id.sampling.settings import Density
+from s2id.settings import parse_size
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from s2id.checks import Within, shown
+from s2id.checks import Within
 from s2id.cli.flags import Help
 from s2id.errors import InputError
 from s2id.names import in_files, listed, position, quoted, split, unquoted
-from s2id.settings import MAX_ALLOWED, AnySize, Fit, Look, Size, Window
+from s2id.settings import MAX_ALLOWED, AnySize, Fit, Look, Size, Window, parse_any_size
 
 if TYPE_CHECKING:
     from s2id.condition import Condition
@@ -141,38 +141,6 @@ def in_file_names(text: str | None, card: "Card", before: str, number: str = "")
         f"{number}{measured[position(name, card.numbers, 'number')]}={str(value).removesuffix('.0')}"
         for name, value in numbers.items()
     ]
-
-
-def parse_size(text: str) -> Size:
-    """Height and width from "HxW".
-
-    >>> parse_size("1024x576")
-    (1024, 576)
-
-    Raises:
-        InputError: The text is not of that form.
-    """
-    height, _, width = text.lower().partition("x")
-    if not (_is_count(height) and _is_count(width)):
-        raise InputError(f"size {shown(text)} is not HEIGHTxWIDTH in pixels; write it as in 1024x576.")
-    return int(height), int(width)
-
-
-def parse_any_size(text: str) -> AnySize:
-    """Height and width from "HxW", or the long side from a single number.
-
-    >>> parse_any_size("1024x576"), parse_any_size("1024")
-    ((1024, 576), 1024)
-
-    Raises:
-        InputError: The text is of neither form.
-    """
-    return int(text) if _is_count(text) else parse_size(text)
-
-
-def _is_count(text: str) -> bool:
-    """Whether a text is a whole number of at most nine digits."""
-    return text.isascii() and text.isdecimal() and len(text) <= 9
 
 
 def parse_sizes(texts: Sequence[str]) -> list[AnySize]:

@@ -18,7 +18,6 @@ from s2id.cli.options import (
     Traits,
     Weights,
     name_files,
-    parse_any_size,
     parse_seeds,
     suffix,
     writable,
@@ -26,6 +25,7 @@ from s2id.cli.options import (
 from s2id.errors import InputError
 from s2id.inverse.settings import RESTORING
 from s2id.sampling.settings import Sampling
+from s2id.settings import parse_any_size, setting
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -69,6 +69,8 @@ class Upscale:
     weights: Weights = "mnist"
     label: Label = None
     traits: Traits = Traits()
+    words: str | None = setting(None, "condition")
+    """What the picture shows, in words that the model learned from captions, in any order. None: anything."""
     out: Path = Path("out")
     """Folder for the result."""
     device: Device = "auto"
@@ -83,7 +85,7 @@ class Upscale:
         model = load(self.weights, self.device)
         picture = _given(self.picture, model)
         picture = fitted(model, picture) if model.config.composes else picture
-        enlarged = upscale(model, picture, size, self.traits.ask(model, self.label))
+        enlarged = upscale(model, picture, size, self.traits.ask(model, self.label, self.words))
         writable(self.out)
         path = self.out / f"upscaled-{self.picture.stem}-{suffix((enlarged.shape[1], enlarged.shape[2]))}.png"
         write(path, enlarged)
@@ -114,6 +116,8 @@ class Restore:
     weights: Weights = "mnist"
     label: Label = None
     traits: Traits = Traits()
+    words: str | None = setting(None, "condition")
+    """What the picture shows, in words that the model learned from captions, in any order. None: anything."""
     seed: Seeds = "0-7"
     sampling: Sampling = part(RESTORING, omit=("autoguidance",))
     out: Path = Path("out")
@@ -123,7 +127,6 @@ class Restore:
     def run(self) -> int:
         """Draw the answers and write them."""
         size, seeds = self.size and parse_any_size(self.size), parse_seeds(self.seed)
-        from s2id.alpha import has_alpha
         from s2id.images import read, write
         from s2id.inverse.restore import disagreement, fitted, restore
         from s2id.sampling.model import load
@@ -131,7 +134,7 @@ class Restore:
         model = load(self.weights, self.device)
         picture = _given(self.picture, model)
         mask = None if self.mask is None else read(self.mask, 1)[0] >= 128
-        label = self.traits.ask(model, self.label)
+        label = self.traits.ask(model, self.label, self.words)
         writable(self.out)
         start = time.perf_counter()
         found = restore(
@@ -145,9 +148,8 @@ class Restore:
             sampling=self.sampling,
         )
         seconds = time.perf_counter() - start
-        spread = found.std.square().mean(0, keepdim=True).sqrt() if has_alpha(len(found.std)) else found.std
         pictures = {f"seed{seed}": one for seed, one in zip(seeds, found.pictures, strict=True)}
-        pictures |= {"mean": found.mean, "std": 2 * spread - 1}  # 0 is black, 1 (half the range) is white
+        pictures |= {"mean": found.mean, "std": found.spread}
         end = suffix((found.pictures.shape[2], found.pictures.shape[3]))
         written = [self.out / f"restored-{self.picture.stem}-{name}-{end}.png" for name in pictures]
         for path, one in zip(written, pictures.values(), strict=True):
@@ -172,6 +174,8 @@ class Depixelate:
     """Standard deviation of the noise in a frame's pixel, where black is -1 and white is 1. None: estimated."""
     label: Label = None
     traits: Traits = Traits()
+    words: str | None = setting(None, "condition")
+    """What the picture shows, in words that the model learned from captions, in any order. None: anything."""
     seed: Seeds = "0-7"
     """Random seeds of the model's answers, whose mean is the picture: 7, a range 0-63 or a list 1,5,9."""
     video: bool = False
@@ -183,8 +187,8 @@ class Depixelate:
     def run(self) -> int:
         """Fuse the frames, print what was found, and write it."""
         size, seeds = parse_any_size(self.size), parse_seeds(self.seed)
-        if self.weights is None and (self.label is not None or self.traits != Traits()):
-            raise InputError("--label, --with and --without need a model; name one with --weights.")
+        if self.weights is None and not (self.label is self.words is None and self.traits == Traits()):
+            raise InputError("--label, --with, --without and words need a model; name one with --weights.")
         from s2id.files import write_text
         from s2id.images import write
         from s2id.inverse.depixelate import depixelate
@@ -195,17 +199,16 @@ class Depixelate:
         start = time.perf_counter()
         frames = read_frames(self.frames)
         model = None if self.weights is None else load(self.weights, self.device)
-        label = None if model is None else self.traits.ask(model, self.label)
+        label = None if model is None else self.traits.ask(model, self.label, self.words)
         done = depixelate(frames, size, model=model, noise=self.noise, label=label, seeds=seeds)
         print(f"{len(frames)} frames of {frames.shape[2]}x{frames.shape[3]}; motion in their pixels (down, right):")
         for i, (y, x) in enumerate(done.motion.tolist()):
             print(f"  {i:3d} {y:+8.3f} {x:+8.3f}   likeness {done.likeness[i]:.3f}")
         print(f"noise {done.fused.noise:.3f} of [-1, 1], done in {time.perf_counter() - start:.1f} s")
         print(*(f"note: {note}" for note in done.notes), sep="\n")
-        white = done.uncertainty.max().clamp(min=1e-6)
         written = [self.out / name for name in ("picture.png", "uncertainty.png", "motion.json")]
         write(written[0], done.picture)
-        write(written[1], (2 * done.uncertainty / white - 1)[None])
+        write(written[1], done.spread)
         write_text(written[2], json.dumps(done.facts(), indent=1) + "\n")
         if self.video:
             written.append(self.out / "video.gif")

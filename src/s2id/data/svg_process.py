@@ -1,23 +1,17 @@
 """A program that draws SVG files with resvg, one after another, for `data.svg`, which starts it.
 
-An SVG file may recurse until its reader's stack overflows, allocate gigabytes, run for hours, or name other files. So
-it is drawn where no more than a process can be lost: each drawing has limits of time and memory, and no file can be
-opened. Neither torch nor numpy is imported.
+An SVG file is drawn where no more than a process can be lost (`guarded_process`). Neither torch nor numpy is imported.
 """
 
 import re
 import struct
-import sys
-import time
 import zlib
-from typing import BinaryIO
 from xml.parsers import expat
 
-REQUEST = struct.Struct("!QQQQ")
-"""Side of the square to draw into, limits in seconds and bytes, and the length of the file, which follows."""
+from s2id.guarded_process import serve
 
-ANSWER = struct.Struct("!?Q")
-"""Whether a PNG file follows, rather than a sentence that says why there is none; and its length."""
+SIDE = struct.Struct("!Q")
+"""Side of the square to draw into, before the file."""
 
 MOST_BYTES = 2**24
 """Largest SVG file, unpacked."""
@@ -37,21 +31,14 @@ _LENGTH = re.compile(r"\s*([-+]?(?:[0-9]*\.)?[0-9]+(?:e[-+]?[0-9]+)?|[-+]?(?:nan
 
 
 def main() -> None:
-    """Answer requests until standard input ends, as it does with the process that started this one."""
+    """Answer requests, each with a PNG file."""
     from resvg_py import svg_to_bytes
 
-    _close_doors()
-    source, target = sys.stdin.buffer, sys.stdout.buffer
-    while head := source.read(REQUEST.size):
-        side, seconds, most, length = REQUEST.unpack(head)
-        content = source.read(length)
-        _limit(seconds, most)
-        try:
-            text = checked(content)
-            answer = svg_to_bytes(svg_string=text, width=side, height=side, skip_system_fonts=True)
-            _answer(target, True, answer)
-        except Exception as error:  # noqa: BLE001  (whatever it is, the next file may be drawn)
-            _answer(target, False, " ".join(str(error).split()).encode())
+    def draw(content: bytes) -> bytes:
+        (side,), text = SIDE.unpack_from(content), checked(content[SIDE.size :])
+        return svg_to_bytes(svg_string=text, width=side, height=side, skip_system_fonts=True)
+
+    serve(draw)
 
 
 def checked(content: bytes) -> str:
@@ -136,32 +123,6 @@ def _check_size(kind: str, attributes: dict[str, str]) -> None:
             raise ValueError(f"its sides are {' x '.join(found)}; they may have up to {MOST_UNITS:,.0f} units")
         if sides and max(sides) > MOST_ASPECT * min(sides):
             raise ValueError(f"one of its sides is more than {MOST_ASPECT} times the other")
-
-
-def _close_doors() -> None:
-    """Allow no further file to be opened, and no memory dump to be written."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))  # the three standard streams
-
-
-def _limit(seconds: int, most: int) -> None:
-    """Limit the time and memory of what is done next."""
-    try:
-        import resource
-    except ImportError:
-        return
-    for kind, value in {resource.RLIMIT_CPU: int(time.process_time()) + 1 + seconds, resource.RLIMIT_AS: most}.items():
-        hard = resource.getrlimit(kind)[1]
-        resource.setrlimit(kind, (value if hard == resource.RLIM_INFINITY else min(value, hard), hard))
-
-
-def _answer(target: BinaryIO, drawn: bool, payload: bytes) -> None:
-    target.write(ANSWER.pack(drawn, len(payload)) + payload)
-    target.flush()
 
 
 if __name__ == "__main__":

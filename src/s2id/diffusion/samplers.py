@@ -195,6 +195,17 @@ def last(steps: Iterator[Step]) -> Images:
     return final[0].x_t
 
 
+def last_of(steps: Iterator[Step]) -> Generator[Step, None, Images]:
+    """The steps, and at their end the last state as what the generator returns."""
+    state: Images | None = None
+    for step in steps:
+        state = step.x_t
+        yield step
+    if state is None:
+        raise ValueError("no steps: times must hold at least two entries")
+    return state
+
+
 def result(walk: Generator[Step, None, _Result]) -> _Result:
     """What a generator of steps returns at its end."""
     while True:

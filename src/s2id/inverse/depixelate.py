@@ -4,7 +4,7 @@ First the camera's motion is found (`motion`, then `alignment`), then the one pi
 (`fusion`). If a model of such pictures is given, pictures are drawn from its posterior given the frames (`posterior`).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,13 +15,14 @@ from torch import Tensor
 from s2id.alpha import covered, has_alpha, with_alpha
 from s2id.checks import checked
 from s2id.coords import check_pixels, check_size, extent, whole_size
+from s2id.diffusion.samplers import Step, result
 from s2id.errors import InputError
 from s2id.inverse.alignment import agreeing
 from s2id.inverse.frames import read_frames
 from s2id.inverse.fusion import FramesOperator, Fused, fuse
 from s2id.inverse.motion import register
 from s2id.inverse.observation import STRADDLE, Area, Observation, check_noise, check_scale
-from s2id.inverse.posterior import Measurement, sample_posterior
+from s2id.inverse.posterior import Measurement, posterior_steps
 from s2id.inverse.settings import RESTORING
 from s2id.sampling.conditions import Label, Seeds, seed_list
 from s2id.sampling.model import S2ID
@@ -55,6 +56,11 @@ class Depixelated:
     """Height and width of a frame, in pixels."""
     notes: tuple[str, ...]
     """What a user should know about the result, one sentence each."""
+
+    @property
+    def spread(self) -> Float[Tensor, "1 h w"]:
+        """The uncertainty as a picture in which 0 is black and the largest value white."""
+        return (2 * self.uncertainty / self.uncertainty.max().clamp(min=1e-6) - 1)[None]
 
     def redrawn(self) -> Iterator[Float[Tensor, "c h w"]]:
         """Each used frame as the camera would have recorded it with pixels of the picture's size."""
@@ -124,6 +130,27 @@ def depixelate(
         InputError: The frames cannot be read or do not overlap, the model does not fit, or a number is out of range.
     """
     frames = read_frames(Path(frames)) if isinstance(frames, Path | str) else frames.float()
+    steps = depixelating(
+        frames, size, model=model, noise=noise, motion=motion, label=label, seeds=seeds, sampling=sampling
+    )
+    return result(steps)
+
+
+def depixelating(
+    frames: Float[Tensor, "f c h w"],
+    size: AnySize,
+    *,
+    model: S2ID | None = None,
+    noise: float | None = None,
+    motion: Float[Tensor, "moves 2"] | None = None,
+    label: Label = None,
+    seeds: Seeds = tuple(range(8)),
+    sampling: Sampling = RESTORING,
+) -> Generator[Step, None, Depixelated]:
+    """The steps of the model's solver in `depixelate`, whose result is what the generator returns; arguments as there.
+
+    Arguments are checked before the first step is asked for.
+    """
     if model is None and label is not None:
         raise InputError("label asks a model, and there is none; give model, or leave label out.")
     if model is not None and has_alpha(model.config.channels):
@@ -131,11 +158,25 @@ def depixelate(
     size = whole_size(size, extent((frames.shape[2], frames.shape[3])))
     _check(frames, size, model, noise)
     each = seed_list(seeds, "seeds")
+    return _steps(frames, size, model, noise, motion, [label] * len(each), each, sampling)
+
+
+def _steps(
+    frames: Float[Tensor, "f c h w"],
+    size: Size,
+    model: S2ID | None,
+    noise: float | None,
+    motion: Float[Tensor, "moves 2"] | None,
+    labels: Sequence[Label],
+    seeds: Sequence[int],
+    sampling: Sampling,
+) -> Generator[Step, None, Depixelated]:
+    """The steps of `depixelating`, and its result."""
     motion, likeness, used = _moved(frames, motion)
     fused = fuse(frames[used], motion[used], size, noise)
     picture, std = fused.picture, fused.uncertainty
     if model is not None:
-        picture, std = _under(model, frames[used], motion[used], fused, [label] * len(each), each, sampling)
+        picture, std = yield from _under(model, frames[used], motion[used], fused, labels, seeds, sampling)
     notes = tuple(_notes(motion, used, fused, model))
     frame_size = frames.shape[2], frames.shape[3]
     return Depixelated(covered(picture.clamp(-1, 1)), std, motion, likeness, used, fused, frame_size, notes)
@@ -177,7 +218,7 @@ def _under(
     labels: Sequence[Label],
     seeds: Sequence[int],
     sampling: Sampling,
-) -> tuple[Float[Tensor, "c height width"], Float[Tensor, "height width"]]:
+) -> Generator[Step, None, tuple[Float[Tensor, "c height width"], Float[Tensor, "height width"]]]:
     """Mean and std of the model's pictures given the frames; the mean explains the frames as a fused picture does."""
     aspect, size = (frames.shape[2], frames.shape[3]), (fused.picture.shape[1], fused.picture.shape[2])
     if model.config.dense:  # its state is the picture
@@ -186,7 +227,8 @@ def _under(
     pixels = _observed(frames, motion, (fused.noise**2 + STRADDLE**2) ** 0.5)
     measurement = Measurement.of(pixels, state, extent(aspect))
     # without a bound and with one more step than where single pictures are restored: so the tables were measured
-    fields = sample_posterior(model, measurement, labels, seeds, sampling, aspect=aspect, iterations=4, bound=None)
+    walk = posterior_steps(model, measurement, labels, seeds, sampling, aspect=aspect, iterations=4, bound=None)
+    fields = yield from walk
     drawn = fields.render(size, fit="stretch").cpu()
     mean = drawn.mean(0)
     # what the mean leaves unexplained is fused like frames of its own

@@ -9,20 +9,19 @@ import os
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from PIL import Image, ImageSequence
 from torch import Tensor
 
+from s2id import raster
 from s2id.alpha import over
 from s2id.errors import InputError
 from s2id.files import replacing
-from s2id.formats import endings, opened
+from s2id.formats import endings
 from s2id.images import format_of, read, to_bytes, to_float, to_pillow
 from s2id.settings import MAX_PIXELS
 
@@ -45,11 +44,12 @@ def read_frames(path: Path, most: int | None = None) -> Float[Tensor, "f c h w"]
     if not path.exists():
         raise InputError(f"{path} does not exist; give a folder of pictures, a .gif, a .npz or a video.")
     if path.is_dir():
-        frames = _stack([_over_white(file) for file in _pictures(path)[:most]], path)
+        frames = stacked([_over_white(file) for file in _pictures(path)[:most]], path)
     elif path.suffix.lower() in (".npz", ".npy"):
         frames = _array(path, most)
     elif path.suffix.lower() in endings():
-        frames = _animation(path, most)
+        pages = raster.pages(path, str(path), most, MAX_PIXELS)
+        frames = stacked([torch.from_numpy(page).movedim(-1, 0) for page in pages], path)
     else:
         frames = _video(path, most)
     if not frames.isfinite().all():
@@ -87,19 +87,24 @@ def _pictures(folder: Path) -> list[Path]:
 
 
 def _over_white(file: Path) -> UInt8[Tensor, "c h w"]:
-    return to_bytes(over(to_float(read(file)), "white"))
+    return over_white(read(file))
 
 
-def _check_total(path: Path, count: int, height: int, width: int) -> None:
-    """Refuse frames that have too many pixels in all."""
-    if count * height * width > MAX_PIXELS:
-        raise InputError(
-            f"{path} holds {count} frames of {height}x{width}, and more than {MAX_PIXELS:,} pixels in all are not "
-            "read; give fewer or smaller frames."
-        )
+def over_white(picture: UInt8[Tensor, "_ h w"]) -> UInt8[Tensor, "c h w"]:
+    """A picture in bytes, perhaps with alpha, laid over white."""
+    return to_bytes(over(to_float(picture), "white"))
 
 
-def _stack(pictures: Sequence[UInt8[Tensor, "_ _ _"]], path: Path) -> Float[Tensor, "f c h w"]:
+def stacked(pictures: Sequence[UInt8[Tensor, "_ _ _"]], path: PurePath) -> Float[Tensor, "f c h w"]:
+    """Pictures as frames in [-1, 1]: with one channel if all are grey, and three otherwise.
+
+    Args:
+        pictures: The pictures, in bytes and without alpha.
+        path: Where they come from, for error messages.
+
+    Raises:
+        InputError: There is none, or they differ in size.
+    """
     if not pictures:
         raise InputError(f"{path} holds no frame; give a folder of pictures, a .gif, a .npz or a video.")
     sizes = [(one.shape[1], one.shape[2]) for one in pictures]
@@ -128,7 +133,7 @@ def _array(path: Path, most: int | None) -> Float[Tensor, "f c h w"]:
                 raise InputError(
                     f"{path} holds {kind.name} and neither bytes nor floats in [-1, 1]; convert the frames."
                 )
-            _check_total(path, *shape[:3])
+            raster.check_frames(path, shape[:3], MAX_PIXELS)
             file.seek(0)
             array = np.lib.format.read_array(file, allow_pickle=False)[:most]
     except InputError:
@@ -140,7 +145,7 @@ def _array(path: Path, most: int | None) -> Float[Tensor, "f c h w"]:
     array = array if array.ndim == 4 else array[..., None]
     frames = torch.from_numpy(np.ascontiguousarray(array, array.dtype.newbyteorder("="))).movedim(-1, 1)
     if frames.dtype == torch.uint8:
-        return _stack(list(frames), path)
+        return stacked(list(frames), path)
     if bool((frames.abs() > 1).any()):
         raise InputError(f"{path} holds neither bytes nor floats in [-1, 1]; scale the frames to one of them.")
     return frames.float()
@@ -189,27 +194,6 @@ def _has_frames(shape: Sequence[int]) -> bool:
     return len(shape) in (3, 4) and math.prod(shape) > 0 and (len(shape) == 3 or shape[-1] in (1, 3))
 
 
-def _animation(path: Path, most: int | None) -> Float[Tensor, "f c h w"]:
-    """Frames of a picture file, over white."""
-    try:
-        with opened(path) as film:
-            count = getattr(film, "n_frames", 1)
-            _check_total(path, min(count, most or count), film.height, film.width)
-            pages = [_page(page) for page in islice(ImageSequence.Iterator(film), most)]
-    except InputError:
-        raise
-    except Exception as error:  # on damaged files decoders raise errors of any type
-        raise InputError(f"{path} cannot be read to its end ({error}); replace it.") from error
-    return _stack(pages, path)
-
-
-def _page(page: Image.Image) -> UInt8[Tensor, "3 h w"]:
-    """One frame over white: colours that transparency hides are not shown."""
-    whole = page.convert("RGBA")
-    flat = Image.alpha_composite(Image.new("RGBA", whole.size, "white"), whole).convert("RGB")
-    return torch.from_numpy(np.array(flat)).movedim(-1, 0)
-
-
 def _video(path: Path, most: int | None) -> Float[Tensor, "f c h w"]:
     """Frames that OpenCV decodes. How many a video says it holds is no promise: a cut that copies keeps the count."""
     try:
@@ -224,7 +208,7 @@ def _video(path: Path, most: int | None) -> Float[Tensor, "f c h w"]:
             more, page = film.read()
             if not more:
                 break
-            _check_total(path, len(pages) + 1, *page.shape[:2])
+            raster.check_frames(path, (len(pages) + 1, *page.shape[:2]), MAX_PIXELS)
             pages.append(torch.from_numpy(cv2.cvtColor(page, cv2.COLOR_BGR2RGB)).movedim(-1, 0))
     except cv2.error as error:
         raise InputError(f"{path} cannot be decoded ({error.err}); convert it to .mp4 or to pictures.") from error
@@ -234,4 +218,4 @@ def _video(path: Path, most: int | None) -> Float[Tensor, "f c h w"]:
         raise InputError(f"{path} is no video that can be decoded; convert it to .mp4 or to a folder of pictures.")
     if len(pages) < min(said, most or said):
         _LOG.warning("%s says that it holds %d frames, and %d can be decoded: these are read", path, said, len(pages))
-    return _stack(pages, path)
+    return stacked(pages, path)

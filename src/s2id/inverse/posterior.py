@@ -6,6 +6,7 @@ Tweedie's second formula gives C = sigma^2 / alpha * dE / dx_t, so the denoiser'
 moment matching (Rozet et al. 2024, arXiv 2405.13712; Boys et al. 2023, arXiv 2310.06721).
 """
 
+from collections.abc import Generator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol, runtime_checkable
@@ -17,7 +18,7 @@ from torch import Tensor
 from s2id.condition import Asked
 from s2id.coords import extent
 from s2id.diffusion.denoiser import Denoiser
-from s2id.diffusion.samplers import last
+from s2id.diffusion.samplers import Step, last_of, result
 from s2id.errors import InputError
 from s2id.inverse.observation import Area, Observation, check_noise
 from s2id.inverse.settings import RESTORING
@@ -187,6 +188,26 @@ def sample_posterior(
     Raises:
         InputError: An argument is out of range, or the model composes latents or is distilled.
     """
+    return result(
+        posterior_steps(model, measurement, label, seeds, sampling, aspect=aspect, iterations=iterations, bound=bound)
+    )
+
+
+def posterior_steps(
+    model: S2ID,
+    measurement: Measurement,
+    label: Labels = None,
+    seeds: Seeds = (0,),
+    sampling: Sampling = RESTORING,
+    *,
+    aspect: Size | None = None,
+    iterations: int = 3,
+    bound: float | None = 1.0,
+) -> Generator[Step, None, Field]:
+    """The solver's steps of `sample_posterior`, whose field is what the generator returns; arguments as there.
+
+    Where there are many seeds, they are taken in parts, one after the other.
+    """
     model.need_pixels("sampling under a measurement")
     asked, every = pair(model, label, seeds)
     if len(measurement.values) not in (1, len(every)):
@@ -198,7 +219,7 @@ def sample_posterior(
         part = slice(first, first + count)
         under = partial(Posterior, measurement=measurement[part], iterations=iterations, bound=bound)
         walk = compose(model, asked[part], every[part], sampling, aspect=aspect, under=under)
-        fields.append(read_out(model, last(walk), asked[part], frame=extent(aspect)))
+        fields.append(read_out(model, (yield from last_of(walk)), asked[part], frame=extent(aspect)))
     values = torch.cat([field.features.values for field in fields])
     facts = {"seeds": " ".join(map(str, every))}
     return Field(replace(fields[0].features, values=values), fields[0].head, facts)

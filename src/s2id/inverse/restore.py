@@ -4,7 +4,7 @@
 Both end with a back-projection (`consistent`): answers agree with the measured pixels as far as nothing burns.
 """
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -15,12 +15,13 @@ from torch.nn import functional as F
 from s2id.alpha import check_premultiplied, covered, has_alpha, over, premultiply, straight, with_alpha
 from s2id.checks import checked
 from s2id.coords import check_pixels, extent, whole_size
+from s2id.diffusion.samplers import Step, result
 from s2id.errors import InputError
 from s2id.images import resize, to_bytes, to_float
 from s2id.inverse.consistent import consistent, residual, rms
 from s2id.inverse.enlarge import enlarge, in_colour
 from s2id.inverse.observation import STRADDLE, Observation, check_noise, check_scale
-from s2id.inverse.posterior import Measurement, at_once, sample_posterior
+from s2id.inverse.posterior import Measurement, at_once, posterior_steps
 from s2id.inverse.settings import RESTORING
 from s2id.linear import area_weights
 from s2id.modes import modes_kept
@@ -59,6 +60,15 @@ class Restored:
     def std(self) -> Float[Tensor, "c h w"]:
         """Standard deviation of each pixel over the pictures; 0 for a single picture."""
         return self.pictures.std(0, correction=int(len(self.pictures) > 1))
+
+    @property
+    def spread(self) -> Float[Tensor, "k h w"]:
+        """The standard deviation as a picture in which 0 is black and 1, half of the range, white.
+
+        Where there is alpha, all channels are shown as one.
+        """
+        std = self.std.square().mean(0, keepdim=True).sqrt() if has_alpha(len(self.std)) else self.std
+        return 2 * std - 1
 
 
 @modes_kept()
@@ -154,13 +164,31 @@ def restore(
     Raises:
         InputError: An argument is out of range.
     """
+    return result(restoring(model, picture, size, mask=mask, noise=noise, label=label, seeds=seeds, sampling=sampling))
+
+
+def restoring(
+    model: S2ID,
+    picture: Float[Tensor, "c h w"],
+    size: AnySize | None = None,
+    *,
+    mask: Bool[Tensor, "rows columns"] | None = None,
+    noise: float = 0.0,
+    label: Label = None,
+    seeds: Seeds = tuple(range(8)),
+    sampling: Sampling = RESTORING,
+) -> Generator[Step, None, Restored]:
+    """The solver's steps of `restore`, whose result is what the generator returns; arguments and errors as there.
+
+    Arguments are checked before the first step is asked for.
+    """
     own = picture.shape[1], picture.shape[2]
     size = own if size is None else whole_size(size, extent(own))
     picture = fitted(model, picture, mask)
     check(model, picture, size, mask, noise)
     each = seed_list(seeds, "seeds")
     every = [label] * len(each)
-    return restore_each(model, picture.expand(len(each), -1, -1, -1), every, each, size, mask, noise, sampling)
+    return _steps(model, picture.expand(len(each), -1, -1, -1), every, each, size, mask, noise, sampling)
 
 
 def restore_each(
@@ -177,6 +205,20 @@ def restore_each(
 
     Arguments as for `restore`, already checked.
     """
+    return result(_steps(model, pictures, labels, seeds, size, mask, noise, sampling))
+
+
+def _steps(
+    model: S2ID,
+    pictures: Images,
+    labels: Sequence[Label],
+    seeds: Sequence[int],
+    size: Size,
+    mask: Bool[Tensor, "rows columns"] | None,
+    noise: float,
+    sampling: Sampling,
+) -> Generator[Step, None, Restored]:
+    """The steps of `restore_each`, and its result."""
     pictures = pictures.to(model.device)
     if mask is not None:
         mask = mask.to(model.device)
@@ -187,7 +229,7 @@ def restore_each(
         aspect, sampling = size, replace(sampling, density=max(size))
     state, _ = state_sizes(model, aspect, sampling.density)
     measurement = Measurement.of(observation_of_state(pictures, state, mask, noise, mix), state, extent(state))
-    fields = sample_posterior(model, measurement, labels, seeds, sampling, aspect=aspect)
+    fields = yield from posterior_steps(model, measurement, labels, seeds, sampling, aspect=aspect)
     rendered, count = fields.render(size, fit="stretch"), at_once(state)
     parts = zip(rendered.split(count), pictures.split(count), strict=True)
     found = covered(torch.cat([consistent(x, y, mask, noise, mix) for x, y in parts]))

@@ -18,7 +18,7 @@ from s2id.coords import extent
 from s2id.diffusion.denoiser import Denoiser
 from s2id.diffusion.guidance import Guided, Push, clipped
 from s2id.diffusion.process import times as even_times
-from s2id.diffusion.samplers import SAMPLERS, STOCHASTIC, Sampler, Step, restarted, result
+from s2id.diffusion.samplers import SAMPLERS, STOCHASTIC, Sampler, Step, last_of, restarted, result
 from s2id.diffusion.settings import ALWAYS
 from s2id.errors import InputError
 from s2id.modes import modes_kept
@@ -88,11 +88,7 @@ def drawing(
     aspect: Size | None = None,
 ) -> Generator[Step, None, Field]:
     """The solver's steps of `sample`, whose field is what the generator returns; arguments as for `compose`."""
-    state: Images | None = None
-    for step in compose(model, asked, seeds, sampling, avoid=avoid, aspect=aspect):
-        state = step.x_t
-        yield step
-    assert state is not None
+    state = yield from last_of(compose(model, asked, seeds, sampling, avoid=avoid, aspect=aspect))
     t = model.card.times[-1] if model.card.times else 0.0
     frame, facts = extent(aspect or model.card.size or (1, 1)), _facts(model, asked, seeds)
     return read_out(model, state, asked, facts, t, frame, autoguidance_of(model, sampling.autoguidance))

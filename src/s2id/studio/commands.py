@@ -10,6 +10,7 @@ from typing import Any
 
 from s2id.names import quoted
 from s2id.sampling.settings import Sampling
+from s2id.seeds import seeds_of
 from s2id.settings import Size, Window, as_text
 
 _FOLDER = "pictures"
@@ -103,20 +104,136 @@ class Sheet:
     def _call(self, few: Sequence[tuple[str | int | None, int]]) -> str:
         """The call of `s2id.sample` that composes some pictures."""
         labels = [label for label, _ in few]
-        beside = "".join(f", {name}={value!r}" for name, value in self.beside.items() if value)
+        beside = _given(self.beside)
         asked = [f"s2id.ask(model, {label!r}{beside})" if beside else repr(label) for label in labels]
         label = asked[0] if len({*asked}) == 1 else f"[{', '.join(asked)}]"
         settings = sampling_python(self.sampling, self.usual)
         return f"s2id.sample(model, label={label}, seed={[seed for _, seed in few]}{settings})"
 
 
-def asked_words(beside: Mapping[str, Any]) -> list[str]:
-    """Flags for what is asked for beside the class."""
+@dataclass(frozen=True)
+class Files:
+    """Names of the files that something was made from."""
+
+    picture: str
+    mask: str | None = None
+
+
+def measured_words(source: str | None, label: str | None, beside: Mapping[str, Any]) -> list[str]:
+    """Flags for the model and the condition of a command that starts from pictures."""
+    words = [] if source is None else ["--weights", source]
+    words += [] if label is None else [f"--label={quoted(label)}"]
+    return words + asked_words(beside, "--set")
+
+
+def measured_python(label: str | None, beside: Mapping[str, Any]) -> str:
+    """The argument for the condition of a call that starts from pictures."""
+    if given := _given(beside):
+        return f", label=s2id.ask(model, {label!r}{given})"
+    return "" if label is None else f", label={label!r}"
+
+
+def upscaling_recipe(source: str, file: str, size: Size, label: str | None, beside: Mapping[str, Any]) -> Recipe:
+    """What enlarges a picture."""
+    words = ["s2id", "upscale", _path(file), f"--size={size[0]}x{size[1]}"]
+    words += [*measured_words(source, label, beside), "--out", _FOLDER]
+    python = [
+        *_begin_with_picture(source, file),
+        f"found = s2id.upscale(model, picture, {size}{measured_python(label, beside)})",
+        'write(Path("result.png"), found)',
+    ]
+    return Recipe(shlex.join(words), "\n".join(python) + "\n")
+
+
+@dataclass(frozen=True)
+class Restoration:
+    """How a picture was restored."""
+
+    size: Size
+    noise: float
+    seeds: str
+    sampling: Sampling
+    usual: Sampling
+
+
+def restoring_recipe(
+    source: str, files: Files, how: Restoration, label: str | None, beside: Mapping[str, Any]
+) -> Recipe:
+    """What restores a picture."""
+    words = ["s2id", "restore", _path(files.picture), f"--size={how.size[0]}x{how.size[1]}"]
+    words += [] if files.mask is None else [f"--mask={_path(files.mask)}"]
+    words += [f"--noise={as_text(how.noise)}"] if how.noise else []
+    words += [*measured_words(source, label, beside), "--seed", how.seeds]
+    words += [*sampling_words(how.sampling, how.usual), "--out", _FOLDER]
+    seeds = seeds_of(how.seeds)
+    more = "" if files.mask is None else f", mask=read(Path({files.mask!r}), 1)[0] >= 128"
+    more += f", noise={how.noise!r}" if how.noise else ""
+    more += f"{measured_python(label, beside)}, seeds={seeds}{sampling_python(how.sampling, how.usual)}"
+    python = [
+        *_begin_with_picture(source, files.picture),
+        f"found = s2id.restore(model, picture, {how.size}{more})",
+        "for number, answer in enumerate(found.pictures):",
+        '    write(Path(f"answer{number}.png"), answer)',
+        'write(Path("mean.png"), found.mean)',
+        'write(Path("spread.png"), found.spread)',
+    ]
+    return Recipe(shlex.join(words), "\n".join(python) + "\n")
+
+
+def depixelating_recipe(
+    source: str | None, file: str, how: Restoration, label: str | None, beside: Mapping[str, Any]
+) -> Recipe:
+    """What makes one picture of frames."""
+    words = ["s2id", "depixelate", _path(file), f"--size={how.size[0]}x{how.size[1]}"]
+    words += measured_words(source, label, beside)
+    words += [] if source is None else ["--seed", how.seeds]
+    more = "" if source is None else f", model=s2id.load({source!r}), seeds={seeds_of(how.seeds)}"
+    if source is not None:
+        more += measured_python(label, beside).replace("ask(model,", f"ask(s2id.load({source!r}),")
+    python = [
+        "from pathlib import Path",
+        "",
+        "import s2id",
+        "from s2id.images import write",
+        "",
+        f"done = s2id.depixelate({file!r}, {how.size}{more})",
+        'write(Path("result.png"), done.picture)',
+        'write(Path("spread.png"), done.spread)',
+    ]
+    return Recipe(shlex.join([*words, "--out", _FOLDER]), "\n".join(python) + "\n")
+
+
+def _begin_with_picture(source: str, file: str) -> list[str]:
+    return [
+        "from pathlib import Path",
+        "",
+        "import s2id",
+        "from s2id.images import read, to_float, write",
+        "",
+        f"model = s2id.load({source!r})",
+        f"picture = to_float(read(Path({file!r})))",
+    ]
+
+
+def _path(name: str) -> str:
+    """The name of a file that no command takes for a flag."""
+    return f"./{name}" if name.startswith("-") else name
+
+
+def _given(beside: Mapping[str, Any]) -> str:
+    """Arguments of `s2id.ask` for what is asked for beside the class."""
+    return "".join(f", {name}={value!r}" for name, value in beside.items() if value)
+
+
+def asked_words(beside: Mapping[str, Any], words_flag: str = "") -> list[str]:
+    """Flags for what is asked for beside the class; `words_flag` is "--set" where words are a setting."""
     has = [quoted(name) for name, value in (beside.get("attributes") or {}).items() if value]
     has += [f"{quoted(name)}={as_text(float(value))}" for name, value in (beside.get("numbers") or {}).items()]
     lacks = [quoted(name) for name, value in (beside.get("attributes") or {}).items() if not value]
-    flags = {"words": beside.get("words"), "with": ",".join(has), "without": ",".join(lacks)}
-    return [f"--{name}={text}" for name, text in flags.items() if text]
+    flags = [f"--{name}={','.join(names)}" for name, names in (("with", has), ("without", lacks)) if names]
+    if words := beside.get("words"):
+        flags += [words_flag, f"words={quoted(words)}"] if words_flag else [f"--words={words}"]
+    return flags
 
 
 def sampling_words(sampling: Sampling, usual: Sampling = Sampling()) -> list[str]:

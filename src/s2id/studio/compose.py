@@ -63,7 +63,7 @@ def compose(offer: Offer, asked: Compose, shelf: Shelf[Drawn]) -> Work:
     (plan,) = plans(model, [offer.size], sampling)
     batch = plan.batch if model.device.type == "cuda" else min(BATCH, plan.batch)
     labels, pictures = _pictures(offer, asked)
-    beside = {"words": asked.words, "attributes": asked.attributes, "numbers": asked.numbers}
+    beside: dict[str, Any] = {"words": asked.words, "attributes": asked.attributes, "numbers": asked.numbers}
     sheet = Sheet(offer.source, labels, asked.seeds, tuple(pictures), batch, beside, plan.sampling)
     conditions = {label: ask(model, label, **beside) for label, _ in pictures}
 
@@ -118,13 +118,16 @@ def previewed(job: Job, walk: Generator[Step, None, _Result], steps: int, first:
         first: Index of its first picture in the job.
         pixels: Whether its states are pictures.
     """
-    number = 0
+    number, begun, previous = 0, None, 0
     while True:
         job.check()
         try:
             step = next(walk)
         except StopIteration as end:
             return end.value
+        if step.t == begun:  # many pictures are drawn in parts, one after the other
+            number, first = 0, first + previous
+        begun, previous = step.t if begun is None else begun, len(step.x_t)
         number += 1
         for i, src in enumerate(_sources(step.denoised) if pixels else ()):
             job.say("preview", index=first + i, step=number, steps=steps, src=src)

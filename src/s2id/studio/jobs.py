@@ -56,14 +56,15 @@ class Event:
 class Job:
     """One piece of work and its events."""
 
-    def __init__(self, work: Callable[["Job"], dict[str, Any]], seconds: float) -> None:
+    def __init__(self, work: Callable[["Job"], dict[str, Any]], seconds: float, size: int = 0) -> None:
         """A job that is still to be done.
 
         Args:
             work: What to do; it calls `check` between steps, and gives the data of the event `done`.
             seconds: Longest time that it may take.
+            size: Bytes that it holds while it waits.
         """
-        self.id, self.work, self.seconds = token_urlsafe(16), work, seconds
+        self.id, self.work, self.seconds, self.size = token_urlsafe(16), work, seconds, size
         self.state = "waiting"
         self.events: list[Event] = []
         self.cancelled = False
@@ -153,9 +154,9 @@ class Job:
 class Queue:
     """Jobs in the order in which they came, and the thread that does them one by one."""
 
-    def __init__(self, limit: int) -> None:
-        """An empty queue in which at most `limit` jobs wait."""
-        self.limit = limit
+    def __init__(self, limit: int, most_bytes: int) -> None:
+        """An empty queue in which at most `limit` jobs wait, which hold at most so many bytes together."""
+        self.limit, self.most_bytes = limit, most_bytes
         self.running: Job | None = None
         self._waiting: deque[Job] = deque()
         self._known: OrderedDict[str, Job] = OrderedDict()
@@ -177,7 +178,9 @@ class Queue:
         """
         with self._changed:
             self._drop_cancelled()
-            if len(self._waiting) >= self.limit or self._closed:
+            held = sum(one.size for one in self._waiting)
+            full = len(self._waiting) >= self.limit or (held and held + job.size > self.most_bytes)
+            if full or self._closed:
                 raise BusyError(max(1, min(60, round(self._took * (len(self._waiting) + 1) / 2))))
             self._waiting.append(job)
             self._known[job.id] = job

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from s2id.errors import InputError
-from s2id.settings import Size, Window
+from s2id.settings import Size, Window, parse_any_size
 from s2id.studio.settings import MOST_SIDE
 
 Name = Annotated[str, Field(max_length=1000)]
@@ -41,6 +41,57 @@ class Compose(Beside):
     )
     seeds: Name = Field("0", description="A seed, a range 0-11 or a list 1,5,9.")
     sampling: dict[Name, Any] = Field({}, description="Settings by name; those left out are as /api/models says.")
+
+
+class _FromPictures(Asked):
+    """What a form asks for beside its files. A form holds texts: `attributes`, `numbers` and `sampling` are JSON."""
+
+    model_config = ConfigDict(extra="forbid", strict=False)
+
+    size: Name | None = Field(None, description="Height x width of the result in pixels, or its long side.")
+    scale: float | None = Field(None, ge=1, le=64, description="Instead of a size: how many times as large.")
+
+    def target(self, own: Size, usual: int = 1) -> Size:
+        """Height and width of the result.
+
+        Args:
+            own: Height and width of what is given.
+            usual: How many times as large it becomes if nothing is asked.
+
+        Raises:
+            InputError: The size is none, or there is a scale too.
+        """
+        if self.size is None:
+            times = usual if self.scale is None else self.scale
+            return round(own[0] * times), round(own[1] * times)
+        if self.scale is not None:
+            raise InputError("size and scale both say how large; keep one of them.")
+        size = parse_any_size(self.size)
+        if isinstance(size, tuple):
+            return size
+        return max(1, round(size * own[0] / max(own))), max(1, round(size * own[1] / max(own)))
+
+
+class Upscale(_FromPictures):
+    """A picture to enlarge."""
+
+    model: Name = Field(description="Name of a model that can upscale.")
+
+
+class Restore(_FromPictures):
+    """A picture to restore."""
+
+    model: Name = Field(description="Name of a model that can restore.")
+    noise: float = Field(0.0, ge=0, le=100, description="Standard deviation of its noise; black is -1 and white is 1.")
+    seeds: Name = Field("0-7", description="One answer is drawn per seed.")
+    sampling: dict[Name, Any] = Field({}, description="Settings by name.")
+
+
+class Depixelate(_FromPictures):
+    """Frames of a moving camera: one animation, or several pictures."""
+
+    model: Name | None = Field(None, description="Name of a model of such pictures, if any.")
+    seeds: Name = Field("0-7", description="Seeds of the model's answers, whose mean is the picture.")
 
 
 class Seen(BaseModel):

@@ -9,8 +9,9 @@ from secrets import token_urlsafe
 import uvicorn
 
 from s2id.errors import InputError
-from s2id.studio.app import Studio, create_app
+from s2id.studio.app import create_app
 from s2id.studio.settings import Limits
+from s2id.studio.state import Studio
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
