@@ -1,7 +1,9 @@
-"""What several tests build on: small networks whose every part is alive, models and fields of them."""
+"""What several tests build on: small networks whose every part is alive, models and fields of them, and a studio."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -85,3 +87,31 @@ def field() -> Callable[..., Field]:
 def own_cache(tmp_path_factory, monkeypatch) -> None:
     """Tests keep what they cache to themselves."""
     monkeypatch.setattr(cache, "CACHE", tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="session")
+def client() -> Iterator[Any]:
+    """A client of a studio with two models."""
+    pytest.importorskip("fastapi", reason="the studio needs the extra studio")
+    from starlette.testclient import TestClient
+
+    from s2id.studio.app import create_app
+    from s2id.studio.state import Studio
+
+    with TestClient(create_app(Studio(["mnist-fast", "mnist"]))) as one:
+        yield one
+
+
+@pytest.fixture(scope="session")
+def events(client) -> Callable[..., list[tuple[str, dict[str, Any]]]]:
+    """Names and data of all events of the job that an answer of the studio names."""
+
+    def of(answer) -> list[tuple[str, dict[str, Any]]]:
+        assert answer.status_code == 202, answer.text
+        text = client.get(f"/api/jobs/{answer.json()['job']}/events").text
+        said = [block for block in text.strip().split("\n\n") if not block.startswith(":")]  # comments
+        blocks = [dict(line.split(": ", 1) for line in block.splitlines()) for block in said]
+        assert [int(one["id"]) for one in blocks] == sorted(int(one["id"]) for one in blocks)
+        return [(one["event"], json.loads(one["data"])) for one in blocks]
+
+    return of

@@ -14,8 +14,10 @@ from PIL import Image, ImageChops
 import s2id
 from s2id.cli.main import main
 from s2id.images import read, to_float
-from s2id.studio.forms import Upload
-from s2id.studio.uploads import Reader
+
+pytest.importorskip("fastapi", reason="the studio needs the extra studio")
+from s2id.studio.forms import Upload  # noqa: E402
+from s2id.studio.uploads import Reader  # noqa: E402
 
 
 def png(image, form="PNG", **more):
