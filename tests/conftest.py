@@ -90,15 +90,22 @@ def own_cache(tmp_path_factory, monkeypatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def client() -> Iterator[Any]:
-    """A client of a studio with two models."""
+def studio() -> Any:
+    """A studio with two models."""
     pytest.importorskip("fastapi", reason="the studio needs the extra studio")
+    from s2id.studio.state import Studio
+
+    return Studio(["mnist-fast", "mnist"])
+
+
+@pytest.fixture(scope="session")
+def client(studio) -> Iterator[Any]:
+    """A client of the studio."""
     from starlette.testclient import TestClient
 
     from s2id.studio.app import create_app
-    from s2id.studio.state import Studio
 
-    with TestClient(create_app(Studio(["mnist-fast", "mnist"]))) as one:
+    with TestClient(create_app(studio)) as one:
         yield one
 
 

@@ -45,5 +45,8 @@ class Studio:
             from s2id.studio.serve import Serving, serve
         except ImportError as error:
             raise InputError(f"the studio needs {error.name}, which is missing; pip install 's2id[studio]'.") from error
-        how = Serving(self.host, self.port, self.token, self.names, self.open, self.device, self.limits)
+        for folder in self.runs:
+            if not folder.is_dir():
+                raise InputError(f"there is no folder {folder}; give --runs a run's folder, or one that holds some.")
+        how = Serving(self.host, self.port, self.token, self.names, self.open, self.device, self.runs, self.limits)
         return serve(self.models, how)

@@ -4,6 +4,7 @@ import socket
 import webbrowser
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from secrets import token_urlsafe
 
 import uvicorn
@@ -31,6 +32,8 @@ class Serving:
     open: bool = True
     """Whether a browser is opened."""
     device: str = "auto"
+    runs: tuple[Path, ...] = ()
+    """Folders of training runs to watch."""
     limits: Limits = field(default_factory=Limits)
 
 
@@ -45,7 +48,7 @@ def serve(models: Sequence[str], how: Serving) -> int:
     token = how.token or (None if how.host in _LOOPBACK else token_urlsafe(24))
     names = [*_LOOPBACK, how.host, *how.names]
     hosts = [form for name in names for form in _forms(name, port)] + list(how.names)
-    app = create_app(Studio(models, how.device, how.limits), hosts, token)
+    app = create_app(Studio(models, how.device, how.limits), hosts, token, how.runs)
     address = f"http://{_bracketed(_shown(how.host))}:{port}/{f'#token={token}' if token else ''}"
     print(f"the studio is at {address}; Ctrl-C ends it", flush=True)
     config = uvicorn.Config(

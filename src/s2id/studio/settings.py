@@ -28,6 +28,8 @@ class Limits:
     """Most pixels of all pictures of a request together, in 2^20."""
     picture_megapixels: _Megabytes = setting(64, "studio")
     """Largest picture that is drawn, in 2^20 pixels."""
+    iiif_side: Annotated[int, Within(1, 2**24)] = setting(8192, "studio")
+    """Pixels along the long side that a picture counts as in the IIIF Image API."""
     cache_megabytes: _Megabytes = setting(256, "studio")
     """Memory for fields and pictures, in MiB; those that nobody has asked for the longest are forgotten first."""
     grace_seconds: _Seconds = setting(10.0, "studio")
