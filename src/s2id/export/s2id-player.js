@@ -164,7 +164,7 @@ const pitchOf = ({ frame, height, width }) => [frame[0] / height, frame[1] / wid
 /** Values of the function along a side of a pixel: `Features.supersample`. */
 function supersample(field, cell) {
   if (!field.layers) return 1; // means of pixels are exact
-  return Math.max(1, ...pitchOf(field).map((pitch, i) => Math.ceil((2 * cell[i]) / pitch - 1e-9)));
+  return Math.max(1, ...pitchOf(field).map((pitch, i) => Math.ceil((4 * cell[i]) / pitch - 1e-9)));
 }
 
 /** Rows (axis 0) or columns (1) of a grid, as `first` to `stop`, beyond which only canvas lies: `Features.touched`. */

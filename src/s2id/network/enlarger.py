@@ -134,7 +134,7 @@ class RelativeHead(nn.Module):
         self, features: Features, grid: Grid, supersample: int | None = None, bound: float | None = None
     ) -> Float[Tensor, "b c h w"]:
         """Means over a grid's pixels; arguments as for `FieldHead.forward`."""
-        return means(features, grid, self.values, supersample or max(_LEAST, features.supersample(grid.cell)), bound)
+        return means(features, grid, self.values, supersample or max(_LEAST, features.supersample(grid.cell, 2)), bound)
 
     def values(self, read: Float[Tensor, "*b d"]) -> Float[Tensor, "*b c"]:
         """The function's values from interpolated features, values and ranges."""
