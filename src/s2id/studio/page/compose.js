@@ -1,7 +1,7 @@
 // Composing: what to draw and how, and the sheet of pictures that comes of it.
 
 import { NOTHING, asked, conditions, inWords } from "./conditions.js";
-import { button, choices, count, make, row } from "./dom.js";
+import { button, choices, count, make, row, settled } from "./dom.js";
 import { Job, Jobs } from "./job.js";
 import { samplingControls, settingsFor, settingsInWords } from "./sampling.js";
 import { Sheet, parseSeeds } from "./sheet.js";
@@ -87,7 +87,7 @@ export function composeView({ models, limits, look }) {
     make("section", { "aria-label": "Sheets" }, jobs.element),
   );
   element.addEventListener("keydown", (event) => {
-    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) draw();
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) settled(draw);
   });
   build();
   return { element, draw };

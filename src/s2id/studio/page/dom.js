@@ -60,6 +60,19 @@ export function choices(legend, options, value, change, settings = {}) {
   );
 }
 
+/** Does something once the control that is being typed in has told of its change. */
+export function settled(what) {
+  const active = document.activeElement;
+  active.blur();
+  active.focus();
+  what();
+}
+
+/** A part that is folded away. */
+export function folded(words, ...children) {
+  return make("details", { "aria-label": words }, make("summary", {}, words), ...children);
+}
+
 /** Says something to those who hear the page. */
 export function say(sentence) {
   document.getElementById("said").textContent = sentence;

@@ -3,7 +3,7 @@
 import { Brush } from "./brush.js";
 import { modelPicker } from "./compose.js";
 import { NOTHING, asked, conditions } from "./conditions.js";
-import { button, choices, count, make, row } from "./dom.js";
+import { button, choices, count, folded, make, row, settled } from "./dom.js";
 import { Job, Jobs } from "./job.js";
 import { Outcome } from "./outcome.js";
 import { samplingControls, settingsFor } from "./sampling.js";
@@ -141,10 +141,8 @@ export function pictureView({ models, limits, look }) {
         max: 100,
         help: "standard deviation of the noise in the picture, where black is -1 and white 1",
       }),
-      make(
-        "details",
-        {},
-        make("summary", {}, "Sampling"),
+      folded(
+        "Sampling",
         samplingControls(omit(own.restoring ?? own.sampling, "autoguidance"), state.sampling, changed),
       ),
     ];
@@ -268,7 +266,7 @@ export function pictureView({ models, limits, look }) {
     take([...event.dataTransfer.files]);
   });
   element.addEventListener("keydown", (event) => {
-    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) start();
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) settled(start);
   });
   document.addEventListener("paste", (event) => {
     if (element.isConnected && !element.hidden && event.clipboardData.files.length)

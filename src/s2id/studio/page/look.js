@@ -16,12 +16,12 @@ export function lookAt(entries, at, { limits, use }) {
     stage = make("div", { className: "stage" }),
     side = make("div", { className: "beside" });
   const dialog = make("dialog", { className: "look" });
-  const turn = (step) => show((at + step + entries.length) % entries.length);
+  const turn = (step, focus) => show((at + step + entries.length) % entries.length, focus);
   const [before, after] = [
     ["‹", "Previous picture", -1],
     ["›", "Next picture", 1],
   ].map(([sign, name, step]) =>
-    button(sign, () => turn(step), {
+    button(sign, () => turn(step, false), {
       "aria-label": name,
       title: `${name} (${step < 0 ? "Page up" : "Page down"})`,
       hidden: entries.length < 2,
@@ -40,7 +40,8 @@ export function lookAt(entries, at, { limits, use }) {
   );
   let frame = 0;
 
-  function show(which) {
+  /** Shows an entry; its player gets the keys, unless they are to stay with a button. */
+  function show(which, focus) {
     at = which;
     const entry = entries[at],
       [height, width] = entry.size;
@@ -49,6 +50,7 @@ export function lookAt(entries, at, { limits, use }) {
     dialog.setAttribute("aria-label", entry.words);
     const player = make("s2id-field", { src: `/api/fields/${entry.id}.safetensors`, label: entry.words });
     stage.replaceChildren(player);
+    if (focus) player.canvas.focus();
     const compared = comparison(entry);
     const again = button("Go on with it: fill in, enlarge", async () => {
       const file = await player.png([height, width], true);
@@ -59,7 +61,6 @@ export function lookAt(entries, at, { limits, use }) {
     player.addEventListener(
       "s2id-open",
       async () => {
-        if (!before.matches(":focus") && !after.matches(":focus")) player.canvas.focus();
         const data = await player.render([height, width]);
         compared.given = { data, height, width };
         const follow = () => {
@@ -78,7 +79,7 @@ export function lookAt(entries, at, { limits, use }) {
     const step = { PageUp: -1, PageDown: 1 }[event.key];
     if (!step || entries.length < 2) return;
     event.preventDefault();
-    turn(step);
+    turn(step, true);
   });
   dialog.addEventListener("close", () => {
     cancelAnimationFrame(frame);
@@ -86,7 +87,7 @@ export function lookAt(entries, at, { limits, use }) {
   });
   document.body.append(dialog);
   dialog.showModal();
-  show(at);
+  show(at, true);
 }
 
 /** The picture of the training data's size, as squares and by bicubic interpolation, in the window of the player. */

@@ -22,13 +22,14 @@ function taps(count, n, from, to) {
 export function bicubic({ data, height, width }, [top, left, bottom, right], [h, w]) {
   const rows = taps(height, h, top, bottom),
     columns = taps(width, w, left, right);
-  const across = new Float32Array(height * w * 4);
+  const across = new Uint8ClampedArray(height * w * 4); // rounded and clamped between the passes, as in Pillow
   for (let y = 0; y < height; y++) {
     for (let x = 0; x < w; x++) {
       const { first, weights } = columns[x];
-      for (let k = 0; k < 4; k++) {
-        if (weights[k] === 0) continue;
-        for (let c = 0; c < 4; c++) across[(y * w + x) * 4 + c] += weights[k] * data[(y * width + first + k) * 4 + c];
+      for (let c = 0; c < 4; c++) {
+        let sum = 0;
+        for (let k = 0; k < 4; k++) if (weights[k] !== 0) sum += weights[k] * data[(y * width + first + k) * 4 + c];
+        across[(y * w + x) * 4 + c] = sum;
       }
     }
   }
@@ -38,7 +39,7 @@ export function bicubic({ data, height, width }, [top, left, bottom, right], [h,
     for (let i = 0; i < 4 * w; i++) {
       let sum = 0;
       for (let k = 0; k < 4; k++) if (weights[k] !== 0) sum += weights[k] * across[(first + k) * 4 * w + i];
-      made.data[y * 4 * w + i] = sum; // which rounds and clamps
+      made.data[y * 4 * w + i] = sum;
     }
   }
   return made;

@@ -1,6 +1,6 @@
 // Settings of sampling as controls, each with its default marked and a way back to it.
 
-import { button, fresh, make } from "./dom.js";
+import { button, folded, fresh, make } from "./dom.js";
 
 const COMMON = ["steps", "guidance", "autoguidance", "sampler", "eta"]; // what people change most; the rest is folded
 
@@ -15,7 +15,7 @@ export function samplingControls(known, state, changed) {
   const common = COMMON.filter((name) => names.includes(name));
   const rows = (some) => some.map((name) => settingRow(name, known[name], state, changed));
   const rest = names.filter((name) => !common.includes(name));
-  const more = rest.length && make("details", {}, make("summary", {}, "More settings"), rows(rest));
+  const more = rest.length && folded("More settings", rows(rest));
   if (more) more.open = rest.some((name) => name in state);
   return make("div", { className: "settings" }, rows(common), more || null);
 }

@@ -1,0 +1,316 @@
+"""The studio's page in a real browser, before the real server: what people do there, and what they get from it."""
+
+import json
+import re
+import shlex
+import socket
+import threading
+from glob import glob
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+from browser import chromium
+from PIL import Image
+
+pytest.importorskip("fastapi", reason="the studio needs the extra studio")
+uvicorn = pytest.importorskip("uvicorn", reason="the studio needs the extra studio")
+
+from s2id.cli.main import main  # noqa: E402
+from s2id.studio.app import Studio, create_app  # noqa: E402
+
+ROW = {"step": 1, "images_seen": 0, "loss": 1.0, "lr": 1e-3, "gradient_norm": 1.0, "images_per_second": 50.0,
+       "done": 0.1, "seconds_left": 60.0}  # fmt: skip
+
+VIEWS = {"Compose": "Draw", "From a picture": "Enlarge", "Watch": None}
+"""Names of the page's views, and of the button that each is for."""
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as opened:
+        yield opened
+
+
+def serving(studio, token=None):
+    """The address of a studio, which another thread serves, and what ends it."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    host = "{}:{}".format(*listener.getsockname())
+    server = uvicorn.Server(uvicorn.Config(create_app(studio, [host], token), log_level="warning", ws="none"))
+    thread = threading.Thread(target=server.run, args=([listener],))
+    thread.start()
+
+    def end():
+        server.should_exit = True
+        thread.join(20)
+
+    return f"http://{host}/", end
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory):
+    """A run that is being trained: its measurements and its sheets of samples."""
+    folder = tmp_path_factory.mktemp("runs") / "first"
+    (folder / "samples").mkdir(parents=True)
+    rows = [ROW | {"step": i, "images_seen": 100 * i, "loss": 1 / (i + 1), "done": i / 50} for i in range(1, 30)]
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for seen in (1000, 2000):
+        Image.new("L", (40, 20), seen // 10).save(folder / "samples" / f"{seen:012d}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def address(run_folder):
+    """The studio that most tests share."""
+    found, end = serving(Studio(["mnist-fast", "mnist"]))
+    yield found
+    end()
+
+
+def opened(browser, address, **how):
+    """A page of a fresh browser, and what goes wrong on it: errors, and requests to anywhere else."""
+    page, wrong = browser.new_context(viewport={"width": 1200, "height": 800}, **how).new_page(), []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("console", lambda message: message.type in ("error", "warning") and wrong.append(message.text))
+    page.on(
+        "request", lambda request: urlsplit(request.url).netloc in ("", urlsplit(address).netloc) or wrong.append(request)
+    )
+    page.goto(address)
+    page.get_by_role("button", name="Draw").wait_for()
+    return page, wrong
+
+
+@pytest.fixture
+def page(browser, address):
+    """The page, on which nothing may go wrong."""
+    page, wrong = opened(browser, address)
+    yield page
+    assert not wrong
+    page.context.close()
+
+
+def finished(page, timeout=60_000):
+    """Waits for the end of the newest job; the words of its status."""
+    status = page.locator(".run").first.locator(".status")
+    status.filter(has_text=re.compile(r" in \d|cancelled")).wait_for(timeout=timeout)
+    return status.text_content()
+
+
+def draw(page, model="mnist-fast", label="7", seeds="0-2"):
+    """Draws a sheet; the buttons of its pictures."""
+    page.get_by_label("Model").first.select_option(model)
+    page.get_by_role("radio", name=label, exact=True).first.check()
+    page.get_by_label("Seeds", exact=True).fill(seeds)
+    page.get_by_role("button", name="Draw").click()
+    assert finished(page).startswith("3 pictures") or seeds != "0-2"
+    return page.get_by_role("list", name="Pictures").first.get_by_role("button")
+
+
+def run_commands(text, folder, monkeypatch):
+    """Runs what a command says in a folder, as a shell does."""
+    monkeypatch.chdir(folder)
+    for line in text.split(" && "):
+        words = [sorted(glob(word)) if "*" in word else [word] for word in shlex.split(line)[1:]]
+        assert main([word for some in words for word in some]) == 0
+
+
+def test_a_picture_of_a_sheet_is_zoomed_into_and_taken_away(page, tmp_path, monkeypatch):
+    page.evaluate("""() => {
+      window.previews = 0;
+      new MutationObserver((all) => (window.previews += all.filter(({ target }) => target.src?.startsWith("data:")).length))
+        .observe(document.body, { subtree: true, attributes: true, attributeFilter: ["src"] });
+    }""")
+    pictures = draw(page)
+    assert page.evaluate("previews") >= 3
+    assert [one.get_attribute("aria-label") for one in pictures.all()] == [
+        f"7, seed {i}; look closer" for i in range(3)
+    ]
+    pictures.nth(1).click()
+    dialog = page.get_by_role("dialog", name="7, seed 1")
+    player = dialog.locator("s2id-field")
+    dialog.get_by_role("button", name="Copy as command").wait_for()
+    page.keyboard.press("+")
+    page.keyboard.press("+")
+    page.wait_for_timeout(400)  # the picture glides there
+    assert player.evaluate("element => element.view.zoom") == pytest.approx(2.25, rel=1e-3)
+    dialog.get_by_label("Width", exact=True).fill("90")
+    dialog.get_by_label("Height", exact=True).fill("61")
+    dialog.get_by_role("radio", name="What is seen").check()
+    dialog.get_by_role("radio", name="Fill: show less").check()
+    command = dialog.locator("pre").filter(has_text="61x90")
+    command.filter(has_text="--window").filter(has_text="--fit=fill").wait_for(state="attached")
+    with page.expect_download() as taken:
+        dialog.get_by_role("button", name="Save", exact=True).click()
+    run_commands(command.text_content(), tmp_path, monkeypatch)
+    (made,) = tmp_path.glob("pictures/**/*.png")
+    assert taken.value.suggested_filename == "7-seed-1-61x90.png"
+    assert made.read_bytes() == taken.value.path().read_bytes()
+    assert Image.open(made).size == (90, 61)
+    page.keyboard.press("Escape")
+    assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "7, seed 1; look closer"
+
+
+def test_the_comparison_is_of_the_pixels_in_the_players_window(page):
+    draw(page).first.click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("button", name="Copy as command").wait_for()
+    shown = """canvas => {
+      const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+      return [canvas.height, canvas.width, [...data].filter((_, i) => i % 4 == 0)];
+    }"""
+    player = dialog.locator("s2id-field")
+    pixels = np.array(player.evaluate("async element => [...(await element.render([28, 28]))]")).reshape(28, 28, 4)
+    squares = dialog.get_by_role("img", name="Its 28×28 pixels")
+    bicubic = dialog.get_by_role("img", name="Bicubic, from these pixels")
+    page.wait_for_timeout(100)
+    height, width, values = squares.evaluate(shown)
+    window = player.evaluate("element => element.window")
+    rows, columns = (
+        np.floor((low + (np.arange(n) + 0.5) / n * (high - low)) * 28).astype(int)
+        for n, low, high in zip((height, width), window[:2], window[2:], strict=True)
+    )
+    assert (np.array(values).reshape(height, width) == pixels[..., 0][np.ix_(rows, columns)]).all()
+    height, width, values = bicubic.evaluate(shown)
+    box = [28 * window[i] for i in (1, 0, 3, 2)]
+    wanted = Image.fromarray(pixels[..., 0].astype(np.uint8)).resize((width, height), Image.Resampling.BICUBIC, box=box)
+    assert abs(np.array(wanted, int) - np.array(values).reshape(height, width)).max() <= 1
+
+
+def test_drawing_is_cancelled(page):
+    page.get_by_label("Model").first.select_option("mnist")
+    page.get_by_label("Steps", exact=True).fill("500")
+    page.get_by_role("button", name="Draw").click()
+    page.get_by_text("step 1 of 500").wait_for()
+    page.get_by_role("button", name="Cancel").click()
+    assert finished(page) == "cancelled; 0 pictures"
+
+
+def test_settings_survive_a_reload_and_are_in_the_address(page, browser):
+    page.get_by_label("Model").first.select_option("mnist")
+    page.get_by_role("radio", name="4", exact=True).first.check()
+    page.get_by_label("Steps", exact=True).fill("3")
+    page.get_by_label("Seeds", exact=True).fill("5,9")
+    page.keyboard.press("Tab")
+    link = page.url
+    page.reload()
+    other = browser.new_context().new_page()
+    other.goto(link)
+    for one in (page, other):
+        one.get_by_role("button", name="Draw").wait_for()
+        assert one.get_by_label("Model").first.input_value() == "mnist"
+        assert one.get_by_role("radio", name="4", exact=True).first.is_checked()
+        assert one.get_by_label("Steps", exact=True).input_value() == "3"
+        assert one.get_by_label("Seeds", exact=True).input_value() == "5,9"
+    page.get_by_role("button", name="Reset Steps to 12").click()
+    assert page.get_by_label("Steps", exact=True).input_value() == "12" and "steps" not in page.url
+    other.context.close()
+
+
+def test_two_settings_are_drawn_side_by_side(page):
+    page.get_by_label("Model").first.select_option("mnist")
+    page.get_by_role("radio", name="Two, side by side").check()
+    for i, steps in enumerate("12"):
+        page.get_by_label("Steps", exact=True).nth(i).fill(steps)
+    page.get_by_role("radio", name="3", exact=True).first.check()
+    page.get_by_label("Seeds", exact=True).fill("0-1")
+    page.get_by_role("button", name="Draw").click()
+    assert finished(page).startswith("4 pictures")
+    names = [one.get_attribute("aria-label") for one in page.locator(".sheet button").all()]
+    assert names == [f"{side}: 3, seed {seed}; look closer" for seed in (0, 1) for side in "AB"]
+    sources = [one.get_attribute("src") for one in page.locator(".sheet img").all()]
+    assert len({*sources}) == 4
+
+
+def test_a_sheet_is_drawn_and_opened_by_keys_alone(page):
+    page.get_by_label("Model").first.select_option("mnist-fast")
+    page.get_by_label("Seeds", exact=True).fill("0-2")
+    page.keyboard.press("Control+Enter")
+    finished(page)
+    page.get_by_role("list", name="Pictures").get_by_role("button").first.focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    assert page.get_by_role("dialog").get_attribute("aria-label").endswith("seed 2")
+    page.keyboard.press("PageDown")
+    assert page.get_by_role("dialog").get_attribute("aria-label").endswith("seed 0")
+
+
+def unnamed(page):
+    """Roles of what can be worked with, or is a picture, and has no name for those who do not see the page."""
+    tree = page.context.new_cdp_session(page).send("Accessibility.getFullAXTree")["nodes"]
+    roles = {"button", "textbox", "searchbox", "slider", "spinbutton", "checkbox", "radio", "combobox", "link", "image",
+             "img", "dialog", "application", "progressbar", "group", "region", "navigation"}  # fmt: skip
+    seen = [node for node in tree if not node["ignored"] and node["role"]["value"] in roles]
+    assert len(seen) > 10
+    return [node["role"]["value"] for node in seen if not node.get("name", {}).get("value", "").strip()]
+
+
+def test_everything_has_a_name_for_screen_readers(page):
+    for view in VIEWS:
+        page.get_by_role("link", name=view).click()
+        assert not unnamed(page), view
+    page.get_by_role("link", name="Compose").click()
+    draw(page).first.click()
+    page.get_by_role("dialog").get_by_role("button", name="Copy as command").wait_for()
+    assert not unnamed(page)
+
+
+def test_a_phone_shows_it_all_without_scrolling_sideways(browser, address):
+    page, wrong = opened(browser, address, is_mobile=True, has_touch=True, device_scale_factor=2)
+    page.set_viewport_size({"width": 390, "height": 844})
+    wide = "document.scrollingElement.scrollWidth"
+    for view in VIEWS:
+        page.get_by_role("link", name=view).click()
+        assert page.evaluate(wide) == 390, view
+    page.get_by_role("link", name="Compose").click()
+    draw(page).first.tap()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("button", name="Copy as command").wait_for()
+    assert page.evaluate(wide) == 390
+    box = dialog.locator(".looking")
+    assert box.evaluate("element => element.scrollWidth <= element.clientWidth")
+    save = dialog.get_by_role("button", name="Save", exact=True)
+    save.scroll_into_view_if_needed()
+    assert 0 < save.bounding_box()["y"] < 844
+    assert not wrong
+    page.context.close()
+
+
+def test_nothing_that_the_server_says_becomes_html(browser, address):
+    evil = '<img src=x onerror="window.evil=1"><script>window.evil=1</script>'
+
+    def spoil(route):
+        models = route.fetch().json()
+        models[0] |= {"name": evil, "title": evil, "licence": evil}
+        models[0]["conditions"] |= {"classes": [evil, "b"], "attributes": [evil], "words": ["red", evil]}
+        models[0]["sampling"]["density"]["help"] = evil
+        route.fulfill(json=models)
+
+    page = browser.new_context().new_page()
+    page.route("**/api/models", spoil)
+    page.goto(address)
+    page.get_by_role("button", name="Draw").click()
+    page.locator(".run .status.error").wait_for()  # which names the model that there is not
+    assert evil[:30] in page.locator("main").text_content()
+    assert page.evaluate("window.evil") is None
+    assert not page.locator("main script, main img[src=x]").count()
+    page.context.close()
+
+
+def test_a_studio_with_a_token_asks_for_it(browser):
+    address, end = serving(Studio(["mnist-fast"]), token="open sesame")
+    try:
+        page = browser.new_context().new_page()
+        page.goto(address)
+        page.get_by_label("Token").fill("simsalabim")
+        page.get_by_role("button", name="Enter").click()
+        page.get_by_text("That is not the token.").wait_for()
+        page.get_by_label("Token").fill("open sesame")
+        page.get_by_role("button", name="Enter").click()
+        draw(page)
+        page.context.close()
+        page, wrong = opened(browser, f"{address}#token=open%20sesame")
+        assert "token" not in page.url and not wrong
+        page.context.close()
+    finally:
+        end()
