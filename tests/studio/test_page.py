@@ -72,6 +72,7 @@ def opened(browser, address, **how):
     page, wrong = browser.new_context(viewport={"width": 1200, "height": 800}, **how).new_page(), []
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on("console", lambda message: message.type in ("error", "warning") and wrong.append(message.text))
+    page.on("response", lambda response: response.status >= 400 and wrong.append(response.url))
     page.on(
         "request", lambda request: urlsplit(request.url).netloc in ("", urlsplit(address).netloc) or wrong.append(request)
     )
@@ -106,6 +107,13 @@ def draw(page, model="mnist-fast", label="7", seeds="0-2"):
     return page.get_by_role("list", name="Pictures").first.get_by_role("button")
 
 
+def rest(page, player):
+    """Waits until the picture, which glides, has arrived."""
+    before = None
+    while before != (before := player.evaluate("element => element.view.zoom")):
+        page.wait_for_timeout(150)
+
+
 def run_commands(text, folder, monkeypatch):
     """Runs what a command says in a folder, as a shell does."""
     monkeypatch.chdir(folder)
@@ -130,9 +138,8 @@ def test_a_picture_of_a_sheet_is_zoomed_into_and_taken_away(page, tmp_path, monk
     player = dialog.locator("s2id-field")
     dialog.get_by_role("button", name="Copy as command").wait_for()
     page.keyboard.press("+")
-    page.keyboard.press("+")
-    page.wait_for_timeout(400)  # the picture glides there
-    assert player.evaluate("element => element.view.zoom") == pytest.approx(2.25, rel=1e-3)
+    rest(page, player)
+    assert player.evaluate("element => element.view.zoom") == pytest.approx(1.5, rel=1e-3)
     dialog.get_by_label("Width", exact=True).fill("90")
     dialog.get_by_label("Height", exact=True).fill("61")
     dialog.get_by_role("radio", name="What is seen").check()
@@ -201,7 +208,7 @@ def test_settings_survive_a_reload_and_are_in_the_address(page, browser):
         assert one.get_by_role("radio", name="4", exact=True).first.is_checked()
         assert one.get_by_label("Steps", exact=True).input_value() == "3"
         assert one.get_by_label("Seeds", exact=True).input_value() == "5,9"
-    page.get_by_role("button", name="Reset Steps to 12").click()
+    page.get_by_role("button", name="Reset steps to 12").click()
     assert page.get_by_label("Steps", exact=True).input_value() == "12" and "steps" not in page.url
     other.context.close()
 

@@ -14,7 +14,7 @@ export function composeView({ models, limits, look }) {
   const able = models.filter((model) => model.can.compose);
   const state = structuredClone(settingsOf("compose", START));
   const panel = make("form", { className: "panel", "aria-label": "What to draw" });
-  const most = limits?.seeds ?? 48;
+  const most = limits.pictures;
   const model = () => able.find(({ name }) => name === state.model) ?? able[0];
   const changed = () => keep("compose", state, START);
 

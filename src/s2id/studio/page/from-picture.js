@@ -75,7 +75,7 @@ export function pictureView({ models, limits, look }) {
   function build() {
     const own = model(),
       task = TASKS[state.task],
-      most = limits?.side ?? 8192;
+      most = limits.side;
     go.textContent = task.go;
     const tabs = choices(
       "Task",
@@ -196,7 +196,7 @@ export function pictureView({ models, limits, look }) {
   /** Takes files that were dropped, pasted, chosen, or come from a picture that was looked at. */
   async function take(given) {
     const images = given.filter(({ type, name }) => type.startsWith("image/") || /\.(npz|gif|a?png|webp)$/i.test(name));
-    const most = limits?.upload_bytes ?? Infinity,
+    const most = limits.upload_bytes,
       large = images.find(({ size }) => size > most);
     wrong.textContent = !images.length
       ? "That is no picture."
@@ -212,7 +212,7 @@ export function pictureView({ models, limits, look }) {
 
   async function start() {
     const own = model(),
-      { seeds, wrong: why } = parseSeeds(state.seeds, limits?.seeds ?? 48);
+      { seeds, wrong: why } = parseSeeds(state.seeds, limits.pictures);
     wrong.textContent = !files.length
       ? `${TASKS[state.task].empty} first.`
       : state.task === "restore"

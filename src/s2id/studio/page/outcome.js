@@ -33,7 +33,7 @@ export class Outcome {
   #field(event) {
     const index = event.index ?? 0,
       words = `${this.file.name}${this.task === "restore" ? `, seed ${this.seeds[index]}` : ""}`;
-    this.#fields.set(index, { words, model: this.model, size: this.model?.size ?? [28, 28], ...event });
+    this.#fields.set(index, { words, model: this.model, bare: true, ...event });
     this.#openable(index);
   }
 

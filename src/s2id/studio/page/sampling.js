@@ -2,17 +2,16 @@
 
 import { button, folded, fresh, make } from "./dom.js";
 
-const COMMON = ["steps", "guidance", "autoguidance", "sampler", "eta"]; // what people change most; the rest is folded
-
 /**
  * Controls of a model's settings. `state` holds those that differ from their defaults, by name, and is changed.
  *
  * Args:
- *   known: the server's description of each setting: {value, kind, least, most, choices, help}.
+ *   known: the server's description of each setting: {value, own, kind, least, most, choices, help, common};
+ *     `own` is the value that the model puts in place of null, and what is not `common` is folded away.
  */
 export function samplingControls(known, state, changed) {
   const names = Object.keys(known).filter((name) => known[name].kind in CONTROLS);
-  const common = COMMON.filter((name) => names.includes(name));
+  const common = names.filter((name) => known[name].common);
   const rows = (some) => some.map((name) => settingRow(name, known[name], state, changed));
   const rest = names.filter((name) => !common.includes(name));
   const more = rest.length && folded("More settings", rows(rest));
@@ -39,9 +38,9 @@ function shown(value) {
 }
 
 /** A line of the panel: name, what it means, the control, and its default, which is a button once it differs. */
-function settingRow(name, { value: usual, kind, least, most, choices, help }, state, changed) {
-  const id = fresh("setting"),
-    { element, read, write } = CONTROLS[kind]({ id, usual, least, most, choices });
+function settingRow(name, { value, own, kind, least, most, choices, help }, state, changed) {
+  const id = fresh("setting"), usual = value ?? own;
+  const { element, read, write } = CONTROLS[kind]({ id, usual, least, most, choices });
   const back = button(`↺ ${shown(usual)}`, () => set(undefined), {
     title: `Back to the default, ${shown(usual)}`,
     "aria-label": `Reset ${title(name)} to ${shown(usual)}`,

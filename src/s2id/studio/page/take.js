@@ -23,7 +23,7 @@ const PREVIEW = 132; // pixels of the page, of the long side
 
 /** The part of the dialog that takes away; `player` shows the entry. */
 export function takeAway(entry, player, limits) {
-  const most = limits?.side ?? 8192;
+  const most = limits.side;
   const name = entry.words.replace(/[^\p{L}\p{N}]+/gu, "-").toLowerCase();
   const chosen = { form: "png", width: 1024, height: 1024, fit: "fit", seen: false };
   const place = () => [
@@ -52,6 +52,7 @@ export function takeAway(entry, player, limits) {
     if (!player.field || !player.isConnected) return;
     const mine = ++version;
     if (chosen.form === "png") await preview();
+    if (entry.bare) return; // it came with others from a picture, and so does its command
     const { command, python } = await ask(address("recipe")).catch(() => ({}));
     if (mine !== version) return;
     const shown = folded("Show the command", make("pre", { tabIndex: 0 }, command));
@@ -76,6 +77,8 @@ export function takeAway(entry, player, limits) {
   }
 
   const save = () => {
+    const large = chosen.width * chosen.height > limits.picture_pixels;
+    sides[0][1].setCustomValidity(large ? `At most ${limits.picture_pixels.toLocaleString("en")} pixels in all.` : "");
     if (!picture.hidden && !sides.every(([, input]) => input.reportValidity())) return;
     const size = chosen.form === "png" ? `-${chosen.height}x${chosen.width}` : "";
     saveAs(`${name}${size}.${chosen.form}`, address("file"));
@@ -94,7 +97,7 @@ export function takeAway(entry, player, limits) {
   const picture = make(
     "div",
     { className: "take" },
-    make("div", { className: "chips" }, SIZES.filter(([, w, h]) => Math.max(w, h) <= most).map(sized)),
+    make("div", { className: "chips" }, SIZES.filter(([, w, h]) => w * h <= limits.picture_pixels).map(sized)),
     make(
       "div",
       { className: "placed" },
