@@ -11,11 +11,12 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 from browser import chromium
-from PIL import Image
+from PIL import Image, ImageChops
 
 pytest.importorskip("fastapi", reason="the studio needs the extra studio")
 uvicorn = pytest.importorskip("uvicorn", reason="the studio needs the extra studio")
 
+import s2id  # noqa: E402
 from s2id.cli.main import main  # noqa: E402
 from s2id.studio.app import Studio, create_app  # noqa: E402
 
@@ -92,7 +93,7 @@ def page(browser, address):
 
 def finished(page, timeout=60_000):
     """Waits for the end of the newest job; the words of its status."""
-    status = page.locator(".run").first.locator(".status")
+    status = page.locator(".run:visible").first.locator(".status")
     status.filter(has_text=re.compile(r" in \d|cancelled")).wait_for(timeout=timeout)
     return status.text_content()
 
@@ -152,7 +153,8 @@ def test_a_picture_of_a_sheet_is_zoomed_into_and_taken_away(page, tmp_path, monk
     (made,) = tmp_path.glob("pictures/**/*.png")
     assert taken.value.suggested_filename == "7-seed-1-61x90.png"
     assert made.read_bytes() == taken.value.path().read_bytes()
-    assert Image.open(made).size == (90, 61)
+    with Image.open(made) as image:
+        assert image.size == (90, 61)
     page.keyboard.press("Escape")
     assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "7, seed 1; look closer"
 
@@ -321,3 +323,118 @@ def test_a_studio_with_a_token_asks_for_it(browser):
         page.context.close()
     finally:
         end()
+
+
+def saved(page, button, folder, name=None):
+    """The file that a button saves, moved into a folder under its own name or another."""
+    with page.expect_download() as taken:
+        button.click()
+    path = folder / (name or taken.value.suggested_filename)
+    taken.value.save_as(path)
+    return path
+
+
+def grey(path):
+    """Pixels of a file."""
+    with Image.open(path) as image:
+        return np.array(image.convert("L"), int)
+
+
+def copied(page):
+    """The command that the newest job offers to copy."""
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.locator(".run:visible").first.get_by_role("button", name="Copy as command").click()
+    page.get_by_text("Copied").first.wait_for()
+    return page.evaluate("navigator.clipboard.readText()")
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """A digit of 14 x 14 pixels."""
+    path = tmp_path_factory.mktemp("given") / "small.png"
+    s2id.sample(s2id.load("mnist-fast"), label=7, seed=0).image(14).save(path)
+    return path
+
+
+def test_a_hole_is_painted_into_a_picture_and_filled_in(page, tmp_path, monkeypatch):
+    draw(page).first.click()
+    page.get_by_role("button", name="Go on with it").click()
+    canvas = page.get_by_role("application", name="Paint what is to be drawn anew")
+    box = canvas.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 4
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 40, y + 20, steps=4)
+    page.mouse.up()
+    assert "% painted over" in page.locator(".brush").text_content()
+    canvas.press("Control+z")
+    assert "nothing is painted over" in page.locator(".brush").text_content()
+    for key in ("[", " ", "ArrowDown", "ArrowDown"):  # by keys, from where the pointer was
+        canvas.press(key)
+    panel = page.get_by_role("form", name="What to do with a picture")
+    panel.get_by_label("Answers, by seed").fill("0-1")
+    panel.get_by_text("Sampling", exact=True).click()
+    panel.get_by_label("Steps", exact=True).fill("2")
+    panel.get_by_role("button", name="Fill in").click()
+    assert finished(page).startswith("2 answers")
+    results = page.get_by_role("list", name="Results").get_by_role("listitem")
+    given = saved(page, results.filter(has_text="Given").get_by_role("button", name="Save given"), tmp_path)
+    mask = saved(page, results.filter(has_text="Given").get_by_role("button", name="Save mask"), tmp_path)
+    made = [
+        saved(page, results.filter(has_text=name).get_by_role("button", name="Save PNG"), tmp_path)
+        for name in ("seed 0", "seed 1", "Mean", "Where they differ")
+    ]
+    first, second, mean, spread, picture, seen = map(grey, (*made, given, mask))
+    seen = seen == 255
+    assert 0.005 < 1 - seen.mean() < 0.3
+    assert abs(first - picture)[seen].max() <= 2  # what was seen stays
+    assert abs(first - second)[~seen].max() > 2 * abs(first - second)[seen].max()
+    assert spread[~seen].mean() > 2 * spread[seen].mean() and abs(mean - (first + second) / 2).max() <= 1
+    run_commands(copied(page), tmp_path, monkeypatch)
+    again = {path.read_bytes() for path in tmp_path.glob("*/**/*.png")}
+    assert {path.read_bytes() for path in made} <= again
+    results.filter(has_text="seed 1").get_by_role("button", name="Zoom in").click()
+    page.get_by_role("dialog").locator("s2id-field").wait_for()
+
+
+def test_a_picture_is_enlarged_and_compared_with_bicubic(page, small, tmp_path, monkeypatch):
+    page.get_by_role("link", name="From a picture").click()
+    page.get_by_label("Drop a picture here").set_input_files(small)
+    page.get_by_label("Times larger").fill("3")
+    page.get_by_role("button", name="Enlarge").click()
+    assert "dB" in finished(page)
+    edge = page.get_by_label("How much of the given picture is shown")
+    edge.press("End")
+    assert page.locator(".wipe").evaluate("element => element.style.getPropertyValue('--edge')") == "100%"
+    made = saved(page, page.get_by_role("list", name="Results").get_by_role("button", name="Save PNG"), tmp_path)
+    (tmp_path / "small.png").write_bytes(small.read_bytes())
+    run_commands(copied(page), tmp_path, monkeypatch)
+    (again,) = tmp_path.glob("*/**/*.png")
+    assert made.read_bytes() == again.read_bytes()
+
+
+@pytest.mark.slow
+def test_frames_become_one_sharp_picture_and_a_path(page, tmp_path, monkeypatch):
+    scene = s2id.sample(s2id.load("mnist-fast"), label=7, seed=0).image(112)
+    frames = [ImageChops.offset(scene, x, y).reduce(4) for x, y in ((0, 0), (1, 2), (3, 1), (2, 3), (0, 2), (2, 0))]
+    frames[0].save(tmp_path / "frames.gif", save_all=True, append_images=frames[1:])
+    page.get_by_role("link", name="From a picture").click()
+    page.get_by_role("radio", name="De-pixelate").check()
+    page.get_by_label("Drop a GIF").set_input_files(tmp_path / "frames.gif")
+    page.get_by_role("button", name="De-pixelate").click()
+    finished(page)
+    assert page.locator(".motion circle").count() == 6
+    made = saved(page, page.get_by_role("list", name="Results").get_by_role("button", name="Save PNG").first, tmp_path)
+    run_commands(copied(page), tmp_path, monkeypatch)
+    assert made.read_bytes() in [path.read_bytes() for path in tmp_path.glob("*/**/*.png")]
+
+
+def test_what_cannot_be_done_is_said_in_a_sentence(page):
+    page.get_by_role("link", name="From a picture").click()
+    page.get_by_role("button", name="Enlarge").click()
+    page.get_by_role("alert").get_by_text("Drop a picture here first.").wait_for()
+    page.get_by_role("link", name="Compose").click()
+    page.get_by_label("Seeds", exact=True).fill("5-2")
+    page.get_by_role("button", name="Draw").click()
+    page.get_by_role("alert").get_by_text("The range of seeds 5-2 does not rise").wait_for()
+    assert not page.locator(".run").count()

@@ -221,19 +221,26 @@ export function pictureView({ models, limits, look }) {
     if (wrong.textContent || (!own && state.task !== "depixelate")) return;
     const form = new FormData(),
       put = (values) => Object.entries(values).forEach(([name, value]) => form.append(name, value));
+    let mask = null;
     const wants = own ? flat(asked(own, state)) : {};
     if (state.task === "upscale") put({ picture: files[0], model: own.name, scale: state.scale, ...wants });
     if (state.task === "restore") {
       put({ picture: files[0], model: own.name, noise: state.noise, seeds: state.seeds, ...wants });
       put({ sampling: JSON.stringify(settingsFor(own.sampling, state.sampling)) });
       if (state.size) put({ size: state.size });
-      if (brush && !brush.empty) form.append("mask", await brush.file(), "mask.png");
+      if (brush && !brush.empty) mask = await brush.file();
+      if (mask) form.append("mask", mask, "mask.png");
     }
     if (state.task === "depixelate") {
       for (const file of files) form.append("files", file);
       put({ size: state.long, ...(state.prior && own ? { model: own.name, ...wants } : {}) });
     }
-    const outcome = new Outcome(state.task, files[0], picture, { model: own, seeds, look });
+    const shown = state.task === "restore" ? brush?.canvas : null;
+    const outcome = new Outcome(
+      state.task,
+      { file: files[0], bitmap: picture, shown, mask },
+      { model: own, seeds: seeds ?? [], look },
+    );
     const job = new Job(
       `${TASKS[state.task].name}: ${files.length > 1 ? count(files.length, "frame") : files[0].name}`,
       outcome.element,

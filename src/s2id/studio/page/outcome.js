@@ -10,11 +10,17 @@ export class Outcome {
   #fields = new Map(); // entries for the player, by the number of the answer
   #pictures = new Map(); // by role and number
 
-  /** Args: task; file and bitmap of what was given; {model, seeds, look}. */
-  constructor(task, file, bitmap, { model, seeds, look }) {
-    Object.assign(this, { task, file, bitmap, model, seeds, look });
-    this.grid = make("ul", { className: "answers", "aria-label": "Pictures" });
+  /**
+   * Args:
+   *   task: what is done, as in the server's address.
+   *   given: {file, bitmap, shown, mask}: the picture, what of it is to be seen, and the file of its mask, if any.
+   *   how: {model, seeds, look}.
+   */
+  constructor(task, { file, bitmap, shown, mask }, how) {
+    Object.assign(this, { task, file, bitmap, ...how });
+    this.grid = make("ul", { className: "answers", "aria-label": "Results" });
     this.element = make("div", {}, this.grid);
+    if (shown) this.grid.append(given(file, shown, mask));
   }
 
   summary() {
@@ -23,12 +29,14 @@ export class Outcome {
   }
 
   hear(event) {
-    if (event.kind === "preview")
-      this.#show(`answer/${event.index}`, `Answer, seed ${this.seeds?.[event.index] ?? event.index}`, event.src);
+    if (event.kind === "preview" && this.task === "restore")
+      this.#show(`answer/${event.index}`, this.#answer(event.index), event.src);
     if (event.kind === "field") this.#field(event);
     if (event.kind === "picture") this.#picture(event);
     if (event.kind === "motion") this.element.append(motion(event.shifts));
   }
+
+  #answer = (index) => `Answer, seed ${this.seeds[index] ?? index}`;
 
   #field(event) {
     const index = event.index ?? 0,
@@ -40,7 +48,7 @@ export class Outcome {
   #picture({ role, id, size, index = 0 }) {
     const key = role === "answer" ? `answer/${index}` : role === "result" ? "answer/0" : role;
     const unsure = role === "spread" && this.task === "depixelate" && "Uncertainty (white: most)";
-    const words = role === "answer" ? `Answer, seed ${this.seeds?.[index] ?? index}` : unsure || (NAMES[role] ?? role);
+    const words = role === "answer" ? this.#answer(index) : unsure || (NAMES[role] ?? role);
     const src = `/api/pictures/${id}.png`;
     this.#show(key, words, src, size);
     if (this.task === "upscale" && role === "result" && this.bitmap) {
@@ -88,6 +96,30 @@ export class Outcome {
     };
     place.prepend(button("Zoom in", open, { className: "zoom" }));
   }
+}
+
+/** The given picture as it was painted on; what the command needs can be saved, if it is not on the disk. */
+function given(file, shown, mask) {
+  const { width, height } = shown,
+    canvas = make("canvas", { width, height, role: "img", "aria-label": "The given picture" });
+  canvas.getContext("2d").drawImage(shown, 0, 0);
+  const save = (words, one) =>
+    button(words, () => {
+      const address = URL.createObjectURL(one);
+      saveAs(one.name ?? "mask.png", address);
+      setTimeout(() => URL.revokeObjectURL(address), 60_000);
+    });
+  return make(
+    "li",
+    {},
+    make(
+      "figure",
+      {},
+      canvas,
+      make("figcaption", {}, `Given · ${width}×${height}`),
+      make("div", { className: "actions" }, save("Save given", file), mask && save("Save mask", mask)),
+    ),
+  );
 }
 
 /** The given picture, enlarged by bicubic interpolation, and the result, with an edge between them to move. */

@@ -39,7 +39,8 @@ function shown(value) {
 
 /** A line of the panel: name, what it means, the control, and its default, which is a button once it differs. */
 function settingRow(name, { value, own, kind, least, most, choices, help }, state, changed) {
-  const id = fresh("setting"), usual = value ?? own;
+  const id = fresh("setting"),
+    usual = value ?? own;
   const { element, read, write } = CONTROLS[kind]({ id, usual, least, most, choices });
   const back = button(`↺ ${shown(usual)}`, () => set(undefined), {
     title: `Back to the default, ${shown(usual)}`,

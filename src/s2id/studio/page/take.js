@@ -26,10 +26,7 @@ export function takeAway(entry, player, limits) {
   const most = limits.side;
   const name = entry.words.replace(/[^\p{L}\p{N}]+/gu, "-").toLowerCase();
   const chosen = { form: "png", width: 1024, height: 1024, fit: "fit", seen: false };
-  const place = () => [
-    [chosen.height, chosen.width],
-    { window: chosen.seen ? player.window : null, fit: chosen.fit },
-  ];
+  const place = () => [[chosen.height, chosen.width], { window: chosen.seen ? player.window : null, fit: chosen.fit }];
   const note = make("small");
   const canvas = make("canvas", { role: "img", "aria-label": "How the picture is placed at this size" });
   const recipe = make("div", { className: "recipe" });
@@ -108,7 +105,16 @@ export function takeAway(entry, player, limits) {
       ),
       canvas,
     ),
-    choices("What", [[false, "The whole"], [true, "What is seen"]], false, (seen) => set({ seen }), { quiet: true }),
+    choices(
+      "What",
+      [
+        [false, "The whole"],
+        [true, "What is seen"],
+      ],
+      false,
+      (seen) => set({ seen }),
+      { quiet: true },
+    ),
     choices("Where the aspect differs", FITS, "fit", (fit) => set({ fit }), { quiet: true }),
   );
   player.addEventListener("s2id-open", refresh);
