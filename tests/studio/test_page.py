@@ -6,6 +6,7 @@ import shlex
 import socket
 import threading
 from glob import glob
+from importlib.resources import files
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -33,11 +34,11 @@ def browser():
         yield opened
 
 
-def serving(studio, token=None):
+def serving(studio, token=None, runs=()):
     """The address of a studio, which another thread serves, and what ends it."""
     listener = socket.create_server(("127.0.0.1", 0))
     host = "{}:{}".format(*listener.getsockname())
-    server = uvicorn.Server(uvicorn.Config(create_app(studio, [host], token), log_level="warning", ws="none"))
+    server = uvicorn.Server(uvicorn.Config(create_app(studio, [host], token, runs), log_level="warning", ws="none"))
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
 
@@ -63,32 +64,45 @@ def run_folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def address(run_folder):
     """The studio that most tests share."""
-    found, end = serving(Studio(["mnist-fast", "mnist"]))
+    found, end = serving(Studio(["mnist-fast", "mnist"]), runs=[run_folder.parent])
     yield found
     end()
 
 
 def opened(browser, address, **how):
     """A page of a fresh browser, and what goes wrong on it: errors, and requests to anywhere else."""
-    page, wrong = browser.new_context(viewport={"width": 1200, "height": 800}, **how).new_page(), []
+    context = browser.new_context(**{"viewport": {"width": 1200, "height": 800}} | how)
+    page, wrong = context.new_page(), []
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on("console", lambda message: message.type in ("error", "warning") and wrong.append(message.text))
     page.on("response", lambda response: response.status >= 400 and wrong.append(response.url))
     page.on(
-        "request", lambda request: urlsplit(request.url).netloc in ("", urlsplit(address).netloc) or wrong.append(request)
+        "request",
+        lambda request: urlsplit(request.url).netloc in ("", urlsplit(address).netloc) or wrong.append(request),
     )
     page.goto(address)
     page.get_by_role("button", name="Draw").wait_for()
     return page, wrong
 
 
-@pytest.fixture
-def page(browser, address):
-    """The page, on which nothing may go wrong."""
+@pytest.fixture(scope="module")
+def kept(browser, address):
+    """A page that most tests share, and what goes wrong on it."""
     page, wrong = opened(browser, address)
+    yield page, wrong
+    page.context.close()
+
+
+@pytest.fixture
+def page(kept, address):
+    """The page as those see it who come for the first time; nothing may go wrong on it."""
+    page, wrong = kept
+    page.evaluate("localStorage.clear()")
+    page.goto("about:blank")
+    page.goto(address)
+    page.get_by_role("button", name="Draw").wait_for()
     yield page
     assert not wrong
-    page.context.close()
 
 
 def finished(page, timeout=60_000):
@@ -108,11 +122,13 @@ def draw(page, model="mnist-fast", label="7", seeds="0-2"):
     return page.get_by_role("list", name="Pictures").first.get_by_role("button")
 
 
-def rest(page, player):
-    """Waits until the picture, which glides, has arrived."""
-    before = None
-    while before != (before := player.evaluate("element => element.view.zoom")):
-        page.wait_for_timeout(150)
+def until(page, true):
+    """Waits until something is true of the page."""
+    for _ in range(300):
+        if true():
+            return
+        page.wait_for_timeout(50)
+    pytest.fail("this did not come true in 15 s")
 
 
 def run_commands(text, folder, monkeypatch):
@@ -126,8 +142,8 @@ def run_commands(text, folder, monkeypatch):
 def test_a_picture_of_a_sheet_is_zoomed_into_and_taken_away(page, tmp_path, monkeypatch):
     page.evaluate("""() => {
       window.previews = 0;
-      new MutationObserver((all) => (window.previews += all.filter(({ target }) => target.src?.startsWith("data:")).length))
-        .observe(document.body, { subtree: true, attributes: true, attributeFilter: ["src"] });
+      const count = (all) => (window.previews += all.filter(({ target }) => target.src?.startsWith("data:")).length);
+      new MutationObserver(count).observe(document.body, { subtree: true, attributes: true, attributeFilter: ["src"] });
     }""")
     pictures = draw(page)
     assert page.evaluate("previews") >= 3
@@ -139,8 +155,7 @@ def test_a_picture_of_a_sheet_is_zoomed_into_and_taken_away(page, tmp_path, monk
     player = dialog.locator("s2id-field")
     dialog.get_by_role("button", name="Copy as command").wait_for()
     page.keyboard.press("+")
-    rest(page, player)
-    assert player.evaluate("element => element.view.zoom") == pytest.approx(1.5, rel=1e-3)
+    until(page, lambda: abs(player.evaluate("element => element.view.zoom") - 1.5) < 1e-3)
     dialog.get_by_label("Width", exact=True).fill("90")
     dialog.get_by_label("Height", exact=True).fill("61")
     dialog.get_by_role("radio", name="What is seen").check()
@@ -159,6 +174,7 @@ def test_a_picture_of_a_sheet_is_zoomed_into_and_taken_away(page, tmp_path, monk
     assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "7, seed 1; look closer"
 
 
+@pytest.mark.slow
 def test_the_comparison_is_of_the_pixels_in_the_players_window(page):
     draw(page).first.click()
     dialog = page.get_by_role("dialog")
@@ -171,7 +187,7 @@ def test_the_comparison_is_of_the_pixels_in_the_players_window(page):
     pixels = np.array(player.evaluate("async element => [...(await element.render([28, 28]))]")).reshape(28, 28, 4)
     squares = dialog.get_by_role("img", name="Its 28×28 pixels")
     bicubic = dialog.get_by_role("img", name="Bicubic, from these pixels")
-    page.wait_for_timeout(100)
+    until(page, lambda: squares.evaluate("canvas => canvas.width !== 300"))  # which a canvas is before it is drawn on
     height, width, values = squares.evaluate(shown)
     window = player.evaluate("element => element.window")
     rows, columns = (
@@ -189,7 +205,7 @@ def test_drawing_is_cancelled(page):
     page.get_by_label("Model").first.select_option("mnist")
     page.get_by_label("Steps", exact=True).fill("500")
     page.get_by_role("button", name="Draw").click()
-    page.get_by_text("step 1 of 500").wait_for()
+    page.get_by_text(re.compile(r"step \d+ of 500")).wait_for()
     page.get_by_role("button", name="Cancel").click()
     assert finished(page) == "cancelled; 0 pictures"
 
@@ -215,6 +231,7 @@ def test_settings_survive_a_reload_and_are_in_the_address(page, browser):
     other.context.close()
 
 
+@pytest.mark.slow
 def test_two_settings_are_drawn_side_by_side(page):
     page.get_by_label("Model").first.select_option("mnist")
     page.get_by_role("radio", name="Two, side by side").check()
@@ -230,6 +247,7 @@ def test_two_settings_are_drawn_side_by_side(page):
     assert len({*sources}) == 4
 
 
+@pytest.mark.slow
 def test_a_sheet_is_drawn_and_opened_by_keys_alone(page):
     page.get_by_label("Model").first.select_option("mnist-fast")
     page.get_by_label("Seeds", exact=True).fill("0-2")
@@ -264,9 +282,10 @@ def test_everything_has_a_name_for_screen_readers(page):
     assert not unnamed(page)
 
 
+@pytest.mark.slow
 def test_a_phone_shows_it_all_without_scrolling_sideways(browser, address):
-    page, wrong = opened(browser, address, is_mobile=True, has_touch=True, device_scale_factor=2)
-    page.set_viewport_size({"width": 390, "height": 844})
+    size = {"width": 390, "height": 844}
+    page, wrong = opened(browser, address, viewport=size, is_mobile=True, has_touch=True, device_scale_factor=2)
     wide = "document.scrollingElement.scrollWidth"
     for view in VIEWS:
         page.get_by_role("link", name=view).click()
@@ -285,6 +304,15 @@ def test_a_phone_shows_it_all_without_scrolling_sideways(browser, address):
     page.context.close()
 
 
+def test_the_modules_make_no_html_of_texts_and_ask_nobody_else():
+    for one in files("s2id.studio").joinpath("page").iterdir():
+        text = one.read_text()
+        assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|new Function", text), one
+        assert not re.search(r"(?<!xmlns=\")https?://(?!www\.w3\.org)", text), one
+        assert len(text.splitlines()) <= 350 and max(map(len, text.splitlines())) <= 120, one
+
+
+@pytest.mark.slow
 def test_nothing_that_the_server_says_becomes_html(browser, address):
     evil = '<img src=x onerror="window.evil=1"><script>window.evil=1</script>'
 
@@ -306,6 +334,7 @@ def test_nothing_that_the_server_says_becomes_html(browser, address):
     page.context.close()
 
 
+@pytest.mark.slow
 def test_a_studio_with_a_token_asks_for_it(browser):
     address, end = serving(Studio(["mnist-fast"]), token="open sesame")
     try:
@@ -356,6 +385,7 @@ def small(tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 def test_a_hole_is_painted_into_a_picture_and_filled_in(page, tmp_path, monkeypatch):
     draw(page).first.click()
     page.get_by_role("button", name="Go on with it").click()
@@ -397,6 +427,7 @@ def test_a_hole_is_painted_into_a_picture_and_filled_in(page, tmp_path, monkeypa
     page.get_by_role("dialog").locator("s2id-field").wait_for()
 
 
+@pytest.mark.slow
 def test_a_picture_is_enlarged_and_compared_with_bicubic(page, small, tmp_path, monkeypatch):
     page.get_by_role("link", name="From a picture").click()
     page.get_by_label("Drop a picture here").set_input_files(small)
@@ -438,3 +469,35 @@ def test_what_cannot_be_done_is_said_in_a_sentence(page):
     page.get_by_role("button", name="Draw").click()
     page.get_by_role("alert").get_by_text("The range of seeds 5-2 does not rise").wait_for()
     assert not page.locator(".run").count()
+
+
+def test_a_run_is_watched_while_it_is_trained(page, run_folder):
+    page.get_by_role("link", name="Watch").click()
+    plot = page.get_by_role("img", name=re.compile("^Loss; first: 0.0333 after 2900 images"))
+    plot.wait_for()
+    assert page.get_by_text("2900 of 5000 images, 50 images/s").count() == 1
+    assert page.get_by_role("img", name=re.compile("^Learning rate; first: 0.001")).count() == 1
+    with open(run_folder / "metrics.jsonl", "a") as file:
+        file.write(json.dumps(ROW | {"step": 30, "images_seen": 3000, "loss": 0.5, "done": 0.6}) + "\n")
+    page.get_by_role("img", name=re.compile("^Loss; first: 0.5 after 3000 images")).wait_for()
+    sheet = page.get_by_role("img", name="Samples of first after 2000 images")
+    assert sheet.evaluate("async image => (await image.decode(), [image.naturalWidth, image.naturalHeight])") == [
+        40,
+        20,
+    ]
+    page.get_by_role("slider", name="Samples after so many images").press("ArrowLeft")
+    page.get_by_role("img", name="Samples of first after 1000 images").wait_for()
+    plotted = page.locator(".plotted").first
+    points = [
+        [float(value) for value in pair.split(",")]
+        for pair in plotted.locator("polyline").first.get_attribute("points").split()
+    ]
+    assert len(points) == 30
+    rows = [json.loads(line) for line in (run_folder / "metrics.jsonl").read_text().splitlines()]
+    across, up = (np.polyfit([f(row) for row in rows], [point[i] for point in points], 1, full=True) for i, f in (
+        (0, lambda row: row["images_seen"]), (1, lambda row: np.log(row["loss"])),
+    ))  # fmt: skip
+    assert max(across[1][0], up[1][0]) < 0.1 and across[0][0] > 0 > up[0][0]  # straight in images and in log loss
+    plotted.get_by_label("log axis").uncheck()
+    ticks = plotted.locator("text").all_text_contents()
+    assert {"0", "0.1", "0.5"} <= {*ticks} and "images seen" in ticks

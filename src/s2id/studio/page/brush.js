@@ -164,7 +164,7 @@ export class Brush {
     pen.globalCompositeOperation = erase ? "destination-out" : "source-over";
     Object.assign(pen, { lineWidth: size, lineCap: "round", lineJoin: "round", strokeStyle: COLOUR });
     pen.beginPath();
-    pen.moveTo(...points[0]);
+    pen.moveTo(points[0][0] - 1e-3, points[0][1]); // a line without length would not be drawn
     for (const point of points) pen.lineTo(...point);
     pen.stroke();
   }

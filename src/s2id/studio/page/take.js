@@ -130,5 +130,11 @@ export function takeAway(entry, player, limits) {
     note,
     make("div", { className: "actions" }, button("Save", save, { className: "main" })),
     recipe,
+    make(
+      "div",
+      { className: "row" },
+      copier("Copy the IIIF address", new URL(`/iiif/${entry.id}/info.json`, location.href).href),
+      make("small", {}, "for OpenSeadragon, Mirador and other viewers, while this studio keeps the picture"),
+    ),
   );
 }

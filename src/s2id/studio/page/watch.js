@@ -123,20 +123,22 @@ export function watchView() {
   /** Rows and samples of a run that are not here yet; after that, new rows come by themselves. */
   async function fill(name, run, { finished } = {}) {
     const path = `/api/runs/${encodeURIComponent(name)}`;
+    const since = () => (run.rows.length ? `?after=${run.rows.at(-1).row}` : "");
     run.samples = await ask(`${path}/samples`);
     if (run.source) return;
-    add(run, await ask(`${path}/metrics?after=${run.rows.length}`));
+    add(run, await ask(`${path}/metrics${since()}`));
     if (finished || run.source) return;
-    run.source = new EventSource(`${path}/events?after=${run.rows.length}`);
+    run.source = new EventSource(`${path}/events${since()}`);
     run.source.addEventListener("row", (event) => {
       add(run, [JSON.parse(event.data)]);
       redraw();
     });
+    run.source.addEventListener("restart", () => (run.rows = []));
   }
 
-  /** Adds rows; a run that went on from a checkpoint has its later rows replaced. */
+  /** Adds rows; those that a run makes again, after going on from a checkpoint, replace what they were. */
   function add(run, rows) {
-    for (const row of rows.rows ?? rows) {
+    for (const row of rows) {
       while (run.rows.length && run.rows.at(-1).images_seen >= row.images_seen) run.rows.pop();
       run.rows.push(row);
     }
