@@ -1,33 +1,32 @@
 """Enlarging with the network made for it: tile by tile at the picture's own pixels, then means over those set right.
 
 The network is local, so a tile with as many pixels around as its features depend on is drawn as in the whole picture,
-and nothing but the result grows with the picture. The correction is local as well: inside each given pixel, values move
+and nothing but the result grows with the picture. Where a picture is flat the function is too, and not evaluated. The
+correction is local as well: inside each given pixel, values move
 towards the lightest or the darkest around in proportion to how far they are from it. What lies there already stays, so
 flat areas do, and borders move. It needs whole pixels in each given one; other sizes are area means of such a picture.
 """
 
-from collections.abc import Iterator
-
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
 from s2id.alpha import covered, has_alpha, with_alpha
-from s2id.coords import Part, extent
+from s2id.coords import Grid, Part, centres
 from s2id.images import resize
 from s2id.memory import keep_memory
 from s2id.network.enlarger import Enlarger, extremes
-from s2id.network.halves import place, state_grid
-from s2id.network.heads import MARGIN, Features
+from s2id.network.heads import CACHED, MARGIN, Features
 from s2id.settings import Size
 from s2id.shapes import Images
 
 TILE = 192
 """Given pixels along a side of a tile. The network also computes those around, so a small one costs more."""
 
-_PIECE = 16
-"""Given pixels along a side of the pieces of a tile that the head draws: it needs few feature samples for each."""
+_PIECE = 8
+"""Given pixels along a side of the pieces of a tile that the head draws: it needs few feature samples for each, and
+many are flat."""
 
 _SMALL = 4
 """Number of times below which a size that is no multiple is the mean of a picture twice as fine as it need be."""
@@ -80,29 +79,63 @@ def drawn(
     """
     keep_memory()
     height, width = given.shape[2:]
-    grid = state_grid((height * down, width * across), extent((height, width)))
-    result = given.new_empty(len(given), given.shape[1], *grid.size)
+    result = given.new_empty(*given.shape[:2], height * down, width * across)
     logsnr = torch.zeros(len(given), device=given.device)
-    lightest, darkest = extremes(given, 1)
+    ends = torch.stack([given, *extremes(given, 1)])
     for top in range(0, height, tile):
         for left in range(0, width, tile):
-            whole = slice(top, min(height, top + tile)), slice(left, min(width, left + tile))
-            seen = _with(whole, network.reach + MARGIN, (height, width))
-            features = network.decode(network.encode(given, logsnr, part=seen)).values
-            for rows, columns in _pieces(whole):
-                near = _some(features, seen, _with((rows, columns), MARGIN, (height, width)), (height, width))
-                fine = slice(rows.start * down, rows.stop * down), slice(columns.start * across, columns.stop * across)
-                found = network.head(near, grid.part(*fine).to(given.device), bound=1.0)
-                own, high, low = (one[:, :, rows, columns] for one in (given, lightest, darkest))
-                result[:, :, fine[0], fine[1]] = agreeing(found, own, high, low)
+            rows, columns = slice(top, min(height, top + tile)), slice(left, min(width, left + tile))
+            seen = _with((rows, columns), network.reach + MARGIN, (height, width))
+            features = network.encode(given, logsnr, part=seen).tokens
+            found = _pieces(network, features, seen, (rows, columns), ends, (down, across))
+            result[:, :, top * down : rows.stop * down, left * across : columns.stop * across] = found
     return result
 
 
-def _pieces(whole: Part) -> Iterator[Part]:
-    """The pieces of a tile."""
-    for top in range(whole[0].start, whole[0].stop, _PIECE):
-        for left in range(whole[1].start, whole[1].stop, _PIECE):
-            yield slice(top, min(whole[0].stop, top + _PIECE)), slice(left, min(whole[1].stop, left + _PIECE))
+def _pieces(
+    network: Enlarger,
+    features: Float[Tensor, "b fy fx d"],
+    seen: Part,
+    part: Part,
+    ends: Float[Tensor, "3 b c h w"],
+    times: Size,
+) -> Float[Tensor, "b c height width"]:
+    """Part of the pictures, from features of a larger part: where they are not flat, in pieces, many at once."""
+    lattice = network.config.lattice
+    (ys, rows), (xs, columns) = (
+        _places(own, all_, lattice, side) for own, all_, side in zip(part, seen, ends.shape[3:], strict=True)
+    )
+    near = ends[:, :, :, ys.flatten()][..., xs.flatten()]
+    found = near[0].repeat_interleave(times[0], 2).repeat_interleave(times[1], 3)
+    size = _PIECE * times[0], _PIECE * times[1]
+    into = found.unflatten(2, (-1, size[0])).unflatten(4, (-1, size[1])).permute(0, 2, 4, 1, 3, 5)
+    near = near.unflatten(3, ys.shape).unflatten(5, xs.shape).permute(0, 1, 3, 5, 2, 4, 6)
+    spans = features[..., -network.config.channels :].amax(-1)
+    busy = spans[:, rows[:, None, :, None], columns[:, None]].amax((3, 4)).nonzero()
+    frame = rows.shape[1] / lattice, columns.shape[1] / lattice  # in given pixels, from here on
+    grid = Grid(*(centres(side, 1 / n) for side, n in zip(size, times, strict=True)), (1 / times[0], 1 / times[1]))
+    few = max(1, CACHED // (size[0] * size[1] * features.shape[-1]))
+    for some in busy.split(few) if len(busy) else ():
+        b, y, x = some.T
+        read = features[b[:, None, None], rows[y][:, :, None], columns[x][:, None]]
+        drawn_ = network.head(Features(read, frame), grid.to(read.device), bound=1.0)
+        into[b, y, x] = agreeing(drawn_, *near[:, b, y, x])
+    return found[:, :, : (part[0].stop - part[0].start) * times[0], : (part[1].stop - part[1].start) * times[1]]
+
+
+def _places(own: slice, seen: slice, lattice: int, side: int) -> tuple[Int[Tensor, "n _"], Int[Tensor, "n _"]]:
+    """Along one axis: the given pixels of each piece, and the feature samples that it needs; edges are repeated.
+
+    Args:
+        own: Pixels to cut into pieces.
+        seen: Pixels that there are features of.
+        lattice: Feature samples in each pixel.
+        side: Pixels of the picture.
+    """
+    starts = torch.arange(own.start, own.stop, _PIECE)[:, None]
+    around = -(-MARGIN // lattice)  # pixels that have as many samples as a spline needs
+    samples = torch.arange((_PIECE + 2 * around) * lattice) + (starts - around - seen.start) * lattice
+    return (starts + torch.arange(_PIECE)).clamp(max=side - 1), samples.clamp(0, (seen.stop - seen.start) * lattice - 1)
 
 
 def _with(part: Part, around: int, size: Size) -> Part:
@@ -111,16 +144,6 @@ def _with(part: Part, around: int, size: Size) -> Part:
         slice(max(0, axis.start - around), min(side, axis.stop + around)) for axis, side in zip(part, size, strict=True)
     )
     return rows, columns
-
-
-def _some(features: Float[Tensor, "b fy fx d"], seen: Part, part: Part, size: Size) -> Features:
-    """The function in a part of a picture of a size, from the features of a part around it."""
-    lattice = features.shape[1] // (seen[0].stop - seen[0].start)
-    rows, columns = (
-        slice((own.start - all_.start) * lattice, (own.stop - all_.start) * lattice)
-        for own, all_ in zip(part, seen, strict=True)
-    )
-    return Features(features[:, rows, columns], *place(size, extent(size), part))
 
 
 def agreeing(

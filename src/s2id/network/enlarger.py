@@ -8,6 +8,8 @@ border of two colours is drawn alike whatever the colours are, and a part of a l
 whole.
 """
 
+import math
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -26,8 +28,9 @@ _AROUND = 2
 _FLAT = 0.05
 """Range of values, of [-1, 1], below which those around count as equal."""
 
-_LEAST = 2
-"""Values of the function per pixel side, at least: its borders are sharper than its feature samples are dense."""
+_COARSEST, _FINEST = 3 / 2, 3 / 8
+"""Largest and smallest width of a cell, in feature samples, that the head is told: at three samples a side of a pixel,
+those of pictures of twice and of eight times the size."""
 
 
 class Enlarger(TwoHalves):
@@ -70,8 +73,9 @@ class Enlarger(TwoHalves):
         for block in self.encoder:
             tokens = block(tokens)
         lattice = self.config.lattice
-        own = torch.cat([picture, span], dim=1).repeat_interleave(lattice, 2).repeat_interleave(lattice, 3)
-        values = torch.cat([F.pixel_shuffle(self.lattice(tokens), lattice), own], dim=1).movedim(1, -1)
+        own = F.interpolate(picture, scale_factor=lattice, mode="bicubic")
+        scale = span.repeat_interleave(lattice, 2).repeat_interleave(lattice, 3)
+        values = torch.cat([F.pixel_shuffle(self.lattice(tokens), lattice), own, scale], dim=1).movedim(1, -1)
         return Encoded(values, logsnr[:, None], *place(size, frame or extent(size), part))
 
     def decode(self, encoded: Encoded, label: Asked | None = None) -> Features:
@@ -117,15 +121,17 @@ def extremes(picture: Images, around: int) -> tuple[Images, Images]:
 
 
 class RelativeHead(nn.Module):
-    """Values of the function: the picture's own, and what two layers add to them in units of the range around.
+    """Means of the function over cells: the picture's own, and what two layers add in units of the range around.
 
-    Features, values and ranges are cubic B-splines.
+    Features, values and ranges are cubic B-splines. The layers are told how wide a cell is, so that one evaluation
+    gives a cell's mean; cells wider than they know are split.
     """
 
     def __init__(self, width: int, channels: int) -> None:
         super().__init__()
         self.channels = channels
         self.hidden = nn.Linear(width, width)
+        self.cell = nn.Linear(1, width, bias=False)
         self.added = nn.Linear(width, channels)
         nn.init.zeros_(self.added.weight)
         nn.init.zeros_(self.added.bias)
@@ -134,10 +140,15 @@ class RelativeHead(nn.Module):
         self, features: Features, grid: Grid, supersample: int | None = None, bound: float | None = None
     ) -> Float[Tensor, "b c h w"]:
         """Means over a grid's pixels; arguments as for `FieldHead.forward`."""
-        return means(features, grid, self.values, supersample or max(_LEAST, features.supersample(grid.cell, 2)), bound)
+        width = max(cell / pitch for cell, pitch in zip(grid.cell, features.pitch, strict=True))
+        split = supersample or math.ceil(width / _COARSEST - 1e-9)
+        seen = min(max(width / split, _FINEST), _COARSEST)
+        told = self.cell.weight[:, 0] * math.log2(seen) + self.hidden.bias
+        return means(features, grid, lambda read: self.values(read, told), split, bound)
 
-    def values(self, read: Float[Tensor, "*b d"]) -> Float[Tensor, "*b c"]:
-        """The function's values from interpolated features, values and ranges."""
+    def values(self, read: Float[Tensor, "*b d"], told: Float[Tensor, " n"]) -> Float[Tensor, "*b c"]:
+        """Means over cells from interpolated features, values and ranges, and the hidden layer's bias for the cells."""
         inplace = not torch.is_grad_enabled()  # only the backward pass needs the input of silu
         features, own, span = read.split([self.hidden.in_features, self.channels, self.channels], dim=-1)
-        return own + span * self.added(F.silu(self.hidden(F.silu(features)), inplace))
+        hidden = F.linear(F.silu(features), self.hidden.weight, told)
+        return own + span * self.added(F.silu(hidden, inplace))

@@ -102,6 +102,17 @@ class Features:
         """
         return max(1, *(math.ceil(values * c / p - 1e-9) for c, p in zip(cell, self.pitch, strict=True)))
 
+    def near(self, grid: Grid) -> "Features":
+        """The function on the part of the frame that a grid's pixels depend on: as many samples as needed."""
+        parts, frame, middle = [], [], []
+        for (place, width, count), pitch, old in zip(self.axes(grid), self.pitch, self.middle, strict=True):
+            first, last = math.floor(place[0] - width / 2) - 1, math.ceil(place[-1] + width / 2) + 2
+            part = slice(min(max(first, 0), count - 1), max(min(last, count), 1))
+            parts.append(part)
+            frame.append(pitch * (part.stop - part.start))
+            middle.append(old + pitch * (part.start + part.stop - count) / 2)
+        return Features(self.values[:, *parts], (frame[0], frame[1]), (middle[0], middle[1]))
+
     def touched(self, grid: Grid, margin: int = 0) -> Part:
         """The rows and columns of a grid that see the samples, and one more on each side; all others are alike.
 
@@ -147,7 +158,9 @@ def means(
         supersample: Values of the function per pixel side, whose mean is the pixel.
         bound: Largest absolute value of the function, as for `FieldHead.forward`.
     """
-    rows, columns = features.weights(grid.refine(supersample))
+    fine = grid.refine(supersample)
+    features = features.near(fine)
+    rows, columns = features.weights(fine)
     b, _, w, d = features.values.shape
     read = (rows @ features.values.reshape(b, -1, w * d)).reshape(b, len(rows), w, d)
     whole = torch.is_grad_enabled() or not read.is_cpu  # in parts only where a CPU draws: training keeps all values

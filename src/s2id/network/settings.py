@@ -233,11 +233,11 @@ class EnlargerConfig:
 
     width: Width = 48
     """Channels of a pixel in the blocks."""
-    blocks: Annotated[int, Within(1, 256)] = 8
+    blocks: Annotated[int, Within(1, 256)] = 6
     """Blocks of two 3x3 convolutions. Each sees two pixels further."""
     lattice: Annotated[int, Within(1, 8)] = 3
     """Feature samples along each side of a pixel; the head interpolates between them."""
-    head_width: Width = 32
+    head_width: Width = 16
     """Channels of a feature sample, and of the head's hidden layer."""
 
     def for_data(self, **_: int) -> "EnlargerConfig":

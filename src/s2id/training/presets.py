@@ -80,7 +80,7 @@ PRESETS: dict[str, Preset] = {
         EnlargerConfig(),
         # windows of 24 x 24 pixels of drawings of 512 x 512 pixels
         TrainConfig(
-            images=1_200_000, batch=16, lr=2e-3, densities=(24,), queries=24.0, long_side=512, alpha="keep", ema=0.999
+            images=400_000, batch=16, lr=2e-3, densities=(24,), queries=16.0, long_side=512, alpha="keep", ema=0.999
         ),
     ),
     "reference": Preset("mnist", PublishedConfig(), _PUBLISHED),

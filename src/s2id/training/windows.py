@@ -30,7 +30,7 @@ from s2id.training.batches import Batch
 from s2id.training.settings import TrainConfig
 
 FINEST, COARSEST = 2, 16
-"""Fine pixels along a side of a given pixel, at least and at most. The truth is as many times as dense."""
+"""Fine pixels along a side of a given pixel, at least and at most."""
 
 LIKE = {"means": 0.72, "points": 0.06, "jpeg": 0.16, "palette": 0.06}
 """Share of the windows that became given pictures by area means, by the values at pixels' middles (no anti-aliasing),
@@ -45,8 +45,11 @@ _OPAQUE, _PERMUTED, _INVERTED = 0.6, 0.3, 0.1
 _DULL, _TRIES = 4.0, 6
 """Standard deviation in grey levels below which a window is drawn again, and how often."""
 
-_FINER = {2: 3}
-"""Values of the function along a side of a target pixel, by how many times the truth is as dense; else 2."""
+_TIMES = 8
+"""How many times as dense as a given picture its truth is, at most."""
+
+_EVERY = 4
+"""Of a window's rows and columns, one in so many is looked at for that."""
 
 _SHOWN, _SHOWN_TIMES = 8, 8
 """Windows on a sheet, and how many times as large they are enlarged."""
@@ -84,9 +87,8 @@ def draw_windows(pictures: Pictures, config: TrainConfig, number: int) -> Batch:
     factor = int(generator.integers(FINEST, most + 1))  # fine pixels along a side of a given one
     fine = torch.stack([_window(group, int(i), side * factor, generator) for i in chosen])
     given = to_float(torch.stack([seen(window, factor, generator) for window in fine]))
-    times = int(generator.choice([n for n in range(2, factor + 1) if factor % n == 0]))
-    supersample = _FINER.get(times, 2)
-    rows, columns = (_part(side, config.queries, times * supersample, generator) for _ in range(2))
+    times = int(generator.choice([n for n in range(2, min(factor, _TIMES) + 1) if factor % n == 0] or [factor]))
+    rows, columns = (_part(side, config.queries, times, generator) for _ in range(2))
     target = to_float(
         fine[:, :, rows.start * factor : rows.stop * factor, columns.start * factor : columns.stop * factor]
     )
@@ -95,7 +97,7 @@ def draw_windows(pictures: Pictures, config: TrainConfig, number: int) -> Batch:
     grid = state_grid((side * times, side * times), frame).part(*cells)
     nothing = Condition(torch.full((len(given),), NULL))
     truth = F.avg_pool2d(target, factor // times)
-    return Batch(given, torch.zeros(len(given)), nothing, frame, grid, supersample, truth, None, None)
+    return Batch(given, torch.zeros(len(given)), nothing, frame, grid, 1, truth, None, None)
 
 
 def enlarged_windows(model: S2ID, pictures: Pictures, config: TrainConfig) -> Float[Tensor, "3 h w"]:
@@ -127,7 +129,7 @@ def _window(group: Group, index: int, side: int, generator: Generator) -> UInt8[
     for _ in range(_TRIES):
         top, left = (int(generator.integers(0, long - side + 1)) for long in (height, width))
         window = group.images[index, :, top : top + side, left : left + side]
-        if float(window.float().flatten(1).std(1).max()) >= _DULL:
+        if float(window[:, ::_EVERY, ::_EVERY].float().flatten(1).std(1).max()) >= _DULL:
             break
     whole = in_channels(window, 4)
     if generator.random() < _PERMUTED:
