@@ -30,7 +30,7 @@ def run(tmp_path):
 
 
 def test_a_run_is_listed_with_its_rows_and_sheets(run):
-    with TestClient(create_app(Studio(), runs=[run.parent])) as client:
+    with TestClient(create_app(Studio(runs=[run.parent]))) as client:
         (one,) = client.get("/api/runs").json()
         assert (one["name"], one["images"], one["wanted"], one["finished"]) == ("one <b>", 32, 80, False)
         address = "/api/runs/one%20%3Cb%3E"

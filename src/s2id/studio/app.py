@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -21,7 +20,7 @@ from s2id.studio.jobs import BusyError
 from s2id.studio.made import add_fields
 from s2id.studio.settings import MOST_PICTURES, MOST_SIDE
 from s2id.studio.state import Studio
-from s2id.studio.watch import Runs, add_runs
+from s2id.studio.watch import add_runs
 from s2id.studio.zoom import add_zoom
 
 _KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
@@ -29,16 +28,13 @@ _KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".
 _PLAYER = "s2id-player.js"
 
 
-def create_app(
-    studio: Studio, hosts: Sequence[str] = ("testserver",), token: str | None = None, runs: Sequence[Path] = ()
-) -> guard.Guard:
+def create_app(studio: Studio, hosts: Sequence[str] = ("testserver",), token: str | None = None) -> guard.Guard:
     """The application.
 
     Args:
         studio: What requests share.
         hosts: Values of the header Host that are served.
         token: Secret that clients must know; `None` asks for none.
-        runs: Folders of training runs to watch, or folders that hold such folders.
     """
 
     @asynccontextmanager
@@ -53,10 +49,8 @@ def create_app(
     _add_errors(app)
     _add_page(app, token)
     _add_health(app, studio)
-    for add in (add_asking, add_pictures, add_jobs, add_fields):
+    for add in (add_asking, add_pictures, add_jobs, add_fields, add_runs, add_zoom):
         add(app, studio)
-    add_runs(app, Runs(runs))
-    add_zoom(app, studio)
     return guard.Guard(app, hosts, token, studio.limits)
 
 

@@ -10,7 +10,7 @@ from s2id.alpha import straight
 from s2id.condition import cat
 from s2id.diffusion.samplers import Step
 from s2id.errors import InputError
-from s2id.images import to_bytes, to_pillow
+from s2id.images import capped, resize, to_bytes, to_pillow
 from s2id.names import NONE, quoted
 from s2id.network.heads import Features
 from s2id.sampling.conditions import ask, label_index
@@ -30,6 +30,9 @@ from s2id.studio.shelf import Shelf
 
 BATCH = 4
 """Pictures that a processor composes at once: with more, the first previews come later, and all of them no sooner."""
+
+_PREVIEW = 64
+"""Pixels along the long side of a preview, at most."""
 
 _Result = TypeVar("_Result")
 
@@ -158,7 +161,8 @@ def bytes_of(field: Field) -> int:
 def _sources(states: Images) -> list[str]:
     """States as small pictures that a page can show."""
     found = []
-    for state in straight(states):
+    size = capped((states.shape[2], states.shape[3]), _PREVIEW)
+    for state in straight(resize(states, size)):
         file = BytesIO()
         to_pillow(to_bytes(state)).save(file, "PNG", compress_level=1)
         found.append("data:image/png;base64," + b64encode(file.getvalue()).decode())

@@ -10,13 +10,12 @@ import hmac
 import json
 from collections.abc import Collection
 from http.cookies import CookieError, SimpleCookie
-from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from s2id.studio.settings import MOST_BYTES, Limits
+from s2id.studio.settings import MOST_BYTES, UPLOADS, Limits
 
 COOKIE = "s2id-token"
 
@@ -54,6 +53,7 @@ class Guard:
             limits: Bounds of requests.
         """
         self.app, self.hosts, self.token, self.limits = app, frozenset(hosts), token, limits
+        self._uploads = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or refuse it in a sentence."""
@@ -62,36 +62,26 @@ class Guard:
                 await self.app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        begun = False
-
-        async def told(message: Message) -> None:
-            nonlocal begun
-            if body.refusal and not begun:
-                return  # whatever the application makes of half a request
-            if message["type"] == "http.response.start":
-                begun = True
-                answer = MutableHeaders(scope=message)
-                for name, value in _TOLD.items():
-                    answer.setdefault(name, value)
-                if scope["path"].startswith("/api/"):
-                    answer.setdefault("cache-control", "no-store")
-            await send(message)
-
-        body = _Body(receive, self._most(scope, headers), self.limits.request_seconds)
+        body = _Body(receive, self._most(headers), self.limits.request_seconds)
+        exchange, seconds = _Exchange(scope, send, body), 2 * self.limits.request_seconds
         if refusal := self._refused(scope, headers) or body.too_long(headers):
-            await _refuse(told, *refusal)
-            return
-        try:
-            await self.app(scope, body.receive, told)
-        except _RefusedError:
-            pass
-        if (refusal := body.refusal) and not begun:
-            body.refusal = None
-            await _refuse(told, *refusal)
+            await exchange.refuse(*refusal)
+        elif not self._has_files(headers):
+            await exchange.serve(self.app, seconds)
+        elif self._uploads >= UPLOADS:
+            await exchange.refuse(503, "as many files arrive as the studio takes at once; try again soon.")
+        else:
+            self._uploads += 1
+            try:
+                await exchange.serve(self.app, seconds)
+            finally:
+                self._uploads -= 1
 
-    def _most(self, scope: Scope, headers: Headers) -> int:
-        files = headers.get("content-type", "").startswith("multipart/form-data")
-        return self.limits.upload_megabytes * 2**20 if files else MOST_BYTES
+    def _has_files(self, headers: Headers) -> bool:
+        return headers.get("content-type", "").lower().startswith("multipart/form-data")
+
+    def _most(self, headers: Headers) -> int:
+        return self.limits.upload_megabytes * 2**20 if self._has_files(headers) else MOST_BYTES
 
     def _refused(self, scope: Scope, headers: Headers) -> tuple[int, str] | None:
         """Status and sentence of a request that is not let in."""
@@ -126,18 +116,17 @@ def same(given: str, token: str) -> bool:
     return hmac.compare_digest(given.encode("utf-8", "surrogateescape"), token.encode())
 
 
-class _RefusedError(Exception):
-    """The rest of a request is not read."""
-
-
 class _Body:
     """What a client sends, bounded in bytes and time."""
 
     def __init__(self, receive: Receive, most: int, seconds: float) -> None:
         self._receive, self.most = receive, most
-        self.until = asyncio.get_running_loop().time() + seconds
-        self.bytes, self.whole = 0, False
+        self._until = asyncio.get_running_loop().time() + seconds
+        self._bytes, self._whole = 0, False
+        self._parts: asyncio.Queue[Message] = asyncio.Queue(1)
         self.refusal: tuple[int, str] | None = None
+        self.left = False
+        """Whether the client has gone."""
 
     def too_long(self, headers: Headers) -> tuple[int, str] | None:
         """Status and sentence of a body that says that it is too long."""
@@ -145,31 +134,74 @@ class _Body:
         return self._sentence() if not said.isdecimal() or int(said[:20]) > self.most else None
 
     async def receive(self) -> Message:
-        """The next part, or the news that the client has left."""
-        if self.whole:
-            return await self._receive()
-        try:
-            async with asyncio.timeout_at(self.until):
-                message = await self._receive()
-        except TimeoutError:
-            self.refusal = 408, "the request took too long to arrive; send it again."
-            raise _RefusedError from None
-        self.bytes += len(message.get("body", b""))
-        self.whole = not message.get("more_body", False)
-        if self.bytes > self.most:
-            self.refusal = self._sentence()
-            raise _RefusedError
-        return message
+        """The next part, for the application."""
+        return await self._parts.get()
+
+    async def listen(self) -> None:
+        """Take parts from the client until it has gone or sends what is refused."""
+        while not (self.left or self.refusal):
+            try:
+                async with asyncio.timeout_at(None if self._whole else self._until):
+                    message = await self._receive()
+            except TimeoutError:
+                self.refusal = 408, "the request took too long to arrive; send it again."
+                return
+            self.left = message["type"] == "http.disconnect"
+            self._bytes += len(message.get("body", b""))
+            self._whole = not message.get("more_body", False)
+            if self._bytes > self.most:
+                self.refusal = self._sentence()
+            elif not self.left:
+                await self._parts.put(message)
 
     def _sentence(self) -> tuple[int, str]:
         return 413, f"the request is larger than {self.most / 2**20:g} MiB; send less."
 
 
-async def _refuse(send: Send, status: int, sentence: str) -> None:
-    """Answer with a sentence."""
-    body = json.dumps({"error": sentence}).encode()
-    headers: list[Any] = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    if status in (408, 413):
-        headers.append((b"connection", b"close"))
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+class _Exchange:
+    """A request and its answer, which ends when the client goes or it takes too long."""
+
+    def __init__(self, scope: Scope, send: Send, body: _Body) -> None:
+        self._scope, self._send, self._body = scope, send, body
+        self._begun = False
+        self._late: asyncio.TimerHandle | None = None
+
+    async def serve(self, app: ASGIApp, seconds: float) -> None:
+        """Let an application answer, which has so many seconds to begin."""
+        serving = asyncio.ensure_future(app(self._scope, self._body.receive, self._tell))
+        listening = asyncio.ensure_future(self._body.listen())
+        listening.add_done_callback(lambda _: serving.cancel())
+        self._late = asyncio.get_running_loop().call_later(seconds, listening.cancel)
+        try:
+            await serving
+        except asyncio.CancelledError:
+            if not listening.done():  # the studio ends
+                raise
+            if not (self._begun or self._body.left):
+                late = 503, "this took too long; ask for less, or try again later."
+                await self.refuse(*(self._body.refusal or late))
+        finally:
+            self._late.cancel()
+            listening.cancel()
+
+    async def refuse(self, status: int, sentence: str) -> None:
+        """Answer with a sentence."""
+        content = json.dumps({"error": sentence}).encode()
+        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode())]
+        headers += [(b"connection", b"close")] if status in (408, 413) else []
+        headers += [(b"retry-after", b"2")] if status == 503 else []
+        await self._tell({"type": "http.response.start", "status": status, "headers": headers})
+        await self._tell({"type": "http.response.body", "body": content})
+
+    async def _tell(self, message: Message) -> None:
+        """Send a part of the answer, with what browsers are told."""
+        if message["type"] == "http.response.start":
+            self._begun = True
+            if self._late:
+                self._late.cancel()
+            headers = MutableHeaders(scope=message)
+            for name, value in _TOLD.items():
+                headers.setdefault(name, value)
+            if self._scope["path"].startswith("/api/"):
+                headers.setdefault("cache-control", "no-store")
+        await self._send(message)

@@ -21,6 +21,9 @@ _LOG = logging.getLogger(__name__)
 _KEPT = 100
 """Finished jobs whose events are kept."""
 
+_WITH_PREVIEWS = 8
+"""Finished jobs whose previews are kept too."""
+
 _LAST = ("done", "failed", "cancelled")
 """Names of the events that end a job; the last is also its state."""
 
@@ -184,8 +187,11 @@ class Queue:
                 raise BusyError(max(1, min(60, round(self._took * (len(self._waiting) + 1) / 2))))
             self._waiting.append(job)
             self._known[job.id] = job
-            for old in [one for one in self._known.values() if one.ended][:-_KEPT]:
+            ended = [one for one in self._known.values() if one.ended]
+            for old in ended[:-_KEPT]:
                 del self._known[old.id]
+            for old in ended[:-_WITH_PREVIEWS]:
+                old.events = [event for event in old.events if event.replaced is None]
             job.say("queued", position=len(self._waiting) - (self.running is None))
             self._changed.notify()
 

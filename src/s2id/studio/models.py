@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 from s2id.checks import Within
 from s2id.diffusion.samplers import SAMPLERS
 from s2id.errors import InputError
+from s2id.inverse.settings import RESTORING
 from s2id.network.enlarger import Enlarger
 from s2id.sampling.model import S2ID, bundled, load
 from s2id.sampling.sample import resolved
@@ -77,6 +78,7 @@ class Offer:
             "channels": config.channels,
             "conditions": conditions,
             "sampling": dict(_settings(self.model)) if config.composes else {},
+            "restoring": dict(_settings(self.model, RESTORING)) if self.can["restore"] else None,
             "can": self.can,
             "licence": _LICENCE if self.source in bundled() else None,
         }
@@ -125,16 +127,22 @@ def _name(source: str, taken: dict[str, Offer]) -> str:
     return name if name not in taken else f"{name}-{len(taken) + 1}"
 
 
-def _settings(model: S2ID) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every setting of sampling that a model leaves open, with its value, range and meaning."""
+def _settings(model: S2ID, usual: Sampling | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every setting that a model leaves open, with its value, range and meaning.
+
+    Args:
+        model: The model.
+        usual: The settings of restoring; `None` is for sampling.
+    """
     hints, helps = get_type_hints(Sampling, include_extras=True), docstrings(Sampling)
-    own = resolved(model, Sampling())
+    given = usual or Sampling()
+    own = resolved(model, given, restoring=usual is not None)
     built_in = ("steps", "guidance", "guidance_interval", "sampler", "eta", "stronger") if model.card.times else ()
     weaker = () if model.guide or model.config.guided else ("autoguidance",)
     for one in fields(Sampling):
-        if one.name in ("restarts", *built_in, *weaker):
+        if one.name in ("restarts" if usual is None else "autoguidance", *built_in, *weaker):
             continue
-        facts = {"value": getattr(Sampling(), one.name), "own": getattr(own, one.name), **_kind(hints[one.name])}
+        facts = {"value": getattr(given, one.name), "own": getattr(own, one.name), **_kind(hints[one.name])}
         facts |= {"help": helps[one.name], "common": one.name in _COMMON}
         if one.name == "sampler":
             facts |= {"kind": "choice", "choices": list(SAMPLERS)}

@@ -11,6 +11,7 @@ import uvicorn
 
 from s2id.errors import InputError
 from s2id.studio.app import create_app
+from s2id.studio.connections import Connection
 from s2id.studio.settings import Limits
 from s2id.studio.state import Studio
 
@@ -48,11 +49,12 @@ def serve(models: Sequence[str], how: Serving) -> int:
     token = how.token or (None if how.host in _LOOPBACK else token_urlsafe(24))
     names = [*_LOOPBACK, how.host, *how.names]
     hosts = [form for name in names for form in _forms(name, port)] + list(how.names)
-    app = create_app(Studio(models, how.device, how.limits), hosts, token, how.runs)
+    app = create_app(Studio(models, how.device, how.limits, how.runs), hosts, token)
     address = f"http://{_bracketed(_shown(how.host))}:{port}/{f'#token={token}' if token else ''}"
     print(f"the studio is at {address}; Ctrl-C ends it", flush=True)
     config = uvicorn.Config(
         app,
+        http=Connection,
         log_level="warning",
         access_log=False,
         server_header=False,

@@ -20,8 +20,7 @@ class Limits:
     job_seconds: _Seconds = setting(600.0, "studio")
     """Longest time that a job may take, in seconds."""
     request_seconds: _Seconds = setting(60.0, "studio")
-    """Longest time that a request may take to arrive, or to be answered, in seconds; of a picture that is sent in
-    strips, the time of a strip."""
+    """Longest time that a request may take to arrive, and as long again until its answer begins, in seconds."""
     upload_megabytes: _Megabytes = setting(32, "studio")
     """Largest request with files, in MiB."""
     upload_megapixels: _Megabytes = setting(16, "studio")
@@ -46,5 +45,8 @@ MOST_PICTURES = 48
 MOST_SIDE = 2**16
 """Longest side of a picture that is asked for, in pixels."""
 
-MOST_BYTES = 2**20
+UPLOADS = 4
+"""Requests with files that arrive at the same time."""
+
+MOST_BYTES = 2**17
 """Largest request without files, in bytes."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from starlette.exceptions import HTTPException
@@ -22,10 +23,23 @@ _Result = TypeVar("_Result")
 class Studio:
     """What requests share: models, jobs, fields and pictures."""
 
-    def __init__(self, sources: Sequence[str] = (), device: str = "cpu", limits: Limits | None = None) -> None:
-        """A studio with the models of some sources, as `s2id.load` takes them; none stands for the bundled ones."""
+    def __init__(
+        self,
+        sources: Sequence[str] = (),
+        device: str = "cpu",
+        limits: Limits | None = None,
+        runs: Sequence[Path] = (),
+    ) -> None:
+        """A studio that has done nothing yet.
+
+        Args:
+            sources: Models, as `s2id.load` takes them; none stands for all that are bundled.
+            device: Device to compute on.
+            limits: Bounds of what clients may ask for; `None` is the usual ones.
+            runs: Folders of training runs to watch, or folders that hold such folders.
+        """
         limits = self.limits = limits or Limits()
-        self._sources, self._device = tuple(sources), device
+        self._sources, self._device, self.runs = tuple(sources), device, tuple(runs)
         self.queue, self.drawing = Queue(limits.queue, limits.cache_megabytes * 2**20), Drawing()
         self.fields: Shelf[Drawn] = Shelf(limits.cache_megabytes * 2**20 // 2)
         self.pictures: Shelf[bytes] = Shelf(limits.cache_megabytes * 2**20 // 2)

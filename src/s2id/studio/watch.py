@@ -14,7 +14,7 @@ from typing import Annotated, Any
 from fastapi import FastAPI, Query, Response
 from fastapi.responses import StreamingResponse
 
-from s2id.studio.state import found
+from s2id.studio.state import Studio, found
 
 _METRICS = "metrics.jsonl"
 
@@ -130,8 +130,9 @@ async def growing(path: Path, after: int) -> AsyncIterator[tuple[str, Row]]:
         await asyncio.sleep(_PAUSE)
 
 
-def add_runs(app: FastAPI, runs: Runs) -> None:
+def add_runs(app: FastAPI, studio: Studio) -> None:
     """Add the addresses of runs."""
+    runs = Runs(studio.runs)
 
     def run_of(name: str) -> Run:
         return found(runs.all().get(name), "run")
