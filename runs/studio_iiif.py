@@ -2,8 +2,8 @@
 
     python runs/studio_iiif.py [--level 2]
 
-The validator asks for its own picture, a chart of 10 x 10 colours of 1000 x 1000 pixels. Here it is a field whose pixels
-are the chart's squares, under the name that the validator knows.
+The validator asks for its own picture, a chart of 10 x 10 colours of 1000 x 1000 pixels. Here it is a field whose
+pixels are the squares of the chart, under the name that the validator knows.
 """
 
 import argparse
