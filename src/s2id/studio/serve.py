@@ -2,7 +2,8 @@
 
 import socket
 import webbrowser
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from secrets import token_urlsafe
@@ -10,6 +11,7 @@ from secrets import token_urlsafe
 import uvicorn
 
 from s2id.errors import InputError
+from s2id.stopping import stoppable
 from s2id.studio.app import create_app
 from s2id.studio.connections import Connection
 from s2id.studio.settings import Limits
@@ -64,8 +66,18 @@ def serve(models: Sequence[str], how: Serving) -> int:
     )
     if how.open:
         webbrowser.open(address)
-    uvicorn.Server(config).run([listener])
+    _Server(config).run([listener])
     return 0
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, which a signal asks to end in order as it does every other command."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """A block in which signals end the server."""
+        with stoppable(lambda number: self.handle_exit(number, None)):
+            yield
 
 
 def _listener(host: str, port: int) -> socket.socket:
