@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from s2id.inverse.observation import Observation
     from s2id.inverse.restore import restore, upscale
     from s2id.network.settings import ModelConfig
+    from s2id.sampling.between import between
     from s2id.sampling.conditions import ask
     from s2id.sampling.field import Field
     from s2id.sampling.model import S2ID, load
@@ -40,6 +41,7 @@ _HOMES = {
     "Sampling": "sampling.settings",
     "TrainConfig": "training.settings",
     "ask": "sampling.conditions",
+    "between": "sampling.between",
     "depixelate": "inverse.depixelate",
     "load": "sampling.model",
     "pictures": "data.source",
@@ -59,6 +61,7 @@ __all__ = [
     "Sampling",
     "TrainConfig",
     "ask",
+    "between",
     "depixelate",
     "load",
     "pictures",

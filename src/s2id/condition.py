@@ -50,6 +50,10 @@ class Condition:
     guidance: Float[Tensor, " b"] | None = None
     """Weight of guidance of each picture, for networks that take it as an input. NaN, or `None` for all pictures, asks
     for the network's plain prediction, without guidance and without autoguidance."""
+    toward: "Condition | None" = None
+    """Another condition of the same pictures, towards which the tokens of this one are moved. `None`: they are not."""
+    share: Float[Tensor, " b"] | None = None
+    """How far they are moved, from 0 to 1."""
 
     def __post_init__(self) -> None:
         """Refuse tensors of other types and axes."""
@@ -97,7 +101,8 @@ class Condition:
     def known(self) -> bool:
         """Whether anything is known of any picture."""
         parts = [(self.label, NULL), *((part, unknown) for _, part, unknown in self.parts())]
-        return any(not bool(_is_unknown(part, unknown).all()) for part, unknown in parts)
+        own = any(not bool(is_unknown(part, unknown).all()) for part, unknown in parts)
+        return own or (self.toward is not None and self.toward.known)
 
     def parts(self) -> list[tuple[str, Tensor, float | int]]:
         """Name, tensor and mark of unknown values of each kind of label that the condition has besides the class."""
@@ -107,7 +112,9 @@ class Condition:
         """Condition with a function applied to each tensor and its mark of unknown values."""
         more = {name: change(part, unknown) for name, part, unknown in self.parts()}
         guidance = None if self.guidance is None else change(self.guidance, math.nan)
-        return Condition(change(self.label, NULL), **more, guidance=guidance)
+        toward = None if self.toward is None else self.toward._each(change)
+        share = None if self.share is None else change(self.share, 0.0)
+        return Condition(change(self.label, NULL), **more, guidance=guidance, toward=toward, share=share)
 
 
 KINDS: dict[str, float | int] = {
@@ -156,7 +163,7 @@ def cat(conditions: Sequence[Condition]) -> Condition:
     return Condition(label, **{name: padded(name, unknown) for name, unknown in KINDS.items()})
 
 
-def _is_unknown(part: Tensor, unknown: float | int) -> Bool[Tensor, "*shape"]:
+def is_unknown(part: Tensor, unknown: float | int) -> Bool[Tensor, "*shape"]:
     """Where the values of a tensor are marked as unknown."""
     return part.isnan() if math.isnan(unknown) else part == unknown
 

@@ -6,6 +6,8 @@ The encoder and decoder work on tokens; the head interpolates the feature lattic
 cell. Theory: docs/notation.md.
 """
 
+from dataclasses import replace
+
 import torch
 from einops import rearrange
 from jaxtyping import Bool, Float
@@ -20,7 +22,7 @@ from s2id.network.embeddings import ConditionFilm, ConditionTokens, GuidanceFilm
 from s2id.network.halves import Encoded, TwoHalves, checked_part, class_index, place
 from s2id.network.heads import Features, FieldHead
 from s2id.network.settings import BESIDE_CLASSES, ModelConfig
-from s2id.shapes import Images, Scalars
+from s2id.shapes import Images, Scalars, per_sample
 
 
 class Stem(nn.Linear):
@@ -155,6 +157,9 @@ class FieldNetwork(TwoHalves):
             InputError: The network has not such a class or word, or not as many attributes, numbers or channels of
                 text.
         """
+        if asked.toward is not None and asked.share is not None:
+            start, known = self.condition_tokens(replace(asked, toward=None))
+            return start.lerp(self.condition_tokens(asked.toward)[0], per_sample(asked.share.to(start), start)), known
         for name, part, wanted in (
             ("attributes", asked.attributes, self.config.attributes),
             ("numbers", asked.numbers, self.config.numbers),

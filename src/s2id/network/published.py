@@ -15,6 +15,7 @@ from torch.utils.checkpoint import checkpoint
 from s2id.alpha import covered
 from s2id.condition import Asked, condition_of
 from s2id.coords import Grid, Part, centres, check_size, extent
+from s2id.errors import InputError
 from s2id.linear import box_weights
 from s2id.network.attention import AxialAttention, CrossAttention, Tokens
 from s2id.network.blocks import FeedForward
@@ -69,7 +70,10 @@ class PublishedNetwork(TwoHalves):
     def decode(self, encoded: Encoded, label: Asked | None = None) -> Features:
         """The predicted noise under a class; arguments and errors as for `TwoHalves.decode`."""
         tokens = encoded.tokens
-        index = class_index(condition_of(label, len(tokens), tokens.device).label, self.config.classes)
+        asked = condition_of(label, len(tokens), tokens.device)
+        if asked.toward is not None:
+            raise InputError("the published network's classes are random tokens, which do not blend; keep one class.")
+        index = class_index(asked.label, self.config.classes)
         condition = rearrange(self.condition(index), "b (n d) -> b n d", n=self.config.condition_tokens)
         for block in self.decoder:
             tokens = block(tokens, encoded.film, condition)

@@ -140,6 +140,8 @@ def forget(model: S2ID, asked: Condition, name: str) -> Condition:
     Raises:
         InputError: The model has no such name.
     """
+    if asked.toward is not None:
+        asked = replace(asked, toward=forget(model, asked.toward, name))
     attributes, numbers = model.card.attributes, model.card.numbers
     which = position(name, (*attributes, *numbers, *WHOLE, *model.card.words), "label")
     if which < len(attributes):

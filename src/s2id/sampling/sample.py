@@ -27,7 +27,7 @@ from s2id.sampling.denoisers import autoguidance_of, guided_denoiser, guides_its
 from s2id.sampling.field import Field
 from s2id.sampling.model import S2ID
 from s2id.sampling.settings import DEFAULT_GUIDANCE, DEFAULT_STEPS, Sampling
-from s2id.sampling.states import affordable, check_states, rise, state_sizes, unit_noise
+from s2id.sampling.states import Arc, affordable, check_states, rise, state_sizes, unit_noise
 from s2id.settings import Size
 from s2id.shapes import Images
 
@@ -81,20 +81,24 @@ def sample(
 def drawing(
     model: S2ID,
     asked: Condition,
-    seeds: Sequence[int],
+    seeds: Sequence[int | Arc],
     sampling: Sampling = Sampling(),
     *,
     avoid: Condition | None = None,
     aspect: Size | None = None,
+    facts: dict[str, str] | None = None,
 ) -> Generator[Step, None, Field]:
-    """The solver's steps of `sample`, whose field is what the generator returns; arguments as for `compose`."""
+    """The solver's steps of `sample`, whose field is what the generator returns; arguments as for `compose`.
+
+    `facts` stand in the field instead of its labels and seeds.
+    """
     state = yield from last_of(compose(model, asked, seeds, sampling, avoid=avoid, aspect=aspect))
     t = model.card.times[-1] if model.card.times else 0.0
-    frame, facts = extent(aspect or model.card.size or (1, 1)), _facts(model, asked, seeds)
+    frame, facts = extent(aspect or model.card.size or (1, 1)), facts or _facts(model, asked, seeds)
     return read_out(model, state, asked, facts, t, frame, autoguidance_of(model, sampling.autoguidance))
 
 
-def _facts(model: S2ID, asked: Condition, seeds: Sequence[int]) -> dict[str, str]:
+def _facts(model: S2ID, asked: Condition, seeds: Sequence[int | Arc]) -> dict[str, str]:
     """Facts about sampled pictures, for the field's file."""
     labels = " ".join(map(str, asked.label.tolist()))
     facts = {"seeds": " ".join(map(str, seeds)), "labels": labels, "data": model.card.data}
@@ -107,7 +111,7 @@ def _facts(model: S2ID, asked: Condition, seeds: Sequence[int]) -> dict[str, str
 def compose(
     model: S2ID,
     asked: Asked,
-    seeds: Sequence[int],
+    seeds: Sequence[int | Arc],
     sampling: Sampling = Sampling(),
     *,
     avoid: Condition | None = None,
@@ -119,7 +123,7 @@ def compose(
     Args:
         model: A model from `s2id.load`.
         asked: One condition per seed, or their classes.
-        seeds: Seeds, one per picture.
+        seeds: Seeds, or places on the way between two, one per picture.
         sampling: Settings, as for `sample`.
         avoid: As for `sample`.
         aspect: As for `sample`.
@@ -153,7 +157,7 @@ class _Composition:
         self,
         model: S2ID,
         asked: Asked,
-        seeds: Sequence[int],
+        seeds: Sequence[int | Arc],
         sampling: Sampling,
         avoid: Condition | None,
         fine: Size | None,
@@ -170,7 +174,7 @@ class _Composition:
         pushes = [Push(w - self.guidance, whole, forget(model, whole, name)) for name, w in sampling.stronger]
         if avoid is not None:
             nothing = whole.unknown() if self.learned else None
-            pushes.append(Push(-self.guidance, self._comparable(pair(model, avoid, seeds)[0]), nothing))
+            pushes.append(Push(-self.guidance, self._comparable(pair(model, avoid, range(len(seeds)))[0]), nothing))
         self.pushes = pushes if self.wanted or avoid is not None else []
         # latents have no range; a posterior bounds its states itself and needs the derivative of those that it is given
         self.within = None if restoring or model.config.latents else clipped

@@ -1,7 +1,9 @@
 """The states that sampling composes on: their sizes, their noise, and the rise from one density to a finer one."""
 
+import math
 from collections.abc import Sequence
 from functools import partial
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -20,6 +22,15 @@ from s2id.shapes import Images, per_sample
 
 _ACTIVATIONS = 10
 """Values that a network holds at once for each channel of each token, about."""
+
+
+class Arc(NamedTuple):
+    """A place on the way from one seed's noise to another's, in place of a seed."""
+
+    start: int
+    end: int
+    share: float
+    """How far it lies from `start`, from 0 to 1."""
 
 
 def affordable(density: int) -> int:
@@ -57,18 +68,34 @@ def check_states(model: S2ID, size: Size) -> None:
     check_memory(f"states of {size[0]}x{size[1]} samples take", needed, "choose a lower density")
 
 
-def unit_noise(model: S2ID, size: Size, seeds: Sequence[int], kind: NoiseKind = "nested", stream: int = 0) -> Images:
+def unit_noise(
+    model: S2ID, size: Size, seeds: Sequence[int | Arc], kind: NoiseKind = "nested", stream: int = 0
+) -> Images:
     """Unit Gaussian noise on a model's states of a size, one per seed.
+
+    On the way between two seeds it is cos(u) * start + sin(u) * end, which stays white and of unit variance, and is
+    linear, so that block means of finer noise are still the coarser noise.
 
     Args:
         model: The model that composes.
         size: Height and width of the states.
-        seeds: Seeds.
+        seeds: Seeds, or places between two.
         kind: How the noise of states of different densities is related.
         stream: Number of the noise: 0 begins a composition, the others are fresh noise of later steps.
     """
     one = partial(noise_field, frame=extent(size)) if kind == "nested" else white_noise
-    return torch.stack([one(size, model.config.state_channels, seed, stream) for seed in seeds]).to(model.device)
+    ends = {seed for place in seeds for seed in (place[:2] if isinstance(place, Arc) else (place,))}
+    known = {seed: one(size, model.config.state_channels, seed, stream) for seed in ends}
+
+    def at(place: int | Arc) -> Float[Tensor, "c h w"]:
+        if not isinstance(place, Arc):
+            return known[place]
+        if place.start == place.end:
+            return known[place.start]
+        angle = place.share * math.pi / 2
+        return math.cos(angle) * known[place.start] + math.sin(angle) * known[place.end]
+
+    return torch.stack([at(place) for place in seeds]).to(model.device)
 
 
 def rise(
