@@ -188,19 +188,16 @@ def png(size: Size, channels: int, strips: Iterable[UInt8[Tensor, "c _ w"]]) -> 
     """
     height, width = size
     packer = zlib.compressobj(strategy=zlib.Z_RLE)  # of a digit, 3.5 times as fast as searching, and 11 % larger
-    header = struct.pack(">IIBBBBB", width, height, 8, _COLOUR_TYPE[channels], 0, 0, 0)
-    yield b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header)
+    yield png_start(size, channels)
     above = np.zeros((1, width * channels), np.uint8)
     rows = 0
     for strip in strips:
         lines = strip.permute(1, 2, 0).reshape(strip.shape[1], -1).cpu().numpy()
-        difference = lines - np.concatenate([above, lines[:-1]])  # filter 2, "up"
-        filtered = np.concatenate([np.full((len(lines), 1), 2, np.uint8), difference], axis=1)
-        yield _chunk(b"IDAT", packer.compress(filtered.tobytes()))
+        yield chunk(b"IDAT", packer.compress(filtered(lines, above)))
         above, rows = lines[-1:], rows + len(lines)
     if rows != height:
         raise ValueError(f"strips hold {rows} rows, the picture has {height}")
-    yield _chunk(b"IDAT", packer.flush()) + _chunk(b"IEND", b"")
+    yield chunk(b"IDAT", packer.flush()) + chunk(b"IEND", b"")
 
 
 def write(path: Path, image: Float[Tensor, "c h w"]) -> None:
@@ -271,7 +268,19 @@ def to_pillow(pixels: UInt8[Tensor, "c h w"]) -> Image.Image:
     return Image.fromarray(array[..., 0] if array.shape[-1] == 1 else array)
 
 
-def _chunk(kind: bytes, payload: bytes) -> bytes:
+def png_start(size: Size, channels: int) -> bytes:
+    """The first bytes of a PNG file."""
+    header = struct.pack(">IIBBBBB", size[1], size[0], 8, _COLOUR_TYPE[channels], 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header)
+
+
+def filtered(lines: UInt8[np.ndarray, "h w"], above: UInt8[np.ndarray, "1 w"]) -> bytes:
+    """Rows of a PNG file as differences from the row above (filter 2, "up")."""
+    difference = lines - np.concatenate([above, lines[:-1]])
+    return np.concatenate([np.full((len(lines), 1), 2, np.uint8), difference], axis=1).tobytes()
+
+
+def chunk(kind: bytes, payload: bytes) -> bytes:
     """One chunk of a PNG file; an empty chunk of pixels is left out."""
     if not payload and kind != b"IEND":
         return b""

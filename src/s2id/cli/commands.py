@@ -9,6 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 from s2id.cli.distil import Distill, Guide
 from s2id.cli.evaluate import Evaluate, TScrape
 from s2id.cli.export import Export
+from s2id.cli.films import Film, Morph
 from s2id.cli.flags import read
 from s2id.cli.info import Info
 from s2id.cli.restore import Depixelate, Restore, Upscale
@@ -29,6 +30,8 @@ class Command(Protocol):
 COMMANDS: tuple[type[Any], ...] = (
     Sample,
     Render,
+    Morph,
+    Film,
     Export,
     Upscale,
     Restore,

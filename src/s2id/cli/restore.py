@@ -190,9 +190,10 @@ class Depixelate:
         if self.weights is None and not (self.label is self.words is None and self.traits == Traits()):
             raise InputError("--label, --with, --without and words need a model; name one with --weights.")
         from s2id.files import write_text
-        from s2id.images import write
+        from s2id.films import write_film
+        from s2id.images import to_bytes, to_pillow, write
         from s2id.inverse.depixelate import depixelate
-        from s2id.inverse.frames import read_frames, write_gif
+        from s2id.inverse.frames import read_frames
         from s2id.sampling.model import load
 
         writable(self.out)
@@ -212,6 +213,6 @@ class Depixelate:
         write_text(written[2], json.dumps(done.facts(), indent=1) + "\n")
         if self.video:
             written.append(self.out / "video.gif")
-            write_gif(written[-1], list(done.redrawn()))
+            write_film(written[-1], (to_pillow(to_bytes(frame)) for frame in done.redrawn()), rate=8.0)
         name_files(written)
         return 0

@@ -6,12 +6,14 @@ allow. A policy in the page (Content-Security-Policy) lets nothing else run, and
 
 import re
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from html import escape
 from importlib.resources import files
 from itertools import chain
 from pathlib import Path
+
+import torch
 
 from s2id.checks import checked
 from s2id.errors import InputError
@@ -21,6 +23,9 @@ from s2id.sampling.field import Field
 
 _MOST_BYTES = 2**26
 """Largest page."""
+
+_LARGE = 'class="large" linked=""'
+"""Attributes of the one picture of a page, whose address keeps the view."""
 
 _HALF_LEVEL = 0.5 / 127.5
 """Half a grey level, in [-1, 1]."""
@@ -58,19 +63,67 @@ def page(fields: Sequence[Field], title: str | None = None) -> bytes:
     if not count:
         raise InputError("there is no function to show; choose at least one field.")
     shown = [field for field in fields if len(field)]
-    data = [b64encode(_small(field)).decode() for field in shown]
-    if (size := sum(map(len, data))) > _MOST_BYTES:
-        raise InputError(
-            f"a page of {count} pictures would have {size / 2**20:,.0f} MiB and the limit is {_MOST_BYTES >> 20}; "
-            "show fewer on one page."
-        )
     captions = [[caption(one) for one in field] for field in shown]
+    pictures = _gallery(captions) if count > 1 else _picture("0", 0, captions[0][0], _LARGE)
+    return _page(shown, pictures, title or _title(shown, list(chain(*captions))))
+
+
+@checked
+def write_way(path: Path | str, fields: Iterable[Field], title: str | None = None) -> None:
+    """Write a page on which a slider moves from each field to the next; between two, their features are blended.
+
+    Args:
+        path: File to write; its name ends in .html.
+        fields: Fields of one function each, of one model, such as `s2id.between` gives.
+        title: Title of the page; `None` names the first and the last picture.
+
+    Raises:
+        InputError: The file cannot be written, there is no field, or the page would be too large.
+
+    Example:
+        >>> import os, s2id, tempfile
+        >>> from s2id.export.page import write_way
+        >>> way = s2id.between(s2id.load("mnist-fast"), (7, 0), (3, 1), n=4)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_way(os.path.join(folder, "way.html"), way)
+        ...     os.listdir(folder)
+        ['way.html']
+    """
+    path = Path(path)
+    check_suffix(path, ".html")
+    kept: list[Field] = []
+    for field in fields:
+        kept.append(field)
+        _check_bytes(sum(one.features.values.numel() for one in kept) * 8 // 3, len(kept))  # of halves in base64
+    if not kept:
+        raise InputError("there is no function to show; choose at least one field.")
+    names = [caption(one) for one in kept]
+    facts = {name: kept[0].facts[name] for name in ("data", "long_side", "palette") if name in kept[0].facts}
+    values = torch.cat([one.features.values for one in kept])
+    whole = Field(Features(values, kept[0].features.frame), kept[0].head, {**facts, "asked": "; ".join(names)})
+    what = f"{names[0]} to {names[-1]}"
+    stops = "".join(
+        f'<option value="{i}" label="{escape(names[i])}"></option>'
+        for i, one in enumerate(kept)
+        if "seeds" in one.facts
+    )
+    slider = (
+        f'<form><button type="button">Play</button><input type="range" aria-label="Way" min="0" max="{len(kept) - 1}" '
+        f'step="any" value="0" list="stops"><datalist id="stops">{stops}</datalist></form>'
+    )
+    write_bytes(path, _page([whole], _picture("0", 0, what, _LARGE) + slider, title or _title([whole], [what])))
+
+
+def _page(shown: Sequence[Field], pictures: str, title: str) -> bytes:
+    """A page with fields and the elements that show them."""
+    data = [b64encode(_small(field)).decode() for field in shown]
+    _check_bytes(sum(map(len, data)), sum(map(len, shown)))
     text = {name: _own(name) for name in ("page.css", "page.js", "s2id-player.js")}
     parts = {
         "policy": _policy(text["page.css"], text["s2id-player.js"], text["page.js"]),
-        "title": escape(title or _title(shown, list(chain(*captions)))),
+        "title": escape(title),
         "style": text["page.css"],
-        "pictures": _gallery(captions) if count > 1 else _picture("0", 0, captions[0][0], 'class="large" linked=""'),
+        "pictures": pictures,
         "fields": "\n".join(
             f'<script type="application/octet-stream" id="field-{i}">{one}</script>' for i, one in enumerate(data)
         ),
@@ -79,6 +132,19 @@ def page(fields: Sequence[Field], title: str | None = None) -> bytes:
     }
     # in one pass: no part is searched for the names of others
     return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], _own("page.html")).encode()
+
+
+def _check_bytes(size: int, count: int) -> None:
+    """Refuse a page that would be too large.
+
+    Raises:
+        InputError: It would be.
+    """
+    if size > _MOST_BYTES:
+        raise InputError(
+            f"a page of {count} pictures would have {size / 2**20:,.0f} MiB and the limit is {_MOST_BYTES >> 20}; "
+            "show fewer on one page."
+        )
 
 
 def caption(field: Field) -> str:
@@ -128,8 +194,8 @@ def _picture(name: str, index: int, label: str, how: str) -> str:
 
 
 def _policy(style: str, *scripts: str) -> str:
-    """What the page may do: apply its style, run its scripts, and start the worker that it holds."""
-    own = " ".join(f"'sha256-{_digest(script)}'" for script in scripts)
+    """What the page may do: apply its style, run its scripts, and start the worker and the code that these make."""
+    own = " ".join([*(f"'sha256-{_digest(script)}'" for script in scripts), "'wasm-unsafe-eval'"])
     return (
         f"default-src 'none'; script-src {own}; style-src 'sha256-{_digest(style)}'; worker-src blob:; "
         "img-src blob: data:; base-uri 'none'; form-action 'none'"

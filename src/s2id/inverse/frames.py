@@ -20,9 +20,8 @@ from torch import Tensor
 from s2id import raster
 from s2id.alpha import over
 from s2id.errors import InputError
-from s2id.files import replacing
 from s2id.formats import endings
-from s2id.images import format_of, read, to_bytes, to_float, to_pillow
+from s2id.images import read, to_bytes, to_float
 from s2id.settings import MAX_PIXELS
 
 _LOG = logging.getLogger(__name__)
@@ -55,24 +54,6 @@ def read_frames(path: Path, most: int | None = None) -> Float[Tensor, "f c h w"]
     if not frames.isfinite().all():
         raise InputError(f"{path} holds NaN or infinity; leave such frames out or repair them.")
     return frames
-
-
-def write_gif(path: Path, frames: Sequence[Float[Tensor, "c h w"]], seconds: float = 0.125) -> None:
-    """Write frames in [-1, 1], laid over white where there is alpha, as a GIF that repeats.
-
-    Args:
-        path: The file.
-        frames: The frames, in order.
-        seconds: Time that each frame is shown for.
-
-    Raises:
-        InputError: The file cannot be written, or its format cannot hold so many pixels.
-    """
-    seen = [over(frame, "white") for frame in frames]
-    format_of(path, (seen[0].shape[1], seen[0].shape[2]), len(seen[0]))
-    first, *rest = (to_pillow(to_bytes(frame)) for frame in seen)
-    with replacing(path) as file:
-        first.save(file, "GIF", save_all=True, append_images=rest, duration=round(1000 * seconds), loop=0)
 
 
 def _pictures(folder: Path) -> list[Path]:
