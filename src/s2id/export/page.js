@@ -33,3 +33,33 @@ function follow() {
 
 addEventListener("hashchange", follow);
 follow();
+
+// On a way, a slider moves from each function to the next, and blends the two between which it stands.
+const slider = document.querySelector("input"), button = document.querySelector("button");
+let begun = 0; // when playing began at the first function; 0 while it rests
+
+function go(place) {
+  slider.value = place;
+  large.setAttribute("index", slider.value);
+  const stop = [...slider.list.options].find((one) => Math.abs(one.value - slider.value) < 0.01);
+  slider.setAttribute("aria-valuetext", stop?.label ?? `${Math.round((100 * slider.value) / slider.max)} % of the way`);
+}
+
+function step(now) {
+  if (!begun) return;
+  const place = ((now - begun) / 400) % (2 * slider.max);
+  go(Math.min(place, 2 * slider.max - place)); // there and back
+  requestAnimationFrame(step);
+}
+
+function play(since) {
+  begun = since;
+  button.textContent = begun ? "Pause" : "Play";
+  requestAnimationFrame(step);
+}
+
+if (slider) {
+  slider.oninput = () => (play(0), go(slider.value));
+  button.onclick = () => play(begun ? 0 : performance.now() - 400 * slider.value);
+  go(0);
+}

@@ -1,8 +1,8 @@
 // Fields of S2ID in a browser: pictures that are functions, drawn at any size, window and zoom.
 //
 // It defines the element <s2id-field src="seven.safetensors">, and is also the program of the worker that draws for it.
-// The arithmetic is that of the Python files named at each part: weights in doubles, the layers by WebGL2 in single
-// precision where there is one, else on typed arrays. Both give the bytes of `Field.image`, at most one level off.
+// The arithmetic is that of the Python files named at each part: weights in doubles, the layers in single precision, by
+// WebGL2 or on typed arrays. Both give the bytes of `Field.image`, at most one level off.
 
 const MARGIN = 2; // samples of canvas around the frame: network/heads.py
 const PER_SAMPLE = 5; // samples that a cubic B-spline's mean over at most half a sample needs
@@ -11,28 +11,31 @@ const FRAME_MS = 25; // longest frame while the picture moves
 const TILE_MS = 120; // of a tile of the picture at rest, about
 const REST_MS = 150; // after so long without motion the picture is at rest
 
-/** What is wrong with a file, as a sentence. */
-export class FieldError extends Error {}
-
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
+
+/** Gives a canvas a size, which clears it, unless it has that size. */
+function resize(canvas, height, width) {
+  if (canvas.height !== height || canvas.width !== width) Object.assign(canvas, { height, width });
+}
 
 // ---- The file (sampling/field_file.py)
 
 const TYPES = { F32: 4, F16: 2 };
 
 /** A field from the bytes of its .safetensors file: features, layers and facts. */
-export function parseField(buffer) {
-  const refuse = (why) => new FieldError(`This is no field file of S2ID (${why}); drop one that field.save wrote.`);
+function parseField(buffer) {
+  const refuse = (why) => new Error(`This is no field file of S2ID (${why}); drop one that field.save wrote.`);
   if (buffer.byteLength < 8) throw refuse("it is shorter than a header");
   const length = Number(new DataView(buffer).getBigUint64(0, true));
   if (length > buffer.byteLength - 8) throw refuse("it is no whole .safetensors file");
-  let header;
-  try {
-    header = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(new Uint8Array(buffer, 8, length)));
-  } catch {
-    throw refuse("it is no .safetensors file");
-  }
-  const { format, frame: frameText, ...facts } = header?.__metadata__ ?? {};
+  const json = (text) => {
+    try {
+      return JSON.parse(text);
+    } catch {} // what is undefined is refused
+  };
+  const header = json(new TextDecoder().decode(new Uint8Array(buffer, 8, length)));
+  if (!header) throw refuse("it is no .safetensors file");
+  const { format, frame: frameText, ...facts } = header.__metadata__ ?? {};
   if (format !== "s2id-field-1") throw refuse(`its format is ${String(format).slice(0, 40)}`);
   const tensor = (name, ...shape) => {
     const { dtype, shape: own, data_offsets: [first, last] = [] } = header[name] ?? {};
@@ -48,80 +51,52 @@ export function parseField(buffer) {
     if (!values.every(Number.isFinite)) throw refuse(`its ${name} holds values that are no numbers`);
     return { shape: own, values };
   };
-  let frame;
-  try {
-    frame = JSON.parse(frameText);
-  } catch {} // refused below
+  const frame = json(frameText);
   if (!(frame?.length === 2 && Math.min(...frame) > 0 && Math.max(...frame) === 1)) throw refuse("it has no frame");
   const { shape: [count, height, width, depth], values } = tensor("features", 0, 0, 0, 0);
   if (!(values.length > 0)) throw refuse("it is empty");
-  const field = { frame, facts, count, height, width, depth, values, channels: depth };
-  if (header["head.out.weight"]) field.layers = layersOf(tensor, depth);
-  field.channels = field.layers?.channels ?? depth;
-  if (field.channels > 4) throw refuse(`it draws ${field.channels} channels, and pictures have at most 4`);
-  return field;
+  const channels = header["head.out.weight"]?.shape?.[0] ?? depth;
+  if (channels > 4) throw refuse(`it draws ${channels} channels, and pictures have at most 4`);
+  const layers = header["head.out.weight"] && layersOf(tensor, depth);
+  return { frame, facts, count, height, width, depth, values, channels, layers };
 }
 
 /**
- * The two layers of `FieldHead`, padded with zeros to whole groups of four, because the graphics card counts so.
- * `hidden` and `outer` are matrices of 4 x 4, column after column; of `hidden`, those that `blocks` lists.
+ * The two layers of `FieldHead` in one list, with zeros up to groups of four: matrices of 4 x 4, column after column,
+ * for each group of hidden units and the inputs that `read` lists for it; then, from `outer`, `bias` and `last` on, four
+ * weights of each unit, the units' bias, and the channels'. Matrices of zeros are left out: with a guide, half of them.
  */
 function layersOf(tensor, depth) {
-  const out = tensor("head.out.weight", 0, depth), channels = out.shape[0], four = 4 * Math.ceil(depth / 4);
-  const hidden = tensor("head.hidden.weight", depth, depth).values;
-  const weight = (j, k) => (j < depth && k < depth ? hidden[j * depth + k] : 0);
-  const blocks = blocksOf(weight, four), matrices = [], outer = new Float64Array(4 * four);
-  for (const { first, stop, low, high } of blocks) {
-    for (let j = first; j < stop; j += 4) {
-      for (let k = low; k < high; k++) matrices.push(weight(j, k), weight(j + 1, k), weight(j + 2, k), weight(j + 3, k));
-    }
-  }
-  for (let k = 0; k < depth; k++) for (let c = 0; c < channels; c++) outer[4 * k + c] = out.values[c * depth + k];
-  const padded = (values, length) => Float64Array.from({ length }, (_, i) => values[i] ?? 0);
-  const bias = padded(tensor("head.hidden.bias", depth).values, four);
-  const last = padded(tensor("head.out.bias", channels).values, 4);
-  return { channels, four, blocks, hidden: Float64Array.from(matrices), outer, bias, last };
+  const { shape: [channels], values: out } = tensor("head.out.weight", 0, depth), four = 4 * Math.ceil(depth / 4);
+  const weights = tensor("head.hidden.weight", depth, depth).values, groups = [];
+  for (let j = 0; j < four; j += 4) groups.push(j);
+  const weight = (j, k) => (j < depth && k < depth ? weights[j * depth + k] : 0), each = [0, 1, 2, 3];
+  const matrix = (j, k) => each.flatMap((b) => each.map((a) => weight(j + a, k + b)));
+  const read = groups.map((j) => groups.filter((k) => matrix(j, k).some(Boolean) || j + k === 0));
+  const outer = 16 * read.flat().length, bias = outer + 4 * four, last = bias + four, all = new Float32Array(last + 4);
+  all.set(read.flatMap((inputs, j) => inputs.flatMap((k) => matrix(4 * j, k))));
+  for (let k = 0; k < depth; k++) for (let c = 0; c < channels; c++) all[outer + 4 * k + c] = out[c * depth + k];
+  all.set(tensor("head.hidden.bias", depth).values, bias);
+  all.set(tensor("head.out.bias", channels).values, last);
+  return { channels, four, read, all, outer, bias, last };
+}
+
+/** Numbers from their half precision bits (IEEE 754 binary16), moved to those of single precision. */
+function fromHalves(halves) {
+  const bits = Uint32Array.from(halves, (half) => ((half & 0x8000) << 16) | ((half & 0x7fff) << 13));
+  return new Float32Array(bits.buffer).map((x) => (Math.abs(x) < 2 ** -96 ? x * 2 ** 112 : NaN));
 }
 
 /**
- * Groups of hidden units and the inputs that they read, {first, stop, low, high}, in multiples of four. A guide is a
- * block of its own (`FieldHead.lerp`): half of the products are with zeros, and are left out.
- */
-function blocksOf(weight, four) {
-  const blocks = [];
-  for (let j = 0; j < four; j += 4) {
-    let low = four, high = 0;
-    for (let k = 0; k < four; k++) {
-      if ([0, 1, 2, 3].some((i) => weight(j + i, k) !== 0)) {
-        low = Math.min(low, k - (k % 4));
-        high = k - (k % 4) + 4;
-      }
-    }
-    if (high === 0) low = 0;
-    const before = blocks.at(-1);
-    if (before && before.low === low && before.high === high) before.stop = j + 4;
-    else blocks.push({ first: j, stop: j + 4, low, high });
-  }
-  return blocks;
-}
-
-/** Numbers from their half precision bits (IEEE 754 binary16). */
-function fromHalves(bits) {
-  return Float32Array.from(bits, (half) => {
-    const exponent = (half >> 10) & 31, fraction = half & 1023, sign = half & 0x8000 ? -1 : 1;
-    if (exponent === 31) return NaN;
-    return sign * (exponent ? 2 ** (exponent - 15) * (1 + fraction / 1024) : 2 ** -24 * fraction);
-  });
-}
-
-/**
- * One function of a field with canvas around it, {values, height, width, four}: `Features.on_canvas`.
- *
- * The outermost ring is the median along the border; the ring inside it repeats the edge.
+ * A function of a field with canvas around it, {values, height, width, four}: `Features.on_canvas`. Between two whole
+ * indices lie blends of two functions' features. The outermost ring is the median along the border; the ring inside it
+ * repeats the edge.
  */
 function onCanvas({ height, width, depth, channels, layers, values }, index) {
   const four = layers?.four ?? 4, [h, w] = [height + 2 * MARGIN, width + 2 * MARGIN];
-  const own = values.subarray(index * height * width * depth, (index + 1) * height * width * depth);
+  const all = height * width * depth, first = Math.floor(index) * all, share = index % 1;
+  const own = values.slice(first, first + all);
+  if (share) for (let i = 0; i < all; i++) own[i] += share * (values[first + all + i] - own[i]);
   const at = (y, x, k) => own[(y * width + x) * depth + k];
   const around = Array.from({ length: depth }, (_, k) => {
     const border = [];
@@ -142,16 +117,16 @@ function onCanvas({ height, width, depth, channels, layers, values }, index) {
   return { values: canvas, height: h, width: w, four };
 }
 
-/** Values of one point within [-1, 1], and colours at most their alpha (`alpha.covered`); changed in place. */
-function bound(values, channels) {
-  const alpha = channels % 2 ? 1 : clamp(values[channels - 1], -1, 1);
-  for (let c = 0; c < channels; c++) values[c] = Math.min(clamp(values[c], -1, 1), alpha);
+/** Values of a point within [-1, 1], and colours at most their alpha (`alpha.covered`); changed in place. */
+function bound(values, channels, at = 0) {
+  const alpha = channels % 2 ? 1 : clamp(values[at + channels - 1], -1, 1);
+  for (let c = at; c < at + channels; c++) values[c] = Math.min(clamp(values[c], -1, 1), alpha);
 }
 
 // ---- Coordinates (coords.py)
 
 /** Grid {size, middle, cell} of a picture, (y, x) in composition units: `coords.view`. */
-export function viewGrid(size, frame, window = [0, 0, 1, 1], fit = "fit") {
+function viewGrid(size, frame, window = [0, 0, 1, 1], fit = "fit") {
   const [top, left, bottom, right] = window;
   let cell = [(frame[0] * (bottom - top)) / size[0], (frame[1] * (right - left)) / size[1]];
   if (fit === "fit") cell = [Math.max(...cell), Math.max(...cell)];
@@ -217,103 +192,153 @@ function boxWeights(position, width, count, start, row) {
 }
 
 /**
- * Weights of the samples in rows or columns of a grid, each split into `factor`: {n, per, start, weights, repeats}.
- * Entry i of `start` is the first of `per` samples; `repeats` tells which entries are equal to the one before.
+ * Weights of the samples in rows or columns of a grid, each split into `factor`: {n, per, lines, first, stop}. A line
+ * holds the number of a sample and the weights of it and those after it, `per` in all, between `first` and `stop`.
  */
-function axisWeights(field, canvas, grid, axis, [first, stop], factor) {
+function axisWeights(field, canvas, grid, axis, [begin, end], factor) {
   const pitch = pitchOf(field)[axis], count = [canvas.height, canvas.width][axis];
-  const cell = grid.cell[axis] / factor, n = (stop - first) * factor;
+  const cell = grid.cell[axis] / factor, n = (end - begin) * factor;
   const width = field.layers ? cell / pitch : Math.max(cell / pitch, 1e-6);
   const per = Math.min(count, field.layers ? PER_SAMPLE : Math.ceil(width) + 1);
   const reach = field.layers ? width / 2 + 2 : width / 2 + 0.5;
   const kernel = field.layers ? splineWeights : boxWeights;
-  const found = { n, per, start: new Int32Array(n), weights: new Float32Array(n * per), repeats: new Uint8Array(n) };
-  const row = new Float64Array(per);
+  const lines = new Float32Array(n * (per + 1)), row = new Float64Array(per);
   for (let i = 0; i < n; i++) {
-    const pixel = first + Math.floor(i / factor), offset = (i % factor) - (factor - 1) / 2;
+    const pixel = begin + Math.floor(i / factor), offset = (i % factor) - (factor - 1) / 2;
     const point = grid.middle[axis] + grid.cell[axis] * (pixel - (grid.size[axis] - 1) / 2) + cell * offset;
     const position = point / pitch + (count - 1) / 2;
     const start = clamp(Math.floor(clamp(position, -2, count + 1) - reach) + 1, 0, count - per);
     kernel(position, width, count, start, row.fill(0));
-    found.start[i] = start;
-    found.weights.set(row, i * per);
-    const same = (value, k) => found.weights[(i - 1) * per + k] === Math.fround(value);
-    found.repeats[i] = i > 0 && found.start[i - 1] === start && row.every(same) ? 1 : 0;
+    lines.set([start, ...row], i * (per + 1));
   }
-  return found;
-}
-
-/** The first sample that any entry of an axis reads, and the one after the last. */
-function span({ start, per }) {
-  return [start.reduce((a, b) => Math.min(a, b), Infinity), start.reduce((a, b) => Math.max(a, b), 0) + per];
+  return { n, per, lines, first: lines[0], stop: lines.at(-per - 1) + per };
 }
 
 // ---- Drawing on typed arrays
 
-const STEPS = 256, REACH = 24; // steps of the table of silu per unit, and where it ends
-
-let siluTable; // linear interpolation is at most 1e-6 off: h^2 / 8 times the largest second derivative, 1 / 2
-
-function tabulate() {
-  const table = new Float64Array(2 * REACH * STEPS + 2);
-  for (let i = 0; i < table.length; i++) {
-    const x = i / STEPS - REACH;
-    table[i] = x / (1 + Math.exp(-x));
-  }
-  return table;
-}
-
-/** x / (1 + exp(-x)) of the values of an array, in place. */
-function silu(values) {
-  for (let i = 0; i < values.length; i++) {
-    const x = values[i];
-    if (x >= REACH) continue;
-    const at = (x + REACH) * STEPS;
-    if (at <= 0) {
-      values[i] = 0;
-      continue;
-    }
-    const low = at | 0;
-    values[i] = siluTable[low] + (at - low) * (siluTable[low + 1] - siluTable[low]);
-  }
-}
+/** x / (1 + exp(-x)) */
+const silu = (x) => x / (1 + Math.exp(-x));
 
 /** Values of the function from interpolated features `x`, which are changed, into `values`: `FieldHead.values`. */
-function evaluate({ hidden, bias, outer, last, channels, blocks }, x, unit, values) {
-  silu(x);
-  let p = 0;
-  for (const { first, stop, low, high } of blocks) {
-    for (let j = first; j < stop; j += 4) {
-      let [a, b, c, d] = [bias[j], bias[j + 1], bias[j + 2], bias[j + 3]];
-      for (let k = low; k < high; k++, p += 4) {
-        const value = x[k];
-        a += hidden[p] * value;
-        b += hidden[p + 1] * value;
-        c += hidden[p + 2] * value;
-        d += hidden[p + 3] * value;
-      }
-      unit[j] = a;
-      unit[j + 1] = b;
-      unit[j + 2] = c;
-      unit[j + 3] = d;
+function evaluate({ read, all, outer, bias, last, channels }, x, values, at) {
+  for (let k = 0; k < x.length; k++) x[k] = silu(x[k]);
+  for (let c = 0; c < channels; c++) values[at + c] = all[last + c];
+  for (let j = 0, matrix = 0; j < x.length; j++) {
+    const inputs = read[j >> 2];
+    let sum = all[bias + j];
+    for (let n = 0, p = matrix + (j % 4); n < inputs.length; n++, p += 16) {
+      for (let i = 0; i < 4; i++) sum += all[p + 4 * i] * x[inputs[n] + i];
     }
-  }
-  silu(unit);
-  for (let c = 0; c < channels; c++) {
-    let sum = last[c];
-    for (let j = 0; j < unit.length; j++) sum += outer[4 * j + c] * unit[j];
-    values[c] = sum;
+    const unit = silu(sum);
+    for (let c = 0; c < channels; c++) values[at + c] += all[outer + 4 * j + c] * unit;
+    if (j % 4 === 3) matrix += 16 * inputs.length;
   }
 }
 
 /** Bytes of a pixel as files hold it, from its premultiplied mean: `alpha.straight`, then `images.to_bytes`. */
-function toBytes(values, channels, bytes, at) {
-  const alpha = channels % 2 ? 1 : values[channels - 1], colours = channels < 3 ? 1 : 3;
+function toBytes(values, channels, from, bytes, at) {
+  const alpha = channels % 2 ? 1 : values[from + channels - 1], colours = channels < 3 ? 1 : 3;
   for (let c = 0; c < 3; c++) {
-    const value = values[Math.min(c, colours - 1)];
-    bytes[at + c] = Math.round((channels % 2 ? (value + 1) / 2 : (value + 1) / Math.max(alpha + 1, 1e-6)) * 255);
+    const value = values[from + Math.min(c, colours - 1)] + 1;
+    bytes[at + c] = Math.round((channels % 2 ? value / 2 : value / Math.max(alpha + 1, 1e-6)) * 255);
   }
   bytes[at + 3] = Math.round((alpha + 1) * 127.5);
+}
+
+/**
+ * Values of the function at the points of a row, {read, lines, values, run}: `run` makes four values of each point
+ * from the features of the row in `read` and the points' weights in `lines`.
+ */
+function plainRow({ layers, channels }, { width, four }, per, n) {
+  const [read, lines, values] = [width * four, n * (per + 1), n * 4].map((count) => new Float32Array(count));
+  const x = new Float64Array(four);
+  const run = () => {
+    for (let j = 0; j < n; j++) {
+      const at = j * (per + 1);
+      x.fill(0);
+      for (let i = 0; i < per; i++) {
+        const from = (lines[at] + i) * four, weight = lines[at + 1 + i];
+        for (let k = 0; k < four; k++) x[k] += weight * read[from + k];
+      }
+      if (layers) evaluate(layers, x, values, 4 * j);
+      else for (let c = 0; c < channels; c++) values[4 * j + c] = x[c];
+    }
+  };
+  return { read, lines, values, run };
+}
+
+// ---- The same on four numbers at once: a program of WebAssembly, as nested lists of its bytes
+
+const leb = (n, most = 127) => (n > most ? [(n & 127) | 128, leb(n >> 7, most)] : n & 127);
+const whole = (n) => [0x41, leb(n, 63)]; // i32.const, which has a sign
+const fours = (x) => [0x43, ...new Uint8Array(Float32Array.of(x).buffer), 0xfd, 0x13]; // f32x4.splat
+const get = (i) => [0x20, i], set = (i) => [0x21, i], tee = (i) => [0x22, i]; // locals
+const [ADD, SUB, TIMES, OVER, LEAST, MOST] = [0xe4, 0xe5, 0xe6, 0xe7, 0xe8, 0xe9].map((code) => [0xfd, code, 1]);
+const load = (at) => [0xfd, 0, 2, leb(at)], spread = (at) => [0xfd, 9, 2, leb(at)]; // of four numbers, or of one
+const store = (at) => [0xfd, 11, 2, leb(at)], silus = [0x10, 0];
+const sized = (...code) => [leb(code.flat(Infinity).length), code];
+const section = (id, ...items) => [id, sized(leb(items.length), items)];
+
+/** silu: exp(-x) = 2^n * 2^f with n whole and f in [-1/2, 1/2], by the series of 2^f, which is 1e-7 off. */
+const SILU = [
+  [1, 2, 0x7b, get(0), fours(-Math.LOG2E), TIMES, fours(126), LEAST, fours(-126), MOST, tee(1)],
+  [get(1), 0xfd, 0x6a, tee(1), SUB, set(2), fours(Math.LN2 ** 6 / 720)], // n is the nearest, f the rest
+  [120, 24, 6, 2, 1, 1].map((n, i) => [get(2), TIMES, fours(Math.LN2 ** (5 - i) / n), ADD]),
+  [get(1), 0xfd, 0xf8, 1, whole(127), 0xfd, 0x11, 0xfd, 0xae, 1, whole(23), 0xfd, 0xab, 1], // 2^n: the bits of 127 + n
+  [TIMES, fours(1), ADD, set(1), get(0), get(1), OVER, 0x0b],
+];
+
+/** The program of `vectorRow`: {memory, run, from}, the last where it finds features, in bytes. */
+function assemble({ read, all, outer, bias, last, four }) {
+  const x = last + 4, unit = x + four, from = 4 * (unit + four); // places in memory, but for the last in numbers
+  const code = [get(0), 0x2a, 2, 0, 0xa8, whole(4 * four), 0x6c, set(3)]; // where the first sample's features are
+  const plus = (one, more) => code.push(whole(0), spread(4 * one), whole(0), load(4 * more), TIMES, ADD);
+  for (let k = 0; k < four; k += 4) {
+    code.push(whole(0));
+    for (let i = 0; i < PER_SAMPLE; i++) {
+      code.push(get(3), load(from + 4 * (i * four + k)), get(0), spread(4 * i + 4), TIMES, i ? ADD : []);
+    }
+    code.push(silus, store(4 * (x + k)));
+  }
+  let matrix = 0;
+  read.forEach((inputs, j) => {
+    code.push(whole(0), whole(0), load(4 * (bias + 4 * j)));
+    for (const k of inputs) for (let i = 0; i < 4; i++, matrix += 4) plus(x + k + i, matrix);
+    code.push(silus, store(4 * (unit + 4 * j)));
+  });
+  code.push(get(1), whole(0), load(4 * last));
+  for (let j = 0; j < four; j++) plus(unit + j, outer + 4 * j);
+  code.push(store(0)); // and on to the next point
+  for (const [i, step] of [[0, 4 * (PER_SAMPLE + 1)], [1, 16], [2, -1]]) code.push(get(i), whole(step), 0x6a, set(i));
+  const bytes = [
+    [0, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
+    section(1, [0x60, 1, 0x7b, 1, 0x7b], [0x60, 3, 0x7f, 0x7f, 0x7f, 0]), // silu(x), run(lines, values, n)
+    section(3, 0, 1),
+    section(5, [0, leb(Math.ceil(from / 2 ** 16))]),
+    section(7, [1, 0x6d, 2, 0], [1, 0x72, 0, 1]), // memory is called "m", run "r"
+    section(10, sized(SILU), sized(1, 1, 0x7f, 3, 0x40, code, get(2), 0x0d, 0, 0x0b, 0x0b)),
+  ];
+  const program = new WebAssembly.Module(Uint8Array.from(bytes.flat(Infinity)));
+  const { m: memory, r: run } = new WebAssembly.Instance(program).exports;
+  new Float32Array(memory.buffer).set(all);
+  return { memory, run, from };
+}
+
+/** The same as `plainRow`, many times as fast; null where a page forbids it, or for too large layers. */
+function vectorRow({ layers }, { width, four }, per, n) {
+  if (!layers || layers.all.length > 2 ** 16) return null;
+  try {
+    layers.program ??= assemble(layers);
+  } catch {
+    layers.program = false;
+  }
+  if (!layers.program) return null;
+  const { memory, run, from } = layers.program, lines = from + 4 * width * four, values = lines + 4 * n * (per + 1);
+  const pages = Math.ceil((values + 16 * n) / 2 ** 16) - memory.buffer.byteLength / 2 ** 16;
+  if (pages > 0) memory.grow(pages);
+  const part = (first, stop) => new Float32Array(memory.buffer, first, (stop - first) / 4);
+  const shared = { read: part(from, lines), lines: part(lines, values), values: part(values, values + 16 * n) };
+  return { ...shared, run: () => run(lines, values, n) };
 }
 
 /** Draws with typed arrays. */
@@ -322,65 +347,31 @@ class Arrays {
 
   /** Straight RGBA bytes of a part {rows, columns} of a grid. */
   draw(field, canvas, grid, part) {
-    siluTable ??= tabulate();
-    const factor = supersample(field, grid.cell), { four } = canvas, { layers, channels } = field;
+    const factor = supersample(field, grid.cell), { four } = canvas, { channels } = field;
     const y = axisWeights(field, canvas, grid, 0, part.rows, factor);
     const x = axisWeights(field, canvas, grid, 1, part.columns, factor);
-    const [first, stop] = span(x), wide = part.columns[1] - part.columns[0];
-    const read = new Float64Array((stop - first) * four);
-    const point = new Float64Array(four), unit = new Float64Array(four), values = new Float64Array(4);
-    const bytes = new Uint8ClampedArray((y.n / factor) * wide * 4), sums = new Float64Array(wide * channels);
-    for (let row = 0; row < y.n / factor; row++) {
-      if (row > 0 && y.repeats.subarray((row - 1) * factor + 1, (row + 1) * factor).every(Boolean)) {
-        bytes.copyWithin(row * wide * 4, (row - 1) * wide * 4, row * wide * 4);
-        continue;
+    const [high, wide] = [y.n / factor, x.n / factor];
+    const bytes = new Uint8ClampedArray(high * wide * 4), sums = new Float64Array(wide * 4);
+    const { read, lines, values, run } = vectorRow(field, canvas, x.per, x.n) ?? plainRow(field, canvas, x.per, x.n);
+    lines.set(x.lines);
+    for (let i = 0; i < y.n; i++) {
+      read.fill(0);
+      for (let k = 0, at = i * (y.per + 1); k < y.per; k++) {
+        const weight = y.lines[at + 1 + k], from = (y.lines[at] + k) * canvas.width * four;
+        for (let p = x.first * four; p < x.stop * four; p++) read[p] += weight * canvas.values[from + p];
       }
+      run();
+      for (let j = 0; j < x.n; j++) {
+        bound(values, channels, 4 * j);
+        const at = Math.floor(j / factor) * 4;
+        for (let c = 0; c < channels; c++) sums[at + c] += values[4 * j + c] / factor ** 2;
+      }
+      if ((i + 1) % factor) continue;
+      const row = Math.floor(i / factor) * sums.length;
+      for (let at = 0; at < sums.length; at += 4) toBytes(sums, channels, at, bytes, row + at);
       sums.fill(0);
-      for (let i = row * factor; i < (row + 1) * factor; i++) {
-        this.#readRow(canvas, y, i, first, read);
-        for (let j = 0; j < x.n; j++) {
-          if (!x.repeats[j]) {
-            this.#readPoint(x, j, first, four, read, point);
-            if (layers) evaluate(layers, point, unit, values);
-            else values.set(point.subarray(0, channels));
-            bound(values, channels);
-          }
-          const at = Math.floor(j / factor) * channels;
-          for (let c = 0; c < channels; c++) sums[at + c] += values[c];
-        }
-      }
-      for (let column = 0; column < wide; column++) {
-        for (let c = 0; c < channels; c++) values[c] = sums[column * channels + c] / factor ** 2;
-        toBytes(values, channels, bytes, (row * wide + column) * 4);
-      }
     }
     return bytes;
-  }
-
-  #readRow(canvas, y, i, first, read) {
-    const { values, width, four } = canvas;
-    read.fill(0);
-    for (let k = 0; k < y.per; k++) {
-      const weight = y.weights[i * y.per + k];
-      if (weight === 0) continue;
-      const from = ((y.start[i] + k) * width + first) * four;
-      for (let n = 0; n < read.length; n++) read[n] += weight * values[from + n];
-    }
-  }
-
-  /** Features at a point of that row, by the columns' weights. */
-  #readPoint({ per, start, weights }, j, first, four, read, point) {
-    const from = (start[j] - first) * four, at = j * per;
-    if (per === PER_SAMPLE) {
-      const [a, b, c, d, e] = [weights[at], weights[at + 1], weights[at + 2], weights[at + 3], weights[at + 4]];
-      for (let n = 0, p = from; n < four; n++, p++) {
-        const near = a * read[p] + b * read[p + four] + c * read[p + 2 * four];
-        point[n] = near + d * read[p + 3 * four] + e * read[p + 4 * four];
-      }
-      return;
-    }
-    point.fill(0);
-    for (let k = 0; k < per; k++) for (let n = 0; n < four; n++) point[n] += weights[at + k] * read[from + k * four + n];
   }
 }
 
@@ -408,19 +399,14 @@ void main() {
 /** Shader of the pixels: the columns' weights, the layers, and the mean over the pixel. */
 function pixelShader({ layers, channels }, four) {
   const groups = four / 4, last = "rgba"[channels - 1], alpha = channels % 2 === 0;
-  let matrices = 0;
-  const units = layers?.blocks.map(({ first, stop, low, high }) => {
-    const before = matrices, terms = [];
-    for (let k = low / 4; k < high / 4; k++) terms.push(`hidden[at + ${k - low / 4}] * x[${k}]`);
-    matrices += ((stop - first) * (high - low)) / 16;
-    return `for (int j = ${first / 4}; j < ${stop / 4}; j++) {
-    int at = ${before} + (j - ${first / 4}) * ${(high - low) / 4};
-    value += outer[j] * silu(${["bias[j]", ...terms].join(" + ")});
-  }`;
+  let matrix = 0;
+  const units = layers?.read.map((inputs, j) => {
+    const terms = inputs.map((k) => `hidden[${matrix++}] * x[${k / 4}]`);
+    return `value += outer[${j}] * silu(${[`bias[${j}]`, ...terms].join(" + ")});`;
   });
   return `${HEADER}
 ${layers ? `layout(std140) uniform Layers {
-  mat4 hidden[${Math.max(matrices, 1)}]; mat4 outer[${groups}]; vec4 bias[${groups}]; vec4 last; };` : ""}
+  mat4 hidden[${matrix}]; mat4 outer[${groups}]; vec4 bias[${groups}]; vec4 last; };` : ""}
 uniform sampler2D read, columns; uniform int per, offset, factor, flip; out vec4 colour;
 vec4 silu(vec4 x) { return x / (1.0 + exp(-x)); }
 vec4 point(int row, int column) {
@@ -454,138 +440,92 @@ void main() {
 /** Draws by WebGL2. */
 class Graphics {
   name = "webgl2";
-  #programs = new Map(); // by the pixel shader's text
-  #textures = new Map(); // of features, by canvas
 
   /** Throws an Error without a WebGL2 that draws floats; that of processors is slow, and only taken if told. */
   constructor(told) {
     this.canvas = new OffscreenCanvas(1, 1);
     const gl = this.canvas.getContext("webgl2", { premultipliedAlpha: false, antialias: false });
-    const card = gl?.getExtension("WEBGL_debug_renderer_info"), name = card && gl.getParameter(card.UNMASKED_RENDERER_WEBGL);
+    const card = gl?.getExtension("WEBGL_debug_renderer_info");
+    const name = card && gl.getParameter(card.UNMASKED_RENDERER_WEBGL);
     if (!told && /swiftshader|llvmpipe|software|basic render/i.test(name)) throw new Error("no graphics card");
     if (!gl?.getExtension("EXT_color_buffer_float")) throw new Error("no WebGL2 that draws floats");
     this.gl = gl;
     this.most = gl.getParameter(gl.MAX_TEXTURE_SIZE);
     this.frame = gl.createFramebuffer();
-    [this.rows, this.columns, this.read] = [0, 1, 2].map(() => gl.createTexture());
+    this.textures = [0, 1, 2, 3].map(() => gl.createTexture());
   }
 
   /** Whether layers, features and a part of a grid fit this graphics card. */
   takes(field, canvas, grid, { rows, columns }) {
     const { gl } = this, points = Math.max(rows[1] - rows[0], columns[1] - columns[0]) * supersample(field, grid.cell);
     if (Math.max((canvas.width * canvas.four) / 4, canvas.height, points) > this.most) return false;
-    return !field.layers || this.#uniforms(field.layers).byteLength <= gl.getParameter(gl.MAX_UNIFORM_BLOCK_SIZE);
+    return !field.layers || field.layers.all.byteLength <= gl.getParameter(gl.MAX_UNIFORM_BLOCK_SIZE);
   }
 
   /** A part {rows, columns} of a grid as an ImageBitmap, or as straight RGBA bytes. */
   draw(field, canvas, grid, { rows, columns }, asBitmap) {
     const { gl } = this, high = rows[1] - rows[0], wide = columns[1] - columns[0];
     if (gl.isContextLost()) throw new Error("the graphics card was lost");
-    if (this.canvas.height !== high) this.canvas.height = high;
-    if (this.canvas.width !== wide) this.canvas.width = wide;
+    resize(this.canvas, high, wide);
     const factor = supersample(field, grid.cell), groups = canvas.four / 4;
     const y = axisWeights(field, canvas, grid, 0, rows, factor);
     const x = axisWeights(field, canvas, grid, 1, columns, factor);
-    const [offset, stop] = span(x), across = (stop - offset) * groups;
-    this.#upload(0, this.rows, y);
-    this.#upload(1, this.columns, x);
-    gl.activeTexture(gl.TEXTURE2);
-    this.#texture(this.read, gl.RGBA32F, across, y.n, gl.RGBA, null);
+    const { first: offset, stop } = x, across = (stop - offset) * groups;
+    this.#texture(0, gl.R32F, y.per + 1, y.n, gl.RED, y.lines);
+    this.#texture(1, gl.R32F, x.per + 1, x.n, gl.RED, x.lines);
+    this.#texture(2, gl.RGBA32F, across, y.n, gl.RGBA, null);
     gl.bindFramebuffer(gl.FRAMEBUFFER, this.frame);
-    gl.framebufferTexture2D(gl.FRAMEBUFFER, gl.COLOR_ATTACHMENT0, gl.TEXTURE_2D, this.read, 0);
-    gl.activeTexture(gl.TEXTURE3);
-    this.#features(canvas);
-    this.#run(ROWS, across, y.n, { features: 3, rows: 0, per: y.per, offset: offset * groups });
+    gl.framebufferTexture2D(gl.FRAMEBUFFER, gl.COLOR_ATTACHMENT0, gl.TEXTURE_2D, this.textures[2], 0);
+    const { width, height, values } = canvas;
+    if (this.shown !== canvas) this.#texture(3, gl.RGBA32F, width * groups, height, gl.RGBA, values);
+    this.shown = canvas;
+    this.program ??= this.#program(ROWS);
+    this.#run(this.program, across, y.n, { features: 3, rows: 0, per: y.per, offset: offset * groups });
     gl.bindFramebuffer(gl.FRAMEBUFFER, null);
-    field.shader ??= pixelShader(field, canvas.four);
+    field.program ??= this.#program(pixelShader(field, canvas.four));
     const flip = asBitmap ? high - 1 : -1; // bitmaps begin with their upper row, bytes with the lower
-    this.#run(field.shader, wide, high, { read: 2, columns: 1, per: x.per, offset, factor, flip }, field.layers);
+    this.#run(field.program, wide, high, { read: 2, columns: 1, per: x.per, offset, factor, flip }, field.layers);
     // of a bitmap one is read, to wait for all
     const bytes = new Uint8ClampedArray(asBitmap ? 4 : high * wide * 4);
     gl.readPixels(0, 0, asBitmap ? 1 : wide, asBitmap ? 1 : high, gl.RGBA, gl.UNSIGNED_BYTE, bytes);
     return asBitmap ? this.canvas.transferToImageBitmap() : bytes;
   }
 
-  /** Weights as a texture: a line for each row or column, of the first sample and the weights. */
-  #upload(unit, texture, { n, per, start, weights }) {
-    const lines = new Float32Array(n * (per + 1));
-    for (let i = 0; i < n; i++) {
-      lines[i * (per + 1)] = start[i];
-      lines.set(weights.subarray(i * per, (i + 1) * per), i * (per + 1) + 1);
-    }
-    this.gl.activeTexture(this.gl.TEXTURE0 + unit);
-    this.#texture(texture, this.gl.R32F, per + 1, n, this.gl.RED, lines);
-  }
-
-  #texture(texture, kind, width, height, format, values) {
+  /** Fills the texture of a unit: 0 has the rows' weights, 1 the columns', 2 the rows that are read, 3 the features. */
+  #texture(unit, kind, width, height, format, values) {
     const { gl } = this;
-    gl.bindTexture(gl.TEXTURE_2D, texture);
+    gl.activeTexture(gl.TEXTURE0 + unit);
+    gl.bindTexture(gl.TEXTURE_2D, this.textures[unit]);
     gl.texImage2D(gl.TEXTURE_2D, 0, kind, width, height, 0, format, gl.FLOAT, values);
     gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MIN_FILTER, gl.NEAREST); // floats have no other filter everywhere
     gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MAG_FILTER, gl.NEAREST);
   }
 
-  /** Binds the features of a canvas; those of the last few are kept. */
-  #features(canvas) {
+  /** Runs a program for so many pixels. */
+  #run(program, width, height, uniforms, layers) {
     const { gl } = this;
-    if (this.#textures.has(canvas)) return gl.bindTexture(gl.TEXTURE_2D, this.#textures.get(canvas));
-    for (const [old, unused] of this.#textures) {
-      if (this.#textures.size < 8) break;
-      gl.deleteTexture(unused);
-      this.#textures.delete(old);
-    }
-    this.#textures.set(canvas, gl.createTexture());
-    const { width, height, four, values } = canvas;
-    this.#texture(this.#textures.get(canvas), gl.RGBA32F, (width * four) / 4, height, gl.RGBA, values);
-  }
-
-  /** Runs a fragment shader for so many pixels. */
-  #run(shader, width, height, uniforms, layers) {
-    const { gl } = this, { program, places } = this.#program(shader);
     gl.useProgram(program);
-    for (const [name, value] of Object.entries(uniforms)) gl.uniform1i(places[name], value);
-    if (layers) gl.bindBufferBase(gl.UNIFORM_BUFFER, 0, this.#buffer(layers));
+    for (const [name, value] of Object.entries(uniforms)) gl.uniform1i(gl.getUniformLocation(program, name), value);
+    if (layers) {
+      gl.bindBufferBase(gl.UNIFORM_BUFFER, 0, (layers.buffer ??= gl.createBuffer()));
+      gl.bufferData(gl.UNIFORM_BUFFER, layers.all, gl.STATIC_DRAW);
+    }
     gl.viewport(0, 0, width, height);
     gl.drawArrays(gl.TRIANGLES, 0, 3);
   }
 
+  /** A program of a fragment shader. */
   #program(shader) {
-    if (!this.#programs.has(shader)) {
-      const { gl } = this, program = gl.createProgram(), places = {};
-      for (const [kind, text] of [[gl.VERTEX_SHADER, CORNERS], [gl.FRAGMENT_SHADER, shader]]) {
-        const part = gl.createShader(kind);
-        gl.shaderSource(part, text);
-        gl.compileShader(part);
-        gl.attachShader(program, part);
-      }
-      gl.linkProgram(program);
-      if (!gl.getProgramParameter(program, gl.LINK_STATUS)) throw new Error(gl.getProgramInfoLog(program));
-      for (let i = 0; i < gl.getProgramParameter(program, gl.ACTIVE_UNIFORMS); i++) {
-        const { name } = gl.getActiveUniform(program, i);
-        places[name] = gl.getUniformLocation(program, name);
-      }
-      this.#programs.set(shader, { program, places });
+    const { gl } = this, program = gl.createProgram();
+    for (const [kind, text] of [[gl.VERTEX_SHADER, CORNERS], [gl.FRAGMENT_SHADER, shader]]) {
+      const part = gl.createShader(kind);
+      gl.shaderSource(part, text);
+      gl.compileShader(part);
+      gl.attachShader(program, part);
     }
-    return this.#programs.get(shader);
-  }
-
-  #buffers = new WeakMap(); // of layers
-
-  #buffer(layers) {
-    const { gl } = this;
-    if (!this.#buffers.has(layers)) {
-      const buffer = gl.createBuffer();
-      gl.bindBuffer(gl.UNIFORM_BUFFER, buffer);
-      gl.bufferData(gl.UNIFORM_BUFFER, this.#uniforms(layers), gl.STATIC_DRAW);
-      this.#buffers.set(layers, buffer);
-    }
-    return this.#buffers.get(layers);
-  }
-
-  /** The layers as the shader's block has them; a matrix of zeros where no hidden unit reads anything. */
-  #uniforms({ hidden, outer, bias, last }) {
-    const matrices = hidden.length ? hidden : new Float64Array(16);
-    return Float32Array.from([matrices, outer, bias, last].flatMap((part) => [...part]));
+    gl.linkProgram(program);
+    if (!gl.getProgramParameter(program, gl.LINK_STATUS)) throw new Error(gl.getProgramInfoLog(program));
+    return program;
   }
 }
 
@@ -597,10 +537,8 @@ function serve(scope) {
   let graphics, opened = 0;
   const canvasOf = (id, index) => {
     const key = `${id}/${index}`;
-    if (!canvases.has(key)) {
-      if (canvases.size >= 64) canvases.delete(canvases.keys().next().value);
-      canvases.set(key, onCanvas(fields.get(id), index));
-    }
+    if (canvases.size > 64) canvases.clear();
+    if (!canvases.has(key)) canvases.set(key, onCanvas(fields.get(id), index));
     return canvases.get(key);
   };
   const start = (told) => {
@@ -620,9 +558,8 @@ function serve(scope) {
       if (graphics?.takes(field, canvas, grid, part) && engine !== "arrays") {
         try {
           pixels = graphics.draw(field, canvas, grid, part, asBitmap);
-        } catch (error) {
-          console.warn(`s2id: ${error.message}; drawing goes on with typed arrays`);
-          graphics = null;
+        } catch {
+          graphics = null; // typed arrays go on
         }
       }
       const { name } = pixels ? graphics : arrays;
@@ -632,8 +569,8 @@ function serve(scope) {
     open({ bytes }) {
       const field = parseField(bytes);
       fields.set(++opened, field);
-      const { frame, facts, count, channels, height, width, layers } = field;
-      return { id: opened, frame, facts, count, channels, height, width, layers: Boolean(layers) };
+      const { values, layers, ...told } = field;
+      return { id: opened, ...told };
     },
     close({ id }) {
       fields.delete(id);
@@ -657,8 +594,8 @@ class Painter {
   #opened = new Map(); // by source
 
   constructor() {
-    // the module is its own worker: by its address, or by its text where a page holds it, without the words of modules
-    // then, because pages opened from disk start no modules as workers
+    // this module is the worker too: by its address, or by its text where a page holds it; that starts as no module,
+    // because pages opened from disk start none as workers
     const held = document.getElementById("s2id-player")?.textContent;
     const text = held?.replace(/^export /gm, "").replaceAll("import.meta", "self");
     const program = new Blob([text ?? `import ${JSON.stringify(import.meta.url)}`], { type: "text/javascript" });
@@ -666,7 +603,7 @@ class Painter {
     this.worker.onmessage = ({ data: { job, answer, error } }) => {
       const [resolve, reject] = this.#jobs.get(job);
       this.#jobs.delete(job);
-      error ? reject(new FieldError(error)) : resolve(answer);
+      error ? reject(new Error(error)) : resolve(answer);
     };
     this.worker.onerror = () => {
       for (const [, reject] of this.#jobs.values()) reject(new Error("The worker that draws does not start."));
@@ -694,7 +631,7 @@ async function bytesOf(source) {
   const holder = source.startsWith("#") && document.getElementById(source.slice(1));
   if (holder) return Uint8Array.from(atob(holder.textContent.trim()), (c) => c.charCodeAt(0)).buffer;
   const answer = await fetch(source).catch(() => null);
-  if (!answer?.ok) throw new FieldError(`The field file ${source.slice(0, 80)} cannot be read; check its address.`);
+  if (!answer?.ok) throw new Error(`The field file ${source.slice(0, 80)} cannot be read; check its address.`);
   return answer.arrayBuffer();
 }
 
@@ -720,7 +657,7 @@ function chunk(name, data) {
 }
 
 /** A PNG file as a Blob, from strips of straight RGBA rows, of which one is in memory at a time: `images.write_png`. */
-export async function encodePng([height, width], channels, strips) {
+async function encodePng([height, width], channels, strips) {
   const header = new Uint8Array(13), view = new DataView(header.buffer);
   view.setUint32(0, width);
   view.setUint32(4, height);
@@ -734,15 +671,14 @@ export async function encodePng([height, width], channels, strips) {
       parts.push(chunk("IDAT", value));
     }
   })();
-  let above = new Uint8Array(width * channels);
+  const wide = width * channels, line = new Uint8Array(wide), above = new Uint8Array(wide);
   for await (const strip of strips) {
-    const rows = strip.length / (4 * width), lines = new Uint8Array(rows * (width * channels + 1));
-    for (let row = 0; row < rows; row++) {
-      const line = new Uint8Array(width * channels), at = row * (width * channels + 1);
+    const rows = strip.length / (4 * width), lines = new Uint8Array(rows * (wide + 1));
+    for (let row = 0, at = 0; row < rows; row++) {
       for (let i = 0, n = 0; i < width; i++) for (const c of kept) line[n++] = strip[(row * width + i) * 4 + c];
-      lines[at] = 2; // filter "up": differences from the row above
-      for (let n = 0; n < line.length; n++) lines[at + 1 + n] = line[n] - above[n];
-      above = line;
+      lines[at++] = 2; // filter "up": differences from the row above
+      for (let n = 0; n < wide; n++) lines[at++] = line[n] - above[n];
+      above.set(line);
     }
     await writer.write(lines);
   }
@@ -806,10 +742,10 @@ input, select, dialog button { font: inherit; padding: 0.3rem 0.5rem; min-width:
 progress { width: 100%; }
 form div { display: flex; justify-content: end; gap: 0.5rem; margin-top: 0.75rem; }`;
 
-/** Shares of the element that a key moves by, (y, x), and its zoom. */
+/** Shares of the element that a key moves by, (y, x), and its zoom; or the name of what it does. */
 const KEYS = {
   ArrowUp: [-0.1, 0, 1], ArrowDown: [0.1, 0, 1], ArrowLeft: [0, -0.1, 1], ArrowRight: [0, 0.1, 1],
-  "+": [0, 0, 1.5], "=": [0, 0, 1.5], "-": [0, 0, 1 / 1.5],
+  "+": [0, 0, 1.5], "=": [0, 0, 1.5], "-": [0, 0, 1 / 1.5], 0: "whole", f: "full",
 };
 
 const nextFrame = () => new Promise(requestAnimationFrame);
@@ -825,7 +761,6 @@ export class FieldElement extends (globalThis.HTMLElement ?? Object) {
   static observedAttributes = ["src", "index", "label"];
   #view = { y: 0.5, x: 0.5, zoom: 1 }; // middle as a share of the frame, and how much larger than the frame fits
   #field = null;
-  #ground = [0, 0, 0, 255];
   #size = [0, 0]; // height and width, in pixels of the screen
   #version = 0; // of what is to be seen
   #shown = -1;
@@ -851,7 +786,10 @@ export class FieldElement extends (globalThis.HTMLElement ?? Object) {
   }
 
   attributeChangedCallback(name) {
-    if (this.isConnected && this.shadowRoot) name === "label" ? this.#name() : this.#load();
+    if (!this.isConnected || !this.shadowRoot) return;
+    if (name === "label") this.#name();
+    else if (name === "index" && this.#field) this.#turn();
+    else this.#load();
   }
 
   /** Facts about the field: frame, channels, count, and what the file says; null until it is read. */
@@ -910,28 +848,31 @@ export class FieldElement extends (globalThis.HTMLElement ?? Object) {
     const loading = (this.loading = Symbol("the last to load is shown"));
     try {
       painter ??= new Painter();
-      const field = await open(), index = Number(this.getAttribute("index") ?? 0);
-      if (!(Number.isInteger(index) && index >= 0 && index < field.count)) {
-        throw new FieldError(`This file has ${field.count} functions, from index 0 on, and none of index ${index}.`);
-      }
-      const grid = { size: [1, 1], middle: [9, 9], cell: [1e-3, 1e-3] }, part = { rows: [0, 1], columns: [0, 1] };
-      const { pixels } = await painter.ask({ task: "draw", id: field.id, index, grid, part, engine: "arrays" });
+      const field = await open();
       if (loading !== this.loading) return;
       if (this.#field && !this.#field.kept) painter.ask({ task: "close", id: this.#field.id });
-      this.index = index;
       this.#field = field;
-      this.#ground = pixels;
       this.#cost = 0;
-      this.#say("");
       this.style.aspectRatio ||= `${field.frame[1]} / ${field.frame[0]}`;
       this.canvas.classList.toggle("alpha", field.channels % 2 === 0);
       this.#find(".below").hidden = this.hasAttribute("still");
       this.#name();
-      this.#wake();
+      this.#turn();
       this.dispatchEvent(new CustomEvent("s2id-open", { bubbles: true, detail: field.facts }));
     } catch (error) {
       if (loading === this.loading) this.#say(error.message);
     }
+  }
+
+  /** Shows the function of the attribute's index. */
+  #turn() {
+    const { count } = this.#field, index = Number(this.getAttribute("index") ?? 0);
+    const there = index >= 0 && index <= count - 1;
+    this.#say(there ? "" : `This file has ${count} functions, from index 0 on, and none of index ${index}.`);
+    if (!there) return;
+    this.index = index;
+    this.#moved = performance.now();
+    this.#wake();
   }
 
   #say(sentence) {
@@ -1023,35 +964,19 @@ export class FieldElement extends (globalThis.HTMLElement ?? Object) {
   }
 
   /** Draws a part of a grid, or all of it, whose pixels are `scale` pixels of the screen long. */
-  async #draw(grid, scale, tile) {
-    const part = tile ?? { rows: touched(this.#field, grid, 0), columns: touched(this.#field, grid, 1) };
-    const [high, wide] = [part.rows[1] - part.rows[0], part.columns[1] - part.columns[0]], [h, w] = this.#size;
-    let pixels = null;
-    if (high > 0 && wide > 0) {
-      const answer = await this.#ask(grid, part, true);
-      pixels = answer.pixels;
-      // the least of late: the first times are of compiling, too
-      if (high * wide >= 1024) this.#cost = Math.min(1.5 * this.#cost || Infinity, answer.ms / (high * wide));
-    }
+  async #draw(grid, scale, part = { rows: [0, grid.size[0]], columns: [0, grid.size[1]] }) {
+    const [high, wide] = [part.rows[1] - part.rows[0], part.columns[1] - part.columns[0]];
+    let { pixels, ms } = await this.#ask(grid, part, true);
+    // the least of late: the first times are of compiling, too
+    if (high * wide >= 1024) this.#cost = Math.min(1.5 * this.#cost || Infinity, ms / (high * wide));
     if (pixels instanceof Uint8ClampedArray) {
-      const data = new ImageData(pixels, wide);
-      if (tile) return this.pen.putImageData(data, part.columns[0], part.rows[0]);
-      pixels = await createImageBitmap(data, { premultiplyAlpha: "none" });
+      pixels = await createImageBitmap(new ImageData(pixels, wide), { premultiplyAlpha: "none" });
     }
-    if (this.canvas.height !== h) this.canvas.height = h;
-    if (this.canvas.width !== w) this.canvas.width = w;
-    const [y, x] = [part.rows[0] * scale, part.columns[0] * scale];
-    if (tile) {
-      this.pen.clearRect(x, y, wide, high);
-    } else {
-      const [r, g, b, a] = this.#ground;
-      this.pen.clearRect(0, 0, w, h);
-      this.pen.fillStyle = `rgb(${r} ${g} ${b} / ${a / 255})`;
-      this.pen.fillRect(0, 0, w, h);
-      this.pen.clearRect(x, y, wide * scale, high * scale);
-    }
-    if (pixels) this.pen.drawImage(pixels, x, y, wide * scale, high * scale);
-    pixels?.close();
+    resize(this.canvas, ...this.#size);
+    const place = [part.columns[0], part.rows[0], wide, high].map((n) => n * scale);
+    this.pen.clearRect(...place);
+    this.pen.drawImage(pixels, ...place);
+    pixels.close();
   }
 
   /** Pixels of a grid as strips of straight RGBA rows from the top. */
@@ -1157,13 +1082,12 @@ export class FieldElement extends (globalThis.HTMLElement ?? Object) {
   }
 
   #key(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const [dy, dx, factor] = KEYS[event.key] ?? [];
-    if (factor) this.#zoom(factor, null, [-dy * this.clientHeight, -dx * this.clientWidth], factor !== 1);
-    else if (event.key === "0") this.#do("whole");
-    else if (event.key === "f") this.#do("full");
-    else return;
+    const what = KEYS[event.key];
+    if (!what || event.ctrlKey || event.metaKey || event.altKey) return;
     event.preventDefault();
+    if (typeof what === "string") return this.#do(what);
+    const [dy, dx, factor] = what;
+    this.#zoom(factor, null, [-dy * this.clientHeight, -dx * this.clientWidth], factor !== 1);
   }
 
   async #do(name) {
@@ -1183,7 +1107,7 @@ export class FieldElement extends (globalThis.HTMLElement ?? Object) {
     progress.hidden = false;
     try {
       const file = await this.png(size, whole, (share) => {
-        if (!dialog.open) throw new FieldError("stopped");
+        if (!dialog.open) throw new Error("stopped");
         progress.value = share;
       });
       const name = this.canvas.getAttribute("aria-label").replace(/[^\p{L}\p{N}]+/gu, "-").slice(0, 60);
