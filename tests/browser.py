@@ -22,9 +22,10 @@ FLAGS = [
 ]
 
 # an element without a place on the page draws nothing by itself, and renders what it is asked to
-RENDER = """async ([bytes, engine, cases]) => {
+RENDER = """async ([bytes, engine, cases, index]) => {
   const element = document.createElement("s2id-field");
   element.setAttribute("engine", engine);
+  element.setAttribute("index", index);
   element.style.display = "none";
   document.body.append(element);
   await element.open(Uint8Array.from(atob(bytes), (c) => c.charCodeAt(0)).buffer);
@@ -53,10 +54,10 @@ def chromium() -> Iterator[object]:
         browser.close()
 
 
-def rendered(page, field, engine, cases):
+def rendered(page, field, engine, cases, index=0):
     """Straight RGBA bytes of the pictures of a field, or of a file's content, as the player draws them; the engine."""
     content = field if isinstance(field, bytes) else field.file_bytes()
-    texts, used = page.evaluate(RENDER, [b64encode(content).decode(), engine, cases])
+    texts, used = page.evaluate(RENDER, [b64encode(content).decode(), engine, cases, index])
     return [
         np.frombuffer(b64decode(text), np.uint8).reshape(*case[0], 4) for text, case in zip(texts, cases, strict=True)
     ], used

@@ -6,7 +6,7 @@ of `Condition`, an embedding (`network.embeddings.ConditionTokens`), and an argu
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar, TypeVar
 
@@ -58,6 +58,11 @@ class Condition:
     def __post_init__(self) -> None:
         """Refuse tensors of other types and axes."""
         check(self)
+
+    @classmethod
+    def of(cls, label: Labels, parts: Mapping[str, Any]) -> "Condition":
+        """Condition from classes and a tensor for each kind of label, by its name."""
+        return cls(label, **parts)
 
     def __len__(self) -> int:
         """Number of pictures in the batch."""
@@ -160,7 +165,7 @@ def cat(conditions: Sequence[Condition]) -> Condition:
         return torch.cat(whole)
 
     label = torch.cat([condition.label for condition in conditions])
-    return Condition(label, **{name: padded(name, unknown) for name, unknown in KINDS.items()})
+    return Condition.of(label, {name: padded(name, unknown) for name, unknown in KINDS.items()})
 
 
 def is_unknown(part: Tensor, unknown: float | int) -> Bool[Tensor, "*shape"]:

@@ -4,17 +4,18 @@ import struct
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
+from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Annotated, BinaryIO
 
 import numpy as np
-from PIL import GifImagePlugin, Image
+from PIL import Image
 
 from s2id.checks import Within
 from s2id.errors import InputError
 from s2id.files import replacing, writing
-from s2id.png import chunk, filtered, header
+from s2id.images import chunk, filtered, png_start
 
 Rate = Annotated[float, Within(0.1, 100)]
 """Pictures per second."""
@@ -47,7 +48,7 @@ def write_film(path: Path, pictures: _Pictures, rate: Rate = 25.0) -> None:
     with replacing(path) as file:
         try:
             write(file, pictures, rate)
-        except (ValueError, struct.error) as error:
+        except (ValueError, OverflowError, struct.error) as error:
             raise InputError(f"{path} cannot hold such a film ({error}); choose another size or format.") from error
 
 
@@ -96,14 +97,21 @@ def _opaque(picture: Image.Image) -> Image.Image:
 
 
 def _gif(file: BinaryIO, pictures: _Pictures, rate: float) -> None:
-    """A GIF film: a colour table of its own for each picture. Pillow would keep all of them until the last."""
+    """A GIF film (GIF89a, sections 17 to 23), whose pictures have a colour table each.
+
+    Pillow, which would keep all pictures until the last is known, writes each as a file, of which the parts are taken.
+    """
     for number, picture in enumerate(map(_opaque, pictures)):
-        page = picture.convert("P") if picture.mode == "L" else picture.quantize()
+        alone = BytesIO()
+        (picture.convert("P") if picture.mode == "L" else picture.quantize()).save(alone, "GIF", optimize=False)
+        data = alone.getvalue()
+        bits = data[10] & 7  # of an index into the table of colours, less one
+        table = 13 + 3 * 2 ** (bits + 1)
         if not number:
-            file.write(b"GIF89a" + struct.pack("<HHBBB", *page.size, 0x70, 0, 0))
+            file.write(data[:10] + b"\x70\0\0")  # of the film there is no table
             file.write(b"!\xff\x0bNETSCAPE2.0\x03\x01\0\0\0")  # repeats for ever
-        for part in GifImagePlugin.getdata(page, duration=10 * round(100 / rate), include_color_table=True):
-            file.write(part)
+        file.write(b"!\xf9\x04" + struct.pack("<BHBB", 4, round(100 / rate), 0, 0))
+        file.write(data[table : table + 9] + bytes([0x80 | bits]) + data[13:table] + data[table + 10 : -1])
     file.write(b";")
 
 
@@ -113,18 +121,19 @@ def _apng(file: BinaryIO, pictures: _Pictures, rate: float) -> None:
     number = place = 0
     for frame, picture in enumerate(pictures):
         if not frame:
-            file.write(header((picture.height, picture.width), _CHANNELS[picture.mode]))
+            file.write(png_start((picture.height, picture.width), _CHANNELS[picture.mode]))
             place = file.tell()
-            chunk(file, b"acTL", bytes(8))  # of a length that is known in the end
+            file.write(chunk(b"acTL", bytes(8)))  # of a length that is known in the end
         times = delay.numerator, delay.denominator, 0, 0
-        chunk(file, b"fcTL", struct.pack(">5I2H2B", number, picture.width, picture.height, 0, 0, *times))
+        control = struct.pack(">5I2H2B", number, picture.width, picture.height, 0, 0, *times)
         lines = np.asarray(picture).reshape(picture.height, -1)
         packed = zlib.compress(filtered(lines, np.zeros_like(lines[:1])))
-        chunk(file, *((b"fdAT", struct.pack(">I", number + 1) + packed) if frame else (b"IDAT", packed)))
+        pixels = chunk(b"fdAT", struct.pack(">I", number + 1) + packed) if frame else chunk(b"IDAT", packed)
+        file.write(chunk(b"fcTL", control) + pixels)
         number += 2 if frame else 1
-    chunk(file, b"IEND", b"")
+    file.write(chunk(b"IEND", b""))
     file.seek(place)
-    chunk(file, b"acTL", struct.pack(">2I", (number + 1) // 2, 0))
+    file.write(chunk(b"acTL", struct.pack(">2I", (number + 1) // 2, 0)))
 
 
 def _mp4(file: BinaryIO, pictures: _Pictures, rate: float) -> None:
@@ -136,7 +145,8 @@ def _mp4(file: BinaryIO, pictures: _Pictures, rate: float) -> None:
             stream = film.add_stream("libx264", Fraction(rate).limit_denominator(1000), options={"crf": "16"})
             stream.pix_fmt = "yuv420p"
             for picture in map(_opaque, pictures):
-                stream.width, stream.height = (side // 2 * 2 for side in picture.size)
+                if not stream.codec_context.is_open:
+                    stream.width, stream.height = (side // 2 * 2 for side in picture.size)
                 page = picture.convert("RGB").crop((0, 0, stream.width, stream.height))
                 film.mux(stream.encode(av.VideoFrame.from_image(page)))
             film.mux(stream.encode())

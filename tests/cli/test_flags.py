@@ -126,7 +126,7 @@ def test_every_flag_says_what_it_is_for(kind, capsys):
         assert len(names) == len(set(names))
 
 
-ADDED = ("studio",)
+ADDED = ("studio", "morph", "film")
 """Commands with a budget of their own, of eight flags each."""
 
 

@@ -14,7 +14,7 @@ import s2id
 from s2id.cli.main import main
 from s2id.errors import InputError
 from s2id.export import page as module
-from s2id.export.page import page, write_page
+from s2id.export.page import page, write_page, write_way
 from s2id.network.heads import Features
 from s2id.sampling.field import Field
 
@@ -83,7 +83,7 @@ def test_a_page_runs_its_own_scripts_only(digits):
     rules = dict(rule.split(" ", 1) for rule in policy.split("; "))
     scripts = re.findall(r'<script type="module"[^>]*>(.*?)</script>', text, flags=re.DOTALL)
     hashes = {f"'sha256-{module._digest(script)}'" for script in scripts}
-    assert len(hashes) == 2 and set(rules["script-src"].split()) == hashes
+    assert len(hashes) == 2 and set(rules["script-src"].split()) == {*hashes, "'wasm-unsafe-eval'"}
     assert rules["default-src"] == "'none'" and "connect-src" not in rules
     assert sha256(b"").digest() != module._digest("")  # bytes against text: the hash is in base64
 
@@ -129,3 +129,39 @@ def test_export_writes_a_page_or_a_gallery(digits, tmp_path, capsys):
     ):
         assert main(["export", *words]) == 2
         assert sentence in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def way():
+    return list(s2id.between(s2id.load("mnist-fast"), (7, 0), (3, 1), 4))
+
+
+def test_a_way_is_one_file_with_a_slider_that_names_its_ends(way, tmp_path):
+    write_way(tmp_path / "way.html", way)
+    text = (tmp_path / "way.html").read_text()
+    assert "<title>mnist: label 7, seed 0 to label 3, seed 1</title>" in text
+    assert re.findall(r'<option value="(\d)" label="([^"]*)"', text) == [
+        ("0", "label 7, seed 0"),
+        ("3", "label 3, seed 1"),
+    ]
+    assert 'max="3"' in text and len(text) < 61_000 + 4 * 80_000
+    (tmp_path / "way.safetensors").write_bytes(held(text)[0])
+    again = Field.load(tmp_path / "way.safetensors")
+    assert [one.facts["asked"] for one in again] == [
+        "label 7, seed 0",
+        "33.3% of the way from label 7, seed 0 to label 3, seed 1",
+        "66.7% of the way from label 7, seed 0 to label 3, seed 1",
+        "label 3, seed 1",
+    ]
+    for one, other in zip(way, again, strict=True):
+        assert (one.render(224) - other.render(224)).abs().max() <= 0.5 / 127.5
+
+
+def test_a_way_that_is_too_long_for_a_page_is_refused_when_it_is_known(way, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "_MOST_BYTES", 2**18)
+    drawn = iter(way)
+    with pytest.raises(InputError, match="a page of 4 pictures would have"):
+        write_way(tmp_path / "a.html", drawn)
+    with pytest.raises(InputError, match="no function to show"):
+        write_way(tmp_path / "a.html", [])
+    assert not list(tmp_path.iterdir())

@@ -1,5 +1,7 @@
 """In a real browser, the player draws what `Field.image` draws, and does what a reader asks of it."""
 
+from base64 import b64encode
+
 import numpy as np
 import psutil
 import pytest
@@ -7,6 +9,10 @@ from browser import chromium, rendered
 from PIL import Image
 
 import s2id
+from s2id.export.page import page as html_page
+from s2id.export.page import write_way
+from s2id.network.heads import Features
+from s2id.sampling.field import Field
 
 CASES = [
     [(28, 28), None, "fit"],
@@ -69,12 +75,34 @@ def test_pixels_are_those_of_python(page, digit, field, name, engine):
         assert (abs(picture - wanted) * np.maximum(seen, [0, 0, 0, 1])).max() <= 1, (size, window, fit)
 
 
+@pytest.mark.parametrize("engine", ["webgl2", "arrays"])
+def test_between_two_functions_their_features_are_blended(page, field, engine):
+    made = field(2, channels=3)
+    middle = made.features.values[:1].lerp(made.features.values[1:], 0.25)
+    wanted = Field(Features(middle, made.features.frame), made.head).image(48)
+    (picture,), _ = rendered(page, made, engine, [[(48, 48), None, "fit"]], index=0.25)
+    assert abs(picture[..., :3] - np.array(wanted).astype(int)).max() <= 1
+
+
+def test_a_page_that_forbids_programs_still_draws(browser, digit, tmp_path):
+    """Without WebAssembly, as in a page of stricter policy, plain loops draw the same."""
+    text = html_page([digit]).decode().replace(" 'wasm-unsafe-eval'", "")
+    (tmp_path / "strict.html").write_text(text)
+    opened = browser.new_page()
+    opened.goto((tmp_path / "strict.html").as_uri())
+    (picture,), used = rendered(opened, digit, "arrays", [[(40, 40), None, "fit"]])
+    assert used == "arrays" and abs(picture[..., 0] - np.array(digit.image(40)).astype(int)).max() <= 1
+    opened.close()
+
+
 REST = """() => new Promise((resolve) => {
   const element = document.querySelector("s2id-field");
   element.addEventListener("s2id-view", () => resolve(element.view), { once: true });
   element.view = element.view;
 })"""
 """Waits until the picture at rest is complete; its view."""
+
+SIDES = (("x", "width"), ("y", "height"))
 
 SEEN = """() => {
   const { width, height } = document.querySelector("s2id-field").canvas;
@@ -151,6 +179,99 @@ def test_two_fingers_zoom(at_rest):
     touch("touchEnd")
     found = at_rest.evaluate(REST)
     assert found["zoom"] == pytest.approx(3, rel=0.02) and found["x"] == pytest.approx(0.5, abs=0.02)
+
+
+def test_a_drag_moves_the_picture_with_the_pointer(at_rest):
+    box = at_rest.locator("s2id-field").bounding_box()
+    y, x = box["y"] + box["height"] / 2, box["x"] + box["width"] / 2
+    at_rest.mouse.move(x, y)
+    at_rest.mouse.down()
+    at_rest.mouse.move(x + 30, y - 45, steps=3)
+    at_rest.mouse.up()
+    at_rest.mouse.move(x, y)  # after the button is up nothing moves
+    found, side = at_rest.evaluate(REST), min(box["height"], box["width"])
+    assert [found["y"], found["x"]] == pytest.approx([0.5 + 45 / side, 0.5 - 30 / side], abs=0.005)
+    assert found["zoom"] == 1
+
+
+@pytest.mark.parametrize("keys, zoom", [([], 2), (["Shift"], 0.5)])
+def test_a_double_tap_zooms_in_and_with_shift_out(at_rest, keys, zoom):
+    at_rest.locator("s2id-field canvas").dblclick(modifiers=keys)
+    at_rest.wait_for_function("zoom => document.querySelector('s2id-field').view.zoom === zoom", arg=zoom)
+    assert at_rest.evaluate(REST) == pytest.approx({"y": 0.5, "x": 0.5, "zoom": zoom}, abs=0.01)
+
+
+def test_full_screen_comes_and_goes(at_rest):
+    for there in (True, False):
+        at_rest.get_by_role("button", name="Full screen").click()
+        at_rest.wait_for_function(
+            "there => (document.fullscreenElement?.localName === 's2id-field') === there", arg=there
+        )
+
+
+def test_a_file_that_is_dropped_is_shown(browser, digit, field):
+    """And one that is no field's is refused in a sentence, while the field before it stays."""
+    opened = browser.new_page(viewport={"width": 200, "height": 200})
+    opened.set_content(html_page([digit]).decode())
+    opened.wait_for_function("() => document.querySelector('s2id-field').field")
+    drop = """([content, name]) => {
+      const files = new DataTransfer(), bytes = Uint8Array.from(atob(content), (c) => c.charCodeAt(0));
+      files.items.add(new File([bytes], name));
+      const canvas = document.querySelector("s2id-field").canvas;
+      const how = { dataTransfer: files, bubbles: true, cancelable: true, composed: true };
+      for (const kind of ["dragover", "drop"]) canvas.dispatchEvent(new DragEvent(kind, how));
+    }"""
+    opened.evaluate(drop, [b64encode(field(channels=3).file_bytes()).decode(), "a.safetensors"])
+    opened.wait_for_function("() => document.querySelector('s2id-field').field.channels === 3")
+    opened.evaluate(drop, [b64encode(b"no field").decode(), "b.txt"])
+    opened.get_by_role("alert").filter(has_text="This is no field file of S2ID").wait_for()
+    assert opened.evaluate("document.querySelector('s2id-field').field.channels") == 3
+    opened.close()
+
+
+def test_a_phones_page_has_all_of_it_in_view(browser, digit, tmp_path):
+    """At 390 pixels nothing is wider than the screen, and every control can be touched."""
+    write_way(tmp_path / "way.html", [digit, digit[0]])
+    opened = browser.new_page(viewport={"width": 390, "height": 700})
+    opened.goto((tmp_path / "way.html").as_uri())
+    opened.get_by_role("button", name="Save as PNG").wait_for()
+    assert opened.evaluate("document.scrollingElement.scrollWidth") <= 390
+    controls = opened.get_by_role("button").all() + opened.get_by_role("slider").all()
+    boxes = [one.bounding_box() for one in controls]
+    assert len(boxes) == 7  # five of the picture, two of the way
+    for box in boxes:
+        assert 0 <= box["x"] and box["x"] + box["width"] <= 390 and box["y"] + box["height"] <= 700
+        assert box["width"] >= 24 and box["height"] >= 16
+    for place, one in enumerate(boxes):
+        for other in boxes[place + 1 :]:
+            apart = [abs(one[a] + one[s] / 2 - other[a] - other[s] / 2) - (one[s] + other[s]) / 2 for a, s in SIDES]
+            assert max(apart) >= -0.5  # none covers another
+    opened.close()
+
+
+def test_a_ways_slider_is_moved_by_keys_and_plays(browser, tmp_path):
+    fast = s2id.load("mnist-fast")
+    way = list(s2id.between(fast, (7, 0), (1, 0), 3))
+    write_way(tmp_path / "way.html", way)
+    opened = browser.new_page(viewport={"width": 120, "height": 240})
+    opened.goto((tmp_path / "way.html").as_uri())
+    opened.wait_for_function("() => document.querySelector('s2id-field').field")
+    slider, element = opened.get_by_role("slider", name="Way"), opened.locator("main > s2id-field")
+    assert slider.get_attribute("aria-valuetext") == "label 7, seed 0"
+    slider.press("End")
+    assert slider.get_attribute("aria-valuetext") == "label 1, seed 0" and element.get_attribute("index") == "2"
+    slider.press("ArrowLeft")
+    assert 1.5 < float(element.get_attribute("index")) < 2
+    slider.press("Home")
+    opened.get_by_role("button", name="Play").click()
+    opened.wait_for_function("() => document.querySelector('s2id-field').index > 0.1")
+    opened.get_by_role("button", name="Pause").click()
+    opened.get_by_role("button", name="Play").wait_for()
+    slider.fill("1")
+    opened.evaluate(REST)
+    picture = seen(opened)
+    assert abs(picture - np.array(way[1].image(picture.shape)).astype(int)).max() <= 2
+    opened.close()
 
 
 def test_a_saved_png_is_pythons_picture(at_rest, digit, tmp_path):

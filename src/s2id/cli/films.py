@@ -59,7 +59,10 @@ class Morph:
     class."""
     seed: Annotated[
         str | None,
-        Help("Random seed of each picture: 0,1 or 0-3. One is kept all the way. None: 0,1; or 0 of several labels.", "N,N-N"),
+        Help(
+            "Random seed of each picture: 0,1 or 0-3. One is kept all the way. None: 0,1; or 0 of several labels.",
+            "N,N-N",
+        ),
     ] = None
     frames: Annotated[int, Within(2, 10_000)] | None = None
     """Functions from each picture to the next, with both. None: 24, or 9 of a page, which blends them."""
@@ -142,7 +145,7 @@ class Film:
         size, ends = whole_size(asked, frame), [window or (0.0, 0.0, 1.0, 1.0) for window in (first, last)]
         for window in ends:
             view(size, frame, window)  # refuses what is no region
-        way = path(*ends, size, frame)
+        way = path(ends[0], ends[1], size, frame)
         seconds = self.seconds or max(1.0, way.length / _SPEED)
         count = max(2, round(seconds * self.rate) + 1)
         shares = tqdm([i / (count - 1) for i in range(count)], unit="picture", leave=False)

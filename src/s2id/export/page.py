@@ -98,7 +98,7 @@ def write_way(path: Path | str, fields: Iterable[Field], title: str | None = Non
     if not kept:
         raise InputError("there is no function to show; choose at least one field.")
     names = [caption(one) for one in kept]
-    facts = {name: kept[0].facts[name] for name in ("data", "long_side", "palette") if name in kept[0].facts}
+    facts = {name: text for name, text in kept[0].facts.items() if name in ("data", "long_side", "palette")}
     values = torch.cat([one.features.values for one in kept])
     whole = Field(Features(values, kept[0].features.frame), kept[0].head, {**facts, "asked": "; ".join(names)})
     what = f"{names[0]} to {names[-1]}"

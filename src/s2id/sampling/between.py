@@ -13,6 +13,7 @@ from s2id.checks import Within, checked
 from s2id.condition import KINDS, Condition, is_unknown
 from s2id.diffusion.samplers import result
 from s2id.errors import InputError
+from s2id.modes import modes_kept
 from s2id.sampling.conditions import Label, pair
 from s2id.sampling.field import Field
 from s2id.sampling.model import S2ID
@@ -116,13 +117,16 @@ def path(
         for (start, first_seed), (end, last_seed) in pairwise(stops):
             first, last = last, sample(model, end, last_seed, sampling, aspect=aspect)
             shares = torch.linspace(0, 1, n, dtype=torch.float64)[1:-1]
-            for few in shares.split(min(_AT_ONCE, affordable(sampling.density or model.card.density))):
+            most = min(_AT_ONCE, affordable(sampling.density or model.card.density))
+            for few in shares.split(most) if n > 2 else ():
                 arcs = [Arc(first_seed, last_seed, share) for share in few.tolist()]
                 names = f"{_name(first)} to {_name(last)}"
                 words = [f"{share:.3g}% of the way from {names}" for share in (100 * few).tolist()]
                 facts = {"data": model.card.data, "asked": "; ".join(words)}
                 blend = _blend(start, end, few.float())
-                yield from result(drawing(model, blend, arcs, sampling, aspect=aspect, facts=facts))
+                with modes_kept():
+                    drawn = result(drawing(model, blend, arcs, sampling, aspect=aspect, facts=facts))
+                yield from drawn
             yield last
 
     return fields()

@@ -71,7 +71,7 @@ def ask(
     if label is not None and style is not None:
         raise InputError(f"label {label!r} and style {style!r} both name a class; keep one of them.")
     card, config = model.card, model.config
-    more: dict[str, Tensor] = {}
+    more: dict[str, Any] = {}
     if words is not None:
         more["words"] = torch.tensor([word_indices(_words(words), card.words)])
     if config.attributes:

@@ -232,7 +232,7 @@ def hide(known: Condition, config: TrainConfig | StudentConfig, generator: torch
         return chosen if part.ndim == 2 else chosen[..., None]
 
     label = known.label.masked_fill(lost(known.label[:, None])[:, 0], NULL)
-    hidden = Condition(label, **{name: part.masked_fill(lost(part), unknown) for name, part, unknown in parts})
+    hidden = Condition.of(label, {name: part.masked_fill(lost(part), unknown) for name, part, unknown in parts})
     if hidden.words is None:
         return hidden
     wordless = torch.rand(len(known), 1, generator=generator) < config.drop_label

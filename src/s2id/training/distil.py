@@ -108,7 +108,7 @@ def load_trajectories(folder: Path, count: int) -> Trajectories:
     """The first `count` trajectories that `draw_trajectories` wrote into a folder."""
     parts = [read_tensors(path, _FORMAT)[0] for path in sorted(folder.glob("[0-9]*.safetensors"))]
     states, pictures = (torch.cat([part[name] for part in parts])[:count].float() for name in ("states", "pictures"))
-    asked = [Condition(part["label"], **{name: part[name] for name in KINDS if name in part}) for part in parts]
+    asked = [Condition.of(part["label"], {name: part[name] for name in KINDS if name in part}) for part in parts]
     return Trajectories(states, pictures, cat(asked)[:count])
 
 
