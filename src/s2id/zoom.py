@@ -10,6 +10,8 @@ from collections.abc import Callable
 from itertools import accumulate, pairwise
 from typing import NamedTuple
 
+from s2id.checks import checked
+from s2id.coords import view
 from s2id.settings import Size, Window
 
 _RHO = math.sqrt(2)
@@ -70,6 +72,7 @@ class Path(NamedTuple):
     """Share of the length -> window; at 0 and 1 exactly the given ones."""
 
 
+@checked
 def path(start: Window, end: Window, size: Size, frame: tuple[float, float]) -> Path:
     """The way from a window to another.
 
@@ -78,7 +81,17 @@ def path(start: Window, end: Window, size: Size, frame: tuple[float, float]) -> 
         end: Last window.
         size: Height and width of the pictures, in pixels.
         frame: Height and width of the frame, in composition units.
+
+    Raises:
+        InputError: A window is no region of the frame, or the size is empty.
+
+    Example:
+        >>> film = path((0, 0, 1, 1), (0.4, 0.4, 0.5, 0.5), size=(90, 160), frame=(1, 1))
+        >>> film.window(0), film.window(1)
+        ((0.0, 0.0, 1.0, 1.0), (0.4, 0.4, 0.5, 0.5))
     """
+    for window in (start, end):
+        view(size, frame, window)  # refuses what is no region
     first, last = (_seen(window, size, frame) for window in (start, end))
     move = math.dist(first.middle, last.middle)
     _, at = way(move, first.width, last.width)
@@ -101,14 +114,14 @@ def path(start: Window, end: Window, size: Size, frame: tuple[float, float]) -> 
     places = [_seen(within(i / _PARTS), size, frame) for i in range(_PARTS + 1)]
     ends = list(accumulate((_felt(*pair) for pair in pairwise(places)), initial=0.0))
 
-    def window(share: float) -> Window:
+    def at_share(share: float) -> Window:
         if share in (0, 1) or not ends[-1]:
             return end if share else start
         part = min(bisect_right(ends, share * ends[-1]), _PARTS)
         inside = (share * ends[-1] - ends[part - 1]) / ((ends[part] - ends[part - 1]) or 1)
         return within((part - 1 + inside) / _PARTS)
 
-    return Path(ends[-1], window)
+    return Path(ends[-1], at_share)
 
 
 class _Seen(NamedTuple):

@@ -14,7 +14,6 @@ from s2id.cli.options import (
     Traits,
     Weights,
     name_files,
-    parse_any_size,
     parse_seeds,
     parse_window,
     writable,
@@ -22,7 +21,7 @@ from s2id.cli.options import (
 from s2id.errors import InputError
 from s2id.names import NONE, split
 from s2id.sampling.settings import Sampling
-from s2id.settings import MAX_ALLOWED, MAX_PIXELS, setting
+from s2id.settings import MAX_ALLOWED, MAX_PIXELS, parse_any_size, setting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -132,7 +131,7 @@ class Film:
         asked, last, first = parse_any_size(self.size), parse_window(self.to), parse_window(self.from_)
         from tqdm import tqdm
 
-        from s2id.coords import view, whole_size
+        from s2id.coords import whole_size
         from s2id.films import film_writer
         from s2id.sampling.field import Field
         from s2id.zoom import path
@@ -143,8 +142,6 @@ class Film:
             field = field.squares(self.look == "palette")
         frame = field.features.frame
         size, ends = whole_size(asked, frame), [window or (0.0, 0.0, 1.0, 1.0) for window in (first, last)]
-        for window in ends:
-            view(size, frame, window)  # refuses what is no region
         way = path(ends[0], ends[1], size, frame)
         seconds = self.seconds or max(1.0, way.length / _SPEED)
         count = max(2, round(seconds * self.rate) + 1)
