@@ -87,7 +87,7 @@ def path(start: Window, end: Window, size: Size, frame: tuple[float, float]) -> 
 
     Example:
         >>> film = path((0, 0, 1, 1), (0.4, 0.4, 0.5, 0.5), size=(90, 160), frame=(1, 1))
-        >>> film.window(0), film.window(1)
+        >>> film.window(0.0), film.window(1.0)
         ((0.0, 0.0, 1.0, 1.0), (0.4, 0.4, 0.5, 0.5))
     """
     for window in (start, end):

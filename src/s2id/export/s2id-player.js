@@ -453,6 +453,9 @@ class Graphics {
     this.most = gl.getParameter(gl.MAX_TEXTURE_SIZE);
     this.frame = gl.createFramebuffer();
     this.textures = [0, 1, 2, 3].map(() => gl.createTexture());
+    this.reading = this.#program(ROWS);
+    this.programs = new WeakMap();
+    gl.bindBufferBase(gl.UNIFORM_BUFFER, 0, gl.createBuffer());
   }
 
   /** Whether layers, features and a part of a grid fit this graphics card. */
@@ -465,7 +468,7 @@ class Graphics {
   /** A part {rows, columns} of a grid as an ImageBitmap, or as straight RGBA bytes. */
   draw(field, canvas, grid, { rows, columns }, asBitmap) {
     const { gl } = this, high = rows[1] - rows[0], wide = columns[1] - columns[0];
-    if (gl.isContextLost()) throw new Error("the graphics card was lost");
+    if (gl.isContextLost()) throw new Error("lost");
     resize(this.canvas, high, wide);
     const factor = supersample(field, grid.cell), groups = canvas.four / 4;
     const y = axisWeights(field, canvas, grid, 0, rows, factor);
@@ -479,12 +482,11 @@ class Graphics {
     const { width, height, values } = canvas;
     if (this.shown !== canvas) this.#texture(3, gl.RGBA32F, width * groups, height, gl.RGBA, values);
     this.shown = canvas;
-    this.program ??= this.#program(ROWS);
-    this.#run(this.program, across, y.n, { features: 3, rows: 0, per: y.per, offset: offset * groups });
+    this.#run(this.reading, across, y.n, { features: 3, rows: 0, per: y.per, offset: offset * groups });
     gl.bindFramebuffer(gl.FRAMEBUFFER, null);
-    field.program ??= this.#program(pixelShader(field, canvas.four));
+    if (!this.programs.has(field)) this.programs.set(field, this.#program(pixelShader(field, canvas.four)));
     const flip = asBitmap ? high - 1 : -1; // bitmaps begin with their upper row, bytes with the lower
-    this.#run(field.program, wide, high, { read: 2, columns: 1, per: x.per, offset, factor, flip }, field.layers);
+    this.#run(this.programs.get(field), wide, high, { read: 2, columns: 1, per: x.per, offset, factor, flip }, field.layers);
     // of a bitmap one is read, to wait for all
     const bytes = new Uint8ClampedArray(asBitmap ? 4 : high * wide * 4);
     gl.readPixels(0, 0, asBitmap ? 1 : wide, asBitmap ? 1 : high, gl.RGBA, gl.UNSIGNED_BYTE, bytes);
@@ -506,10 +508,7 @@ class Graphics {
     const { gl } = this;
     gl.useProgram(program);
     for (const [name, value] of Object.entries(uniforms)) gl.uniform1i(gl.getUniformLocation(program, name), value);
-    if (layers) {
-      gl.bindBufferBase(gl.UNIFORM_BUFFER, 0, (layers.buffer ??= gl.createBuffer()));
-      gl.bufferData(gl.UNIFORM_BUFFER, layers.all, gl.STATIC_DRAW);
-    }
+    if (layers) gl.bufferData(gl.UNIFORM_BUFFER, layers.all, gl.STATIC_DRAW);
     gl.viewport(0, 0, width, height);
     gl.drawArrays(gl.TRIANGLES, 0, 3);
   }
@@ -543,9 +542,9 @@ function serve(scope) {
   };
   const start = (told) => {
     try {
-      graphics = new Graphics(told);
+      graphics ??= new Graphics(told);
     } catch {
-      graphics = null; // typed arrays draw everything
+      graphics = null; // typed arrays draw
     }
   };
   const tasks = {
@@ -559,7 +558,7 @@ function serve(scope) {
         try {
           pixels = graphics.draw(field, canvas, grid, part, asBitmap);
         } catch {
-          graphics = null; // typed arrays go on
+          graphics = null;
         }
       }
       const { name } = pixels ? graphics : arrays;
