@@ -18,7 +18,7 @@ from s2id.training.trainer import Trainer
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-LONG = ("evaluate", "t-scrape", "distill")
+LONG = ("evaluate", "t-scrape", "distill", "studio")
 """Commands whose lines are only parsed."""
 
 XMLNS = 'xmlns="http://www.w3.org/2000/svg"'

@@ -34,11 +34,11 @@ def browser():
         yield opened
 
 
-def serving(studio, token=None, runs=()):
+def serving(studio, token=None):
     """The address of a studio, which another thread serves, and what ends it."""
     listener = socket.create_server(("127.0.0.1", 0))
     host = "{}:{}".format(*listener.getsockname())
-    server = uvicorn.Server(uvicorn.Config(create_app(studio, [host], token, runs), log_level="warning", ws="none"))
+    server = uvicorn.Server(uvicorn.Config(create_app(studio, [host], token), log_level="warning", ws="none"))
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
 
@@ -64,7 +64,7 @@ def run_folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def address(run_folder):
     """The studio that most tests share."""
-    found, end = serving(Studio(["mnist-fast", "mnist"]), runs=[run_folder.parent])
+    found, end = serving(Studio(["mnist-fast", "mnist"], runs=[run_folder.parent]))
     yield found
     end()
 

@@ -143,7 +143,7 @@ export function pictureView({ models, limits, look }) {
       }),
       folded(
         "Sampling",
-        samplingControls(omit(own.restoring ?? own.sampling, "autoguidance"), state.sampling, changed),
+        samplingControls(own.restoring, state.sampling, changed),
       ),
     ];
   };
@@ -226,7 +226,7 @@ export function pictureView({ models, limits, look }) {
     if (state.task === "upscale") put({ picture: files[0], model: own.name, scale: state.scale, ...wants });
     if (state.task === "restore") {
       put({ picture: files[0], model: own.name, noise: state.noise, seeds: state.seeds, ...wants });
-      put({ sampling: JSON.stringify(settingsFor(own.sampling, state.sampling)) });
+      put({ sampling: JSON.stringify(settingsFor(own.restoring, state.sampling)) });
       if (state.size) put({ size: state.size });
       if (brush && !brush.empty) mask = await brush.file();
       if (mask) form.append("mask", mask, "mask.png");
@@ -296,8 +296,6 @@ function addressOf(file) {
   if (!addresses.has(file)) addresses.set(file, URL.createObjectURL(file));
   return addresses.get(file);
 }
-
-const omit = (known, name) => Object.fromEntries(Object.entries(known).filter(([own]) => own !== name));
 
 /** Values of a form: texts as they are, the rest as JSON. */
 const flat = (values) =>
