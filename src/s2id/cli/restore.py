@@ -2,7 +2,9 @@
 
 import json
 import math
+import sys
 import time
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -30,7 +32,12 @@ from s2id.settings import parse_any_size, setting
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from s2id.condition import Condition
     from s2id.sampling.model import S2ID
+    from s2id.settings import AnySize
+
+UPSCALER = "mnist"
+"""Weights that `upscale` uses if none are named."""
 
 _Picture = Annotated[Path, Help("The picture: a PNG, JPEG or other image file.")]
 
@@ -58,42 +65,93 @@ def _agreement(rms: float) -> str:
 
 @dataclass(frozen=True)
 class Upscale:
-    """Enlarge a picture with one call of the network.
+    """Enlarge a picture, or every picture of a folder, with one call of the network each.
 
     The result does not depend on a seed. Its means over the pixels of the given picture are as near to that picture as
-    the colours around allow; the command says how near.
+    the colours around allow; the command says how near. A JPEG's pixels are not met: they hold the noise of its blocks.
+    The ICC profile, pixels per inch and EXIF entries are taken over.
     """
 
-    picture: tyro.conf.Positional[_Picture]
-    size: _Size
-    weights: Weights = "mnist"
+    picture: tyro.conf.Positional[Annotated[Path, Help("The picture: a PNG, JPEG or other image file; or a folder.")]]
+    size: Annotated[
+        str | None, Help("Height x width of the result in pixels, e.g. 112x112, or its long side.", metavar="HxW|N")
+    ] = None
+    scale: Annotated[float, Within(1, 256, open_low=True)] | None = None
+    """Number of times as large, above 1, instead of a size; 2.5 is one as well."""
+    weights: Weights = UPSCALER
     label: Label = None
     traits: Traits = Traits()
     words: str | None = setting(None, "condition")
     """What the picture shows, in words that the model learned from captions, in any order. None: anything."""
     out: Path = Path("out")
     """Folder for the result."""
-    device: Device = "auto"
+    device: Device = setting("auto", "computing")
 
     def run(self) -> int:
-        """Enlarge the picture and write it."""
-        size = parse_any_size(self.size)
-        from s2id.images import write
-        from s2id.inverse.restore import disagreement, fitted, upscale
+        """Enlarge the pictures and write them."""
+        if (self.size is None) == (self.scale is None):
+            raise InputError("upscale needs the size of the result; give one of --scale 4 and --size 1024.")
+        size = None if self.size is None else parse_any_size(self.size)
         from s2id.sampling.model import load
 
         model = load(self.weights, self.device)
-        picture = _given(self.picture, model)
-        picture = fitted(model, picture) if model.config.composes else picture
-        enlarged = upscale(model, picture, size, self.traits.ask(model, self.label, self.words))
+        condition = self.traits.ask(model, self.label, self.words)
         writable(self.out)
-        path = self.out / f"upscaled-{self.picture.stem}-{suffix((enlarged.shape[1], enlarged.shape[2]))}.png"
-        write(path, enlarged)
-        rms = disagreement(enlarged[None].cpu(), picture)
+        if not self.picture.is_dir():
+            name_files([self._enlarge(model, condition, self.picture, size, self.out, self.picture.stem)])
+            return 0
+        return self._folder(model, condition, size)
+
+    def _folder(self, model: "S2ID", condition: "Condition", size: "AnySize | None") -> int:
+        """Enlarge the pictures of a folder, and name those that cannot be; the code says whether there were any."""
+        from s2id.data.search import search
+
+        found, written, left = search(self.picture), list[Path](), 0
+        if not found.pictures:
+            raise InputError(f"{self.picture} holds no picture; give a folder that does, or a picture.")
+        stems = Counter(path.with_suffix("") for path in found.pictures)
+        print(*(f"note: {note}" for note in found.skipped), sep="\n", end="\n" if found.skipped else "")
+        for path in found.pictures:
+            name = path.stem if stems[path.with_suffix("")] == 1 else path.name
+            try:
+                place = self.out / path.parent.relative_to(self.picture)
+                written.append(self._enlarge(model, condition, path, size, place, name))
+            except InputError as error:
+                print(f"s2id: {path}: {error}", file=sys.stderr)
+                left += 1
+        name_files(written)
+        if left:
+            print(f"s2id: {left} of {len(found.pictures)} pictures were not enlarged", file=sys.stderr)
+        return 2 if left else 0
+
+    def _enlarge(
+        self,
+        model: "S2ID",
+        condition: "Condition",
+        path: Path,
+        size: "AnySize | None",
+        place: Path,
+        name: str,
+    ) -> Path:
+        """Enlarge one picture, say how near the result is, and write it; its file."""
+        from s2id.carried import facts_of, is_deep, is_lossy
+        from s2id.images import write
+        from s2id.inverse.restore import disagreement, fitted, upscale
+
+        picture = _given(path, model)
+        picture = fitted(model, picture) if model.config.composes else picture
+        to = size or (round(picture.shape[1] * (self.scale or 1)), round(picture.shape[2] * (self.scale or 1)))
+        exact = not is_lossy(path)
+        enlarged = upscale(model, picture, to, condition, exact=exact).cpu()
+        writable(place)
+        written = place / f"upscaled-{name}-{suffix((enlarged.shape[1], enlarged.shape[2]))}.png"
+        write(written, enlarged, facts_of(path, len(enlarged)))
+        rms = disagreement(enlarged[None], picture)
         why = "; hard edges are drawn smooth, which costs agreement but no colour" if 127.5 * rms > 1 else ""
-        print(_agreement(rms) + why)
-        name_files([path])
-        return 0
+        print(f"{path.name}: {_agreement(rms)}{why if exact else '; a JPEG, whose blocks are not drawn'}")
+        if is_deep(path):
+            print(f"note: {path.name} has 16 bits per channel, of which 8 are read.")
+        return written
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ _SMALL = 4
 """Number of times below which a size that is no multiple is the mean of a picture twice as fine as it need be."""
 
 
-def enlarge(network: Enlarger, pictures: Images, size: Size) -> Float[Tensor, "b _ height width"]:
+def enlarge(network: Enlarger, pictures: Images, size: Size, exact: bool = True) -> Float[Tensor, "b _ height width"]:
     """Pictures enlarged; their means over the given pixels are those, as far as the colours around allow.
 
     At a size that is no multiple of the given one, this holds of the function before its means over pixels are taken.
@@ -41,9 +41,11 @@ def enlarge(network: Enlarger, pictures: Images, size: Size) -> Float[Tensor, "b
         network: The network.
         pictures: Grey or RGB, with alpha or without, premultiplied, in [-1, 1]. The result has the same channels.
         size: Height and width of the result, no smaller than the pictures.
+        exact: Whether means over the given pixels are set right.
     """
     given = in_colour(pictures)
-    found = resize(drawn(network, given, _times(size[0], given.shape[2]), _times(size[1], given.shape[3])), size)
+    times = _times(size[0], given.shape[2]), _times(size[1], given.shape[3])
+    found = resize(drawn(network, given, *times, exact=exact), size)
     colours, alpha = found[:, :3], found[:, 3:]
     if pictures.shape[1] < 3:
         colours = colours.mean(1, keepdim=True)
@@ -64,7 +66,7 @@ def _times(pixels: int, given: int) -> int:
 
 @torch.inference_mode()
 def drawn(
-    network: Enlarger, given: Images, down: int, across: int, tile: int = TILE
+    network: Enlarger, given: Images, down: int, across: int, tile: int = TILE, exact: bool = True
 ) -> Float[Tensor, "b c height width"]:
     """RGBA pictures with whole pixels in each given one, drawn and corrected tile by tile.
 
@@ -76,6 +78,7 @@ def drawn(
         down: Pixels in each given one along y.
         across: The same along x.
         tile: Given pixels along a side of a tile.
+        exact: Whether means over the given pixels are set right.
     """
     keep_memory()
     height, width = given.shape[2:]
@@ -87,7 +90,7 @@ def drawn(
             rows, columns = slice(top, min(height, top + tile)), slice(left, min(width, left + tile))
             seen = _with((rows, columns), network.reach + MARGIN, (height, width))
             features = network.encode(given, logsnr, part=seen).tokens
-            found = _pieces(network, features, seen, (rows, columns), ends, (down, across))
+            found = _pieces(network, features, seen, (rows, columns), ends, (down, across), exact)
             result[:, :, top * down : rows.stop * down, left * across : columns.stop * across] = found
     return result
 
@@ -99,6 +102,7 @@ def _pieces(
     part: Part,
     ends: Float[Tensor, "3 b c h w"],
     times: Size,
+    exact: bool,
 ) -> Float[Tensor, "b c height width"]:
     """Part of the pictures, from features of a larger part: where they are not flat, in pieces, many at once."""
     lattice = network.config.lattice
@@ -113,13 +117,14 @@ def _pieces(
     spans = features[..., -network.config.channels :].amax(-1)
     busy = spans[:, rows[:, None, :, None], columns[:, None]].amax((3, 4)).nonzero()
     frame = rows.shape[1] / lattice, columns.shape[1] / lattice  # in given pixels, from here on
-    grid = Grid(*(centres(side, 1 / n) for side, n in zip(size, times, strict=True)), (1 / times[0], 1 / times[1]))
+    y, x = (centres(side, 1 / n) for side, n in zip(size, times, strict=True))
+    grid = Grid(y, x, (1 / times[0], 1 / times[1])).to(features.device)
     few = max(1, CACHED // (size[0] * size[1] * features.shape[-1]))
     for some in busy.split(few) if len(busy) else ():
-        b, y, x = some.T
-        read = features[b[:, None, None], rows[y][:, :, None], columns[x][:, None]]
-        drawn_ = network.head(Features(read, frame), grid.to(read.device), bound=1.0)
-        into[b, y, x] = agreeing(drawn_, *near[:, b, y, x])
+        b, i, j = some.T
+        read = features[b[:, None, None], rows[i][:, :, None], columns[j][:, None]]
+        values = network.head(Features(read, frame), grid, bound=1.0)
+        into[b, i, j] = agreeing(values, *near[:, b, i, j]) if exact else values
     return found[:, :, : (part[0].stop - part[0].start) * times[0], : (part[1].stop - part[1].start) * times[1]]
 
 

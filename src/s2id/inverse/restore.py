@@ -74,7 +74,7 @@ class Restored:
 @modes_kept()
 @checked
 def upscale(
-    model: S2ID, picture: Float[Tensor, "c h w"], size: AnySize, label: Label = None
+    model: S2ID, picture: Float[Tensor, "c h w"], size: AnySize, label: Label = None, *, exact: bool = True
 ) -> Float[Tensor, "k h2 w2"]:
     """A picture enlarged by one call of the network, whose means over the old pixels are as near to these as it can be.
 
@@ -93,6 +93,8 @@ def upscale(
             becomes of pictures with alpha and models without, or the reverse.
         size: Height and width of the enlarged picture, in pixels; or its long side, in the aspect of the picture.
         label: Condition: a class's name or index, or the result of `s2id.ask`. `None` is no condition.
+        exact: Whether the picture's pixels are trusted. False leaves out the last step, which sets means over them
+            right, as suits JPEG files: the noise of their blocks is no part of the picture.
 
     Raises:
         InputError: An argument is out of range.
@@ -102,14 +104,15 @@ def upscale(
         pair(model, label, range(1))  # refuses a label, which it knows none of
         check(model, in_colour(picture[None].float())[0], size)
         check_premultiplied(picture)
-        return enlarge(model.network, picture[None].float().to(model.device), size)[0]
+        return enlarge(model.network, picture[None].float().to(model.device), size, exact)[0]
     picture = fitted(model, picture)
     check(model, picture, size)
     if picture.shape[0] != model.config.channels:
         raise InputError("the picture is grey and this model draws colours; use restore.")
     model.need_function("upscaling")
     measured = picture[None].to(model.device)
-    return covered(consistent(reconstructed(model, measured, label).render(size, fit="stretch"), measured)[0])
+    large = reconstructed(model, measured, label).render(size, fit="stretch")
+    return covered((consistent(large, measured) if exact else large)[0])
 
 
 def reconstructed(model: S2ID, measured: Images, label: Label = None) -> Field:

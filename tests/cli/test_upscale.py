@@ -1,0 +1,107 @@
+"""The command that enlarges: any scale, whole folders, what a file says beside its pixels, JPEG."""
+
+import pytest
+import torch
+from PIL import ExifTags, Image, ImageCms
+
+from s2id.carried import is_lossy
+from s2id.cli.main import main
+from s2id.network.settings import EnlargerConfig
+from s2id.sampling.model import S2ID
+from s2id.sampling.settings import Card
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    torch.manual_seed(0)
+    model = S2ID(EnlargerConfig(width=8, blocks=1, head_width=8), Card(alpha="keep"))
+    torch.nn.init.normal_(model.network.head.added.weight, std=0.3)
+    path = tmp_path_factory.mktemp("model") / "graphics.safetensors"
+    model.save(path)
+    return path
+
+
+def logo(size=(8, 6), colour=(200, 30, 90)):
+    image = Image.new("RGB", size, "white")
+    image.paste(colour, (2, 2, 5, 5))
+    return image
+
+
+def upscale(weights, folder, *words):
+    return main(["upscale", *map(str, words), "--weights", str(weights), "--out", str(folder)])
+
+
+@pytest.mark.parametrize(("scale", "size"), [("4", (32, 24)), ("2.5", (20, 15)), ("1.3", (10, 8))])
+def test_any_scale_above_one(weights, tmp_path, scale, size):
+    logo().save(tmp_path / "logo.png")
+    assert upscale(weights, tmp_path, tmp_path / "logo.png", "--scale", scale) == 0
+    with Image.open(tmp_path / f"upscaled-logo-{size[1]}x{size[0]}.png") as image:
+        assert image.size == size
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [((), "one of --scale 4 and --size"), (("--scale", 2, "--size", 9), "one of"), (("--scale", 1), "scale")],
+)
+def test_a_size_is_said_once(weights, tmp_path, capsys, words, said):
+    logo().save(tmp_path / "logo.png")
+    assert upscale(weights, tmp_path, tmp_path / "logo.png", *words) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_folder_is_enlarged_and_bad_pictures_are_named(weights, tmp_path, capsys):
+    folder = tmp_path / "in"
+    (folder / "deep").mkdir(parents=True)
+    for name in ("one.png", "one.bmp", "deep/two.png"):
+        logo().save(folder / name)
+    (folder / "bad.png").write_bytes(b"no picture")
+    assert upscale(weights, tmp_path / "out", folder, "--scale", 2) == 2
+    written = {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*.png")}
+    assert written == {
+        "upscaled-one.png-12x16.png",
+        "upscaled-one.bmp-12x16.png",
+        "deep/upscaled-two-12x16.png",
+    }
+    assert "bad.png" in (said := capsys.readouterr().err) and "1 of 4 pictures" in said
+    (folder / "bad.png").unlink()
+    assert upscale(weights, tmp_path / "out", folder, "--scale", 2) == 0
+    assert upscale(weights, tmp_path / "out", tmp_path / "out" / "deep", "--size", 8) == 2  # smaller than given
+
+
+def test_profile_resolution_and_exif_are_taken_over(weights, tmp_path):
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    exif = Image.Exif()
+    exif[ExifTags.Base.Artist], exif[ExifTags.Base.Orientation] = "A. Painter", 6
+    logo().save(tmp_path / "logo.png", icc_profile=profile, dpi=(300, 300), exif=exif)
+    assert upscale(weights, tmp_path, tmp_path / "logo.png", "--scale", 2) == 0
+    with Image.open(tmp_path / "upscaled-logo-16x12.png") as image:  # turned upright
+        assert image.info["icc_profile"] == profile and image.info["dpi"] == pytest.approx((300, 300), abs=0.1)
+        assert dict(image.getexif()) == {ExifTags.Base.Artist: "A. Painter"}
+
+
+def test_a_file_that_says_nothing_gives_no_facts_and_a_profile_of_other_colours_is_left_out(weights, tmp_path):
+    logo().save(tmp_path / "plain.png")
+    lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
+    logo().save(tmp_path / "lab.png", icc_profile=lab)
+    assert upscale(weights, tmp_path / "out", tmp_path, "--scale", 2) == 0
+    for name in ("plain", "lab"):
+        with Image.open(tmp_path / "out" / f"upscaled-{name}-12x16.png") as image:
+            assert not {"icc_profile", "dpi", "exif"} & {*image.info} and not image.getexif()
+
+
+def test_the_pixels_of_a_jpeg_are_not_met(weights, tmp_path, capsys):
+    logo((16, 16)).save(tmp_path / "logo.jpg", quality=60)
+    with Image.open(tmp_path / "logo.jpg") as image:
+        image.save(tmp_path / "copy.png")
+    assert is_lossy(tmp_path / "logo.jpg") and not is_lossy(tmp_path / "copy.png")
+    for name in ("logo.jpg", "copy.png"):
+        assert upscale(weights, tmp_path, tmp_path / name, "--scale", 2) == 0
+    jpeg, png = (line for line in capsys.readouterr().out.splitlines() if "grey levels rms" in line)
+    off = [float(line.split("by ")[1].split()[0]) for line in (jpeg, png)]
+    assert "blocks" in jpeg and "blocks" not in png and off[0] > 2 * off[1]
+
+
+def test_sixteen_bits_are_named(weights, tmp_path, capsys):
+    Image.new("I;16", (4, 4), 40_000).save(tmp_path / "deep.png")
+    assert upscale(weights, tmp_path, tmp_path / "deep.png", "--scale", 2) == 0
+    assert "of which 8 are read" in capsys.readouterr().out
