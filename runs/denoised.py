@@ -49,7 +49,7 @@ def error(model: s2id.S2ID, pictures: Pictures, noise: float, count: int) -> flo
     coarse, fine = state_sizes(model, size)
 
     def at(state: tuple[int, int]) -> tuple[float, float]:
-        """logsnr and time of states of a size."""
+        """Logsnr and time of states of a size."""
         logsnr = noise - 2 * math.log(max(state) / REFERENCE)
         return logsnr, time_of(trained_denoiser(model, state).schedule, logsnr)
 

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections import Counter, defaultdict
+from typing import Any
 
 import httpx
 import psutil
@@ -22,6 +23,16 @@ from PIL import Image
 
 PORT = 8218
 ADDRESS = f"http://127.0.0.1:{PORT}"
+
+
+def bomb() -> bytes:
+    """A small file of a huge picture."""
+    file = io.BytesIO()
+    Image.new("1", (20_000, 20_000)).save(file, "PNG")
+    return file.getvalue()
+
+
+BOMB = bomb()
 
 
 class Load:
@@ -34,11 +45,11 @@ class Load:
         self.sentences = 0
         self.peak = 0
 
-    async def ask(self, client: httpx.AsyncClient, kind: str, *args: object, **more: object) -> httpx.Response | None:
+    async def ask(self, client: httpx.AsyncClient, kind: str, *args: Any, **more: Any) -> httpx.Response | None:
         """Make a request, and note what comes of it."""
         start = time.perf_counter()
         try:
-            answer = await client.request(*args, **more)  # type: ignore[arg-type]
+            answer = await client.request(*args, **more)
         except httpx.HTTPError as error:
             self.statuses[kind][type(error).__name__] += 1
             return None
@@ -82,22 +93,18 @@ class Load:
 
     async def attack(self, client: httpx.AsyncClient) -> None:
         """Send one of the things that are refused."""
-        bomb = io.BytesIO()
-        Image.new("1", (20_000, 20_000)).save(bomb, "PNG")
         choice = random.randrange(6)
         if choice == 0:
             await self.ask(client, "hostile", "POST", "/api/compose", content=b" " * 2**21)
         elif choice == 1:
-            await self.ask(
-                client, "hostile", "POST", "/api/upscale", data={"model": "mnist"}, files={"picture": bomb.getvalue()}
-            )
+            await self.ask(client, "hostile", "POST", "/api/upscale", data={"model": "mnist"}, files={"picture": BOMB})
         elif choice == 2:
             await self.ask(client, "hostile", "GET", "/studio/..%2f..%2fapp.py")
         elif choice == 3:
             await self.ask(client, "hostile", "GET", "/health", headers={"host": "evil.example"})
         elif choice == 4:
-            cut = bomb.getvalue()[:200]
-            await self.ask(client, "hostile", "POST", "/api/upscale", data={"model": "mnist"}, files={"picture": cut})
+            cut = {"picture": BOMB[:200]}
+            await self.ask(client, "hostile", "POST", "/api/upscale", data={"model": "mnist"}, files=cut)
         else:
             await self.slow()
         await asyncio.sleep(1)

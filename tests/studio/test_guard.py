@@ -126,7 +126,11 @@ def test_other_names_are_refused(host):
             told.append(message)
 
         scope = {"type": "http", "method": "GET", "path": "/", "headers": [(b"host", host.encode())]}
-        await Guard(never, ["here"], None, QUICK)(scope, lambda: None, send)
+
+        async def receive():
+            return {"type": "http.request"}
+
+        await Guard(never, ["here"], None, QUICK)(scope, receive, send)
         return told[0]["status"]
 
     assert asyncio.run(run()) == 403

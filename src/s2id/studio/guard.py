@@ -9,6 +9,7 @@ import asyncio
 import hmac
 import json
 from collections.abc import Collection
+from contextlib import suppress
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlsplit
 
@@ -33,6 +34,9 @@ _TOLD = {
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
 }
+
+_DRAINING = 5.0
+"""Seconds for which the body of a refused request is still taken."""
 
 _OPEN = ("/studio/", "/iiif/")
 """Paths that need no token: the page's own files, and pictures under random names that only their maker was told."""
@@ -65,10 +69,12 @@ class Guard:
         body = _Body(receive, self._most(headers), self.limits.request_seconds)
         exchange, seconds = _Exchange(scope, send, body), 2 * self.limits.request_seconds
         if refusal := self._refused(scope, headers) or body.too_long(headers):
+            await body.drain()
             await exchange.refuse(*refusal)
         elif not self._has_files(headers):
             await exchange.serve(self.app, seconds)
         elif self._uploads >= UPLOADS:
+            await body.drain()
             await exchange.refuse(503, "as many files arrive as the studio takes at once; try again soon.")
         else:
             self._uploads += 1
@@ -142,17 +148,28 @@ class _Body:
         while not (self.left or self.refusal):
             try:
                 async with asyncio.timeout_at(None if self._whole else self._until):
-                    message = await self._receive()
+                    message = await self._next()
             except TimeoutError:
                 self.refusal = 408, "the request took too long to arrive; send it again."
                 return
-            self.left = message["type"] == "http.disconnect"
-            self._bytes += len(message.get("body", b""))
-            self._whole = not message.get("more_body", False)
             if self._bytes > self.most:
                 self.refusal = self._sentence()
             elif not self.left:
                 await self._parts.put(message)
+
+    async def drain(self) -> None:
+        """Take what is refused, as far as it is allowed: a client that cannot send to the end may miss the answer."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_DRAINING):
+                while not (self.left or self._whole or self._bytes > self.most):
+                    await self._next()
+
+    async def _next(self) -> Message:
+        message = await self._receive()
+        self.left = message["type"] == "http.disconnect"
+        self._bytes += len(message.get("body", b""))
+        self._whole = not message.get("more_body", False)
+        return message
 
     def _sentence(self) -> tuple[int, str]:
         return 413, f"the request is larger than {self.most / 2**20:g} MiB; send less."
