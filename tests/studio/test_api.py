@@ -1,8 +1,10 @@
 """The studio's addresses: what they give, what they refuse, and that nothing is refused in more than a sentence."""
 
+import json
 import re
 import shlex
 from glob import glob
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +12,7 @@ pytest.importorskip("fastapi", reason="the studio needs the extra studio")
 from starlette.testclient import TestClient  # noqa: E402
 
 import s2id  # noqa: E402
+from s2id.cli.commands import parse  # noqa: E402
 from s2id.cli.main import main  # noqa: E402
 from s2id.studio.app import create_app  # noqa: E402
 from s2id.studio.settings import Limits  # noqa: E402
@@ -65,6 +68,12 @@ def test_the_command_and_the_program_of_a_sheet_give_its_bytes(client, events, t
             wanted = client.get(f"/api/fields/{one['id']}.{form}").content
             (made,) = (tmp_path / "pictures").glob(f"*label{one['label']}-seed{one['seed']}*.{form}")
             assert made.read_bytes() == (tmp_path / f"picture{one['index']}.{form}").read_bytes() == wanted
+
+
+def test_the_image_starts_a_studio():
+    last = (Path(__file__).parents[2] / "Dockerfile").read_text().splitlines()[-1]
+    command = parse(json.loads(last.removeprefix("CMD "))[1:])
+    assert command.host == "0.0.0.0" and not command.open
 
 
 def test_models_say_what_they_can(client):

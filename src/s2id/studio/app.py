@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.metadata import version
 from importlib.resources import files
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
@@ -26,6 +28,18 @@ from s2id.studio.zoom import add_zoom
 _KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 _PLAYER = "s2id-player.js"
+
+_REFUSALS: dict[int | str, str] = {
+    400: "What is asked for cannot be done.",
+    401: "The token is missing or wrong.",
+    403: "The studio is not known by this name, or a page of another site asks.",
+    404: "It is not there, or was forgotten.",
+    405: "The address has no such method.",
+    408: "The request took too long to arrive.",
+    413: "The request is too large.",
+    503: "There is too much to do; Retry-After says when to try again.",
+}
+"""Statuses of refusals, and what they mean."""
 
 
 def create_app(studio: Studio, hosts: Sequence[str] = ("testserver",), token: str | None = None) -> guard.Guard:
@@ -45,13 +59,38 @@ def create_app(studio: Studio, hosts: Sequence[str] = ("testserver",), token: st
         loading.cancel()
         studio.close()
 
-    app = FastAPI(title="S2ID studio", version=version("s2id"), lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="S2ID studio",
+        version=version("s2id"),
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        responses={status: {"model": Refusal, "description": meaning} for status, meaning in _REFUSALS.items()},
+    )
+    app.openapi = partial(_described, app)  # type: ignore[method-assign]
     _add_errors(app)
     _add_page(app, token)
     _add_health(app, studio)
     for add in (add_asking, add_pictures, add_jobs, add_fields, add_runs, add_zoom):
         add(app, studio)
     return guard.Guard(app, hosts, token, studio.limits)
+
+
+class Refusal(BaseModel):
+    """What every refusal says."""
+
+    error: str
+    """One sentence."""
+
+
+def _described(app: FastAPI) -> dict[str, Any]:
+    """The description of the addresses for programs, without FastAPI's own form of refusals, which none has here."""
+    if not app.openapi_schema:
+        app.openapi_schema = get_openapi(title=app.title, version=app.version, routes=app.routes)
+        for path in app.openapi_schema["paths"].values():
+            for operation in path.values():
+                operation["responses"].pop("422", None)
+    return app.openapi_schema
 
 
 def _add_errors(app: FastAPI) -> None:
@@ -79,7 +118,7 @@ def _add_errors(app: FastAPI) -> None:
     async def _(_: Request, error: HTTPException) -> JSONResponse:
         sentence = str(error.detail)
         if sentence in ("Not Found", "Method Not Allowed"):
-            sentence = "there is nothing here; /openapi.json lists what there is."
+            sentence = "there is nothing here, or not by this method; /openapi.json lists what there is."
         return said(error.status_code, sentence, dict(error.headers or {}))
 
 

@@ -25,7 +25,7 @@ def add_zoom(app: FastAPI, studio: Studio) -> None:
     def address(request: Request, name: str) -> str:
         return str(request.url_for("zoom", name=name))
 
-    @app.get("/iiif/{name}", name="zoom", response_class=RedirectResponse)
+    @app.get("/iiif/{name}", name="zoom", response_class=RedirectResponse, status_code=303)
     async def _(name: str, request: Request) -> Response:
         """The way to what viewers ask for first."""
         return RedirectResponse(f"{address(request, name)}/info.json", 303, _OPEN)
