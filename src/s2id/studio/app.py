@@ -67,7 +67,7 @@ def create_app(studio: Studio, hosts: Sequence[str] = ("testserver",), token: st
         redoc_url=None,
         responses={status: {"model": Refusal, "description": meaning} for status, meaning in _REFUSALS.items()},
     )
-    app.openapi = partial(_described, app)  # type: ignore[method-assign]
+    app.openapi = partial(_described, app)  # type: ignore[method-assign, unused-ignore]
     _add_errors(app)
     _add_page(app, token)
     _add_health(app, studio)
