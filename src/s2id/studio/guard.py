@@ -21,10 +21,10 @@ from s2id.studio.settings import MOST_BYTES, UPLOADS, Limits
 COOKIE = "s2id-token"
 
 POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
-    "worker-src 'self' blob:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self' data: blob:; "
+    "connect-src 'self'; worker-src 'self' blob:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 )
-"""What the pages may do."""
+"""What the pages may do: the player computes in WebAssembly, which no word for less than this allows."""
 
 _TOLD = {
     "content-security-policy": POLICY,

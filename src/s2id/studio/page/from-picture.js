@@ -141,10 +141,7 @@ export function pictureView({ models, limits, look }) {
         max: 100,
         help: "standard deviation of the noise in the picture, where black is -1 and white 1",
       }),
-      folded(
-        "Sampling",
-        samplingControls(own.restoring, state.sampling, changed),
-      ),
+      folded("Sampling", samplingControls(own.restoring, state.sampling, changed)),
     ];
   };
 

@@ -4,6 +4,9 @@ import { button, make, say } from "./dom.js";
 import { bicubic, squares } from "./resample.js";
 import { takeAway } from "./take.js";
 
+const MOVES = ["pointermove", "wheel", "keydown", "click", "s2id-view"]; // what may change the player's view
+const GLIDE_MS = 400; // for so long it may go on changing
+
 /**
  * Opens entries {id, words, size, model} in a dialog, the one at `at` first.
  *
@@ -52,6 +55,16 @@ export function lookAt(entries, at, { limits, use }) {
     stage.replaceChildren(player);
     if (focus) player.canvas.focus();
     const compared = comparison(entry);
+    let stirred = 0;
+    const follow = () => {
+      compared.draw(player.window);
+      if (performance.now() - stirred < GLIDE_MS) frame = requestAnimationFrame(follow);
+    };
+    const stir = () => {
+      stirred = performance.now();
+      cancelAnimationFrame(frame);
+      follow();
+    };
     const again = button("Go on with it: fill in, enlarge", async () => {
       const file = await player.png([height, width], true);
       dialog.close();
@@ -63,12 +76,8 @@ export function lookAt(entries, at, { limits, use }) {
       async () => {
         const data = await player.render([height, width]);
         compared.given = { data, height, width };
-        const follow = () => {
-          compared.draw(player.window);
-          frame = requestAnimationFrame(follow);
-        };
-        cancelAnimationFrame(frame);
-        follow();
+        compared.draw(player.window);
+        for (const name of MOVES) player.addEventListener(name, stir);
       },
       { once: true },
     );
