@@ -66,7 +66,10 @@ def ran(recipe, folder):
     return by_command, {path.stem: path.read_bytes() for path in folder.glob("*.png")}
 
 
-def test_a_picture_is_upscaled_as_the_command_does(client, events, files, tmp_path):
+@pytest.mark.parametrize("form", ["PNG", "JPEG"])
+def test_a_picture_is_upscaled_as_the_command_does(client, events, files, tmp_path, seven, form):
+    files["small one.png"] = png(seven.reduce(8), form)
+    (tmp_path / "small one.png").write_bytes(files["small one.png"])
     asked = {"model": "mnist", "scale": "2", "label": "7", "attributes": "{}", "words": ""}
     answer = client.post(
         "/api/upscale", data=asked, files={"picture": ("C:\\x\\small one.png", files["small one.png"])}

@@ -53,7 +53,7 @@ def add_pictures(app: FastAPI, studio: Studio) -> None:
         from s2id.studio.restoring import upscaling
 
         picture = await studio.read(lambda reader: reader.picture(file))
-        return studio.start(upscaling(offer, asked, picture, file.name, to), picture.numel())
+        return studio.start(upscaling(offer, asked, picture, file, to), picture.numel())
 
     @app.post("/api/restore", status_code=202, openapi_extra=described(Restore, "picture", "mask?"))
     async def _(request: Request) -> dict[str, str]:

@@ -133,13 +133,16 @@ def measured_python(label: str | None, beside: Mapping[str, Any]) -> str:
     return "" if label is None else f", label={label!r}"
 
 
-def upscaling_recipe(source: str, file: str, size: Size, label: str | None, beside: Mapping[str, Any]) -> Recipe:
+def upscaling_recipe(
+    source: str, file: str, size: Size, exact: bool, label: str | None, beside: Mapping[str, Any]
+) -> Recipe:
     """What enlarges a picture."""
     words = ["s2id", "upscale", _path(file), f"--size={size[0]}x{size[1]}"]
     words += [*measured_words(source, label, beside), "--out", _FOLDER]
+    loose = "" if exact else ", exact=False"
     python = [
         *_begin_with_picture(source, file),
-        f"found = s2id.upscale(model, picture, {size}{measured_python(label, beside)})",
+        f"found = s2id.upscale(model, picture, {size}{measured_python(label, beside)}{loose})",
         'write(Path("result.png"), found)',
     ]
     return Recipe(shlex.join(words), "\n".join(python) + "\n")

@@ -21,11 +21,15 @@ from s2id.sampling.sample import resolved
 from s2id.seeds import seeds_of
 from s2id.studio.commands import Files, Restoration, depixelating_recipe, restoring_recipe, upscaling_recipe
 from s2id.studio.compose import Drawn, Work, alone, bytes_of, previewed, sampling_of
+from s2id.studio.forms import Upload
 from s2id.studio.jobs import Job
 from s2id.studio.models import Offer
 from s2id.studio.requests import Asked, Depixelate, Restore, Upscale
 from s2id.studio.settings import MOST_PICTURES
 from s2id.studio.shelf import Shelf
+
+_JPEG = b"\xff\xd8\xff"
+"""How files begin whose pixels hold the noise of blocks, which an enlarged picture need not meet."""
 
 _MOST_RESULT = 2**24
 """Pixels of a result, of all answers together."""
@@ -48,7 +52,7 @@ class Shelves:
         job.say("picture", role=role, id=name, size=list(picture.shape[1:]), **more)
 
 
-def upscaling(offer: Offer, asked: Upscale, picture: UInt8[Tensor, "c h w"], file: str, to: Shelves) -> Work:
+def upscaling(offer: Offer, asked: Upscale, picture: UInt8[Tensor, "c h w"], file: Upload, to: Shelves) -> Work:
     """The work of enlarging a picture, checked as far as it can be before it begins.
 
     Raises:
@@ -62,11 +66,12 @@ def upscaling(offer: Offer, asked: Upscale, picture: UInt8[Tensor, "c h w"], fil
     given = fitted(model, measured) if model.config.composes else measured
     if model.config.composes:
         check(model, given, size)
-    recipe = upscaling_recipe(offer.source, file, size, label, beside)
+    exact = not file.content.startswith(_JPEG)
+    recipe = upscaling_recipe(offer.source, file.name, size, exact, label, beside)
     notes = _notes(model, measured)
 
     def work(job: Job) -> dict[str, Any]:
-        found = upscale(model, given, size, condition)
+        found = upscale(model, given, size, condition, exact=exact)
         to.show(job, "result", found)
         return {**asdict(recipe), "notes": [*notes, _agreement(disagreement(found[None].cpu(), given))]}
 
