@@ -1,9 +1,9 @@
 """How large the pages of fields are, and how soon a browser shows them: python benchmarks/player.py a.safetensors ...
 
-A headless Chromium without a graphics card opens each page from disk, offline, and shows the picture at 512x512, first
-as the page draws it, then zoomed a little by WebGL2 in software and by typed arrays. Seconds by the clock, and in
-brackets those of all of the browser's processes, which other work disturbs less. Needs Debian's package chromium and
-the extra dev.
+A headless Chromium without a graphics card, started anew for each page, opens it from disk, offline, and shows the
+picture at 512x512, first as the page draws it, then zoomed a little by WebGL2 in software and by typed arrays. Seconds
+by the clock, and in brackets those of all of the browser's processes, which other work disturbs less. Needs Debian's
+package chromium and the extra dev.
 """
 
 import argparse
@@ -20,20 +20,23 @@ from s2id.sampling.field import Field
 FLAGS = ["--no-sandbox", "--enable-unsafe-swiftshader", "--use-angle=swiftshader", "--disable-background-networking"]
 
 WATCH = """
+globalThis.told = {};
+globalThis.until = (what) => times[what] ?? new Promise((resolve) => (told[what] = resolve));
+const note = (what) => (times[what] ??= performance.now(), told[what]?.(times[what]));
 const draw = CanvasRenderingContext2D.prototype.drawImage;
 globalThis.times = {};
 CanvasRenderingContext2D.prototype.drawImage = function (...rest) {
-  times.first ??= performance.now();
+  note("first");
   return draw.apply(this, rest);
 };
-addEventListener("s2id-view", () => (times.complete ??= performance.now()));
+addEventListener("s2id-view", () => note("complete"));
 """
-"""Notes when something is first drawn, and when the picture is complete."""
+"""Notes when something is first drawn, and when the picture is complete; asking often would slow the browser down."""
 
 AGAIN = """(engine) => {
   const element = document.querySelector("s2id-field");
   element.setAttribute("engine", engine);
-  globalThis.times = {};
+  [globalThis.times, globalThis.told] = [{}, {}];
   globalThis.begun = performance.now();
   element.view = { y: 0.5, x: 0.5, zoom: 1.1 };
 }"""
@@ -47,17 +50,15 @@ def spent() -> float:
 
 def until(page: Page, what: str, begun: float, before: float) -> str:
     """Seconds, by the clock and of processors, until something is drawn: `first` or `complete`."""
-    while not page.evaluate(f"times.{what}"):
-        page.wait_for_timeout(20)
-    return f"{(page.evaluate(f'times.{what}') - begun) / 1000:.2f} ({spent() - before:.2f})"
+    return f"{(page.evaluate(f'until({what!r})') - begun) / 1000:.2f} ({spent() - before:.2f})"
 
 
-def measured(browser: Browser, path: Path) -> list[str]:
+def measured(browser: Browser, path: Path, engines: list[str]) -> list[str]:
     """Times of the first and the complete picture, of a page just opened and of a view just chosen."""
     context = browser.new_context(offline=True, viewport={"width": 512, "height": 554})
     page, found = context.new_page(), []
     page.add_init_script(WATCH)
-    for engine in ("", "webgl2", "arrays"):
+    for engine in ("", *engines):
         before = spent()
         page.evaluate(AGAIN, engine) if engine else page.goto(path.as_uri(), wait_until="commit")
         begun = page.evaluate("globalThis.begun ?? 0")
@@ -70,17 +71,18 @@ def main() -> None:
     """Print a row per field: seconds by the clock, and in brackets of processors."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("fields", nargs="+", type=Path)
+    parser.add_argument("--engines", nargs="*", default=["webgl2", "arrays"], help="what draws the zoomed picture")
     given = parser.parse_args()
     with sync_playwright() as program, tempfile.TemporaryDirectory() as folder:
-        browser = program.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
-        engines = [f"{how}: {what}" for how in ("opened", "webgl2", "arrays") for what in ("first", "complete")]
+        engines = [f"{how}: {what}" for how in ("opened", *given.engines) for what in ("first", "complete")]
         print(f"| field | kB | {' | '.join(engines)} |")
         for path in given.fields:
             page = Path(folder, f"{path.stem}.html")
             write_page(page, [Field.load(path)])
-            row = [path.stem, f"{page.stat().st_size / 1000:.0f}", *measured(browser, page)]
+            browser = program.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
+            row = [path.stem, f"{page.stat().st_size / 1000:.0f}", *measured(browser, page, given.engines)]
             print(f"| {' | '.join(row)} |", flush=True)
-        browser.close()
+            browser.close()
 
 
 if __name__ == "__main__":
