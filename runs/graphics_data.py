@@ -139,6 +139,14 @@ class Outlines:
             x += self.face.glyph.linearHoriAdvance
         return "".join(parts)
 
+    def wide(self, text: str, high: float) -> float:
+        """Width of a line of text, in the units of `high`."""
+        advance = 0.0
+        for character in text:
+            self.face.load_char(character, self.flags)
+            advance += self.face.glyph.linearHoriAdvance
+        return advance * high / self.face.units_per_EM
+
 
 def cased(word: str, chance: random.Random) -> str:
     """A word in small letters, in capitals, or with a capital first."""

@@ -72,22 +72,24 @@ def check_windows(pictures: Pictures, config: TrainConfig) -> None:
         )
 
 
-def draw_windows(pictures: Pictures, config: TrainConfig, number: int) -> Batch:
+def draw_windows(pictures: Pictures, config: TrainConfig, number: int, only: int | None = None) -> Batch:
     """Batch `number` of a run: windows as given pictures, and the truth at a random number of times their density.
 
     Args:
         pictures: The data, finely drawn. Windows have as many given pixels a side as the first of the densities.
         config: Settings of the run.
         number: Number of the batch, from 0.
+        only: How many times as dense the truth is; `None` draws it.
     """
     generator = np.random.default_rng(seed_of(config.seed, number))
     group, chosen = chosen_at(pictures, number, config.batch, config.seed)
     side = config.densities[0]
     most = min(COARSEST, min(group.images.shape[2:]) // side)
-    factor = int(generator.integers(FINEST, most + 1))  # fine pixels along a side of a given one
+    fitting = [n for n in range(FINEST, most + 1) if only is None or n % only == 0]
+    factor = int(generator.choice(fitting))  # fine pixels along a side of a given one
     fine = torch.stack([_window(group, int(i), side * factor, generator) for i in chosen])
     given = to_float(torch.stack([seen(window, factor, generator) for window in fine]))
-    times = int(generator.choice([n for n in range(2, min(factor, _TIMES) + 1) if factor % n == 0] or [factor]))
+    times = only or int(generator.choice([n for n in range(2, min(factor, _TIMES) + 1) if factor % n == 0] or [factor]))
     rows, columns = (_part(side, config.queries, times, generator) for _ in range(2))
     target = to_float(
         fine[:, :, rows.start * factor : rows.stop * factor, columns.start * factor : columns.stop * factor]
