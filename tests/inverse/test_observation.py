@@ -97,6 +97,7 @@ def test_parts_of_bounded_memory_see_the_same(monkeypatch):
     assert torch.equal(whole(x), seen) and torch.allclose(whole.transpose(y), back)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="memory is counted by the system")
 def test_sixty_frames_fit_in_two_gigabytes():
     # in a process of its own, whose peak is that of the maps alone: on their lattices, then as scattered cells

@@ -135,7 +135,7 @@ def test_a_field_of_other_shapes_is_refused(field, changes, sentence, tmp_path):
 
 def test_a_pixel_of_absurdly_many_values_is_refused(field):
     made = field(lattice=(2, 6000))
-    with pytest.raises(InputError, match="shows 12,000 values of the function along a side of each pixel"):
+    with pytest.raises(InputError, match="shows 24,000 values of the function along a side of each pixel"):
         made.image((1, 1))
 
 

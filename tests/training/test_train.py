@@ -76,6 +76,7 @@ def s2id(*words, processes=1, **options):
     return subprocess.run(command, capture_output=True, text=True, env=env, timeout=300, **options)
 
 
+@pytest.mark.slow
 def test_two_processes_resume_to_the_bit(tmp_path):
     words = (
         "train",
