@@ -94,13 +94,13 @@ class Features:
         frame = self.frame[0] + 2 * MARGIN * self.pitch[0], self.frame[1] + 2 * MARGIN * self.pitch[1]
         return Features(canvas.movedim(1, -1), frame, self.middle)
 
-    def supersample(self, cell: tuple[float, float], values: int = 4) -> int:
-        """Number of head samples per pixel side, so that there are this many, or more, per side of a feature sample.
+    def supersample(self, cell: tuple[float, float]) -> int:
+        """Number of head samples per pixel side, chosen so that they are at most a quarter of a feature sample apart.
 
         Sharp edges rise within a fifth of a feature sample; with half as many, means over pixels miss them by some
         parts in a hundred, and one picture differs from size to size.
         """
-        return max(1, *(math.ceil(values * c / p - 1e-9) for c, p in zip(cell, self.pitch, strict=True)))
+        return max(1, *(math.ceil(4 * c / p - 1e-9) for c, p in zip(cell, self.pitch, strict=True)))
 
     def near(self, grid: Grid) -> "Features":
         """The function on the part of the frame that a grid's pixels depend on: as many samples as needed."""
