@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from torch import Tensor
+from torch import Tensor, nn
 
 from s2id.alpha import has_alpha, over
 from s2id.coords import check_size
@@ -19,7 +19,7 @@ from s2id.data.decoding import picture
 from s2id.data.svg import draw
 from s2id.data.svg_process import MOST_BYTES
 from s2id.errors import InputError
-from s2id.images import resize, to_bytes, to_float
+from s2id.images import to_bytes
 from s2id.settings import Alpha, Size
 
 ENDINGS = (".svg", ".svgz")
@@ -121,4 +121,5 @@ def _averaged(drawn: UInt8[np.ndarray, "h w 4"], size: Size, fine: int) -> Float
     part = drawn[max(0, -starts[0]) :, max(0, -starts[1]) :][: canvas.shape[0], : canvas.shape[1]]
     top, left = (max(0, start) for start in starts)
     canvas[top : top + part.shape[0], left : left + part.shape[1]] = part
-    return resize(to_float(torch.from_numpy(canvas).permute(2, 0, 1)), size)
+    values = torch.from_numpy(canvas).permute(2, 0, 1).float()
+    return nn.functional.avg_pool2d(values[None], fine)[0] / 127.5 - 1
