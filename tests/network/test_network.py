@@ -14,7 +14,7 @@ from s2id.coords import Grid, extent, frame_grid
 from s2id.diffusion.denoiser import Network
 from s2id.errors import InputError
 from s2id.network.build import build
-from s2id.network.halves import state_grid
+from s2id.network.halves import state_grid, step_values
 from s2id.network.heads import Features
 from s2id.network.network import FieldNetwork
 from s2id.network.published import PublishedNetwork
@@ -227,7 +227,8 @@ def test_one_forward_pass_is_its_three_parts(network):
     made = network()
     x_t, logsnr, label = state(2, 1, 8, 12), torch.tensor([1.0, -1.0]), torch.tensor([1, 2])
     parts = made.predict(made.decode(made.encode(x_t, logsnr), label), (8, 12))
-    whole = made.head(made.decode(made.encode(x_t, logsnr), label), state_grid((8, 12), extent((8, 12))))
+    samples = state_grid((8, 12), extent((8, 12)))
+    whole = made.head(made.decode(made.encode(x_t, logsnr), label), samples, step_values(made.config))
     assert torch.equal(whole, made(x_t, logsnr, label))
     assert torch.allclose(parts, whole.clamp(-1, 1), atol=0.2) and parts.abs().max() <= 1  # clipped before means
 

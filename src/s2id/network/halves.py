@@ -3,6 +3,7 @@
 state -> encode (once per step) -> decode (once per condition) -> features -> head -> values on a grid
 """
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
@@ -91,7 +92,8 @@ class TwoHalves(nn.Module, ABC):
                 once.
             grid: Pixels to predict; `None` is the state's own samples, or those of its part.
             frame: Height and width of the frame in composition units; `None` has square samples.
-            supersample: Head samples per pixel side; `None` takes as many as needed.
+            supersample: Head samples per pixel side; `None` takes `step_values` at the state's own samples, and
+                elsewhere as many as needed.
             part: Rows and columns of samples that the network gets, with edges at multiples of the patch; `None` is
                 all of the state.
         """
@@ -100,6 +102,7 @@ class TwoHalves(nn.Module, ABC):
             size = (x_t.shape[2], x_t.shape[3])
             grid = state_grid(size, frame or extent(size))
             grid = grid.part(*part) if part else grid
+            supersample = supersample or step_values(self.config)
         rows = [None] if label is None else label.split(len(x_t))
         features = [self.decode(encoded, row) for row in rows]
         values = torch.cat([self.head(one, grid, supersample) for one in features])
@@ -122,7 +125,7 @@ class TwoHalves(nn.Module, ABC):
         if features.state is not None:
             return features.state
         bound = 1.0 if self.config.prediction == "x" else None
-        return self.head(features, state_grid(size, features.frame), bound=bound)
+        return self.head(features, state_grid(size, features.frame), step_values(self.config), bound)
 
 
 def checked_part(x_t: Images, config: NetworkConfig, part: Part | None) -> tuple[tuple[int, int], Part]:
@@ -170,6 +173,18 @@ def place(
     height, width = (long * (last - first) for long, (first, last) in zip(frame, shares, strict=True))
     y, x = (long * ((first + last) / 2 - 0.5) for long, (first, last) in zip(frame, shares, strict=True))
     return (height, width), (y, x)
+
+
+def step_values(config: NetworkConfig) -> int:
+    """Values of the predicted function along each side of a state's sample in a solver's step and in training.
+
+    They lie half a feature sample apart. Renders take twice as many along a side, which a step's noise would hide.
+
+    >>> from s2id.network.settings import ModelConfig
+    >>> step_values(ModelConfig(patch=2, lattice=3))
+    3
+    """
+    return math.ceil(2 * config.lattice / config.patch)
 
 
 def state_grid(size: tuple[int, int], frame: tuple[float, float]) -> Grid:

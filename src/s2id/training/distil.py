@@ -19,7 +19,7 @@ from s2id.coords import extent, view
 from s2id.data.pictures import Pictures, batch_at
 from s2id.errors import InputError
 from s2id.files import checksum, read_tensors, write_tensors
-from s2id.network.halves import state_grid
+from s2id.network.halves import state_grid, step_values
 from s2id.network.network import FieldNetwork
 from s2id.sampling.denoisers import autoguidance_of, read_out, trained_denoiser
 from s2id.sampling.model import S2ID
@@ -142,7 +142,8 @@ def student_batches(
             ratio = (sigma[call + 1] / sigma[call]).item()
             after = drawn.states[chosen, at[call + 1]]
             target = (after - ratio * x_t) / (alpha[call + 1] - ratio * alpha[call]).item()
-            return Batch(x_t, noise, asked, frame, state_grid(size, frame), None, target, None, None)
+            own, values = state_grid(size, frame), step_values(teacher.config)
+            return Batch(x_t, noise, asked, frame, own, values, target, None, None)
         height, width = drawn.pictures.shape[2:]
         factor = train.supersample[int(torch.randint(len(train.supersample), (), generator=generator))]
         affordable = size[0] * size[1] * train.queries / factor**2

@@ -22,7 +22,7 @@ from s2id.errors import InputError
 from s2id.files import checksum, write_text
 from s2id.modes import modes_kept
 from s2id.network.build import AnyNetwork
-from s2id.network.halves import state_grid
+from s2id.network.halves import state_grid, step_values
 from s2id.network.settings import BESIDE_CLASSES
 from s2id.sampling.denoisers import READING
 from s2id.sampling.model import S2ID
@@ -143,7 +143,8 @@ def guided_batches(
         own = number % 2 == 1
         grid = state_grid(samples, frame) if own else _fine_pixels(size, samples, config.queries, generator)
         empty = torch.zeros(len(x_t), teacher.config.channels, *grid.size)
-        given = Batch(x_t, logsnr, asked.weighted(weight), frame, grid, None if own else 1, empty, None, None)
+        values = step_values(teacher.config) if own else 1
+        given = Batch(x_t, logsnr, asked.weighted(weight), frame, grid, values, empty, None, None)
         return replace(given, target=answers(teacher, given, autoguidance, reading))
 
     return batch
