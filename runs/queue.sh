@@ -22,7 +22,7 @@ runs() {
 ink | train mnist --init @/exports/long-at-194k --images 120000 --lr 1e-3 --set warmup=0.005 --set detail-density=28 --set detail-share=0.4 --set finer=ink --set finer-share=0.3
 ink-guided | guide @/runs/ink/model @/exports/mnist-gpu-a/guide.safetensors
 guided-one | distill @/runs/ink-guided/model --guidance-only --autoguidance 1.5 --images 50000 --lr 5e-4 --set ema=0.999
-graphics | train graphics --data {}/graphics --images 200000
+graphics | train graphics --data {}/graphics --images 160000
 scratch-63k | train mnist --images 63000
 scratch-250k | train mnist --images 250000
 emoji | train emoji --data {}/icons --images 1300000 --set width=192 --set heads=6 --set encoder-blocks=4 --set decoder-blocks=4 --set patch=4 --set lattice=6 --set overlap=true
