@@ -49,13 +49,6 @@ def is_lossy(path: Path) -> bool:
         return image.format in ("JPEG", "MPO")
 
 
-def is_deep(path: Path) -> bool:
-    """Whether a file has 16 bits for each channel, of which the upper 8 are read."""
-    with opened(path) as image:
-        tiles = getattr(image, "tile", None) or [None]
-        return image.mode.startswith("I;16") or "16" in str(getattr(tiles[0], "args", ""))
-
-
 def _upright(exif: Image.Exif) -> bytes:
     """The entries that still hold, without the marker that JPEG has before them; empty if there are none."""
     for tag, directory in _STALE.items():

@@ -103,12 +103,36 @@ def to_bytes(values: Float[Tensor, "*shape"]) -> UInt8[Tensor, "*shape"]:
     >>> to_bytes(torch.tensor([-1.0, 0.0, 7.0]))
     tensor([  0, 128, 255], dtype=torch.uint8)
     """
+    return _whole(values, 255).to(torch.uint8)
+
+
+def to_words(values: Float[Tensor, "c h w"]) -> UInt8[Tensor, "twice h w"]:
+    """Floats -1 to 1 as whole numbers 0 to 65535, of each the higher byte and then the lower, as PNG files have them.
+
+    Raises:
+        InputError: As for `to_bytes`.
+
+    >>> to_words(torch.tensor([[[-1.0, 0.0, 1.0]]])).flatten(1).tolist()
+    [[0, 128, 255], [0, 0, 255]]
+    """
+    whole = _whole(values, 65_535).to(torch.int32)
+    return torch.stack([whole >> 8, whole & 255], dim=1).flatten(0, 1).to(torch.uint8)
+
+
+def rounded(values: Float[Tensor, "*shape"], depth: int = 8) -> Float[Tensor, "*shape"]:
+    """Floats as a file of so many bits for each channel holds them."""
+    white = 2**depth - 1
+    return _whole(values, white) * (2 / white) - 1
+
+
+def _whole(values: Float[Tensor, "*shape"], white: int) -> Float[Tensor, "*shape"]:
+    """Floats -1 to 1 as whole numbers from 0 to `white`."""
     values = values.detach()
     if values.numel() and not all(math.isfinite(end) for end in values.aminmax()):
         raise InputError(
             "the picture holds NaN or infinity: the model's weights or the guidance are too large; choose others."
         )
-    return (values + 1).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
+    return (values + 1).mul_(white / 2).round_().clamp_(0, white)
 
 
 def resize(images: Float[Tensor, "*b h w"], size: Size) -> Float[Tensor, "*b h2 w2"]:
@@ -163,7 +187,7 @@ def tile(
 
 
 def write_png(
-    path: Path, size: Size, channels: int, strips: Iterable[UInt8[Tensor, "c _ w"]], beside: bytes = b""
+    path: Path, size: Size, channels: int, strips: Iterable[UInt8[Tensor, "c _ w"]], beside: bytes = b"", depth: int = 8
 ) -> None:
     """Write a PNG file from strips of rows, of which only one is in memory at a time; arguments as for `png`.
 
@@ -172,10 +196,12 @@ def write_png(
         ValueError: The strips do not add up to the size.
     """
     with replacing(path) as file:
-        file.writelines(png(size, channels, strips, beside))
+        file.writelines(png(size, channels, strips, beside, depth))
 
 
-def png(size: Size, channels: int, strips: Iterable[UInt8[Tensor, "c _ w"]], beside: bytes = b"") -> Iterator[bytes]:
+def png(
+    size: Size, channels: int, strips: Iterable[UInt8[Tensor, "c _ w"]], beside: bytes = b"", depth: int = 8
+) -> Iterator[bytes]:
     """The content of a PNG file in parts, one for each strip of rows.
 
     Pillow needs the whole picture at once, so the format is written here (PNG specification, 3rd edition).
@@ -183,16 +209,17 @@ def png(size: Size, channels: int, strips: Iterable[UInt8[Tensor, "c _ w"]], bes
     Args:
         size: Height and width, in pixels.
         channels: 1 to 4 for grey, grey + alpha, RGB, RGBA.
-        strips: Consecutive rows of the picture from the top, in bytes.
+        strips: Consecutive rows of the picture from the top, from `to_bytes` or, at 16 bits, `to_words`.
         beside: Chunks of facts about the picture, as `carried.facts_of` takes over from another file.
+        depth: Bits for each channel, 8 or 16.
 
     Raises:
         ValueError: The strips do not add up to the size.
     """
     height, width = size
     packer = zlib.compressobj(strategy=zlib.Z_RLE)  # of a digit, 3.5 times as fast as searching, and 11 % larger
-    yield png_start(size, channels) + beside
-    above = np.zeros((1, width * channels), np.uint8)
+    yield png_start(size, channels, depth) + beside
+    above = np.zeros((1, width * channels * depth // 8), np.uint8)
     rows = 0
     for strip in strips:
         lines = strip.permute(1, 2, 0).reshape(strip.shape[1], -1).cpu().numpy()
@@ -203,23 +230,25 @@ def png(size: Size, channels: int, strips: Iterable[UInt8[Tensor, "c _ w"]], bes
     yield chunk(b"IDAT", packer.flush()) + chunk(b"IEND", b"")
 
 
-def write(path: Path, image: Float[Tensor, "c h w"], beside: bytes = b"") -> None:
+def write(path: Path, image: Float[Tensor, "c h w"], beside: bytes = b"", depth: int = 8) -> None:
     """Write a picture with values in [-1, 1]; the ending of the file's name chooses the format.
 
     Args:
         path: The file.
         image: The picture.
         beside: As for `png`; other formats have no such chunks.
+        depth: Bits for each channel of a PNG file, 8 or 16; other formats get 8.
 
     Raises:
         InputError: The file cannot be written, or its format cannot hold the picture.
     """
     size = image.shape[1], image.shape[2]
     kind = format_of(path, size, len(image))
-    pixels = to_bytes(straight(image))
+    image = straight(image)
     if kind == "PNG":
-        write_png(path, size, len(image), [pixels], beside)
+        write_png(path, size, len(image), [to_bytes(image) if depth == 8 else to_words(image)], beside, depth)
         return
+    pixels = to_bytes(image)
     with replacing(path) as file:
         try:
             to_pillow(pixels).save(file, format=kind)
@@ -276,9 +305,9 @@ def to_pillow(pixels: UInt8[Tensor, "c h w"]) -> Image.Image:
     return Image.fromarray(array[..., 0] if array.shape[-1] == 1 else array)
 
 
-def png_start(size: Size, channels: int) -> bytes:
+def png_start(size: Size, channels: int, depth: int = 8) -> bytes:
     """The first bytes of a PNG file."""
-    header = struct.pack(">IIBBBBB", size[1], size[0], 8, _COLOUR_TYPE[channels], 0, 0, 0)
+    header = struct.pack(">IIBBBBB", size[1], size[0], depth, _COLOUR_TYPE[channels], 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header)
 
 

@@ -1,11 +1,16 @@
 """The command that enlarges: any scale, whole folders, what a file says beside its pixels, JPEG."""
 
+import sys
+
+import numpy as np
 import pytest
 import torch
 from PIL import ExifTags, Image, ImageCms
 
 from s2id.carried import is_lossy
 from s2id.cli.main import main
+from s2id.deep import read_exactly
+from s2id.images import chunk, read, to_float
 from s2id.network.settings import EnlargerConfig
 from s2id.sampling.model import S2ID
 from s2id.sampling.settings import Card
@@ -101,7 +106,40 @@ def test_the_pixels_of_a_jpeg_are_not_met(weights, tmp_path, capsys):
     assert "blocks" in jpeg and "blocks" not in png and off[0] > 2 * off[1]
 
 
-def test_sixteen_bits_are_named(weights, tmp_path, capsys):
+def deep(channels):
+    """A ramp of fewer steps than one of 8 bits in its colours, and of alpha, in the order of OpenCV."""
+    y, x = np.mgrid[:6, :8]
+    colours = [20_000 + 40 * x + 7 * (k + 1) * y for k in range(min(channels, 3))]
+    return np.stack([*colours, *[30_000 + 3_000 * x] * (channels == 4)], axis=-1).astype(np.uint16)
+
+
+@pytest.mark.parametrize(("channels", "ending"), [(1, "png"), (3, "png"), (4, "png"), (1, "tif"), (3, "tif")])
+def test_sixteen_bits_are_read_and_written(weights, tmp_path, channels, ending):
+    cv2 = pytest.importorskip("cv2")
+    cv2.imwrite(str(tmp_path / f"deep.{ending}"), deep(channels).squeeze())
+    assert upscale(weights, tmp_path, tmp_path / f"deep.{ending}", "--scale", 2) == 0
+    found = cv2.imread(str(tmp_path / "upscaled-deep-12x16.png"), cv2.IMREAD_UNCHANGED).reshape(12, 16, channels)
+    assert found.dtype == np.uint16
+    share = found[..., 3:] / 65_535 if channels == 4 else 1  # means are of premultiplied colours
+    means = (found[..., :3] * share).reshape(6, 2, 8, 2, -1).mean((1, 3))
+    wanted = deep(channels)[..., :3] * (deep(channels)[..., 3:] / 65_535 if channels == 4 else 1)
+    assert np.abs(means - wanted).max() < 2
+
+
+@pytest.mark.parametrize("turn", range(1, 9))
+def test_sixteen_bits_are_turned_upright(tmp_path, turn):
+    cv2 = pytest.importorskip("cv2")
+    cv2.imwrite(str(tmp_path / "plain.png"), deep(3))
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = turn
+    content = (tmp_path / "plain.png").read_bytes()
+    (tmp_path / "turned.png").write_bytes(content[:33] + chunk(b"eXIf", exif.tobytes()[6:]) + content[33:])
+    picture, depth = read_exactly(tmp_path / "turned.png")
+    assert depth == 16 and (picture - to_float(read(tmp_path / "turned.png"))).abs().max() < 2 / 255
+
+
+def test_what_is_not_read_of_sixteen_bits_is_said(weights, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cv2", None)
     Image.new("I;16", (4, 4), 40_000).save(tmp_path / "deep.png")
     assert upscale(weights, tmp_path, tmp_path / "deep.png", "--scale", 2) == 0
     assert "of which 8 are read" in capsys.readouterr().out

@@ -46,15 +46,18 @@ _Size = Annotated[
 ]
 
 
-def _given(path: Path, model: "S2ID") -> "Tensor":
-    """The picture of a file in [-1, 1]. A model without alpha cannot keep its transparency, and the user is told."""
-    from s2id.alpha import has_alpha
-    from s2id.images import read, to_float
+def _given(path: Path, model: "S2ID") -> "tuple[Tensor, int]":
+    """The picture of a file in [-1, 1], and how many bits of each channel were read.
 
-    picture = to_float(read(path))
+    A model without alpha cannot keep its transparency, and the user is told.
+    """
+    from s2id.alpha import has_alpha
+    from s2id.deep import read_exactly
+
+    picture, depth = read_exactly(path)
     if has_alpha(len(picture)) and not has_alpha(model.config.channels):
         print(f"note: {path.name} is laid over {model.card.alpha}, because this model draws no transparency.")
-    return picture
+    return picture, depth
 
 
 def _agreement(rms: float) -> str:
@@ -134,23 +137,27 @@ class Upscale:
         name: str,
     ) -> Path:
         """Enlarge one picture, say how near the result is, and write it; its file."""
-        from s2id.carried import facts_of, is_deep, is_lossy
+        from s2id.carried import facts_of, is_lossy
+        from s2id.deep import is_deep
         from s2id.images import write
         from s2id.inverse.restore import disagreement, fitted, upscale
 
-        picture = _given(path, model)
+        picture, depth = _given(path, model)
         picture = fitted(model, picture) if model.config.composes else picture
         to = size or (round(picture.shape[1] * (self.scale or 1)), round(picture.shape[2] * (self.scale or 1)))
         exact = not is_lossy(path)
         enlarged = upscale(model, picture, to, condition, exact=exact).cpu()
         writable(place)
         written = place / f"upscaled-{name}-{suffix((enlarged.shape[1], enlarged.shape[2]))}.png"
-        write(written, enlarged, facts_of(path, len(enlarged)))
-        rms = disagreement(enlarged[None], picture)
+        write(written, enlarged, facts_of(path, len(enlarged)), depth)
+        rms = disagreement(enlarged[None], picture, depth=depth)
         why = "; hard edges are drawn smooth, which costs agreement but no colour" if 127.5 * rms > 1 else ""
         print(f"{path.name}: {_agreement(rms)}{why if exact else '; a JPEG, whose blocks are not drawn'}")
-        if is_deep(path):
-            print(f"note: {path.name} has 16 bits per channel, of which 8 are read.")
+        if depth == 8 and is_deep(path):
+            print(
+                f"note: {path.name} has 16 bits per channel, of which 8 are read; all are of PNG and TIFF files with "
+                "the extra frames (pip install 's2id[frames]')."
+            )
         return written
 
 
@@ -190,7 +197,7 @@ class Restore:
         from s2id.sampling.model import load
 
         model = load(self.weights, self.device)
-        picture = _given(self.picture, model)
+        picture, _ = _given(self.picture, model)
         mask = None if self.mask is None else read(self.mask, 1)[0] >= 128
         label = self.traits.ask(model, self.label, self.words)
         writable(self.out)

@@ -17,7 +17,7 @@ from s2id.checks import checked
 from s2id.coords import check_pixels, extent, whole_size
 from s2id.diffusion.samplers import Step, result
 from s2id.errors import InputError
-from s2id.images import resize, to_bytes, to_float
+from s2id.images import resize, rounded
 from s2id.inverse.consistent import consistent, residual, rms
 from s2id.inverse.enlarge import enlarge, in_colour
 from s2id.inverse.observation import STRADDLE, Observation, check_noise, check_scale
@@ -36,7 +36,6 @@ from s2id.settings import MAX_PIXELS, AnySize, Size
 from s2id.shapes import Images, Scalars
 
 _LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601, as in Pillow's conversion to grey
-
 _FINER, _COARSER = 0.01, 0.02  # least noise of a state's samples measured by smaller, and by larger, pixels
 
 
@@ -243,16 +242,18 @@ def disagreement(
     found: Float[Tensor, "b c height width"],
     picture: Float[Tensor, "k h w"],
     mask: Bool[Tensor, "rows columns"] | None = None,
+    depth: int = 8,
 ) -> float:
-    """Root mean square of measured pixels minus the means over them of pictures, after these are rounded to bytes.
+    """Root mean square of measured pixels minus the means over them of pictures, after these are rounded for a file.
 
     Args:
         found: Pictures in [-1, 1].
         picture: The measured picture, in colour or grey, of that size or smaller.
         mask: True where a pixel was measured; `None` is everywhere.
+        depth: Bits for each channel of the file.
     """
     mix = None if len(picture) == found.shape[1] else _grey(found.shape[1]).to(found)
-    left = residual(premultiply(to_float(to_bytes(straight(found)))).to(found), picture[None].to(found), mask, mix)
+    left = residual(premultiply(rounded(straight(found), depth)), picture[None].to(found), mask, mix)
     return rms(left, mask).square().mean().sqrt().item()
 
 
@@ -270,8 +271,7 @@ def fitted(
         InputError: A colour exceeds its alpha.
     """
     picture = picture.float()
-    known = picture if mask is None or mask.shape != picture.shape[1:] else torch.where(mask, picture, 0.0)
-    check_premultiplied(known)
+    check_premultiplied(picture if mask is None or mask.shape != picture.shape[1:] else torch.where(mask, picture, 0.0))
     return with_alpha(picture) if has_alpha(model.config.channels) else over(picture, model.card.alpha)
 
 
