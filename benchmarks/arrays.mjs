@@ -14,7 +14,7 @@ function ask(message) {
 }
 
 const [side, ...files] = process.argv.slice(2), n = Number(side);
-const grid = { size: [n, n], middle: [0, 0], cell: [1 / n, 1 / n] }, part = { rows: [0, n], columns: [0, n] };
+const grid = { size: [n, n], middle: [0, 0], cell: [1 / n, 1 / n] }, part = [[0, n], [0, n]];
 for (const file of files) {
   const { id } = ask({ task: "open", bytes: Uint8Array.from(readFileSync(file)).buffer }), times = [];
   for (let i = 0; i < 7; i++) {

@@ -8,12 +8,13 @@ const MARGIN = 2; // samples of canvas around the frame: network/heads.py
 const PER_SAMPLE = 5; // samples that a cubic B-spline's mean over at most half a sample needs
 const MOST_ZOOM = 1e6, LEAST_ZOOM = 0.5; // of the frame as it fits the element
 const FRAME_MS = 25; // longest frame while the picture moves
-const TILE_MS = 120; // of a tile of the picture at rest, about
-const REST_MS = 150; // after so long without motion the picture is at rest
+const TILE_MS = 200; // of a tile of the picture at rest, about
+const USUAL_MS = 0.0015; // of a value of the function, until it is measured
+const REST_MS = 150; // without motion, until the picture is at rest
 
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 
-/** Gives a canvas a size, which clears it, unless it has that size. */
+/** Gives a canvas another size, which clears it. */
 function resize(canvas, height, width) {
   if (canvas.height !== height || canvas.width !== width) Object.assign(canvas, { height, width });
 }
@@ -25,9 +26,8 @@ const TYPES = { F32: 4, F16: 2 };
 /** A field from the bytes of its .safetensors file: features, layers and facts. */
 function parseField(buffer) {
   const refuse = (why) => new Error(`This is no field file of S2ID (${why}); drop one that field.save wrote.`);
-  if (buffer.byteLength < 8) throw refuse("it is shorter than a header");
-  const length = Number(new DataView(buffer).getBigUint64(0, true));
-  if (length > buffer.byteLength - 8) throw refuse("it is no whole .safetensors file");
+  const length = buffer.byteLength < 8 ? 0 : Number(new DataView(buffer).getBigUint64(0, true));
+  if (!length || length > buffer.byteLength - 8) throw refuse("it is no whole .safetensors file");
   const json = (text) => {
     try {
       return JSON.parse(text);
@@ -63,13 +63,13 @@ function parseField(buffer) {
 
 /**
  * The two layers of `FieldHead` in one list, with zeros up to groups of four: matrices of 4 x 4, column after column,
- * for each group of hidden units and the inputs that `read` lists for it; then, from `outer`, `bias` and `last` on, four
- * weights of each unit, the units' bias, and the channels'. Matrices of zeros are left out: with a guide, half of them.
+ * for each group of hidden units and the inputs that `read` lists; then, from `outer`, `bias` and `last` on, weights of
+ * each unit, the units' bias, and the channels'. Matrices of zeros are left out: with a guide, half of them.
  */
 function layersOf(tensor, depth) {
   const { shape: [channels], values: out } = tensor("head.out.weight", 0, depth), four = 4 * Math.ceil(depth / 4);
-  const weights = tensor("head.hidden.weight", depth, depth).values, groups = [];
-  for (let j = 0; j < four; j += 4) groups.push(j);
+  const weights = tensor("head.hidden.weight", depth, depth).values;
+  const groups = Array.from({ length: four / 4 }, (_, j) => 4 * j);
   const weight = (j, k) => (j < depth && k < depth ? weights[j * depth + k] : 0), each = [0, 1, 2, 3];
   const matrix = (j, k) => each.flatMap((b) => each.map((a) => weight(j + a, k + b)));
   const read = groups.map((j) => groups.filter((k) => matrix(j, k).some(Boolean) || j + k === 0));
@@ -81,7 +81,7 @@ function layersOf(tensor, depth) {
   return { channels, four, read, all, outer, bias, last };
 }
 
-/** Numbers from their half precision bits (IEEE 754 binary16), moved to those of single precision. */
+/** Numbers from bits of half precision (IEEE 754 binary16). */
 function fromHalves(halves) {
   const bits = Uint32Array.from(halves, (half) => ((half & 0x8000) << 16) | ((half & 0x7fff) << 13));
   return new Float32Array(bits.buffer).map((x) => (Math.abs(x) < 2 ** -96 ? x * 2 ** 112 : NaN));
@@ -134,6 +134,8 @@ function viewGrid(size, frame, window = [0, 0, 1, 1], fit = "fit") {
   return { size, cell, middle: [frame[0] * ((top + bottom) / 2 - 0.5), frame[1] * ((left + right) / 2 - 0.5)] };
 }
 
+const sidesOf = (part) => part.map(([first, stop]) => stop - first);
+
 const pitchOf = ({ frame, height, width }) => [frame[0] / height, frame[1] / width];
 
 /** Values of the function along a side of a pixel: `Features.supersample`. */
@@ -142,13 +144,13 @@ function supersample(field, cell) {
   return Math.max(1, ...pitchOf(field).map((pitch, i) => Math.ceil((4 * cell[i]) / pitch - 1e-9)));
 }
 
-/** Rows (axis 0) or columns (1) of a grid, as `first` to `stop`, beyond which only canvas lies: `Features.touched`. */
-function touched(field, grid, axis) {
-  const pitch = pitchOf(field)[axis], count = [field.height, field.width][axis];
-  const n = grid.size[axis], cell = grid.cell[axis];
-  const half = (count / 2 + MARGIN + 0.5) * pitch + cell / 2; // of what differs from the canvas
-  const index = (point) => (point - grid.middle[axis]) / cell + (n - 1) / 2;
-  return [clamp(Math.floor(index(-half)), 0, n), clamp(Math.ceil(index(half)) + 1, 0, n)];
+/** Part [rows, columns] of a grid beyond which only canvas lies, and so many pixels more: `Features.touched`. */
+function touched(field, { size, middle, cell }, more) {
+  return pitchOf(field).map((pitch, i) => {
+    const half = ([field.height, field.width][i] / 2 + MARGIN + 0.5) * pitch + cell[i] / 2;
+    const index = (point) => (point - middle[i]) / cell[i] + (size[i] - 1) / 2;
+    return [Math.floor(index(-half)) - more, Math.ceil(index(half)) + 1 + more].map((n) => clamp(n, 0, size[i]));
+  });
 }
 
 // ---- Weights (network/heads.py, linear.py)
@@ -219,7 +221,7 @@ function axisWeights(field, canvas, grid, axis, [begin, end], factor) {
 /** x / (1 + exp(-x)) */
 const silu = (x) => x / (1 + Math.exp(-x));
 
-/** Values of the function from interpolated features `x`, which are changed, into `values`: `FieldHead.values`. */
+/** Values of the function from features `x`, which are changed, into `values`: `FieldHead.values`. */
 function evaluate({ read, all, outer, bias, last, channels }, x, values, at) {
   for (let k = 0; k < x.length; k++) x[k] = silu(x[k]);
   for (let c = 0; c < channels; c++) values[at + c] = all[last + c];
@@ -235,7 +237,7 @@ function evaluate({ read, all, outer, bias, last, channels }, x, values, at) {
   }
 }
 
-/** Bytes of a pixel as files hold it, from its premultiplied mean: `alpha.straight`, then `images.to_bytes`. */
+/** Bytes of a pixel, from its premultiplied mean: `alpha.straight`, then `images.to_bytes`. */
 function toBytes(values, channels, from, bytes, at) {
   const alpha = channels % 2 ? 1 : values[from + channels - 1], colours = channels < 3 ? 1 : 3;
   for (let c = 0; c < 3; c++) {
@@ -345,12 +347,11 @@ function vectorRow({ layers }, { width, four }, per, n) {
 class Arrays {
   name = "arrays";
 
-  /** Straight RGBA bytes of a part {rows, columns} of a grid. */
+  /** Straight RGBA bytes of a part [rows, columns] of a grid, each [first, stop]. */
   draw(field, canvas, grid, part) {
     const factor = supersample(field, grid.cell), { four } = canvas, { channels } = field;
-    const y = axisWeights(field, canvas, grid, 0, part.rows, factor);
-    const x = axisWeights(field, canvas, grid, 1, part.columns, factor);
-    const [high, wide] = [y.n / factor, x.n / factor];
+    const [y, x] = part.map((range, axis) => axisWeights(field, canvas, grid, axis, range, factor));
+    const [high, wide] = sidesOf(part);
     const bytes = new Uint8ClampedArray(high * wide * 4), sums = new Float64Array(wide * 4);
     const { read, lines, values, run } = vectorRow(field, canvas, x.per, x.n) ?? plainRow(field, canvas, x.per, x.n);
     lines.set(x.lines);
@@ -441,7 +442,7 @@ void main() {
 class Graphics {
   name = "webgl2";
 
-  /** Throws an Error without a WebGL2 that draws floats; that of processors is slow, and only taken if told. */
+  /** Throws without a WebGL2 that draws floats; that of processors is slow, and only taken if told. */
   constructor(told) {
     this.canvas = new OffscreenCanvas(1, 1);
     const gl = this.canvas.getContext("webgl2", { premultipliedAlpha: false, antialias: false });
@@ -458,21 +459,20 @@ class Graphics {
     gl.bindBufferBase(gl.UNIFORM_BUFFER, 0, gl.createBuffer());
   }
 
-  /** Whether layers, features and a part of a grid fit this graphics card. */
-  takes(field, canvas, grid, { rows, columns }) {
-    const { gl } = this, points = Math.max(rows[1] - rows[0], columns[1] - columns[0]) * supersample(field, grid.cell);
+  /** Whether all of it fits this graphics card. */
+  takes(field, canvas, grid, part) {
+    const { gl } = this, points = Math.max(...sidesOf(part)) * supersample(field, grid.cell);
     if (Math.max((canvas.width * canvas.four) / 4, canvas.height, points) > this.most) return false;
     return !field.layers || field.layers.all.byteLength <= gl.getParameter(gl.MAX_UNIFORM_BLOCK_SIZE);
   }
 
-  /** A part {rows, columns} of a grid as an ImageBitmap, or as straight RGBA bytes. */
-  draw(field, canvas, grid, { rows, columns }, asBitmap) {
-    const { gl } = this, high = rows[1] - rows[0], wide = columns[1] - columns[0];
+  /** A part [rows, columns] of a grid as an ImageBitmap, or as straight RGBA bytes. */
+  draw(field, canvas, grid, part, asBitmap) {
+    const { gl } = this, [high, wide] = sidesOf(part);
     if (gl.isContextLost()) throw new Error("lost");
     resize(this.canvas, high, wide);
     const factor = supersample(field, grid.cell), groups = canvas.four / 4;
-    const y = axisWeights(field, canvas, grid, 0, rows, factor);
-    const x = axisWeights(field, canvas, grid, 1, columns, factor);
+    const [y, x] = part.map((range, axis) => axisWeights(field, canvas, grid, axis, range, factor));
     const { first: offset, stop } = x, across = (stop - offset) * groups;
     this.#texture(0, gl.R32F, y.per + 1, y.n, gl.RED, y.lines);
     this.#texture(1, gl.R32F, x.per + 1, x.n, gl.RED, x.lines);
@@ -486,14 +486,15 @@ class Graphics {
     gl.bindFramebuffer(gl.FRAMEBUFFER, null);
     if (!this.programs.has(field)) this.programs.set(field, this.#program(pixelShader(field, canvas.four)));
     const flip = asBitmap ? high - 1 : -1; // bitmaps begin with their upper row, bytes with the lower
-    this.#run(this.programs.get(field), wide, high, { read: 2, columns: 1, per: x.per, offset, factor, flip }, field.layers);
+    const uniforms = { read: 2, columns: 1, per: x.per, offset, factor, flip };
+    this.#run(this.programs.get(field), wide, high, uniforms, field.layers);
     // of a bitmap one is read, to wait for all
     const bytes = new Uint8ClampedArray(asBitmap ? 4 : high * wide * 4);
     gl.readPixels(0, 0, asBitmap ? 1 : wide, asBitmap ? 1 : high, gl.RGBA, gl.UNSIGNED_BYTE, bytes);
     return asBitmap ? this.canvas.transferToImageBitmap() : bytes;
   }
 
-  /** Fills the texture of a unit: 0 has the rows' weights, 1 the columns', 2 the rows that are read, 3 the features. */
+  /** Fills the texture of a unit: 0 rows' weights, 1 columns', 2 the rows that are read, 3 the features. */
   #texture(unit, kind, width, height, format, values) {
     const { gl } = this;
     gl.activeTexture(gl.TEXTURE0 + unit);
@@ -531,9 +532,9 @@ class Graphics {
 // ---- The worker, and who asks it
 
 /** The worker, which `Painter` asks. */
-function serve(scope) {
+function serve() {
   const fields = new Map(), canvases = new Map(), arrays = new Arrays();
-  let graphics, opened = 0;
+  let graphics, idle, opened = 0;
   const canvasOf = (id, index) => {
     const key = `${id}/${index}`;
     if (canvases.size > 64) canvases.clear();
@@ -550,8 +551,9 @@ function serve(scope) {
   const tasks = {
     draw({ id, index, grid, part, asBitmap, engine }) {
       const field = fields.get(id), canvas = canvasOf(id, index), begun = performance.now();
-      // shaders take long to start: typed arrays draw the first picture, which is coarse
-      if (graphics === undefined && !engine && asBitmap) setTimeout(start);
+      // shaders take long to start: typed arrays draw the first picture
+      clearTimeout(idle);
+      if (graphics === undefined && !engine && asBitmap) idle = setTimeout(start, 500);
       if (!graphics && engine === "webgl2") start(true);
       let pixels;
       if (graphics?.takes(field, canvas, grid, part) && engine !== "arrays") {
@@ -569,32 +571,32 @@ function serve(scope) {
       const field = parseField(bytes);
       fields.set(++opened, field);
       const { values, layers, ...told } = field;
-      return { id: opened, ...told };
+      return { id: opened, layers: Boolean(layers), ...told };
     },
     close({ id }) {
       fields.delete(id);
       return {};
     },
   };
-  scope.onmessage = ({ data: { job, task, ...rest } }) => {
+  globalThis.onmessage = ({ data: { job, task, ...rest } }) => {
     try {
       const answer = tasks[task](rest), { pixels } = answer;
-      scope.postMessage({ job, answer }, pixels ? [pixels instanceof Uint8ClampedArray ? pixels.buffer : pixels] : []);
+      postMessage({ job, answer }, pixels ? [pixels.buffer ?? pixels] : []);
     } catch (error) {
-      scope.postMessage({ job, error: error.message });
+      postMessage({ job, error: error.message });
     }
   };
 }
 
-/** Draws fields in a worker, one task after the other; all elements of a page share it. */
+/** Draws in a worker, one task after the other; all elements of a page share it. */
 class Painter {
   #jobs = new Map();
   #count = 0;
   #opened = new Map(); // by source
 
   constructor() {
-    // this module is the worker too: by its address, or by its text where a page holds it; that starts as no module,
-    // because pages opened from disk start none as workers
+    // this module is the worker too: by its address, or by its text where a page holds it, and then as no module, which
+    // pages opened from disk do not start
     const held = document.getElementById("s2id-player")?.textContent;
     const text = held?.replace(/^export /gm, "").replaceAll("import.meta", "self");
     const program = new Blob([text ?? `import ${JSON.stringify(import.meta.url)}`], { type: "text/javascript" });
@@ -616,7 +618,7 @@ class Painter {
     });
   }
 
-  /** Facts of the field in an ArrayBuffer, which is given away, or at a source, which is opened once. */
+  /** Facts of the field in an ArrayBuffer, or at a source, which is opened once. */
   open(bytes, source) {
     if (source === undefined) return this.ask({ task: "open", bytes }, [bytes]);
     const fetched = async () => ({ ...(await this.open(await bytesOf(source))), kept: true });
@@ -625,7 +627,7 @@ class Painter {
   }
 }
 
-/** Bytes of a field file: in base64 in an element of the page ("#name"), or at an address. */
+/** Bytes of a field file: in base64 in an element ("#name"), or at an address. */
 async function bytesOf(source) {
   const holder = source.startsWith("#") && document.getElementById(source.slice(1));
   if (holder) return Uint8Array.from(atob(holder.textContent.trim()), (c) => c.charCodeAt(0)).buffer;
@@ -655,7 +657,7 @@ function chunk(name, data) {
   return bytes;
 }
 
-/** A PNG file as a Blob, from strips of straight RGBA rows, of which one is in memory at a time: `images.write_png`. */
+/** A PNG file as a Blob, from strips of straight RGBA rows: `images.write_png`. */
 async function encodePng([height, width], channels, strips) {
   const header = new Uint8Array(13), view = new DataView(header.buffer);
   view.setUint32(0, width);
@@ -663,13 +665,7 @@ async function encodePng([height, width], channels, strips) {
   header.set([8, [0, 4, 2, 6][channels - 1]], 8);
   const kept = [[0], [0, 3], [0, 1, 2], [0, 1, 2, 3]][channels - 1];
   const packer = new CompressionStream("deflate"), writer = packer.writable.getWriter();
-  const parts = [Uint8Array.of(137, 80, 78, 71, 13, 10, 26, 10), chunk("IHDR", header)];
-  const reading = (async () => {
-    const reader = packer.readable.getReader();
-    for (let { done, value } = await reader.read(); !done; { done, value } = await reader.read()) {
-      parts.push(chunk("IDAT", value));
-    }
-  })();
+  const packed = new Response(packer.readable).arrayBuffer();
   const wide = width * channels, line = new Uint8Array(wide), above = new Uint8Array(wide);
   for await (const strip of strips) {
     const rows = strip.length / (4 * width), lines = new Uint8Array(rows * (wide + 1));
@@ -682,27 +678,27 @@ async function encodePng([height, width], channels, strips) {
     await writer.write(lines);
   }
   await writer.close();
-  await reading;
-  return new Blob([...parts, chunk("IEND", new Uint8Array())], { type: "image/png" });
+  const chunks = [chunk("IHDR", header), chunk("IDAT", new Uint8Array(await packed)), chunk("IEND", [])];
+  return new Blob([Uint8Array.of(137, 80, 78, 71, 13, 10, 26, 10), ...chunks], { type: "image/png" });
 }
 
 // ---- The element
 
-const button = (name, label, path) => `<button type="button" data-do="${name}" aria-label="${label}" title="${label}">
+const button = (key, label, path) => `<button type="button" value="${key}" aria-label="${label}" title="${label}">
   <svg viewBox="0 0 24 24" aria-hidden="true"><path d="${path}"/></svg></button>`;
 
 const BODY = `
 <canvas tabindex="0" role="application" aria-roledescription="zoomable picture" aria-describedby="hint"></canvas>
-<p id="hint" hidden>Arrow keys move, plus and minus zoom, 0 shows the whole picture, f fills the screen.</p>
+<p id="hint" hidden>Arrow keys move, plus and minus zoom, 0 shows the whole picture, f fills the screen, s saves.</p>
 <p class="message" role="alert" hidden></p>
 <div class="below" hidden>
 <output class="scale"><span class="words"></span><span class="bar" aria-hidden="true"></span></output>
 <div class="tools" role="toolbar" aria-label="Picture">
-${button("in", "Zoom in", "M12 5v14M5 12h14")}
-${button("out", "Zoom out", "M5 12h14")}
-${button("whole", "Show the whole picture", "M5 9V5h4M15 5h4v4M19 15v4h-4M9 19H5v-4")}
-${button("full", "Full screen", "M14 10l6-6M15 4h5v5M10 14l-6 6M4 15v5h5")}
-${button("save", "Save as PNG", "M12 4v11M7 11l5 5 5-5M5 20h14")}
+${button("+", "Zoom in", "M12 5v14M5 12h14")}
+${button("-", "Zoom out", "M5 12h14")}
+${button("0", "Show the whole picture", "M5 9V5h4M15 5h4v4M19 15v4h-4M9 19H5v-4")}
+${button("f", "Full screen", "M14 10l6-6M15 4h5v5M10 14l-6 6M4 15v5h5")}
+${button("s", "Save as PNG", "M12 4v11M7 11l5 5 5-5M5 20h14")}
 </div></div>
 <dialog aria-labelledby="saving">
 <form method="dialog">
@@ -716,8 +712,8 @@ ${button("save", "Save as PNG", "M12 4v11M7 11l5 5 5-5M5 20h14")}
 
 const STYLE = `
 :host { display: block; position: relative; overflow: hidden; min-height: 6rem; color-scheme: light dark;
-  font: 0.875rem/1.4 system-ui, sans-serif; --panel: light-dark(#fffd, #222d);
-  --ink: light-dark(#111, #eee); color: var(--ink); }
+  font: 0.875rem/1.4 system-ui, sans-serif;
+  color: light-dark(#111, #eee); }
 :host([still]) { min-height: 0; }
 canvas { position: absolute; inset: 0; width: 100%; height: 100%; touch-action: none; cursor: grab; display: block; }
 canvas.alpha { background: repeating-conic-gradient(#ccc 0 25%, #fff 0 50%) 0 0 / 24px 24px; }
@@ -726,12 +722,13 @@ canvas:active { cursor: grabbing; }
 canvas:focus-visible { outline: 3px solid #47f; outline-offset: -3px; }
 .below { position: absolute; inset: auto 0.5rem 0.5rem; display: flex; flex-wrap: wrap; gap: 0.5rem; align-items: end;
   justify-content: space-between; pointer-events: none; }
-.tools, .scale, .message { border-radius: 0.5rem; background: var(--panel); outline: 1px solid #8885; }
+.tools, .scale, .message { border-radius: 0.5rem; background: light-dark(#fffd, #222d); outline: 1px solid #8885; }
 .tools { display: flex; margin-left: auto; pointer-events: auto; }
 [hidden] { display: none !important; }
-.tools button { width: 2.5rem; height: 2.5rem; padding: 0; border: 0; border-radius: 0.5rem; background: none; }
+.tools button { width: 2.5rem; height: 2.5rem; padding: 0; border: 0; border-radius: 0.5rem; background: none;
+  color: inherit; }
 .tools button:hover { background: light-dark(#0002, #fff2); }
-svg { width: 1.25rem; fill: none; stroke: var(--ink); stroke-width: 1.8; stroke-linecap: round; }
+svg { width: 1.25rem; fill: none; stroke: currentColor; stroke-width: 1.8; stroke-linecap: round; }
 .scale { padding: 0.25rem 0.5rem; font-size: 0.75rem; }
 .bar { display: block; box-sizing: border-box; height: 0.4rem; border: solid currentColor; border-width: 0 2px 2px; }
 .message { position: absolute; inset: 0.5rem 0.5rem auto; margin: 0; padding: 0.5rem 0.75rem; }
@@ -741,10 +738,10 @@ input, select, dialog button { font: inherit; padding: 0.3rem 0.5rem; min-width:
 progress { width: 100%; }
 form div { display: flex; justify-content: end; gap: 0.5rem; margin-top: 0.75rem; }`;
 
-/** Shares of the element that a key moves by, (y, x), and its zoom; or the name of what it does. */
+/** Shares of the element that a key or button moves by, (y, x), and its zoom. */
 const KEYS = {
   ArrowUp: [-0.1, 0, 1], ArrowDown: [0.1, 0, 1], ArrowLeft: [0, -0.1, 1], ArrowRight: [0, 0.1, 1],
-  "+": [0, 0, 1.5], "=": [0, 0, 1.5], "-": [0, 0, 1 / 1.5], 0: "whole", f: "full",
+  "+": [0, 0, 1.5], "=": [0, 0, 1.5], "-": [0, 0, 1 / 1.5],
 };
 
 const nextFrame = () => new Promise(requestAnimationFrame);
@@ -759,22 +756,22 @@ const nextFrame = () => new Promise(requestAnimationFrame);
 export class FieldElement extends (globalThis.HTMLElement ?? Object) {
   static observedAttributes = ["src", "index", "label"];
   #view = { y: 0.5, x: 0.5, zoom: 1 }; // middle as a share of the frame, and how much larger than the frame fits
-  #field = null;
+  field = null; // frame, channels, count, and what the file says, once it is read
   #size = [0, 0]; // height and width, in pixels of the screen
   #version = 0; // of what is to be seen
   #shown = -1;
   #busy = false;
   #moved = 0; // when the view last changed
-  #cost = 0; // milliseconds for each pixel
+  #cost = USUAL_MS; // milliseconds for each value of the function
   #pointers = new Map();
-  #tapped = { at: 0, x: 0, y: 0 };
-  #glides = 0;
+  #tapped = null;
+  #goal = null; // the view to which it glides
 
   connectedCallback() {
     if (!this.shadowRoot) this.#build();
     this.resizes ??= new ResizeObserver(([{ contentRect: box }]) => {
-      this.#size = [box.height, box.width].map((side) => Math.round(side * devicePixelRatio));
-      this.#wake();
+      const before = `${this.#size}`;
+      if (`${this.#fit(box)}` !== before) this.#wake();
     });
     this.resizes.observe(this);
     this.#load();
@@ -787,13 +784,10 @@ export class FieldElement extends (globalThis.HTMLElement ?? Object) {
   attributeChangedCallback(name) {
     if (!this.isConnected || !this.shadowRoot) return;
     if (name === "label") this.#name();
-    else if (name === "index" && this.#field) this.#turn();
-    else this.#load();
-  }
-
-  /** Facts about the field: frame, channels, count, and what the file says; null until it is read. */
-  get field() {
-    return this.#field;
+    else if (name === "index" && this.field) {
+      this.#moved = performance.now();
+      this.#turn();
+    } else this.#load();
   }
 
   /** What is seen: {y, x, zoom}. */
@@ -802,12 +796,13 @@ export class FieldElement extends (globalThis.HTMLElement ?? Object) {
   }
 
   set view({ y, x, zoom }) {
+    this.#goal = null;
     this.#move(y, x, zoom);
   }
 
   /** What is seen, [top, left, bottom, right] as shares of the frame, as `Field.image(window=...)` takes it. */
   get window() {
-    const { cell, middle } = this.#grid(), { frame } = this.#field;
+    const { cell, middle } = this.#grid(), { frame } = this.field;
     const half = [0, 1].map((i) => (cell[i] * this.#size[i]) / 2);
     return [-1, 1].flatMap((side) => [0, 1].map((i) => clamp((middle[i] + side * half[i]) / frame[i] + 0.5, 0, 1)));
   }
@@ -816,18 +811,18 @@ export class FieldElement extends (globalThis.HTMLElement ?? Object) {
   async render(size, { window, fit } = {}) {
     const bytes = new Uint8ClampedArray(size[0] * size[1] * 4);
     let at = 0;
-    for await (const strip of this.#strips(viewGrid(size, this.#field.frame, window, fit))) {
+    for await (const strip of this.#strips(viewGrid(size, this.field.frame, window, fit))) {
       bytes.set(strip, at);
       at += strip.length;
     }
     return bytes;
   }
 
-  /** A PNG file of the picture at a size, as a Blob; of the view that is seen, or of the whole. */
-  async png(size, whole = false, progress = () => {}) {
+  /** A PNG file at a size, as a Blob; of what is seen, or of the whole. */
+  async png(size, whole = false, progress) {
     const seen = this.#grid(), cell = Math.max(...[0, 1].map((i) => (seen.cell[i] * this.#size[i]) / size[i]));
-    const grid = whole ? viewGrid(size, this.#field.frame) : { size, cell: [cell, cell], middle: seen.middle };
-    return encodePng(size, this.#field.channels, this.#strips(grid, progress));
+    const grid = whole ? viewGrid(size, this.field.frame) : { size, cell: [cell, cell], middle: seen.middle };
+    return encodePng(size, this.field.channels, this.#strips(grid, progress));
   }
 
   /** Shows the field in an ArrayBuffer. */
@@ -844,14 +839,14 @@ export class FieldElement extends (globalThis.HTMLElement ?? Object) {
   }
 
   async #become(open) {
-    const loading = (this.loading = Symbol("the last to load is shown"));
+    const loading = (this.loading = {}); // the last to load is shown
     try {
       painter ??= new Painter();
       const field = await open();
       if (loading !== this.loading) return;
-      if (this.#field && !this.#field.kept) painter.ask({ task: "close", id: this.#field.id });
-      this.#field = field;
-      this.#cost = 0;
+      if (this.field && !this.field.kept) painter.ask({ task: "close", id: this.field.id });
+      this.field = field;
+      this.#cost = USUAL_MS;
       this.style.aspectRatio ||= `${field.frame[1]} / ${field.frame[0]}`;
       this.canvas.classList.toggle("alpha", field.channels % 2 === 0);
       this.#find(".below").hidden = this.hasAttribute("still");
@@ -863,25 +858,27 @@ export class FieldElement extends (globalThis.HTMLElement ?? Object) {
     }
   }
 
-  /** Shows the function of the attribute's index. */
+  /** Takes the size of a box. */
+  #fit({ height, width }) {
+    return (this.#size = [height, width].map((side) => Math.round(side * devicePixelRatio)));
+  }
+
   #turn() {
-    const { count } = this.#field, index = Number(this.getAttribute("index") ?? 0);
+    const { count } = this.field, index = Number(this.getAttribute("index") ?? 0);
     const there = index >= 0 && index <= count - 1;
     this.#say(there ? "" : `This file has ${count} functions, from index 0 on, and none of index ${index}.`);
     if (!there) return;
     this.index = index;
-    this.#moved = performance.now();
+    this.#fit(this.getBoundingClientRect()); // the observer waits for the browser's first frame
     this.#wake();
   }
 
   #say(sentence) {
-    const message = this.#find(".message");
-    message.textContent = sentence;
-    message.hidden = !sentence;
+    Object.assign(this.#find(".message"), { textContent: sentence, hidden: !sentence });
   }
 
   #name() {
-    const { labels, seeds } = this.#field?.facts ?? {};
+    const { labels, seeds } = this.field?.facts ?? {};
     const own = [labels && `label ${labels}`, seeds && `seed ${seeds}`].filter(Boolean).join(", ");
     this.canvas.setAttribute("aria-label", this.getAttribute("label") || own || "Picture");
   }
@@ -892,7 +889,7 @@ export class FieldElement extends (globalThis.HTMLElement ?? Object) {
 
   /** Grid of the view, whose pixels are `scale` pixels of the screen long; it begins at the same corner. */
   #grid(scale = 1) {
-    const { frame } = this.#field, [h, w] = this.#size, size = [Math.ceil(h / scale), Math.ceil(w / scale)];
+    const { frame } = this.field, [h, w] = this.#size, size = [Math.ceil(h / scale), Math.ceil(w / scale)];
     const cell = Math.max(frame[0] / h, frame[1] / w) / this.#view.zoom;
     const middle = [this.#view.y, this.#view.x].map(
       (share, i) => frame[i] * (share - 0.5) + (cell * (size[i] * scale - this.#size[i])) / 2,
@@ -903,7 +900,7 @@ export class FieldElement extends (globalThis.HTMLElement ?? Object) {
   // -- drawing
 
   async #ask(grid, part, asBitmap = false) {
-    const { id } = this.#field, engine = this.getAttribute("engine"), { index } = this;
+    const { id } = this.field, engine = this.getAttribute("engine"), { index } = this;
     const answer = await painter.ask({ task: "draw", id, index, grid, part, asBitmap, engine });
     this.engine = answer.name;
     return answer;
@@ -911,7 +908,7 @@ export class FieldElement extends (globalThis.HTMLElement ?? Object) {
 
   #wake() {
     this.#version++;
-    if (!this.#busy && this.#field && this.#size[0] > 0) this.#loop();
+    if (!this.#busy && this.field && this.#size[0] > 0) this.#loop();
   }
 
   async #loop() {
@@ -927,52 +924,67 @@ export class FieldElement extends (globalThis.HTMLElement ?? Object) {
 
   /** Draws a version: coarsely where all of it takes longer than a frame, and then, if nothing moves, in tiles. */
   async #frame(version) {
-    const pixels = this.#size[0] * this.#size[1], cost = this.#cost || FRAME_MS / 128 ** 2;
-    const scale = Math.sqrt((pixels * cost) / FRAME_MS);
-    if (scale <= 1) {
-      await this.#draw(this.#grid(), 1);
-    } else {
-      const coarse = Math.min(16, Math.ceil(2 * scale) / 2);
-      await this.#draw(this.#grid(coarse), coarse);
+    const scale = this.#coarse();
+    await this.#draw(this.#grid(scale), scale);
+    if (scale > 1) {
       this.#measure();
       while (performance.now() - this.#moved < REST_MS) {
         if (version !== this.#version) return;
         await nextFrame();
       }
       const grid = this.#grid();
-      for (const part of this.#tiles(grid)) {
-        if (version !== this.#version) return;
-        await this.#draw(grid, 1, part);
+      let before;
+      // coarse pixels reach into the canvas around
+      for (const part of this.#tiles(grid, touched(this.field, grid, 2 * Math.ceil(scale)))) {
+        const drawn = this.#draw(grid, 1, part); // by the worker, while the part before it is shown
+        await before;
+        if (version !== this.#version) return drawn;
+        before = drawn;
       }
+      await before;
     }
     if (version === this.#version) this.#rest(version);
   }
 
-  /** Parts of the grid that are not canvas alone, each drawn in about `TILE_MS`, the middle of the view first. */
-  #tiles(grid) {
-    const [rows, columns] = [0, 1].map((axis) => touched(this.#field, grid, axis));
-    const side = clamp(Math.floor(Math.sqrt(TILE_MS / this.#cost)), 96, 1024);
-    const cut = ([first, stop]) =>
-      Array.from({ length: Math.ceil((stop - first) / side) }, (_, i) => {
-        return [first + i * side, Math.min(stop, first + (i + 1) * side)];
-      });
-    const off = ({ rows: r, columns: c }) => Math.hypot(r[0] + r[1] - grid.size[0], c[0] + c[1] - grid.size[1]);
-    return cut(rows)
-      .flatMap((r) => cut(columns).map((c) => ({ rows: r, columns: c })))
-      .sort((a, b) => off(a) - off(b));
+  /** Values of the function in so many pixels of a grid. */
+  #values(pixels, { cell }) {
+    return pixels * supersample(this.field, cell) ** 2;
+  }
+
+  /** Length, in pixels of the screen, of those of a picture that is drawn within a frame, or as soon as can be. */
+  #coarse() {
+    let scale = 1;
+    for (; supersample(this.field, this.#grid(scale + 0.5).cell) === 1; scale += 0.5) {
+      const { size } = this.#grid(scale);
+      if (size[0] * size[1] * this.#cost <= FRAME_MS) break;
+    }
+    return scale; // coarser pixels would be means of several values
+  }
+
+  /** Parts of a part, the middle of the view first, each of which is drawn in about `TILE_MS`. */
+  *#tiles(grid, all) {
+    const off = (part) => Math.hypot(...part.map(([first, stop], axis) => first + stop - grid.size[axis]));
+    for (const parts = [all]; parts.length; parts.sort((a, b) => off(b) - off(a))) {
+      const part = parts.pop(), [high, wide] = sidesOf(part), long = high > wide ? 0 : 1;
+      const [first, stop] = part[long], middle = (first + stop) >> 1;
+      if (Math.max(high, wide) > 64 && this.#values(high * wide, grid) * this.#cost > TILE_MS) {
+        parts.push(part.with(long, [first, middle]), part.with(long, [middle, stop]));
+      } else yield part;
+    }
   }
 
   /** Draws a part of a grid, or all of it, whose pixels are `scale` pixels of the screen long. */
-  async #draw(grid, scale, part = { rows: [0, grid.size[0]], columns: [0, grid.size[1]] }) {
-    const [high, wide] = [part.rows[1] - part.rows[0], part.columns[1] - part.columns[0]];
+  async #draw(grid, scale, part = grid.size.map((n) => [0, n])) {
+    const [high, wide] = sidesOf(part);
     let { pixels, ms } = await this.#ask(grid, part, true);
-    // the least of late: the first times are of compiling, too
-    if (high * wide >= 1024) this.#cost = Math.min(1.5 * this.#cost || Infinity, ms / (high * wide));
-    if (pixels instanceof Uint8ClampedArray) {
+    // the least of late: the first are of compiling, too
+    const cost = Math.max(ms, 0.1) / this.#values(high * wide, grid);
+    if (high * wide >= 1024) this.#cost = Math.min(1.5 * this.#cost, cost);
+    if (pixels.buffer) {
       pixels = await createImageBitmap(new ImageData(pixels, wide), { premultiplyAlpha: "none" });
     }
     resize(this.canvas, ...this.#size);
-    const place = [part.columns[0], part.rows[0], wide, high].map((n) => n * scale);
+    const place = [part[1][0], part[0][0], wide, high].map((n) => n * scale);
     this.pen.clearRect(...place);
     this.pen.drawImage(pixels, ...place);
     pixels.close();
@@ -982,9 +994,9 @@ export class FieldElement extends (globalThis.HTMLElement ?? Object) {
   async *#strips(grid, progress = () => {}) {
     const [high, wide] = grid.size, rows = Math.max(1, Math.floor(2 ** 18 / wide));
     for (let top = 0; top < high; top += rows) {
-      const part = { rows: [top, Math.min(high, top + rows)], columns: [0, wide] };
-      yield (await this.#ask(grid, part)).pixels;
-      progress(part.rows[1] / high);
+      const stop = Math.min(high, top + rows);
+      yield (await this.#ask(grid, [[top, stop], [0, wide]])).pixels;
+      progress(stop / high);
     }
   }
 
@@ -999,9 +1011,9 @@ export class FieldElement extends (globalThis.HTMLElement ?? Object) {
     this.dispatchEvent(new CustomEvent("s2id-view", { bubbles: true, detail: { ...this.#view, window: this.window } }));
   }
 
-  /** Draws the scale bar, whose length is a round number of the training data's pixels, or a round part of one. */
+  /** Draws the scale bar: a round number of the training data's pixels, or a round part of one. */
   #measure() {
-    const side = Number(this.#field.facts.long_side), most = Math.min(140, this.clientWidth / 3);
+    const side = Number(this.field.facts.long_side), most = Math.min(140, this.clientWidth / 3);
     const unit = this.clientWidth / this.#size[1] / this.#grid().cell[0] / (side || 1); // of the page, for each pixel
     const room = most / unit, ten = 10 ** Math.floor(Math.log10(room) - 1e-9);
     const length = [5, 2, 1].find((n) => n * ten <= room) * ten, what = side ? "training pixel" : "long side";
@@ -1019,36 +1031,38 @@ export class FieldElement extends (globalThis.HTMLElement ?? Object) {
     this.#wake();
   }
 
-  /** Zooms by a factor and moves by (y, x) pixels of the page; the point of the scene at `place` stays under it. */
+  /** Zooms by a factor and moves by (y, x) pixels of the page; the point at `place` stays under it. */
   #zoom(factor, place = null, [dy, dx] = [0, 0], glide = false) {
-    if (!this.#field || this.hasAttribute("still")) return;
-    const { frame } = this.#field, dots = this.#size[1] / this.clientWidth, cell = this.#grid().cell[0] * dots;
-    const { y, x, zoom } = this.#view, target = clamp(zoom * factor, LEAST_ZOOM, MOST_ZOOM);
+    if (!this.field || this.hasAttribute("still")) return;
+    const { frame } = this.field, { y, x, zoom } = (glide && this.#goal) || this.#view;
+    const dots = this.#size[1] / this.clientWidth, cell = (this.#grid().cell[0] * dots * this.#view.zoom) / zoom;
+    const target = clamp(zoom * factor, LEAST_ZOOM, MOST_ZOOM);
     const { top, left, height, width } = this.getBoundingClientRect(), ratio = zoom / target;
     const off = place ? [place.clientY - top - height / 2, place.clientX - left - width / 2] : [0, 0];
     const next = [y, x].map((share, i) => share + (cell * (off[i] * (1 - ratio) - [dy, dx][i] * ratio)) / frame[i]);
     if (glide && !matchMedia("(prefers-reduced-motion: reduce)").matches) this.#glide(...next, target);
-    else this.#move(...next, target);
+    else this.view = { y: next[0], x: next[1], zoom: target };
   }
 
   /** Moves to a view in a fifth of a second. */
   async #glide(y, x, zoom) {
-    const from = this.view, mine = ++this.#glides, start = performance.now();
+    const from = this.view, goal = (this.#goal = { y, x, zoom }), start = performance.now();
     for (let share = 0; share < 1; ) {
       await nextFrame();
-      if (mine !== this.#glides) return;
+      if (goal !== this.#goal) return;
       share = Math.min(1, (performance.now() - start) / 200);
       const at = from.zoom * (zoom / from.zoom) ** share;
       const way = zoom === from.zoom ? share : (1 / from.zoom - 1 / at) / (1 / from.zoom - 1 / zoom);
       this.#move(from.y + (y - from.y) * way, from.x + (x - from.x) * way, at);
     }
+    this.#goal = null;
   }
 
   #press(event) {
     if (this.hasAttribute("still") || event.button > 0) return;
     this.canvas.setPointerCapture(event.pointerId);
     this.#pointers.set(event.pointerId, event);
-    this.#glides++;
+    this.#goal = null;
   }
 
   #drag(event) {
@@ -1064,11 +1078,10 @@ export class FieldElement extends (globalThis.HTMLElement ?? Object) {
   }
 
   #release(event) {
-    const pressed = this.#pointers.delete(event.pointerId);
-    if (!pressed || event.type === "pointercancel") return;
-    const { at, x, y } = this.#tapped, near = Math.hypot(event.clientX - x, event.clientY - y) < 24;
-    const twice = near && event.timeStamp - at < 350;
-    this.#tapped = twice ? { at: 0, x: 0, y: 0 } : { at: event.timeStamp, x: event.clientX, y: event.clientY };
+    if (!this.#pointers.delete(event.pointerId)) return;
+    const last = this.#tapped, soon = last && event.timeStamp - last.timeStamp < 350;
+    const twice = soon && Math.hypot(event.clientX - last.clientX, event.clientY - last.clientY) < 24;
+    this.#tapped = twice ? null : event;
     if (twice) this.#zoom(event.shiftKey ? 0.5 : 2, event, [0, 0], true);
   }
 
@@ -1081,19 +1094,20 @@ export class FieldElement extends (globalThis.HTMLElement ?? Object) {
   }
 
   #key(event) {
-    const what = KEYS[event.key];
-    if (!what || event.ctrlKey || event.metaKey || event.altKey) return;
-    event.preventDefault();
-    if (typeof what === "string") return this.#do(what);
-    const [dy, dx, factor] = what;
-    this.#zoom(factor, null, [-dy * this.clientHeight, -dx * this.clientWidth], factor !== 1);
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (this.#do(event.key)) event.preventDefault();
   }
 
-  async #do(name) {
-    if (name === "in" || name === "out") this.#zoom(name === "in" ? 2 : 0.5, null, [0, 0], true);
-    if (name === "whole") this.#glide(0.5, 0.5, 1);
-    if (name === "full") await (document.fullscreenElement ? document.exitFullscreen() : this.requestFullscreen());
-    if (name === "save") this.#find("dialog").showModal();
+  /** Does what a key or button stands for; whether it stands for anything. */
+  #do(key) {
+    if (key in KEYS) {
+      const [dy, dx, factor] = KEYS[key];
+      this.#zoom(factor, null, [-dy * this.clientHeight, -dx * this.clientWidth], factor !== 1);
+    } else if (key === "0") this.#glide(0.5, 0.5, 1);
+    else if (key === "f") document.fullscreenElement ? document.exitFullscreen() : this.requestFullscreen();
+    else if (key === "s" && this.field) this.#find("dialog").showModal();
+    else return false;
+    return true;
   }
 
   /** Draws and saves what the form asks for; closing the dialog stops that. */
@@ -1101,7 +1115,7 @@ export class FieldElement extends (globalThis.HTMLElement ?? Object) {
     if (event.submitter?.value !== "save") return;
     event.preventDefault();
     const dialog = this.#find("dialog"), progress = this.#find("progress"), { side, what } = event.target.elements;
-    const whole = what.value === "whole", { frame } = this.#field, seen = whole ? frame : this.#size;
+    const whole = what.value === "whole", { frame } = this.field, seen = whole ? frame : this.#size;
     const size = seen.map((n) => Math.max(1, Math.round((side.valueAsNumber * n) / Math.max(...seen))));
     progress.hidden = false;
     try {
@@ -1132,15 +1146,16 @@ export class FieldElement extends (globalThis.HTMLElement ?? Object) {
       this.canvas.setAttribute("role", "img");
       for (const name of ["tabindex", "aria-roledescription", "aria-describedby"]) this.canvas.removeAttribute(name);
     }
-    const on = (target, events) => Object.entries(events).forEach(([name, f]) => target.addEventListener(name, f));
+    const on = (target, events) =>
+      Object.entries(events).forEach(([name, f]) => target.addEventListener(name, f, { passive: false }));
     on(this.canvas, {
       pointerdown: (event) => this.#press(event),
       pointermove: (event) => this.#drag(event),
       pointerup: (event) => this.#release(event),
-      pointercancel: (event) => this.#release(event),
+      pointercancel: (event) => this.#pointers.delete(event.pointerId),
       keydown: (event) => this.#key(event),
+      wheel: (event) => this.#wheel(event),
     });
-    this.canvas.addEventListener("wheel", (event) => this.#wheel(event), { passive: false });
     on(this, {
       dragover: (event) => event.preventDefault(),
       drop: async (event) => {
@@ -1149,10 +1164,10 @@ export class FieldElement extends (globalThis.HTMLElement ?? Object) {
         if (file) this.open(await file.arrayBuffer());
       },
     });
-    on(this.#find(".tools"), { click: (event) => this.#do(event.target.closest("button")?.dataset.do) });
+    on(this.#find(".tools"), { click: (event) => this.#do(event.target.closest("button")?.value) });
     on(this.#find("form"), { submit: (event) => this.#save(event) });
   }
 }
 
-if (typeof document === "undefined") serve(globalThis);
+if (typeof document === "undefined") serve();
 else if (!customElements.get("s2id-field")) customElements.define("s2id-field", FieldElement);
