@@ -134,18 +134,24 @@ class Outlines:
             "cubic_to": lambda a, b, c, _: parts.append(f"C{point(a)} {point(b)} {point(c)}"),
         }
         for character in text:
-            self.face.load_char(character, self.flags)
-            self.face.glyph.outline.decompose(None, **steps)
-            x += self.face.glyph.linearHoriAdvance
+            advance = self.advance(character)
+            if self.known(character):
+                self.face.glyph.outline.decompose(None, **steps)
+            x += advance
         return "".join(parts)
 
     def wide(self, text: str, high: float) -> float:
         """Width of a line of text, in the units of `high`."""
-        advance = 0.0
-        for character in text:
-            self.face.load_char(character, self.flags)
-            advance += self.face.glyph.linearHoriAdvance
-        return advance * high / self.face.units_per_EM
+        return sum(map(self.advance, text)) * high / self.face.units_per_EM
+
+    def known(self, character: str) -> bool:
+        """Whether the font draws a character; its space may be missing."""
+        return self.face.get_char_index(character) > 0
+
+    def advance(self, character: str) -> float:
+        """How far the next character lies to the right, in units of the font; this one is loaded."""
+        self.face.load_char(character, self.flags)
+        return self.face.glyph.advance.x if self.known(character) else self.face.units_per_EM / 4
 
 
 def cased(word: str, chance: random.Random) -> str:
