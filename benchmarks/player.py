@@ -7,17 +7,15 @@ package chromium and the extra dev.
 """
 
 import argparse
-import shutil
 import tempfile
 from pathlib import Path
 
 import psutil
+from browsing import launched
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from s2id.export.page import write_page
 from s2id.sampling.field import Field
-
-FLAGS = ["--no-sandbox", "--enable-unsafe-swiftshader", "--use-angle=swiftshader", "--disable-background-networking"]
 
 WATCH = """
 globalThis.told = {};
@@ -79,7 +77,7 @@ def main() -> None:
         for path in given.fields:
             page = Path(folder, f"{path.stem}.html")
             write_page(page, [Field.load(path)])
-            browser = program.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
+            browser = launched(program)
             row = [path.stem, f"{page.stat().st_size / 1000:.0f}", *measured(browser, page, given.engines)]
             print(f"| {' | '.join(row)} |", flush=True)
             browser.close()

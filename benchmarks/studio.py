@@ -1,22 +1,17 @@
-"""How soon the studio's page answers, by `python benchmarks/studio.py`.
+"""How soon the studio answers, by `python benchmarks/studio.py`.
 
-Starts `s2id studio` and opens its page in a headless Chromium without a graphics card, then draws sheets of 24 digits.
+Starts `s2id studio`, asks it for sheets of 24 digits, then opens its page in a headless Chromium without a graphics
+card, and draws the same there.
 Seconds by the clock, of programs that share the processor with the browser: until the page can be used, after the
 start and again; from the press of Draw to the first preview and to the last sharp picture; and from a click on a
 picture until the player shows it. Needs Debian's package chromium and the extras studio and dev.
 """
 
-import re
-import shutil
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
+import httpx
+from browsing import launched, studio
 from playwright.sync_api import Browser, Page, sync_playwright
-
-FLAGS = ["--no-sandbox", "--enable-unsafe-swiftshader", "--use-angle=swiftshader", "--disable-background-networking"]
 
 WATCH = """() => {
   globalThis.begun = performance.now();
@@ -30,19 +25,6 @@ WATCH = """() => {
   new MutationObserver(notice).observe(document.body, { subtree: true, childList: true, attributeFilter: ["src"] });
   addEventListener("s2id-view", () => (times.player ??= performance.now() - begun));
 }"""
-
-
-@contextmanager
-def studio() -> Iterator[str]:
-    """The address of a studio that runs meanwhile."""
-    words = [sys.executable, "-m", "s2id", "studio", "--port", "0", "--set", "open=false"]
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    try:
-        yield re.findall(r"http://\S+/", process.stdout.readline())[0]
-    finally:
-        process.terminate()
-        process.wait()
 
 
 def usable(browser: Browser, address: str) -> Page:
@@ -72,18 +54,35 @@ def sheet(browser: Browser, address: str, model: str) -> str:
     return found
 
 
+def served(address: str, model: str) -> str:
+    """Times of a sheet without a browser: until its first preview, and until its last picture is composed."""
+    took: dict[str, float] = {}
+    with httpx.Client(base_url=address, timeout=120) as client:
+        begun = time.perf_counter()
+        job = client.post("/api/compose", json={"model": model, "seeds": "0-23"}).json()["job"]
+        with client.stream("GET", f"/api/jobs/{job}/events") as lines:
+            for line in lines.iter_lines():
+                took.setdefault(line, time.perf_counter() - begun)
+    return f"| {model} | {took['event: preview']:.2f} | {took['event: done']:.2f} |"
+
+
 def main() -> None:
     """Measure and print."""
     with sync_playwright() as program:
-        browser = program.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
+        browser = launched(program)
         first = browser.new_page()  # so that the browser itself has started
         begun = time.perf_counter()
         with studio() as address:
+            httpx.get(f"{address}api/models", timeout=120).raise_for_status()
+            print(f"from the start of the program to its models: {time.perf_counter() - begun:.2f} s")
             usable(browser, address)
             print(f"from the start of the program to a usable page: {time.perf_counter() - begun:.2f} s")
             begun = time.perf_counter()
             usable(browser, address)
             print(f"opened again: {time.perf_counter() - begun:.2f} s")
+            print("| model, without a browser | first preview | 24 composed |\n|---|---|---|")
+            for model in ("mnist-fast", "mnist-fast", "mnist"):
+                print(served(address, model), flush=True)
             print("| model | first preview | 24 sharp pictures | one in the player |\n|---|---|---|---|")
             for model in ("mnist-fast", "mnist-fast", "mnist-long"):
                 print(sheet(browser, address, model), flush=True)

@@ -17,8 +17,8 @@ from common import Likeness28, write_tables
 from s2id.diffusion.settings import ALWAYS
 from s2id.files import checksum
 from s2id.memory import keep_memory
-from s2id.sampling.denoisers import autoguidance_of
 from s2id.sampling.model import load
+from s2id.sampling.resolving import autoguidance_of
 from s2id.sampling.settings import DEFAULT_STEPS, Sampling
 
 GUIDANCE = (1.0, 1.25, 1.5, 2.0)

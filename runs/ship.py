@@ -9,7 +9,8 @@ from pathlib import Path
 
 import torch
 
-from s2id.sampling.model import MODEL_FILE, load
+from s2id.sampling.known import MODEL_FILE
+from s2id.sampling.model import load
 
 
 def main() -> None:

@@ -18,8 +18,8 @@ from common import Likeness28, write_tables
 
 from s2id.files import checksum
 from s2id.memory import keep_memory
-from s2id.sampling.denoisers import autoguidance_of
 from s2id.sampling.model import load
+from s2id.sampling.resolving import autoguidance_of
 from s2id.sampling.settings import Sampling
 
 CALLS = (2, 3, 4, 6, 8, 12, 21, 51)

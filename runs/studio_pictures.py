@@ -4,11 +4,7 @@ python runs/studio_pictures.py    (needs the extras studio and dev, and Debian's
 """
 
 import re
-import shutil
-import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -16,21 +12,10 @@ from typing import Any
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
+sys.path.append(str(Path(__file__).parent.parent / "benchmarks"))
+from browsing import launched, studio  # noqa: E402
+
 IMAGES = Path(__file__).parent.parent / "docs" / "images"
-FLAGS = ["--no-sandbox", "--enable-unsafe-swiftshader", "--use-angle=swiftshader"]
-
-
-@contextmanager
-def studio() -> Iterator[str]:
-    """The address of a studio that runs meanwhile."""
-    words = [sys.executable, "-m", "s2id", "studio", "mnist-long", "mnist", "--port", "0", "--set", "open=false"]
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    try:
-        yield re.findall(r"http://\S+/", process.stdout.readline())[0]
-    finally:
-        process.terminate()
-        process.wait()
 
 
 def finished(page: Any) -> None:
@@ -68,8 +53,8 @@ def look(page: Any) -> None:
 
 
 def main() -> None:
-    with studio() as address, sync_playwright() as program:
-        browser = program.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
+    with studio("mnist-long", "mnist") as address, sync_playwright() as program:
+        browser = launched(program)
         page = browser.new_page(viewport={"width": 1100, "height": 700})
         page.goto(address)
         look(page)

@@ -2,24 +2,19 @@
 
 import os
 import shutil
+import sys
 from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
-FLAGS = [
-    "--no-sandbox",
-    "--enable-unsafe-swiftshader",
-    "--use-angle=swiftshader",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
+sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
+from browsing import FLAGS  # noqa: E402
 
 # an element without a place on the page draws nothing by itself, and renders what it is asked to
 RENDER = """async ([bytes, engine, cases, index]) => {

@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import secrets
-import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,14 +11,13 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from s2id.checks import shown
 from s2id.errors import InputError
-from s2id.settings import read_json
+from s2id.headers import fact, headed
 from s2id.stopping import unfinished
 
 _Module = TypeVar("_Module", bound=nn.Module)
@@ -71,23 +69,6 @@ def writing(path: Path, advice: str = "make room, or choose another place") -> I
         yield
     except OSError as error:
         raise InputError(f"{path} cannot be written ({error.strerror or error}); {advice}.") from error
-
-
-def no_file(path: Path) -> str:
-    """Why a path is no file that can be read, as the rest of a sentence; empty if it is one.
-
-    >>> no_file(Path("/"))
-    'is a folder'
-    """
-    try:
-        mode = os.stat(path).st_mode
-    except (FileNotFoundError, NotADirectoryError):
-        return "does not exist"
-    except (OSError, ValueError) as error:  # ValueError: a NUL
-        return f"cannot be read ({getattr(error, 'strerror', None) or error})"
-    if stat.S_ISDIR(mode):
-        return "is a folder" if path.parts else "is the present folder, which an empty name means too"
-    return "" if stat.S_ISREG(mode) else "is no ordinary file"
 
 
 def write_text(path: Path, text: str) -> None:
@@ -171,14 +152,8 @@ class TensorFile:
         return tensors
 
     def fact(self, name: str) -> Any:  # noqa: ANN401  (any value of JSON)
-        """The value of a fact in JSON.
-
-        Raises:
-            InputError: The file has no such fact, or it is no JSON.
-        """
-        if name not in self.facts:
-            raise InputError(f"{self.path} lacks its {name}; use the file as it was saved.")
-        return read_json(self.facts[name], f"the {name} in {self.path}")
+        """The value of a fact in JSON; errors as for `headers.fact`."""
+        return fact(self.path, self.facts, name)
 
 
 @contextmanager
@@ -192,21 +167,10 @@ def opened(path: Path, kind: str) -> Iterator[TensorFile]:
     Raises:
         InputError: The file is missing, damaged, of another format, or no .safetensors file.
     """
-    try:
-        with safe_open(path, "pt") as file:
-            facts = file.metadata() or {}
-            if facts.get("format") != kind:
-                raise InputError(
-                    f"{path} has format {shown(facts.get('format'))}, not {kind!r}; it was not written by s2id for "
-                    "this."
-                )
-            digest = facts.pop("sha256", None)
-            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
-            yield TensorFile(path, facts, shapes, digest, file.get_tensor)
-    except (SafetensorError, OSError) as error:
-        if _is_pickle(path):
-            raise InputError(f"{path} is a pickle, which runs code when read; give a .safetensors file.") from error
-        raise InputError(f"{path} is no complete .safetensors file ({error}); fetch it again.") from error
+    with headed(path, kind, "pt") as (file, facts):
+        digest = facts.pop("sha256", None)
+        shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+        yield TensorFile(path, facts, shapes, digest, file.get_tensor)
 
 
 def read_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -304,18 +268,6 @@ def fill(module: nn.Module, tensors: Mapping[str, Tensor], source: Path) -> None
     """
     check_shapes(module, {name: tuple(tensor.shape) for name, tensor in tensors.items()}, source)
     module.load_state_dict(dict(tensors))
-
-
-def _is_pickle(path: Path) -> bool:
-    """Whether a file was written by pickle or torch.save."""
-    try:
-        with open(path, "rb") as file:
-            start = file.read(8)
-    except OSError:
-        return False
-    # a .safetensors file begins with the length of its header in eight bytes, of which the last are zero
-    protocol = len(start) > 2 and start[0] == 0x80 and 2 <= start[1] <= 5 and not start.endswith(b"\0\0")
-    return start[:2] == b"PK" or protocol
 
 
 def checksum(tensors: Mapping[str, Tensor], facts: Mapping[str, str] | None = None) -> str:

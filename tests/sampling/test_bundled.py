@@ -11,7 +11,7 @@ from PIL import Image
 
 import s2id
 from s2id.images import resize
-from s2id.sampling.model import BUNDLED, bundled
+from s2id.sampling.known import BUNDLED, bundled
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,8 @@ from conftest import SMALL_PUBLISHED
 import s2id
 from s2id.errors import InputError
 from s2id.sampling.model import S2ID, device_named
-from s2id.sampling.sample import plans, resolved
+from s2id.sampling.resolving import resolved
+from s2id.sampling.sample import plans
 from s2id.sampling.settings import Card, Sampling
 
 

@@ -3,6 +3,8 @@
 import json
 import re
 import shlex
+import subprocess
+import sys
 from glob import glob
 from pathlib import Path
 
@@ -14,7 +16,9 @@ from starlette.testclient import TestClient  # noqa: E402
 import s2id  # noqa: E402
 from s2id.cli.commands import parse  # noqa: E402
 from s2id.cli.main import main  # noqa: E402
+from s2id.diffusion.samplers import SAMPLERS  # noqa: E402
 from s2id.studio.app import create_app  # noqa: E402
+from s2id.studio.models import SOLVERS  # noqa: E402
 from s2id.studio.settings import Limits  # noqa: E402
 from s2id.studio.state import Studio  # noqa: E402
 
@@ -48,6 +52,17 @@ def test_the_command_and_the_program_of_a_picture_give_its_bytes(client, drawn, 
     assert made.read_bytes() == wanted
     exec(recipe["python"], {})
     assert (tmp_path / f"picture.{form}").read_bytes() == wanted
+
+
+def test_what_the_page_is_told_of_models_needs_no_torch():
+    """So that it can be used while torch is imported; the names of solvers are those of the samplers."""
+    script = (
+        "import sys; from s2id.studio import app; from s2id.studio.models import Library;"
+        "facts = [one.facts for one in Library((), 'cpu').offers.values()];"
+        "assert 'torch' not in sys.modules and len(facts) == 3 and facts[0]['sampling']['steps']['own'] == 12"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+    assert list(SAMPLERS) == list(SOLVERS)
 
 
 def globbed(command):

@@ -63,7 +63,7 @@ class Distill:
 
     def _guided(self, teacher: "S2ID", pictures: "Pictures") -> "Trainer":
         """The run of a student that guides itself."""
-        from s2id.sampling.denoisers import autoguidance_of
+        from s2id.sampling.resolving import autoguidance_of
         from s2id.training.guided import check_guided_teacher, guided_trainer
         from s2id.training.run import checkpoint_to_resume
 
@@ -114,7 +114,8 @@ class Guide:
 
     def run(self) -> int:
         """Join the two models and write the file."""
-        from s2id.sampling.model import MODEL_FILE, RUN_MODEL, load
+        from s2id.sampling.known import MODEL_FILE, RUN_MODEL
+        from s2id.sampling.model import load
 
         holds = (self.out / name for name in (MODEL_FILE, RUN_MODEL, "checkpoints"))
         if any(exists(path) for path in holds):

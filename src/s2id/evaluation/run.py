@@ -19,8 +19,8 @@ from s2id.evaluation.report import Report
 from s2id.evaluation.settings import EvaluateConfig
 from s2id.evaluation.t_scrape import Curve, t_scrape
 from s2id.files import checksum
-from s2id.sampling.denoisers import autoguidance_of
 from s2id.sampling.model import S2ID, load
+from s2id.sampling.resolving import autoguidance_of
 from s2id.sampling.settings import DEFAULT_STEPS
 from s2id.sampling.training_data import load_data_of, reader_of
 

@@ -17,7 +17,8 @@ from s2id.modes import modes_kept
 from s2id.sampling.conditions import Label, pair
 from s2id.sampling.field import Field
 from s2id.sampling.model import S2ID
-from s2id.sampling.sample import drawing, resolved, sample
+from s2id.sampling.resolving import resolved
+from s2id.sampling.sample import drawing, sample
 from s2id.sampling.settings import Sampling
 from s2id.sampling.states import Arc, affordable
 from s2id.settings import Size

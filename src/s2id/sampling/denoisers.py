@@ -7,46 +7,18 @@ from s2id.coords import extent
 from s2id.diffusion.denoiser import TrainedDenoiser
 from s2id.diffusion.guidance import AutoGuided
 from s2id.diffusion.process import Schedule
-from s2id.errors import InputError
 from s2id.network.build import AnyNetwork
 from s2id.network.heads import Features, FieldHead
 from s2id.network.published import PixelHead
 from s2id.sampling.field import Field
 from s2id.sampling.model import S2ID
+from s2id.sampling.resolving import guides_itself
 from s2id.settings import Size
 from s2id.shapes import Images
 
 READING = 0.5
 """Share of the autoguidance that the last call has. With all of it, edges are sharper than the data's (runs/LOG.md,
 2026-11-26)."""
-
-
-def autoguidance_of(model: S2ID, wanted: float | None = None) -> float:
-    """Weight of autoguidance: the wanted one, or else the one in the model's card; 1 (off) if the model has no guide.
-
-    Raises:
-        InputError: A weight other than 1 is wanted of a model without a guide, or other than 1 and the learned one of
-            a model that learned autoguidance.
-    """
-    own = model.card.autoguidance
-    if wanted is None:
-        return own if model.guide or model.config.guided else 1.0
-    if model.config.guided and wanted not in (1, own):
-        raise InputError(
-            f"autoguidance is {wanted:g}, and this model learned it with the weight {own:g}; leave it out, or give 1 "
-            "to sample without it."
-        )
-    if wanted != 1 and model.guide is None and not model.config.guided:
-        raise InputError(f"autoguidance is {wanted:g} and this model has no guide; `s2id guide` gives it one.")
-    return wanted
-
-
-def guides_itself(model: S2ID, autoguidance: float) -> bool:
-    """Whether one call of the model's network gives the guided prediction, at a weight from `autoguidance_of`.
-
-    Without the autoguidance that it learned, such a network gives plain predictions, which several calls guide.
-    """
-    return model.config.guided and autoguidance == model.card.autoguidance
 
 
 def guided_denoiser(

@@ -9,7 +9,8 @@ from torch import nn
 
 from s2id.checks import Within, fits, shown
 from s2id.errors import InputError
-from s2id.files import TensorFile, check_finite, filled, no_file, opened, packed
+from s2id.files import TensorFile, check_finite, filled, opened, packed
+from s2id.headers import no_file
 from s2id.network.enlarger import RelativeHead
 from s2id.network.heads import Features, FieldHead
 from s2id.network.published import PixelHead

@@ -8,8 +8,6 @@ import json
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import replace
-from difflib import get_close_matches
-from os.path import isdir, isfile
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
@@ -20,30 +18,20 @@ from torch import Tensor, nn
 from s2id.checks import checked
 from s2id.diffusion.process import Schedule
 from s2id.errors import InputError
-from s2id.files import check_finite, check_suffix, filled, no_file, opened, write_tensors, write_text
+from s2id.files import check_finite, check_suffix, filled, opened, write_tensors, write_text
 from s2id.network.build import build
-from s2id.network.settings import NetworkConfig, network_from_dict, network_to_dict
-from s2id.sampling.alike import check_guide, check_names
-from s2id.sampling.hub import fetch, upload
+from s2id.network.settings import NetworkConfig, network_to_dict
+from s2id.sampling.alike import check_guide
+from s2id.sampling.hub import upload
+from s2id.sampling.known import MODEL_FILE, MODEL_FORMAT, Header, Known, located
 from s2id.sampling.readme import readme
 from s2id.sampling.settings import Card
-from s2id.settings import from_dict, to_dict
-
-BUNDLED = Path(__file__).parent / "weights"
-
-MODEL_FILE = "model.safetensors"
-
-RUN_MODEL = "model"
-"""Name of the folder, in a training run's folder, that the trained model is written to."""
-
-_MODEL_FORMAT = "s2id-model-1"
+from s2id.settings import to_dict
 
 _GUIDE = "guide."
 
-_PICKLES = {".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".bin"}
 
-
-class S2ID(nn.Module):
+class S2ID(Known, nn.Module):
     """A network, the card of facts that sampling needs, and perhaps a weaker network as a guide."""
 
     made_by: ClassVar = "s2id.load"
@@ -127,63 +115,6 @@ class S2ID(nn.Module):
         """The device that holds the weights."""
         return self.network.stem.weight.device
 
-    def need_pixels(self, task: str) -> None:
-        """Refuse a task whose states must be pictures.
-
-        Args:
-            task: Name of the task, for the message.
-
-        Raises:
-            InputError: The model's states are latents.
-        """
-        if self.config.latents:
-            raise InputError(
-                f"this model composes an autoencoder's latents, and {task} needs one that composes pixels; "
-                "train one without --vae."
-            )
-
-    def need_composition(self, task: str) -> None:
-        """Refuse a task that draws from noise.
-
-        Args:
-            task: Name of the task, for the message.
-
-        Raises:
-            InputError: The model only enlarges given pictures.
-        """
-        if not self.config.composes:
-            raise InputError(f"this model enlarges given pictures, and {task} needs one that draws; use another model.")
-
-    def need_function(self, task: str) -> None:
-        """Refuse a task that needs a function between the samples of the state.
-
-        Args:
-            task: Name of the task, for the message.
-
-        Raises:
-            InputError: The model is dense: its state is the picture.
-        """
-        if self.config.dense:
-            raise InputError(
-                f"this model draws no functions but composes each size anew, and {task} needs functions; use a model "
-                "with a field head."
-            )
-
-    def need_denoiser(self, task: str) -> None:
-        """Refuse a task that calls the network at any time.
-
-        Args:
-            task: Name of the task, for the message.
-
-        Raises:
-            InputError: The model is distilled: it knows only the few times at which it is called to draw.
-        """
-        if self.card.times:
-            raise InputError(
-                f"a distilled model draws and does nothing else, and {task} needs more; use the model that it was "
-                "distilled from."
-            )
-
     @checked
     def save(self, path: Path | str, dtype: torch.dtype = torch.float32) -> None:
         """Write one .safetensors file.
@@ -199,7 +130,7 @@ class S2ID(nn.Module):
         facts = {name: json.dumps(values) for name, values in self.facts().items()}
         check_finite(self.tensors(), "the model")
         tensors = {k: v.detach().to(dtype) for k, v in self.tensors().items()}
-        write_tensors(Path(path), tensors, {"format": _MODEL_FORMAT, **facts})
+        write_tensors(Path(path), tensors, {"format": MODEL_FORMAT, **facts})
 
     @checked
     def save_pretrained(
@@ -246,32 +177,22 @@ class S2ID(nn.Module):
 
     @classmethod
     def _from_file(cls, path: Path) -> "S2ID":
-        with opened(path, _MODEL_FORMAT) as file:
-            settings = (
-                network_from_dict(file.fact("config"), f"the config in {path}"),
-                from_dict(Card, file.fact("card"), f"the card in {path}"),
-                network_from_dict(file.fact("guide"), f"the guide in {path}") if "guide" in file.facts else None,
-            )
+        with opened(path, MODEL_FORMAT) as file:
+            header = Header.of(path, file.facts)
 
             def make() -> S2ID:
                 try:
-                    return cls(*settings)
+                    return cls(header.config, header.card, header.guide)
                 except InputError as error:
                     raise InputError(f"{path} cannot be used: {error}") from error
 
             model = filled(file, make, _own_name)
-        check_names(model.config, model.card, path)
         return model
 
 
 def _own_name(name: str) -> str:
     """Name in `S2ID.state_dict` of a tensor of a file, where the network's own tensors have no prefix."""
     return name if name.startswith(_GUIDE) else f"network.{name}"
-
-
-def bundled() -> list[str]:
-    """Names of the models in the package."""
-    return sorted(p.parent.name for p in BUNDLED.glob(f"*/{MODEL_FILE}"))
 
 
 @checked
@@ -293,42 +214,7 @@ def load(source: str | Path, device: str | torch.device = "cpu") -> S2ID:
         ('mnist', (28, 28))
     """
     place = device_named(device)
-    path = Path(source)
-    if str(source) in bundled():
-        path = BUNDLED / str(source) / MODEL_FILE
-    elif not str(source):
-        raise InputError(f"the model's name is empty; bundled models are {', '.join(bundled())}.")
-    elif isdir(path):  # unlike Path.is_dir, it raises no error on a name that is too long
-        path = _in_folder(path)
-    elif not path.suffix and str(source).count("/") == 1 and not isdir(path.parent):
-        return S2ID._from_file(fetch(str(source), MODEL_FILE, bundled())).to(place)
-    if path.suffix in _PICKLES:
-        raise InputError(f"{source} may be a pickle, and pickles run code when read; give a .safetensors file.")
-    if reason := no_file(path):
-        near = get_close_matches(str(source), bundled(), n=1)
-        hint = f"did you mean {near[0]}?" if near else f"bundled models are {', '.join(bundled()) or 'none'}."
-        if reason == "does not exist":
-            reason = "no such file and no bundled model"
-        raise InputError(f"there is no model {str(source)!r}: {reason}; {hint}")
-    return S2ID._from_file(path).to(place)
-
-
-def _in_folder(folder: Path) -> Path:
-    """The model file in a folder: its own, or that of the training run which the folder belongs to.
-
-    Raises:
-        InputError: The folder holds no model, or none yet because its run has not ended.
-    """
-    found = [path for path in (folder / MODEL_FILE, folder / RUN_MODEL / MODEL_FILE) if isfile(path)]
-    if not found and (folder / "checkpoints").is_dir():
-        raise InputError(
-            f"{folder} holds a run that has not ended and no model yet; train it to its end with --resume latest."
-        )
-    if not found:
-        raise InputError(
-            f"there is no model {str(folder)!r}: it is a folder without a model in it; give one with {MODEL_FILE}."
-        )
-    return found[0]
+    return S2ID._from_file(located(source)).to(place)
 
 
 def device_named(name: str | torch.device = "auto") -> torch.device:

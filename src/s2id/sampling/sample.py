@@ -19,14 +19,14 @@ from s2id.diffusion.denoiser import Denoiser
 from s2id.diffusion.guidance import Guided, Push, clipped
 from s2id.diffusion.process import times as even_times
 from s2id.diffusion.samplers import SAMPLERS, STOCHASTIC, Sampler, Step, last_of, restarted, result
-from s2id.diffusion.settings import ALWAYS
 from s2id.errors import InputError
 from s2id.modes import modes_kept
 from s2id.sampling.conditions import Labels, Seeds, describe, forget, pair
-from s2id.sampling.denoisers import autoguidance_of, guided_denoiser, guides_itself, read_out
+from s2id.sampling.denoisers import guided_denoiser, read_out
 from s2id.sampling.field import Field
 from s2id.sampling.model import S2ID
-from s2id.sampling.settings import DEFAULT_GUIDANCE, DEFAULT_STEPS, Sampling
+from s2id.sampling.resolving import autoguidance_of, guides_itself, resolved
+from s2id.sampling.settings import DEFAULT_STEPS, Sampling
 from s2id.sampling.states import Arc, affordable, check_states, rise, state_sizes, unit_noise
 from s2id.settings import Size
 from s2id.shapes import Images
@@ -215,50 +215,6 @@ class _Composition:
             finer = self.denoiser(fine)
             risen = rise(self.denoiser(size), finer, x_t, early[-1].item(), label, self.noise(fine))
             yield from self.solver(fine, len(early) - 1)(finer, risen, times[len(early) - 1 :], label)
-
-
-def resolved(model: S2ID, sampling: Sampling, steered: bool = False, restoring: bool = False) -> Sampling:
-    """The settings with the model's own values, or the defaults, in place of `None`.
-
-    Args:
-        model: The model to sample from.
-        sampling: Settings.
-        steered: Whether there is a condition to avoid.
-        restoring: Whether a picture is restored, which is done without autoguidance.
-
-    Raises:
-        InputError: The model, or the solver, has no use for a setting.
-    """
-    model.need_composition("restoring" if restoring else "sampling")
-    sampler, eta, own = sampling.sampler, sampling.eta, len(model.card.times)
-    if sampler not in SAMPLERS:
-        raise InputError(f"sampler {sampler!r} is unknown; choose {', '.join(SAMPLERS)}.")
-    if eta and sampler not in STOCHASTIC:
-        raise InputError(f"eta {eta:g} works with the samplers {' and '.join(STOCHASTIC)}; leave it 0 with {sampler}.")
-    if restoring:
-        model.need_denoiser("restoring")
-        if sampling.autoguidance not in (None, 1):
-            raise InputError("a picture is restored without autoguidance; leave autoguidance out.")
-        sampling = replace(sampling, autoguidance=1.0)
-    autoguidance = autoguidance_of(model, sampling.autoguidance)
-    sampling = replace(sampling, autoguidance=autoguidance)
-    if not own:
-        guidance = DEFAULT_GUIDANCE if sampling.guidance is None else sampling.guidance
-        most, learned = model.config.most_guidance, guides_itself(model, autoguidance)
-        if learned and not 1 <= guidance <= most:
-            raise InputError(
-                f"guidance is {guidance:g}, and this model learned weights from 1 to {most:g}; give one of these."
-            )
-        return replace(sampling, steps=sampling.steps or DEFAULT_STEPS, guidance=guidance)
-    if sampling.steps not in (None, own):
-        raise InputError(f"steps is {sampling.steps} and this model is distilled for {own} calls; leave steps out.")
-    steered = steered or bool(sampling.stronger) or sampling.guidance_interval != ALWAYS
-    if sampling.guidance not in (None, 1) or steered or eta:
-        raise InputError(
-            "guidance, its interval, stronger labels, avoid and eta cannot be chosen for a distilled model, whose "
-            "guidance is built in; leave them out."
-        )
-    return replace(sampling, steps=own, guidance=1.0, sampler="ddim")
 
 
 @dataclass(frozen=True)

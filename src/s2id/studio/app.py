@@ -53,7 +53,7 @@ def create_app(studio: Studio, hosts: Sequence[str] = ("testserver",), token: st
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        loading = asyncio.ensure_future(studio.library())  # while the page is opened
+        loading = asyncio.ensure_future(studio.warm())
         loading.add_done_callback(lambda one: one.cancelled() or one.exception())  # whoever asks next is told
         yield
         loading.cancel()

@@ -24,22 +24,21 @@ def add_asking(app: FastAPI, studio: Studio) -> None:
     async def _() -> list[dict[str, Any]]:
         """Every model, with what it can do, what it knows and which settings it has."""
         library = await studio.library()
-        return [offer.facts for offer in library.offers().values()]
+        return [offer.facts for offer in library.offers.values()]
 
     @app.post("/api/compose", status_code=202)
     async def _(asked: Compose) -> dict[str, str]:
         """Begin to compose a sheet of pictures."""
-        library = await studio.library()
+        offer = await studio.offer(asked.model, "compose")
         from s2id.studio.compose import compose
 
-        return studio.start(compose(library.get(asked.model, "compose"), asked, studio.fields))
+        return studio.start(compose(offer, asked, studio.fields))
 
 
 def add_pictures(app: FastAPI, studio: Studio) -> None:
     """The addresses that take pictures."""
 
-    async def shelves() -> "Shelves":
-        await studio.library()
+    def shelves() -> "Shelves":
         from s2id.studio.restoring import Shelves
 
         return Shelves(studio.fields, studio.pictures)
@@ -48,18 +47,18 @@ def add_pictures(app: FastAPI, studio: Studio) -> None:
     async def _(request: Request) -> dict[str, str]:
         """Begin to enlarge a picture."""
         asked, files = await read_form(request, Upscale, "picture")
-        offer, to = (await studio.library()).get(asked.model, "upscale"), await shelves()
+        offer = await studio.offer(asked.model, "upscale")
         file = one_of(files["picture"], "picture")
         from s2id.studio.restoring import upscaling
 
         picture = await studio.read(lambda reader: reader.picture(file))
-        return studio.start(upscaling(offer, asked, picture, file, to), picture.numel())
+        return studio.start(upscaling(offer, asked, picture, file, shelves()), picture.numel())
 
     @app.post("/api/restore", status_code=202, openapi_extra=described(Restore, "picture", "mask?"))
     async def _(request: Request) -> dict[str, str]:
         """Begin to draw what a poor picture may have been; a mask is white where the picture is known."""
         asked, files = await read_form(request, Restore, "picture", "mask")
-        offer, to = (await studio.library()).get(asked.model, "restore"), await shelves()
+        offer = await studio.offer(asked.model, "restore")
         file = one_of(files["picture"], "picture")
         hole = one_of(files["mask"], "mask") if files["mask"] else None
         from s2id.studio.commands import Files
@@ -68,20 +67,19 @@ def add_pictures(app: FastAPI, studio: Studio) -> None:
         picture = await studio.read(lambda reader: reader.picture(file))
         mask = await studio.read(lambda reader: reader.picture(hole, 1)) if hole else None
         names = Files(file.name, hole.name if hole else None)
-        return studio.start(restoration(offer, asked, picture, mask, names, to), picture.numel())
+        return studio.start(restoration(offer, asked, picture, mask, names, shelves()), picture.numel())
 
     @app.post("/api/depixelate", status_code=202, openapi_extra=described(Depixelate, "files*"))
     async def _(request: Request) -> dict[str, str]:
         """Begin to make one sharp picture of the frames of a moving camera: an animation, or several pictures."""
         asked, files = await read_form(request, Depixelate, "files")
-        library, to = await studio.library(), await shelves()
-        offer = None if asked.model is None else library.get(asked.model, "depixelate")
-        from s2id.studio.restoring import depixelation
-
+        offer = None if asked.model is None else await studio.offer(asked.model, "depixelate")
         given = files["files"]
         frames = await studio.read(lambda reader: reader.frames(given))
         name = given[0].name if len(given) == 1 else "frames"
-        return studio.start(depixelation(offer, asked, frames, name, to), 4 * frames.numel())
+        from s2id.studio.restoring import depixelation
+
+        return studio.start(depixelation(offer, asked, frames, name, shelves()), 4 * frames.numel())
 
 
 def add_jobs(app: FastAPI, studio: Studio) -> None:

@@ -16,7 +16,8 @@ from s2id.network.heads import Features
 from s2id.sampling.conditions import ask, label_index
 from s2id.sampling.field import Field
 from s2id.sampling.rare import rare_asked
-from s2id.sampling.sample import drawing, plans, resolved
+from s2id.sampling.resolving import resolved
+from s2id.sampling.sample import drawing, plans
 from s2id.sampling.settings import Sampling
 from s2id.seeds import seed_of, seeds_of
 from s2id.settings import Size, from_dict

@@ -1,29 +1,35 @@
-"""The models that the studio was started with: what each can do, knows and lets people set, as values for JSON."""
+"""The models that the studio was started with: what each can do, knows and lets people set, as values for JSON.
+
+All of that stands in the headers of their files, so a page can be used before torch is imported and weights are read.
+"""
 
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from threading import Lock
 from types import NoneType
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from s2id.checks import Within
-from s2id.diffusion.samplers import SAMPLERS
 from s2id.errors import InputError
 from s2id.inverse.settings import RESTORING
-from s2id.network.enlarger import Enlarger
-from s2id.sampling.model import S2ID, bundled, load
-from s2id.sampling.sample import resolved
+from s2id.sampling.known import Header, bundled, located
+from s2id.sampling.resolving import resolved
 from s2id.sampling.settings import Sampling
 from s2id.settings import Size, docstrings
+
+if TYPE_CHECKING:
+    from s2id.sampling.model import S2ID
 
 _LICENCE = "MIT"
 """Of the bundled weights; files from elsewhere say nothing about theirs."""
 
 _COMMON = ("steps", "guidance", "autoguidance", "sampler", "eta")
 """Settings that people change."""
+
+SOLVERS = ("ddim", "heun", "dpmpp")
+"""Names in `s2id.diffusion.samplers.SAMPLERS`, which would import torch."""
 
 
 @dataclass(frozen=True)
@@ -33,23 +39,30 @@ class Offer:
     name: str
     source: str
     """What `s2id.load` takes."""
-    model: S2ID
+    header: Header
+    device: str = "cpu"
+
+    @cached_property
+    def model(self) -> "S2ID":
+        """The model, whose weights are read when it is first needed."""
+        from s2id.sampling.model import load
+
+        return load(self.source, self.device)
 
     @property
     def size(self) -> Size:
         """Height and width of the training pictures, or of the states where these are unknown."""
-        card = self.model.card
+        card = self.header.card
         return card.size or (card.density, card.density)
 
     @cached_property
     def can(self) -> dict[str, bool]:
         """What the model serves for."""
-        config, card = self.model.config, self.model.card
-        enlarges = isinstance(self.model.network, Enlarger)
+        config, card = self.header.config, self.header.card
         observes = config.composes and not card.times and not config.latents
         return {
             "compose": config.composes,
-            "upscale": enlarges or (observes and not config.dense),
+            "upscale": not config.composes or (observes and not config.dense),
             "restore": observes,
             "depixelate": observes,
         }
@@ -57,7 +70,7 @@ class Offer:
     @cached_property
     def facts(self) -> dict[str, Any]:
         """What a page needs to know to ask for pictures."""
-        card, config = self.model.card, self.model.config
+        card, config = self.header.card, self.header.config
         classes = list(card.labels) or [str(i) for i in range(config.classes)] or None
         numbers = [
             {"name": name, "least": low, "most": high}
@@ -77,33 +90,26 @@ class Offer:
             "size": list(self.size),
             "channels": config.channels,
             "conditions": conditions,
-            "sampling": dict(_settings(self.model)) if config.composes else {},
-            "restoring": dict(_settings(self.model, RESTORING)) if self.can["restore"] else None,
+            "sampling": dict(_settings(self.header)) if config.composes else {},
+            "restoring": dict(_settings(self.header, RESTORING)) if self.can["restore"] else None,
             "can": self.can,
             "licence": _LICENCE if self.source in bundled() else None,
         }
 
 
 class Library:
-    """The models by name, loaded when they are first needed."""
+    """The models by name."""
 
     def __init__(self, sources: Sequence[str], device: str) -> None:
-        """Models of sources that `s2id.load` takes; none stands for all that are bundled."""
-        self._sources, self._device = tuple(sources), device
-        self._offers: dict[str, Offer] = {}
-        self._lock = Lock()
-
-    def offers(self) -> dict[str, Offer]:
-        """Every model by its name.
+        """Models of sources that `s2id.load` takes; none stands for all that are bundled.
 
         Raises:
-            InputError: A model cannot be loaded.
+            InputError: There is no such model, or its file is damaged.
         """
-        with self._lock:
-            for source in () if self._offers else self._sources or bundled():
-                name = _name(source, self._offers)
-                self._offers[name] = Offer(name, source, load(source, self._device))
-        return self._offers
+        self.offers: dict[str, Offer] = {}
+        for source in sources or bundled():
+            name = _name(source, self.offers)
+            self.offers[name] = Offer(name, source, Header.read(located(source)), device)
 
     def get(self, name: str, task: str) -> Offer:
         """The model of a name.
@@ -111,13 +117,12 @@ class Library:
         Raises:
             InputError: There is none, or it does not serve for the task.
         """
-        offers = self.offers()
-        if name not in offers:
-            raise InputError(f"model {name[:60]!r} is unknown; choose one of {', '.join(offers)}.")
-        if not offers[name].can[task]:
-            able = ", ".join(one.name for one in offers.values() if one.can[task])
+        if name not in self.offers:
+            raise InputError(f"model {name[:60]!r} is unknown; choose one of {', '.join(self.offers)}.")
+        if not self.offers[name].can[task]:
+            able = ", ".join(one.name for one in self.offers.values() if one.can[task])
             raise InputError(f"model {name!r} cannot {task}; {f'choose one of {able}' if able else 'none here can'}.")
-        return offers[name]
+        return self.offers[name]
 
 
 def _name(source: str, taken: dict[str, Offer]) -> str:
@@ -127,25 +132,25 @@ def _name(source: str, taken: dict[str, Offer]) -> str:
     return name if name not in taken else f"{name}-{len(taken) + 1}"
 
 
-def _settings(model: S2ID, usual: Sampling | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
+def _settings(header: Header, usual: Sampling | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
     """Every setting that a model leaves open, with its value, range and meaning.
 
     Args:
-        model: The model.
+        header: What the model's file says.
         usual: The settings of restoring; `None` is for sampling.
     """
     hints, helps = get_type_hints(Sampling, include_extras=True), docstrings(Sampling)
     given = usual or Sampling()
-    own = resolved(model, given, restoring=usual is not None)
-    built_in = ("steps", "guidance", "guidance_interval", "sampler", "eta", "stronger") if model.card.times else ()
-    weaker = () if model.guide or model.config.guided else ("autoguidance",)
+    own = resolved(header, given, restoring=usual is not None)
+    built_in = ("steps", "guidance", "guidance_interval", "sampler", "eta", "stronger") if header.card.times else ()
+    weaker = () if header.guide or header.config.guided else ("autoguidance",)
     for one in fields(Sampling):
         if one.name in ("restarts" if usual is None else "autoguidance", *built_in, *weaker):
             continue
         facts = {"value": getattr(given, one.name), "own": getattr(own, one.name), **_kind(hints[one.name])}
         facts |= {"help": helps[one.name], "common": one.name in _COMMON}
         if one.name == "sampler":
-            facts |= {"kind": "choice", "choices": list(SAMPLERS)}
+            facts |= {"kind": "choice", "choices": list(SOLVERS)}
         yield one.name, facts
 
 

@@ -17,7 +17,7 @@ from s2id.inverse.restore import check, disagreement, fitted, restoring, upscale
 from s2id.inverse.settings import RESTORING
 from s2id.sampling.conditions import ask
 from s2id.sampling.model import S2ID
-from s2id.sampling.sample import resolved
+from s2id.sampling.resolving import resolved
 from s2id.seeds import seeds_of
 from s2id.studio.commands import Files, Restoration, depixelating_recipe, restoring_recipe, upscaling_recipe
 from s2id.studio.compose import Drawn, Work, alone, bytes_of, previewed, sampling_of

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,10 +15,13 @@ from s2id.studio.shelf import Shelf
 
 if TYPE_CHECKING:
     from s2id.studio.compose import Drawn
-    from s2id.studio.models import Library
+    from s2id.studio.models import Library, Offer
     from s2id.studio.uploads import Reader
 
 _Result = TypeVar("_Result")
+
+_HEAD_START = 1.5
+"""Seconds for the page to open before torch is imported and weights are read."""
 
 
 class Studio:
@@ -47,22 +51,44 @@ class Studio:
         self._reader: Reader | None = None
 
     async def library(self) -> "Library":
-        """The models; torch is imported and they are loaded by the first to ask, beside all other requests."""
+        """The models; their headers are read by the first to ask, beside all other requests.
 
-        def load() -> "Library":
+        Raises:
+            InputError: A model cannot be loaded.
+        """
+
+        def read() -> "Library":
             from s2id.studio.models import Library
 
-            library = Library(self._sources, self._device)
-            library.offers()
-            return library
+            return Library(self._sources, self._device)
 
         if self._library is None:
-            self._library = await self.drawing.call(lambda: self._library or load())
+            self._library = await self.drawing.call(lambda: self._library or read())
         return self._library
+
+    async def offer(self, name: str, task: str) -> "Offer":
+        """The model of a name, loaded.
+
+        Raises:
+            InputError: There is none, it does not serve for the task, or it cannot be loaded.
+        """
+        offer = (await self.library()).get(name, task)
+        await self._load(offer)
+        return offer
+
+    async def warm(self) -> None:
+        """Load what the first to draw would wait for, once the page had time to open."""
+        library = await self.library()
+        await asyncio.sleep(_HEAD_START)
+        for offer in library.offers.values():
+            await self._load(offer)
+
+    async def _load(self, offer: "Offer") -> None:
+        await self.drawing.call(lambda: offer.model)
 
     async def read(self, what: Callable[["Reader"], _Result]) -> _Result:
         """What a reader makes of a client's files."""
-        await self.library()
+        await self.drawing.call(lambda: import_module("s2id.studio.restoring"))  # which imports torch
         if self._reader is None:
             from s2id.studio.uploads import Reader
 

@@ -21,9 +21,10 @@ from s2id.errors import InputError
 from s2id.files import checksum, read_tensors, write_tensors
 from s2id.network.halves import state_grid, step_values
 from s2id.network.network import FieldNetwork
-from s2id.sampling.denoisers import autoguidance_of, read_out, trained_denoiser
+from s2id.sampling.denoisers import read_out, trained_denoiser
 from s2id.sampling.model import S2ID
-from s2id.sampling.sample import compose, resolved
+from s2id.sampling.resolving import autoguidance_of, resolved
+from s2id.sampling.sample import compose
 from s2id.sampling.states import affordable, state_sizes, unit_noise
 from s2id.seeds import seed_of
 from s2id.settings import Size, to_dict
