@@ -84,7 +84,7 @@ def main() -> None:
             for model in ("mnist-fast", "mnist-fast", "mnist"):
                 print(served(address, model), flush=True)
             print("| model | first preview | 24 sharp pictures | one in the player |\n|---|---|---|---|")
-            for model in ("mnist-fast", "mnist-fast", "mnist-long"):
+            for model in ("mnist-fast", "mnist-fast", "mnist"):
                 print(sheet(browser, address, model), flush=True)
         first.close()
         browser.close()

@@ -1,6 +1,6 @@
 """How well small pictures are means of a large one, by how densely values of the function lie in their pixels.
 
-    python runs/means.py mnist-long
+    python runs/means.py mnist
 
 Ten digits at guidance 1; the median PSNR, in dB, to means of 1792x1792 pictures, with half as many values along a side
 of each pixel as `Features.supersample` takes, and with as many.

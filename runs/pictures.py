@@ -1,6 +1,6 @@
 """The pictures of README and docs: one function at several sizes above ten digits, and two sheets of digits.
 
-    python runs/pictures.py [--weights mnist] [--first mnist-long] [--out docs/images]
+    python runs/pictures.py [--weights mnist] [--out docs/images]
 
 The first picture shows, of each class, the first seed whose digit is whole: none of its ink reaches the frame's border.
 """
@@ -84,12 +84,11 @@ def first_picture(model: s2id.S2ID) -> Image.Image:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--weights", default="mnist")
-    parser.add_argument("--first", default="mnist-long")
     parser.add_argument("--out", type=Path, default=Path("docs/images"))
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
-    first_picture(s2id.load(args.first)).save(args.out / "one-seed.png", optimize=True)
     model = s2id.load(args.weights)
+    first_picture(model).save(args.out / "one-seed.png", optimize=True)
     for guidance in (1.0, 1.5):
         labels = [label for label in range(10) for _ in range(16)]
         fields = s2id.sample(model, labels, list(range(16)) * 10, guidance=guidance)

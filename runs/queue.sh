@@ -15,14 +15,17 @@ mkdir -p "$home/runs"
 # name | a command of s2id that trains (or joins a guide to a model), and its arguments; images, not minutes, so that every stop can be resumed. @ is the state's folder,
 # {} that of the data, which is also what a line without --data gets; {}/graphics is what runs/graphics_data.py makes,
 # and {}/icons holds the packages of the six sets of emoji (docs/vectors.md).
-# exports/long-at-194k: moving average of `train mnist --init mnist-long --images 400000 --lr 1e-3 --set warmup=0.005 --set detail-density=28
-# --set detail-share=0.3` after 193,792 images. exports/mnist-gpu-a: the bundled mnist-long, and its guide. A line that fails is passed over.
+# exports/mnist-gpu-a: a model of runs/gpu_train.py and its guide, the first two commands of runs/train_mnist.sh.
+# exports/long-at-194k: moving average of `train mnist --init exports/mnist-gpu-a --images 400000 --lr 1e-3 --set warmup=0.005
+# --set detail-density=28 --set detail-share=0.3` after 193,792 images. A line that fails is passed over.
 runs() {
   cat <<'LIST'
 ink | train mnist --init @/exports/long-at-194k --images 120000 --lr 1e-3 --set warmup=0.005 --set detail-density=28 --set detail-share=0.4 --set finer=ink --set finer-share=0.3
 ink-guided | guide @/runs/ink/model @/exports/mnist-gpu-a/guide.safetensors
 guided-one | distill @/runs/ink-guided/model --guidance-only --autoguidance 1.5 --images 50000 --lr 5e-4 --set ema=0.999
 graphics | train graphics --data {}/graphics --images 160000
+few-2 | distill @/runs/guided-one/model --guidance 1.5 --set guidance-interval=0.1,0.6 --steps 24 --pairs 3000 --images 40000
+few-4 | distill @/runs/guided-one/model --guidance 1.5 --set guidance-interval=0.1,0.6 --steps 24 --pairs 3000 --images 40000 --times 1 0.75 0.5 0.25
 scratch-63k | train mnist --images 63000
 scratch-250k | train mnist --images 250000
 emoji | train emoji --data {}/icons --images 1300000 --set width=192 --set heads=6 --set encoder-blocks=4 --set decoder-blocks=4 --set patch=4 --set lattice=6 --set overlap=true

@@ -53,7 +53,7 @@ def look(page: Any) -> None:
 
 
 def main() -> None:
-    with studio("mnist-long", "mnist") as address, sync_playwright() as program:
+    with studio("mnist", "mnist-fast") as address, sync_playwright() as program:
         browser = launched(program)
         page = browser.new_page(viewport={"width": 1100, "height": 700})
         page.goto(address)

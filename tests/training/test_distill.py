@@ -81,7 +81,7 @@ def test_the_last_call_is_asked_for_the_function_that_the_teacher_reads_out(teac
     chosen = asked(drawn, batch, 2)
     field = read_out(teacher, drawn.states[chosen, -1], drawn.asked[torch.tensor(chosen)])
     wanted = torch.cat(list(field.strips(batch.grid)), dim=2)
-    assert batch.grid.cell == pytest.approx((1 / 16, 1 / 16))  # twice as dense as the data
+    assert batch.grid.cell == pytest.approx((1 / 32, 1 / 32))  # four times as dense as the data
     assert torch.allclose(batch.target, wanted, atol=5e-3)
     assert torch.equal(batch.condition.label, drawn.asked.label[chosen])
 
@@ -93,7 +93,7 @@ def test_trajectories_are_drawn_once_and_by_themselves(teacher, pictures, tmp_pa
     after = trajectories(teacher, pictures, tmp_path, config)
     assert torch.equal(before.states, after.states) and torch.equal(before.pictures, after.pictures)
     assert torch.equal(before.asked.label, after.asked.label)
-    assert before.states.shape == (60, 5, 1, 8, 8) and before.pictures.shape[2:] == picture_size(teacher) == (16, 16)
+    assert before.states.shape == (60, 5, 1, 8, 8) and before.pictures.shape[2:] == picture_size(teacher) == (32, 32)
 
 
 def test_more_trajectories_fill_the_last_file(teacher, pictures, tmp_path):
@@ -138,8 +138,8 @@ def test_a_student_learns_what_its_teacher_does_with_a_guide_and_needs_none(teac
     assert torch.equal(plain.states, trajectories(teacher, pictures, tmp_path / "teacher").states)
     assert (moved.states[:, -1] - plain.states[:, -1]).abs().max() > 1e-3
     read, alone = (read_out(guided, moved.states[:, -1], moved.asked, autoguidance=w) for w in (2.0, 1.0))
-    assert torch.allclose(moved.pictures, read.render((16, 16)), atol=5e-3)
-    assert (moved.pictures - alone.render((16, 16))).abs().max() > 2e-2
+    assert torch.allclose(moved.pictures, read.render((32, 32)), atol=5e-3)
+    assert (moved.pictures - alone.render((32, 32))).abs().max() > 2e-2
     made = student_trainer(guided, pictures, moved, CONFIG, TRAIN, tmp_path).result()
     assert made.guide is None and made.card == replace(teacher.card, times=CONFIG.times)
 

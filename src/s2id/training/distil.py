@@ -2,7 +2,7 @@
 
 The student's calls have a few fixed times. The target of each call but the last is the x from which one step of ddim
 reaches the state that the teacher's many steps reach (Salimans and Ho 2022, arXiv 2202.00512, algorithm 2). The target
-of the last call is the teacher's final field, at twice the data's resolution (Luhman and Luhman 2021, arXiv
+of the last call is the teacher's final field, at four times the data's resolution (Luhman and Luhman 2021, arXiv
 2101.02388). The teacher's trajectories are drawn once and kept in files.
 """
 
@@ -32,9 +32,9 @@ from s2id.training.batches import Batch, hide, target_pixels
 from s2id.training.settings import DistillConfig, Preset, StudentConfig
 from s2id.training.trainer import Trainer
 
-_FORMAT = "s2id-trajectories-3"
+_FORMAT = "s2id-trajectories-4"
 
-_DENSER = 2
+_DENSER = 4
 """Pixels of a target picture along each side of a pixel of the data."""
 
 

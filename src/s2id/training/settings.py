@@ -278,7 +278,7 @@ class StudentConfig:
     """Share of the training over which the learning rate rises linearly from 0."""
     ema: Decay = setting(0.99, "optimiser")
     """Decay per step of the moving average of the weights, which is the student that the training ends with."""
-    supersample: tuple[Samples, ...] = setting((2,), "states")
+    supersample: tuple[Samples, ...] = setting((1,), "states")
     """Values of the field per side of a target pixel in the student's last call; one drawn per batch."""
     queries: Annotated[float, Within(0, 1000, open_low=True)] = setting(8.0, "states")
     """Values of the field per sample of the state in the student's last call; with --guidance-only, where targets are
