@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# For a machine with one GPU: the model `mnist-long` in ten minutes, its score, and timings of composing and rendering; then the published
+# For a machine with one GPU: the model that `mnist` begins from, in ten minutes, its score, and timings of composing and rendering; then the published
 # system as it was published (20 epochs, hours), and its table beside ours. The first command has been run (runs/LOG.md, 2026-11-28), the
 # others have not.
 #   runs/gpu.sh DATA_FOLDER        (needs torch with CUDA and this package installed)

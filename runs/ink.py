@@ -1,6 +1,6 @@
 """Sharpness of a model of MNIST: edges and waviness of its digits, and glyphs of held-out fonts against their truth.
 
-    s2id train mnist --init mnist-long --data DATA --set finer=ink:FONTS --set detail-density=28 --out out/ink
+    s2id train mnist --init MODEL --data DATA --set finer=ink:FONTS --set detail-density=28 --out out/ink
     python runs/ink.py out/ink --data DATA --fonts FONTS
 
 Digits are composed at guidance 1, classes in turn. The glyphs are the digits of fonts that the data set `ink` holds
