@@ -117,9 +117,8 @@ def rows(
     """Means over pictures: PSNR and its gain over bicubic, SSIM, width of edges over the truth's, processor seconds."""
     table = []
     fine, given = zip(*(seen(truth, times, args) for truth in truths), strict=True)
-    reference = [
-        score(interpolation(BICUBIC)(one, times), truth, times)[0] for one, truth in zip(given, fine, strict=True)
-    ]
+    bicubic = interpolation(BICUBIC)
+    reference = [likeness(bicubic(one, times), truth) for one, truth in zip(given, fine, strict=True)]
     for name, way in ways.items():
         few = range(0, len(fine), max(1, len(fine) // args.few) if name in SLOW else 1)
         scores = []
@@ -159,9 +158,19 @@ def seen(
 
 def score(found: Image.Image, truth: Float[Tensor, "1 3 h w"], times: int) -> list[float]:
     """PSNR, SSIM and the width of edges over the truth's."""
-    drawn = to_float(torch.from_numpy(np.array(found.convert("RGB"))).permute(2, 0, 1))[None]
+    drawn = pixels(found)
     width = edge_width(drawn, times) / edge_width(truth, times)
-    return [float(value) for value in (psnr(drawn, truth).clamp(max=_EXACT), ssim(drawn, truth), width)]
+    return [likeness(found, truth), float(ssim(drawn, truth)), float(width)]
+
+
+def likeness(found: Image.Image, truth: Float[Tensor, "1 3 h w"]) -> float:
+    """PSNR in dB."""
+    return float(psnr(pixels(found), truth).clamp(max=_EXACT))
+
+
+def pixels(picture: Image.Image) -> Float[Tensor, "1 3 h w"]:
+    """A picture's values in [-1, 1]."""
+    return to_float(torch.from_numpy(np.array(picture.convert("RGB"))).permute(2, 0, 1))[None]
 
 
 def enlarged(way: Upscaler, given: Image.Image, times: int, keep: Path | None) -> tuple[Image.Image | None, float]:

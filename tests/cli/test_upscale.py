@@ -106,6 +106,16 @@ def test_the_pixels_of_a_jpeg_are_not_met(weights, tmp_path, capsys):
     assert "blocks" in jpeg and "blocks" not in png and off[0] > 2 * off[1]
 
 
+def test_pixels_are_met_or_not_as_asked(weights, tmp_path, capsys):
+    logo().save(tmp_path / "logo.png")
+    for exact in ("true", "false"):
+        assert upscale(weights, tmp_path, tmp_path / "logo.png", "--scale", 2, "--set", f"exact={exact}") == 0
+    met, loose = (
+        float(line.split("by ")[1].split()[0]) for line in capsys.readouterr().out.splitlines() if "rms" in line
+    )
+    assert met < loose
+
+
 def deep(channels):
     """A ramp of fewer steps than one of 8 bits in its colours, and of alpha, in the order of OpenCV."""
     y, x = np.mgrid[:6, :8]

@@ -2,17 +2,19 @@
 
 import re
 
+import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw
 
+from s2id.alpha import over
 from s2id.cli.main import main
 from s2id.errors import InputError
-from s2id.images import resize
+from s2id.images import resize, to_bytes, to_float
 from s2id.inverse.enlarge import agreeing, drawn, in_colour
 from s2id.inverse.restore import restore, upscale
 from s2id.network.settings import EnlargerConfig
-from s2id.sampling.model import S2ID
+from s2id.sampling.model import S2ID, load
 from s2id.sampling.settings import Card
 
 
@@ -96,3 +98,40 @@ def test_the_command_enlarges_a_picture_in_its_own_colours(model, tmp_path, caps
             (199, 30, 90, 128)
         }  # as premultiplied bytes are read
     assert float(re.search(r"by ([0-9.]+) grey levels", capsys.readouterr().out)[1]) < 0.3  # rounding to bytes
+
+
+@pytest.fixture(scope="module")
+def drawing():
+    """Discs, bars and a ring in colours over white, 512 pixels a side, as a function at that density."""
+    large = Image.new("RGB", (1024, 1024), "white")
+    draw = ImageDraw.Draw(large)
+    draw.ellipse((120, 90, 640, 610), fill=(220, 40, 80))
+    draw.ellipse((250, 200, 420, 370), fill=(250, 210, 60), outline=(30, 20, 90), width=40)
+    draw.polygon([(560, 980), (960, 340), (1000, 900)], fill=(20, 90, 200))
+    draw.line((60, 960, 900, 420), fill=(20, 20, 20), width=28)
+    return to_float(torch.from_numpy(np.array(large.reduce(2))).movedim(-1, 0))
+
+
+@pytest.mark.parametrize("times", [2, 3, 4, 8])
+def test_the_bundled_model_is_far_ahead_of_bicubic_interpolation(drawing, times):
+    truth, given = resize(drawing, (64 * times, 64 * times)), to_float(to_bytes(resize(drawing, (64, 64))))
+    found = upscale(load("graphics"), given, (64 * times, 64 * times))
+    bicubic = torch.nn.functional.interpolate(given[None], truth.shape[1:], mode="bicubic")[0].clamp(-1, 1)
+    assert 10 * torch.log10((bicubic - truth).square().mean() / (found - truth).square().mean()) > 5  # decibels
+
+
+def test_the_bundled_model_keeps_colours_behind_transparency(drawing):
+    alpha = ((drawing - 1).abs().amax(0, keepdim=True) > 0.1).float()  # what is not white is seen
+    fine = torch.cat([(drawing + 1) * alpha - 1, 2 * alpha - 1])
+    given = resize(fine, (64, 64))
+    found = upscale(load("graphics"), given, (256, 256))
+    for ground in ("black", "white"):
+        shown, wanted, bicubic = (
+            over(one, ground)
+            for one in (
+                found,
+                resize(fine, (256, 256)),
+                torch.nn.functional.interpolate(given[None], (256, 256), mode="bicubic")[0],
+            )
+        )
+        assert (shown - wanted).square().mean() < 0.5 * (bicubic - wanted).square().mean()

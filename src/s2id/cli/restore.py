@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from s2id.sampling.model import S2ID
     from s2id.settings import AnySize
 
-UPSCALER = "mnist"
+UPSCALER = "graphics"
 """Weights that `upscale` uses if none are named."""
 
 _Picture = Annotated[Path, Help("The picture: a PNG, JPEG or other image file.")]
@@ -86,6 +86,9 @@ class Upscale:
     traits: Traits = Traits()
     words: str | None = setting(None, "condition")
     """What the picture shows, in words that the model learned from captions, in any order. None: anything."""
+    exact: bool | None = setting(None, "picture")
+    """Whether means over the given pixels are set right. False draws the steps of pixel art as smooth outlines. None:
+    unless the picture is a JPEG."""
     out: Path = Path("out")
     """Folder for the result."""
     device: Device = setting("auto", "computing")
@@ -145,14 +148,15 @@ class Upscale:
         picture, depth = _given(path, model)
         picture = fitted(model, picture) if model.config.composes else picture
         to = size or (round(picture.shape[1] * (self.scale or 1)), round(picture.shape[2] * (self.scale or 1)))
-        exact = not is_lossy(path)
+        lossy = is_lossy(path)
+        exact = not lossy if self.exact is None else self.exact
         enlarged = upscale(model, picture, to, condition, exact=exact).cpu()
         writable(place)
         written = place / f"upscaled-{name}-{suffix((enlarged.shape[1], enlarged.shape[2]))}.png"
         write(written, enlarged, facts_of(path, len(enlarged)), depth)
         rms = disagreement(enlarged[None], picture, depth=depth)
         why = "; hard edges are drawn smooth, which costs agreement but no colour" if 127.5 * rms > 1 else ""
-        print(f"{path.name}: {_agreement(rms)}{why if exact else '; a JPEG, whose blocks are not drawn'}")
+        print(f"{path.name}: {_agreement(rms)}{'; a JPEG, whose blocks are not drawn' if lossy and not exact else why}")
         if depth == 8 and is_deep(path):
             print(
                 f"note: {path.name} has 16 bits per channel, of which 8 are read; all are of PNG and TIFF files with "

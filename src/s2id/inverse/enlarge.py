@@ -28,6 +28,10 @@ _PIECE = 8
 """Given pixels along a side of the pieces of a tile that the head draws: it needs few feature samples for each, and
 many are flat."""
 
+_VALUES = 6
+"""Values along a side of a given pixel that are drawn, at least, before their mean is corrected: of fewer, a border's
+place is not known so well."""
+
 _SMALL = 4
 """Number of times below which a size that is no multiple is the mean of a picture twice as fine as it need be."""
 
@@ -111,20 +115,22 @@ def _pieces(
     )
     near = ends[:, :, :, ys.flatten()][..., xs.flatten()]
     found = near[0].repeat_interleave(times[0], 2).repeat_interleave(times[1], 3)
+    finer = tuple(-(-_VALUES // n) if exact else 1 for n in times)
     size = _PIECE * times[0], _PIECE * times[1]
     into = found.unflatten(2, (-1, size[0])).unflatten(4, (-1, size[1])).permute(0, 2, 4, 1, 3, 5)
     near = near.unflatten(3, ys.shape).unflatten(5, xs.shape).permute(0, 1, 3, 5, 2, 4, 6)
     spans = features[..., -network.config.channels :].amax(-1)
     busy = spans[:, rows[:, None, :, None], columns[:, None]].amax((3, 4)).nonzero()
     frame = rows.shape[1] / lattice, columns.shape[1] / lattice  # in given pixels, from here on
-    y, x = (centres(side, 1 / n) for side, n in zip(size, times, strict=True))
-    grid = Grid(y, x, (1 / times[0], 1 / times[1])).to(features.device)
-    few = max(1, CACHED // (size[0] * size[1] * features.shape[-1]))
+    cells = [1 / (n * more) for n, more in zip(times, finer, strict=True)]
+    y, x = (centres(round(_PIECE / cell), cell) for cell in cells)
+    grid = Grid(y, x, (cells[0], cells[1])).to(features.device)
+    few = max(1, CACHED // (len(y) * len(x) * features.shape[-1]))
     for some in busy.split(few) if len(busy) else ():
         b, i, j = some.T
         read = features[b[:, None, None], rows[i][:, :, None], columns[j][:, None]]
         values = network.head(Features(read, frame), grid, bound=1.0)
-        into[b, i, j] = agreeing(values, *near[:, b, i, j]) if exact else values
+        into[b, i, j] = F.avg_pool2d(agreeing(values, *near[:, b, i, j]), finer) if exact else values
     return found[:, :, : (part[0].stop - part[0].start) * times[0], : (part[1].stop - part[1].start) * times[1]]
 
 

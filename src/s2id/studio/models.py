@@ -77,6 +77,7 @@ class Offer:
             for name, (low, high) in zip(card.numbers, card.number_ranges, strict=True)
         ]
         words = list(card.words) or None
+        size = f"{self.size[0]}x{self.size[1]}" if config.composes else "any size"
         conditions = {
             "classes": None if words else classes,
             "attributes": list(card.attributes),
@@ -86,7 +87,7 @@ class Offer:
         }
         return {
             "name": self.name,
-            "title": f"{self.name}: {card.data or 'pictures'}, {self.size[0]}x{self.size[1]}",
+            "title": f"{self.name}: {card.data or 'pictures'}, {size}",
             "size": list(self.size),
             "channels": config.channels,
             "conditions": conditions,
