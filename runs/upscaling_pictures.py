@@ -79,9 +79,9 @@ def liveliest(given: Float[Tensor, "3 h w"]) -> tuple[int, int]:
 def met(truth: Float[Tensor, "3 h w"], fonts: Path, model: str) -> list[list[Image.Image]]:
     """Rows of pictures that people meet: text, a JPEG, transparency over black, pixel art."""
     chosen = [file for file in font_files(fonts) if held_out(file)][7::20]
-    text = Image.new("RGB", (112, 80), "white")
+    text = Image.new("RGB", (112, 104), "white")
     for i, font in enumerate(chosen[:4]):
-        text.paste(text_picture(font, "Judge vexes", 11 + i), (0, -6 + 19 * i))
+        text.paste(text_picture(font, "Judge vexes", 11 + i), (0, -6 + 26 * i))
     drawing = to_pillow(to_bytes(resize(truth, (80, 80))))
     file = io.BytesIO()
     drawing.save(file, "JPEG", quality=75)
