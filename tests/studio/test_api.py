@@ -5,10 +5,12 @@ import re
 import shlex
 import subprocess
 import sys
+import threading
 from glob import glob
 from pathlib import Path
 
 import pytest
+import torch
 
 pytest.importorskip("fastapi", reason="the studio needs the extra studio")
 from starlette.testclient import TestClient  # noqa: E402
@@ -18,6 +20,7 @@ from s2id.cli.commands import parse  # noqa: E402
 from s2id.cli.main import main  # noqa: E402
 from s2id.diffusion.samplers import SAMPLERS  # noqa: E402
 from s2id.studio.app import create_app  # noqa: E402
+from s2id.studio.jobs import Job, Queue  # noqa: E402
 from s2id.studio.models import SOLVERS  # noqa: E402
 from s2id.studio.settings import Limits  # noqa: E402
 from s2id.studio.state import Studio  # noqa: E402
@@ -52,6 +55,54 @@ def test_the_command_and_the_program_of_a_picture_give_its_bytes(client, drawn, 
     assert made.read_bytes() == wanted
     exec(recipe["python"], {})
     assert (tmp_path / f"picture.{form}").read_bytes() == wanted
+
+
+def test_a_job_is_left_midway_in_what_it_computes():
+    begun, queue = threading.Event(), Queue(limit=1, most_bytes=1)
+
+    def work(_):
+        x = torch.zeros(1)
+        while True:
+            x = x + 1
+            begun.set()
+
+    job = Job(work, seconds=60.0)
+    queue.add(job)
+    assert begun.wait(30)
+    queue.close()  # which cancels it, and waits for its end
+    assert job.state == "cancelled"
+
+
+@pytest.mark.parametrize("form", ["html", "gif"])
+def test_a_way_between_two_pictures_is_that_of_its_command_and_its_program(
+    client, drawn, events, form, tmp_path, monkeypatch
+):
+    ids = {(one["label"], one["seed"]): one["id"] for name, one in drawn if name == "field"}
+    said = events(client.post("/api/morph", json={"start": ids["7", "1"], "end": ids["3", "0"], "frames": 3}))
+    assert [data["step"] for name, data in said if name == "preview"][-1] == 3 and said[-1][0] == "done"
+    (way,) = (data["id"] for name, data in said if name == "field")
+    view = {"height": 40, "width": 30}
+    wanted = client.get(f"/api/fields/{way}.{form}", params=view).content
+    recipe = client.get(f"/api/fields/{way}/recipe", params={**view, "form": form}).json()
+    monkeypatch.chdir(tmp_path)
+    assert main(shlex.split(recipe["command"])[1:]) == 0
+    made = tmp_path / f"way.{form}"
+    assert made.read_bytes() == wanted
+    made.unlink()
+    exec(recipe["python"], {})
+    assert made.read_bytes() == wanted
+    (tmp_path / "way.safetensors").write_bytes(client.get(f"/api/fields/{way}.safetensors").content)
+    assert len(s2id.Field.load(tmp_path / "way.safetensors")) == 3
+
+
+@pytest.mark.parametrize(
+    "change, why",
+    [({"end": "none"}, "no such field"), ({"frames": 1000}, "frames is not as"), ({}, "both ends of the way")],
+)
+def test_a_way_that_cannot_be_is_refused(client, drawn, change, why):
+    one = next(data["id"] for name, data in drawn if name == "field")
+    answer = client.post("/api/morph", json={"start": one, "end": one} | change)
+    assert answer.status_code in (400, 404) and why in answer.json()["error"]
 
 
 def test_what_the_page_is_told_of_models_needs_no_torch():

@@ -175,6 +175,30 @@ def test_a_picture_of_a_sheet_is_zoomed_into_and_taken_away(page, tmp_path, monk
 
 
 @pytest.mark.slow
+def test_a_way_leads_from_one_picture_to_another(page, tmp_path, monkeypatch):
+    """Begun at one picture and ended at the next; its page is that of the copied command."""
+    draw(page).first.click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("button", name="Begin a way here").click()
+    page.keyboard.press("PageDown")
+    dialog.get_by_role("button", name="From 7, seed 0 to this").click()
+    dialog.get_by_role("button", name="Play", exact=True).wait_for(timeout=60_000)
+    player = dialog.get_by_role("application", name="7, seed 0 to 7, seed 1")
+    player.wait_for()
+    dialog.get_by_role("slider", name="Along the way").fill("3.5")
+    until(page, lambda: page.evaluate("document.querySelector('.stage s2id-field').index") == 3.5)
+    with page.expect_download() as taken:
+        dialog.get_by_role("button", name="Save page").click()
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    dialog.get_by_role("button", name="Copy page as command").click()
+    run_commands(page.evaluate("navigator.clipboard.readText()"), tmp_path, monkeypatch)
+    assert (tmp_path / "way.html").read_bytes() == taken.value.path().read_bytes()
+    dialog.get_by_role("button", name="Back to the picture").click()
+    dialog.get_by_role("application", name="7, seed 1", exact=True).wait_for()
+    dialog.get_by_role("button", name="Close").click()
+
+
+@pytest.mark.slow
 def test_the_comparison_is_of_the_pixels_in_the_players_window(page):
     draw(page).first.click()
     dialog = page.get_by_role("dialog")

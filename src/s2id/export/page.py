@@ -89,18 +89,18 @@ def write_way(path: Path | str, fields: Iterable[Field], title: str | None = Non
         ...     os.listdir(folder)
         ['way.html']
     """
-    path = Path(path)
-    check_suffix(path, ".html")
+    check_suffix(Path(path), ".html")
+    write_bytes(Path(path), way_page(fields, title))
+
+
+def way_page(fields: Iterable[Field], title: str | None = None) -> bytes:
+    """The page that `write_way` writes; arguments and errors as there."""
     kept: list[Field] = []
     for field in fields:
         kept.append(field)
         _check_bytes(sum(one.features.values.numel() for one in kept) * 8 // 3, len(kept))  # of halves in base64
-    if not kept:
-        raise InputError("there is no function to show; choose at least one field.")
+    whole = joined(kept)
     names = [caption(one) for one in kept]
-    facts = {name: text for name, text in kept[0].facts.items() if name in ("data", "long_side", "palette")}
-    values = torch.cat([one.features.values for one in kept])
-    whole = Field(Features(values, kept[0].features.frame), kept[0].head, {**facts, "asked": "; ".join(names)})
     what = f"{names[0]} to {names[-1]}"
     stops = "".join(
         f'<option value="{i}" label="{escape(names[i])}"></option>'
@@ -111,7 +111,22 @@ def write_way(path: Path | str, fields: Iterable[Field], title: str | None = Non
         f'<form><button type="button">Play</button><input type="range" aria-label="Way" min="0" max="{len(kept) - 1}" '
         f'step="any" value="0" list="stops"><datalist id="stops">{stops}</datalist></form>'
     )
-    write_bytes(path, _page([whole], _picture("0", 0, what, _LARGE) + slider, title or _title([whole], [what])))
+    return _page([whole], _picture("0", 0, what, _LARGE) + slider, title or _title([whole], [what]))
+
+
+def joined(fields: Sequence[Field]) -> Field:
+    """One field of all functions of some, in their order, as a player that moves along a way needs it.
+
+    Raises:
+        InputError: There are none.
+    """
+    if not fields:
+        raise InputError("there is no function to show; choose at least one field.")
+    first = fields[0]
+    facts = {name: text for name, text in first.facts.items() if name in ("data", "long_side", "palette")}
+    values = torch.cat([one.features.values for one in fields])
+    names = "; ".join(caption(one) for one in fields)
+    return Field(Features(values, first.features.frame), first.head, {**facts, "asked": names})
 
 
 def _page(shown: Sequence[Field], pictures: str, title: str) -> bytes:

@@ -98,14 +98,17 @@ class Sheet:
             command += f" && s2id export {folder}/*.safetensors --out {folder}/picture.html"
         return Recipe(command, "\n".join(python) + "\n")
 
+    def asked(self, label: str | int | None) -> str:
+        """What is asked for with a class, as an argument of `s2id.sample`."""
+        beside = _given(self.beside)
+        return f"s2id.ask(model, {label!r}{beside})" if beside else repr(label)
+
     def _begin(self) -> list[str]:
         return ["import s2id", "", f"model = s2id.load({self.source!r})"]
 
     def _call(self, few: Sequence[tuple[str | int | None, int]]) -> str:
         """The call of `s2id.sample` that composes some pictures."""
-        labels = [label for label, _ in few]
-        beside = _given(self.beside)
-        asked = [f"s2id.ask(model, {label!r}{beside})" if beside else repr(label) for label in labels]
+        asked = [self.asked(label) for label, _ in few]
         label = asked[0] if len({*asked}) == 1 else f"[{', '.join(asked)}]"
         settings = sampling_python(self.sampling, self.usual)
         return f"s2id.sample(model, label={label}, seed={[seed for _, seed in few]}{settings})"

@@ -6,6 +6,9 @@ from dataclasses import asdict, dataclass, fields
 from io import BytesIO
 from typing import Any, TypeVar
 
+from jaxtyping import Float
+from torch import Tensor
+
 from s2id.alpha import straight
 from s2id.condition import cat
 from s2id.diffusion.samplers import Step
@@ -28,6 +31,7 @@ from s2id.studio.models import Offer
 from s2id.studio.requests import Compose
 from s2id.studio.settings import MOST_PICTURES
 from s2id.studio.shelf import Shelf
+from s2id.studio.way import Way
 
 BATCH = 4
 """Pictures that a processor composes at once: with more, the first previews come later, and all of them no sooner."""
@@ -51,6 +55,8 @@ class Drawn:
     """What it was composed from, if it was composed."""
     index: int = 0
     """Its number in the sheet."""
+    way: Way | None = None
+    """What it is the functions of, if it is a way between two pictures."""
 
 
 Work = Callable[[Job], dict[str, Any]]
@@ -161,10 +167,12 @@ def bytes_of(field: Field) -> int:
 
 def _sources(states: Images) -> list[str]:
     """States as small pictures that a page can show."""
-    found = []
     size = capped((states.shape[2], states.shape[3]), _PREVIEW)
-    for state in straight(resize(states, size)):
-        file = BytesIO()
-        to_pillow(to_bytes(state)).save(file, "PNG", compress_level=1)
-        found.append("data:image/png;base64," + b64encode(file.getvalue()).decode())
-    return found
+    return [picture_source(state) for state in straight(resize(states, size))]
+
+
+def picture_source(picture: Float[Tensor, "c h w"]) -> str:
+    """A picture in the address itself, for a page to show."""
+    file = BytesIO()
+    to_pillow(to_bytes(picture)).save(file, "PNG", compress_level=1)
+    return "data:image/png;base64," + b64encode(file.getvalue()).decode()

@@ -1,7 +1,7 @@
 """Jobs: work that takes seconds, done one after another by one thread, whose events any number of clients follow.
 
 Events are kept, so that a late client gets all of them; of the previews and positions that follow one another only the
-newest. The thread looks between two steps whether a job is cancelled or has taken too long.
+newest. Before each call of torch, the thread looks whether a job is cancelled or has taken too long.
 """
 
 import asyncio
@@ -63,7 +63,7 @@ class Job:
         """A job that is still to be done.
 
         Args:
-            work: What to do; it calls `check` between steps, and gives the data of the event `done`.
+            work: What to do; it gives the data of the event `done`. `check` may leave it at each call of torch.
             seconds: Longest time that it may take.
             size: Bytes that it holds while it waits.
         """
@@ -100,7 +100,7 @@ class Job:
             raise InputError(f"this took more than {self.seconds:g} s and was stopped; ask for less at once.")
 
     def cancel(self) -> None:
-        """Ask the job to stop: before it begins, or at its next step."""
+        """Ask the job to stop: before it begins, or at its next call of torch."""
         self.cancelled = True
 
     async def follow(self, after: int = 0, idle: float = 15.0) -> AsyncIterator[Event | None]:
@@ -138,7 +138,10 @@ class Job:
         start = time.perf_counter()
         try:
             self.check()
-            data = self.work(self)
+            from s2id.studio.midway import Midway  # which imports torch
+
+            with Midway(self.check):
+                data = self.work(self)
             self._end("done", seconds=round(time.perf_counter() - start, 3), **data)
         except CancelledError:
             self._end("cancelled")
@@ -200,7 +203,7 @@ class Queue:
         return self._known.get(name)
 
     def cancel(self, job: Job) -> None:
-        """Take a job out of the queue, or stop it at its next step."""
+        """Take a job out of the queue, or stop it midway."""
         job.cancel()
         with self._changed:
             self._drop_cancelled()

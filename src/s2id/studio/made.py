@@ -31,12 +31,23 @@ def add_fields(app: FastAPI, studio: Studio) -> None:
     async def _(name: str, view: Annotated[Seen, Query()]) -> dict[str, str]:
         """A command and a program that make the same bytes as the field's address with the same query."""
         drawn = studio.field(name)
-        if drawn.sheet is None:
+        if drawn.way is not None and view.form in ("html", "gif"):
+            return asdict(drawn.way.recipe(view.form, view.size(drawn.size)))
+        if drawn.sheet is None or view.form == "gif":
             raise HTTPException(404, "this field came with a picture; take that picture's command.")
         from s2id.studio.commands import View
 
         recipe = drawn.sheet.one(drawn.index, view.form, View(view.size(drawn.size), view.region, view.fit, view.look))
         return asdict(recipe)
+
+    @app.get("/api/fields/{name}.gif", response_class=Response)
+    async def _(name: str, view: Annotated[Seen, Query()]) -> Response:
+        """The film of a way, at a size."""
+        drawn = studio.field(name)
+        way, size = found(drawn.way, "way"), view.size(drawn.size)
+        most = studio.limits.picture_megapixels * 2**20
+        content = await studio.drawing.call(lambda: way.file("gif", size, most))
+        return Response(content, media_type="image/gif")
 
     @app.get("/api/fields/{name}.{form}", response_class=Response)
     async def _(name: str, form: Annotated[Literal["safetensors", "html"], Path()]) -> Response:
@@ -44,7 +55,9 @@ def add_fields(app: FastAPI, studio: Studio) -> None:
         drawn = studio.field(name)
         from s2id.forms import FORMS
 
-        make = drawn.field.file_bytes if form == "safetensors" else lambda: FORMS[".html"](drawn.field)
+        way = drawn.way
+        page = (lambda: way.file("html", drawn.size, 0)) if way else lambda: FORMS[".html"](drawn.field)
+        make = drawn.field.file_bytes if form == "safetensors" else page
         content = await studio.drawing.call(make)
         kind = "text/html; charset=utf-8" if form == "html" else "application/octet-stream"
         headers = {"content-disposition": f'attachment; filename="picture.{form}"'}

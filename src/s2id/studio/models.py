@@ -112,6 +112,10 @@ class Library:
             name = _name(source, self.offers)
             self.offers[name] = Offer(name, source, Header.read(located(source)), device)
 
+    def named(self, source: str) -> str:
+        """Name of the model of a source."""
+        return next(one.name for one in self.offers.values() if one.source == source)
+
     def get(self, name: str, task: str) -> Offer:
         """The model of a name.
 

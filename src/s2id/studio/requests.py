@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from s2id.errors import InputError
 from s2id.settings import Size, Window, parse_any_size
-from s2id.studio.settings import MOST_SIDE
+from s2id.studio.settings import MOST_PICTURES, MOST_SIDE
 
 Name = Annotated[str, Field(max_length=1000)]
 
@@ -41,6 +41,16 @@ class Compose(Beside):
     )
     seeds: Name = Field("0", description="A seed, a range 0-11 or a list 1,5,9.")
     sampling: dict[Name, Any] = Field({}, description="Settings by name; those left out are as /api/models says.")
+
+
+class Morph(BaseModel):
+    """The way from one picture of a sheet to another, of the same model and settings."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    start: Name = Field(description="Id of the field at which it begins.")
+    end: Name = Field(description="Id of the field at which it ends.")
+    frames: int = Field(9, ge=2, le=MOST_PICTURES, description="Functions on the way, with both ends.")
 
 
 class _FromPictures(Asked):
@@ -108,7 +118,9 @@ class Seen(BaseModel):
     )
     fit: Literal["fit", "fill", "stretch"] = "fit"
     look: Literal["smooth", "squares", "palette"] = "smooth"
-    form: Literal["png", "safetensors", "html"] = Field("png", description="Of a recipe, the file that it makes.")
+    form: Literal["png", "safetensors", "html", "gif"] = Field(
+        "png", description="Of a recipe, the file that it makes; gif of a way only."
+    )
 
     def size(self, own: Size) -> Size:
         """Height and width; one that is left out follows from the other in the picture's own aspect."""

@@ -35,7 +35,7 @@ _MOST_RESULT = 2**24
 """Pixels of a result, of all answers together."""
 
 _MOST_FUSED = 2**22
-"""Pixels of frames, and of the picture that is made of them: this cannot be stopped between steps."""
+"""Pixels of frames, and of the picture that is made of them."""
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import { button, make, say } from "./dom.js";
 import { bicubic, squares } from "./resample.js";
 import { takeAway } from "./take.js";
+import { wayPart } from "./way.js";
 
 const MOVES = ["pointermove", "wheel", "keydown", "click", "s2id-view"]; // what may change the player's view
 const GLIDE_MS = 400; // for so long it may go on changing
@@ -70,7 +71,8 @@ export function lookAt(entries, at, { limits, use }) {
       dialog.close();
       use(new File([file], `${entry.words.replace(/[^\p{L}\p{N}]+/gu, "-")}.png`, { type: "image/png" }));
     });
-    side.replaceChildren(compared.element, takeAway(entry, player, limits), again);
+    const way = entry.bare ? [] : wayPart(entry, (moving) => stage.replaceChildren(moving ?? player));
+    side.replaceChildren(compared.element, takeAway(entry, player, limits), ...[way].flat(), again);
     player.addEventListener(
       "s2id-open",
       async () => {
