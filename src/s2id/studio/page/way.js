@@ -19,9 +19,9 @@ export function wayPart(entry, show) {
   const part = make("section", { className: "take", "aria-labelledby": "way" });
   const heading = make("h3", { id: "way" }, "Way to another picture");
   const begin = button("Begin a way here", () => {
-    begun = entry;
+    begun = begun?.id === entry.id ? null : entry;
     choose();
-    say(`A way begins at ${entry.words}. Look at another picture to end it there.`);
+    begin.focus(); // it was taken out and put in again
   });
 
   /** Shows what can be chosen: to begin here, or to end here what began elsewhere. */
@@ -32,7 +32,7 @@ export function wayPart(entry, show) {
       : "Between two pictures lie others, which a slider passes.";
     const able = begun && !here && begun.model.name === entry.model.name;
     const end = able && button(`From ${begun.words} to this`, () => compose(begun), { className: "main" });
-    begin.hidden = here;
+    begin.setAttribute("aria-pressed", Boolean(here));
     part.replaceChildren(heading, make("small", {}, hint), make("div", { className: "actions" }, begin, end || null));
   }
 
@@ -44,6 +44,7 @@ export function wayPart(entry, show) {
       id = null;
     const stop = button("Cancel", () => job?.cancel());
     part.replaceChildren(heading, make("div", { className: "actions" }, progress, stop), wrong);
+    stop.focus();
     try {
       const json = { start: start.id, end: entry.id, frames: FUNCTIONS };
       job = follow((await ask("/api/morph", { method: "POST", json })).job, (event) => {
@@ -112,6 +113,7 @@ export function wayPart(entry, show) {
       make("div", { className: "actions" }, play, button("Back to the picture", () => show(null))),
       ...(await Promise.all(takes)),
     );
+    slider.focus();
     say(`The way from ${words} is composed.`);
   }
 
