@@ -110,7 +110,7 @@ def test_what_the_page_is_told_of_models_needs_no_torch():
     script = (
         "import sys; from s2id.studio import app; from s2id.studio.models import Library;"
         "facts = {name: one.facts for name, one in Library((), 'cpu').offers.items()};"
-        "assert 'torch' not in sys.modules and facts['mnist-fast']['sampling']['steps']['own'] == 2"
+        "assert 'torch' not in sys.modules and facts['mnist']['sampling']['steps']['own'] == 12"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
     assert list(SAMPLERS) == list(SOLVERS)
