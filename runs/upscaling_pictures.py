@@ -63,7 +63,7 @@ def beside(truths: list[Float[Tensor, "3 h w"]], own_way: Upscaler, folder: Path
         made = [enlarged(way, small, TIMES, folder and folder / name)[0] for name, way in ways.items()]
         looks = [small.resize((SIDE * TIMES, SIDE * TIMES), 0), *made, own_way(small, TIMES), to_pillow(to_bytes(fine))]
         top, left = liveliest(given)
-        box = tuple(TIMES * at for at in (left, top, left + PART, top + PART))
+        box = (TIMES * left, TIMES * top, TIMES * (left + PART), TIMES * (top + PART))
         side = PART * TIMES * SHOWN
         rows.append([look.crop(box).resize((side, side), 0) for look in looks if look is not None])
     return rows
