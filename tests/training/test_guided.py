@@ -15,6 +15,7 @@ from s2id.diffusion.guidance import Guided, Push, clipped
 from s2id.diffusion.process import Schedule
 from s2id.errors import InputError
 from s2id.evaluation.t_scrape import t_scrape
+from s2id.network.halves import step_values
 from s2id.sampling.denoisers import guided_denoiser, read_out, trained_denoiser
 from s2id.sampling.model import S2ID
 from s2id.sampling.sample import compose
@@ -47,22 +48,23 @@ def pictures():
     return load_pictures("digits")
 
 
-def batch_of(weights, x_t, logsnr, size, labels=(3, 5, -1)):
+def batch_of(weights, x_t, logsnr, size, values=None, labels=(3, 5, -1)):
     asked = Condition(torch.tensor(labels)).weighted(torch.tensor(weights))
     grid = view(size, extent(size), fit="stretch")
-    return Batch(x_t, logsnr, asked, extent(size), grid, None, torch.zeros(len(x_t), 1, *size), None, None)
+    return Batch(x_t, logsnr, asked, extent(size), grid, values, torch.zeros(len(x_t), 1, *size), None, None)
 
 
 def test_the_target_is_what_guidance_and_guide_give_together(teacher):
     denoiser = guided_denoiser(teacher, (8, 8), autoguidance=AUTO)
     x_t, t = torch.randn(3, 1, 8, 8, generator=torch.Generator().manual_seed(0)), torch.tensor([0.9, 0.5, 0.2])
-    given = batch_of([1.0, 3.0, 2.0], x_t, denoiser.schedule.logsnr(t), (8, 8))
+    values = step_values(teacher.config)
+    given = batch_of([1.0, 3.0, 2.0], x_t, denoiser.schedule.logsnr(t), (8, 8), values)
     found = answers(teacher, given, AUTO)
     for i, weight in enumerate([1.0, 3.0, 2.0]):
         one = slice(i, i + 1)
         wanted = Guided(denoiser, weight)(x_t[one], t[one], given.condition.label[one])
         assert torch.allclose(found[one], wanted.clamp(-1, 1), atol=1e-5)
-    plain = answers(teacher, batch_of([torch.nan] * 3, x_t, given.logsnr, (8, 8)), AUTO)
+    plain = answers(teacher, batch_of([torch.nan] * 3, x_t, given.logsnr, (8, 8), values), AUTO)
     wanted = trained_denoiser(teacher, (8, 8))(x_t, t, given.condition.label)
     assert torch.allclose(plain, wanted, atol=1e-5) and (plain - found).abs().max() > 1e-2
 

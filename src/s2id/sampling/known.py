@@ -123,11 +123,10 @@ class Header(Known):
             InputError: They are none of a model, or contradict one another.
         """
         config, card = (fact(path, facts, name) for name in ("config", "card"))
-        guide = fact(path, facts, "guide") if "guide" in facts else None
         header = cls(
             network_from_dict(config, f"the config in {path}"),
             from_dict(Card, card, f"the card in {path}"),
-            None if guide is None else network_from_dict(guide, f"the guide in {path}"),
+            network_from_dict(fact(path, facts, "guide"), f"the guide in {path}") if "guide" in facts else None,
         )
         check_names(header.config, header.card, path)
         return header
