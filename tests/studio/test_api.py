@@ -105,6 +105,20 @@ def test_a_way_that_cannot_be_is_refused(client, drawn, change, why):
     assert answer.status_code in (400, 404) and why in answer.json()["error"]
 
 
+
+def test_a_job_that_is_left_inside_a_library_is_cancelled_whatever_the_library_makes_of_it():
+    def work(job):
+        job.cancel()
+        try:
+            job.check()
+        except Exception as error:
+            raise ValueError("as a decorator does") from error
+
+    job = Job(work, seconds=60.0)
+    job.run()
+    assert job.state == "cancelled"
+
+
 def test_what_the_page_is_told_of_models_needs_no_torch():
     """So that it can be used while torch is imported; the names of solvers are those of the samplers."""
     script = (

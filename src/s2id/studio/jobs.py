@@ -143,12 +143,21 @@ class Job:
             with Midway(self.check):
                 data = self.work(self)
             self._end("done", seconds=round(time.perf_counter() - start, 3), **data)
-        except CancelledError:
+        except Exception as error:
+            self._left(error)
+
+    def _left(self, error: Exception) -> None:
+        """End without a result, and say why."""
+        try:
+            self.check()  # a library may have caught what `check` raised midway, and raised an error of its own
+        except (CancelledError, InputError) as reason:
+            error = reason
+        if isinstance(error, CancelledError):
             self._end("cancelled")
-        except InputError as error:
+        elif isinstance(error, InputError):
             self._end("failed", error=str(error))
-        except Exception:
-            _LOG.exception("a job failed")
+        else:
+            _LOG.error("a job failed", exc_info=error)
             self._end("failed", error="the studio made an error of its own, which its log describes; try another way.")
 
     def _end(self, name: str, **data: Any) -> None:  # noqa: ANN401  (values of JSON)
