@@ -105,7 +105,6 @@ def test_a_way_that_cannot_be_is_refused(client, drawn, change, why):
     assert answer.status_code in (400, 404) and why in answer.json()["error"]
 
 
-
 def test_a_job_that_is_left_inside_a_library_is_cancelled_whatever_the_library_makes_of_it():
     def work(job):
         job.cancel()
