@@ -7,9 +7,9 @@ cd "$(dirname "$0")/.."
 data=${1:-data} teacher=${2:-mnist} minutes=${3:-30} pairs=${4:-3000} bin=.venv/bin out=out/distilled
 resume=$(compgen -G "$out/checkpoints/[0-9]*" > /dev/null && echo "--resume latest" || true)
 $bin/s2id distill "$teacher" --data "$data" --out $out --minutes "$minutes" --pairs "$pairs" \
-  --guidance 1.5 --set guidance-interval=0.1,0.6 --autoguidance 2 $resume
+  --guidance 1.5 --set guidance-interval=0.1,0.6 $resume
 for weights in "$teacher" $out/model; do  # the teacher makes 51 calls: 49 steps, one to change to the finer state, one to read the field out
-  steps=$([ "$weights" = "$teacher" ] && echo "--steps 49 --autoguidance 2" || true)
+  steps=$([ "$weights" = "$teacher" ] && echo "--steps 49" || true)
   $bin/s2id evaluate "$weights" --data "$data" --count 2000 --size 28x28 --size 112x112 $steps --out "$out/judged-$(basename "$weights")"
 done
 $bin/python runs/ship.py $out/model src/s2id/sampling/weights/mnist-fast
@@ -20,7 +20,7 @@ tags: [diffusion, arbitrary-resolution]
 ---
 # S2ID, MNIST, in two network calls
 
-This model draws the digits of `mnist` with two network calls; `mnist` needs fourteen, each with a second, weaker network beside it. It
+This model draws the digits of `mnist` with two network calls; `mnist` needs fourteen. It
 was distilled from `mnist` with `runs/distill.sh`, from its sampling trajectories and the labels of MNIST's training set; it has seen no
 picture of MNIST. Guidance 1.5 at times from 0.1 to 0.6 and the teacher's autoguidance are built in. Weights are stored in half precision.
 
