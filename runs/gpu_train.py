@@ -1,11 +1,13 @@
 """Training at the speed of a GPU: pictures and draws stay on it, and each shape's step is one captured CUDA graph.
 
     python runs/gpu_train.py mnist --data data --out out/mnist --minutes 8 --batch 512 --lr 5e-3
+    python runs/gpu_train.py emoji --data icons --out out/emoji --minutes 8 --batch 512 --lr 5e-3
 
 The run is `s2id train`'s: its network, optimisers, loss, moving average, and its distributions of densities, times,
-noise, labels and target pixels, but not its random numbers, so a run is not repeated to the bit and cannot be resumed.
-A small network's steps are hundreds of short kernels, which Python launches more slowly than a GPU runs them; a graph
-launches all of them at once. For pictures of one size and one class each, of which the network predicts x.
+noise, conditions and target pixels, but not its random numbers, so a run is not repeated to the bit and cannot be
+resumed. A small network's steps are hundreds of short kernels, which Python launches more slowly than a GPU runs them;
+a graph launches all of them at once. For square pictures of one size, of which the network predicts x; the first word
+is a preset of `s2id train`.
 On a CPU the same steps are run without graphs, for tests.
 Writes metrics.jsonl, with the loss on test pictures now and then, and model/, every `--export-seconds` and at the end.
 """
@@ -28,6 +30,7 @@ from torch.nn import functional as F
 
 from s2id.condition import Condition
 from s2id.coords import Grid, extent, frame_grid, trained_size
+from s2id.data.captions import with_words
 from s2id.data.pictures import Pictures
 from s2id.data.registry import load_pictures
 from s2id.diffusion.denoiser import loss
@@ -37,8 +40,8 @@ from s2id.network.heads import Features
 from s2id.network.network import FieldNetwork
 from s2id.network.settings import ModelConfig
 from s2id.seeds import seed_of
-from s2id.shapes import per_sample
-from s2id.training.batches import draw_density, means
+from s2id.shapes import NULL, per_sample
+from s2id.training.batches import draw_density, hide, means
 from s2id.training.muon import Muon, orthogonal
 from s2id.training.optimisers import learning_rate
 from s2id.training.presets import PRESETS
@@ -105,8 +108,8 @@ class Batch:
 
     x_t: Tensor
     logsnr: Tensor
-    label: Tensor
-    """Class, or one more than the last where none is told."""
+    condition: Condition
+    """What is told of the pictures."""
     rows: Tensor
     columns: Tensor
     """How the head reads the feature samples."""
@@ -149,7 +152,7 @@ class Feed:
         if self.size[0] != self.size[1]:
             raise SystemExit("pictures must be square: one table serves rows and columns.")
         self.pixels = group.images.to(self.device)
-        self.labels = group.labels.to(self.device)
+        self.known = group.condition().to(self.device)
         densities = (*self.config.densities, self.config.detail_density)
         # what a state is the means of does not change, so all pictures' are kept
         self.states = {
@@ -161,7 +164,7 @@ class Feed:
             for f in self.config.supersample
         }
         self.spread = (torch.arange(self.config.batch) / self.config.batch).to(self.device)
-        self.per_epoch = -(-len(self.labels) // self.config.batch)
+        self.per_epoch = -(-len(self.known) // self.config.batch)
         self.order = torch.empty(self.per_epoch, self.config.batch, dtype=torch.long, device=self.device)
         self.position = torch.zeros(1, dtype=torch.long, device=self.device)
         self._host = torch.Generator().manual_seed(seed_of(self.config.seed, 2))
@@ -191,7 +194,7 @@ class Feed:
 
     def shuffle(self) -> None:
         """A new epoch's order, in place, for graphs know its address; the last batch is filled from its start."""
-        order = torch.randperm(len(self.labels), device=self.device)
+        order = torch.randperm(len(self.known), device=self.device)
         self.order.view(-1).copy_(torch.cat([order, order[: self.order.numel() - len(order)]]))
         self.position.zero_()
 
@@ -205,13 +208,12 @@ class Feed:
         logsnr = self.schedule.at_density(max(state.shape[2:]) / config.densities[0]).logsnr(t)
         alpha, sigma = (per_sample(a, state) for a in alpha_sigma(logsnr))
         x_t = alpha * state + sigma * torch.randn_like(state)
-        kept = torch.rand(len(chosen), device=device) >= config.drop_label
-        label = torch.where(kept, self.labels.index_select(0, chosen), self.model.classes)
         table = self.axes[shape.density, shape.factor]
         starts = [torch.randint(len(table.pixels), (1,), device=device) for _ in range(2)]
         (y, y_there, rows), (x, x_there, columns) = (table.at(start) for start in starts)
         seen = self.pixels.index_select(0, chosen).index_select(2, y).index_select(3, x)
-        return Batch(x_t, logsnr, label, rows, columns, to_float(seen), y_there[:, None] * x_there)
+        condition = hide(self.known[chosen], config, None)
+        return Batch(x_t, logsnr, condition, rows, columns, to_float(seen), y_there[:, None] * x_there)
 
 
 def fix_places(network: FieldNetwork, sizes: list[int]) -> None:
@@ -231,12 +233,17 @@ def fix_places(network: FieldNetwork, sizes: list[int]) -> None:
     network.position.forward = lambda size: network.position.out(heard[size])  # type: ignore[method-assign]
 
 
-def fix_labels(network: FieldNetwork) -> None:
-    """Let the network take labels as they are: to refuse wrong ones it must wait for them."""
+def fix_conditions(network: FieldNetwork) -> None:
+    """Let the network take conditions as they are: to refuse wrong ones it must wait for them."""
 
-    def heard(asked: Condition) -> tuple[Tensor, None]:
-        tokens = network.condition(asked.label)
-        return rearrange(tokens, "b (n d) -> b n d", n=network.config.condition_tokens), None
+    def heard(asked: Condition) -> tuple[Tensor, Tensor | None]:
+        label = torch.where(asked.label == NULL, network.config.classes, asked.label)
+        tokens = rearrange(network.condition(label), "b (n d) -> b n d", n=network.config.condition_tokens)
+        if network.asked is None:
+            return tokens, None
+        more, known = network.asked(asked)
+        always = torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
+        return torch.cat([tokens, *more], dim=1), torch.cat([always, *known], dim=1)
 
     network.condition_tokens = heard  # type: ignore[method-assign]
 
@@ -244,7 +251,7 @@ def fix_labels(network: FieldNetwork) -> None:
 def predict(network: FieldNetwork, batch: Batch, factor: int) -> Tensor:
     """The network's pixels; the head as it is, but with its reading of the samples given."""
     encoded = network.encode(batch.x_t, batch.logsnr)
-    values = network.decode(encoded, Condition(batch.label)).values
+    values = network.decode(encoded, batch.condition).values
     b, _, w, d = values.shape
     read = (batch.rows.to(values) @ values.reshape(b, -1, w * d)).unflatten(2, (w, d))
     seen = network.head.values(batch.columns.to(values) @ read)
@@ -302,7 +309,7 @@ class Engine:
         self.device = trainer.accelerator.device
         self.network: FieldNetwork = trainer.accelerator.unwrap_model(trainer.network)
         fix_places(self.network, sorted({state.shape[2] // trainer.model.patch for state in feed.states.values()}))
-        fix_labels(self.network)
+        fix_conditions(self.network)
         if compile_blocks:
             torch._dynamo.config.recompile_limit = 64  # a kind of block and a density each
             for block in (*self.network.encoder, *self.network.decoder):
@@ -454,7 +461,7 @@ class HeldOut:
                 alpha, sigma = (per_sample(a, state) for a in alpha_sigma(logsnr))
                 x_t = alpha * state + sigma * torch.randn(state.shape, generator=generator)
                 target = to_float(group.images[:HELD_OUT])
-                given = (x_t, logsnr, group.labels[:HELD_OUT], target)
+                given = (x_t, logsnr, group.condition(torch.arange(len(state))), target)
                 self.sets[name, t] = tuple(one.to(engine.device) for one in given)
 
     @torch.no_grad()
@@ -463,18 +470,27 @@ class HeldOut:
         network = self.engine.trainer.average.module
         grid = frame_grid(self.engine.feed.size)
         found: dict[str, list[float]] = defaultdict(list)
-        for (name, _), (x_t, logsnr, label, target) in self.sets.items():
-            said = network(x_t, logsnr, label, grid=grid.to(self.engine.device), supersample=3)
+        for (name, _), (x_t, logsnr, known, target) in self.sets.items():
+            said = network(x_t, logsnr, known, grid=grid.to(self.engine.device), supersample=3)
             found[name].append(round(1000 * (said - target).square().mean().item(), 3))
         return dict(found)
 
 
 def main() -> None:
-    args = tyro.cli(Arguments, description=__doc__, args=[a for a in sys.argv[1:] if a != "mnist"])
+    name = sys.argv[1] if sys.argv[1:] and sys.argv[1] in PRESETS else "mnist"
+    preset = PRESETS[name]
+    default = Arguments(model=ModelConfig(**vars(preset.model)), train=preset.train)
+    args = tyro.cli(Arguments, description=__doc__, default=default, args=[a for a in sys.argv[1:] if a != name])
     started = time.perf_counter()
     args.out.mkdir(parents=True, exist_ok=True)
-    train, test = (load_pictures("mnist", args.data, split) for split in ("train", "test"))
-    trainer = Trainer(Preset("mnist", args.model, args.train), train, args.out)
+    train, test = (
+        load_pictures(
+            preset.data, args.data, split, args.train.long_side, alpha=args.train.alpha, workers=args.train.workers
+        )
+        for split in ("train", "test")
+    )
+    trainer = Trainer(Preset(preset.data, args.model, args.train), train, args.out)
+    train, test = trainer.pictures, with_words(test, trainer.pictures.words)
     if trainer.accelerator.device.type == "cuda":
         torch.cuda.manual_seed(seed_of(trainer.config.seed, 3))
     engine = Engine(trainer, Feed(trainer, train), args.compile_blocks)

@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from jaxtyping import Bool, Float, UInt8
@@ -208,7 +209,7 @@ def values_per_side(config: TrainConfig, generator: torch.Generator, finer: floa
     return max(1, int(drawn / finer))
 
 
-def hide(known: Condition, config: TrainConfig | StudentConfig, generator: torch.Generator) -> Condition:
+def hide(known: Condition, config: TrainConfig | StudentConfig, generator: torch.Generator | None) -> Condition:
     """The conditions without what training hides.
 
     Some pictures lose their whole condition. Where a condition has several labels, the others lose each label with a
@@ -218,24 +219,25 @@ def hide(known: Condition, config: TrainConfig | StudentConfig, generator: torch
     Args:
         known: Conditions of a batch.
         config: Settings with the shares to hide, `drop_label` and `drop_each`.
-        generator: Source of randomness.
+        generator: Source of randomness, on the conditions' device; `None` is that device's own.
     """
-    known = known.where(torch.rand(len(known), generator=generator) >= config.drop_label)
+    random = partial(torch.rand, generator=generator, device=known.label.device)
+    known = known.where(random(len(known)) >= config.drop_label)
     if not (parts := known.parts()):
         return known
-    share = 2 * config.drop_each * torch.rand(len(known), 1, generator=generator)
+    share = 2 * config.drop_each * random(len(known), 1)
 
     def lost(part: Tensor) -> Bool[Tensor, "b ..."]:
         # each value by itself, but a text as a whole
         values = part if part.ndim == 2 else part[:, 0, :1]
-        chosen = torch.rand(values.shape, generator=generator) < share
+        chosen = random(values.shape) < share
         return chosen if part.ndim == 2 else chosen[..., None]
 
     label = known.label.masked_fill(lost(known.label[:, None])[:, 0], NULL)
     hidden = Condition.of(label, {name: part.masked_fill(lost(part), unknown) for name, part, unknown in parts})
     if hidden.words is None:
         return hidden
-    wordless = torch.rand(len(known), 1, generator=generator) < config.drop_label
+    wordless = random(len(known), 1) < config.drop_label
     return replace(hidden, words=hidden.words.masked_fill(wordless, NULL))
 
 
