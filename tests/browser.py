@@ -2,7 +2,9 @@
 
 import os
 import shutil
+import socket
 import sys
+import threading
 from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -47,6 +49,24 @@ def chromium() -> Iterator[object]:
         browser = program.chromium.launch(executable_path=os.environ.get("CHROMIUM", CHROMIUM), args=FLAGS)
         yield browser
         browser.close()
+
+
+def serving(studio, token=None):
+    """The address of a studio, which another thread serves, and what ends it."""
+    uvicorn = pytest.importorskip("uvicorn", reason="the studio needs the extra studio")
+    from s2id.studio.app import create_app
+
+    listener = socket.create_server(("127.0.0.1", 0))
+    host = "{}:{}".format(*listener.getsockname())
+    server = uvicorn.Server(uvicorn.Config(create_app(studio, [host], token), log_level="warning", ws="none"))
+    thread = threading.Thread(target=server.run, args=([listener],))
+    thread.start()
+
+    def end():
+        server.should_exit = True
+        thread.join(20)
+
+    return f"http://{host}/", end
 
 
 def rendered(page, field, engine, cases, index=0):

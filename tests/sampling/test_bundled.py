@@ -1,6 +1,7 @@
 """The model in the package keeps the package's promise: one seed, one picture."""
 
 import math
+import re
 import resource
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from PIL import Image
 
 import s2id
 from s2id.images import resize
-from s2id.sampling.known import BUNDLED, bundled
+from s2id.sampling.known import BUNDLED, bundled, licence
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +31,16 @@ def test_every_bundled_model_loads_and_weighs_at_most_8_mb():
         assert s2id.load(name).card.images_seen > 0
         assert sum(f.stat().st_size for f in folder.iterdir()) < 8e6
         assert {"README.md", "config.json", "model.safetensors"} <= {f.name for f in folder.iterdir()}
+
+
+def test_the_licence_of_a_bundled_model_names_whom_its_pictures_are_by():
+    assert all(licence(name).startswith("MIT. Trained on ") and licence(name).endswith(".") for name in bundled())
+    page = (BUNDLED / "graphics" / "README.md").read_text()
+    sets = re.findall(r"^\| \[[^|]*\| ([^|]*) \| ([^|]*) \| \d+ \|$", page, flags=re.MULTILINE)
+    assert len(sets) == 12
+    for author, terms in sets:
+        assert terms == "MIT" or author in licence("graphics") and terms in licence("graphics"), author
+    assert licence("out/mine") is None
 
 
 @pytest.mark.parametrize("side", [14, 56, 113, 256])

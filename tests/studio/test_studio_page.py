@@ -3,23 +3,20 @@
 import json
 import re
 import shlex
-import socket
-import threading
 from glob import glob
 from importlib.resources import files
 from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
-from browser import chromium
+from browser import chromium, serving
 from PIL import Image, ImageChops
 
 pytest.importorskip("fastapi", reason="the studio needs the extra studio")
-uvicorn = pytest.importorskip("uvicorn", reason="the studio needs the extra studio")
 
 import s2id  # noqa: E402
 from s2id.cli.main import main  # noqa: E402
-from s2id.studio.app import Studio, create_app  # noqa: E402
+from s2id.studio.state import Studio  # noqa: E402
 
 ROW = {"step": 1, "images_seen": 0, "loss": 1.0, "lr": 1e-3, "gradient_norm": 1.0, "images_per_second": 50.0,
        "done": 0.1, "seconds_left": 60.0}  # fmt: skip
@@ -32,21 +29,6 @@ VIEWS = {"Compose": "Draw", "From a picture": "Enlarge", "Watch": None}
 def browser():
     with chromium() as opened:
         yield opened
-
-
-def serving(studio, token=None):
-    """The address of a studio, which another thread serves, and what ends it."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    host = "{}:{}".format(*listener.getsockname())
-    server = uvicorn.Server(uvicorn.Config(create_app(studio, [host], token), log_level="warning", ws="none"))
-    thread = threading.Thread(target=server.run, args=([listener],))
-    thread.start()
-
-    def end():
-        server.should_exit = True
-        thread.join(20)
-
-    return f"http://{host}/", end
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +87,7 @@ def page(kept, address):
     assert not wrong
 
 
-def finished(page, timeout=60_000):
+def finished(page, timeout=300_000):
     """Waits for the end of the newest job; the words of its status."""
     status = page.locator(".run:visible").first.locator(".status")
     status.filter(has_text=re.compile(r" in \d|cancelled")).wait_for(timeout=timeout)
@@ -185,7 +167,14 @@ def test_a_way_leads_from_one_picture_to_another(page, tmp_path, monkeypatch):
     dialog.get_by_role("button", name="Play", exact=True).wait_for(timeout=60_000)
     player = dialog.get_by_role("application", name="7, seed 0 to 7, seed 1")
     player.wait_for()
-    dialog.get_by_role("slider", name="Along the way").fill("3.5")
+    words = "7, seed 0 to 7, seed 1"
+    assert dialog.get_attribute("aria-label") == dialog.get_by_role("heading").first.text_content() == words
+    slider = dialog.get_by_role("slider", name="Along the way")
+    page.set_viewport_size({"width": 390, "height": 844})
+    box = slider.bounding_box()
+    assert box["y"] + box["height"] < 844  # the slider and the picture are seen at once, on a phone too
+    page.set_viewport_size({"width": 1200, "height": 800})
+    slider.fill("3.5")
     until(page, lambda: page.evaluate("document.querySelector('.stage s2id-field').index") == 3.5)
     with page.expect_download() as taken:
         dialog.get_by_role("button", name="Save page").click()
@@ -195,6 +184,9 @@ def test_a_way_leads_from_one_picture_to_another(page, tmp_path, monkeypatch):
     assert (tmp_path / "way.html").read_bytes() == taken.value.path().read_bytes()
     dialog.get_by_role("button", name="Back to the picture").click()
     dialog.get_by_role("application", name="7, seed 1", exact=True).wait_for()
+    assert dialog.get_attribute("aria-label") == "7, seed 1"
+    dialog.get_by_role("button", name="Show 7, seed 0 to 7, seed 1 again").click()
+    player.wait_for()
     dialog.get_by_role("button", name="Close").click()
 
 

@@ -20,7 +20,7 @@ def _frequent(words: Sequence[str], counts: Sequence[int]) -> dict[str, int | No
 
 @dataclass(frozen=True)
 class Info:
-    """Describe a model as JSON: its data, labels, settings, number of parameters and checksum.
+    """Describe a model as JSON: its data, labels, settings, number of parameters and checksum; a bundled one's licence.
 
     Of words, their number and the most frequent ones are shown; config.json in a model's folder has all. Names that
     other commands take only in quotes are said beside it, on the error stream.
@@ -31,12 +31,14 @@ class Info:
     def run(self) -> int:
         """Print what the model file holds."""
         from s2id.files import checksum
+        from s2id.sampling.known import licence
         from s2id.sampling.model import load
 
         model = load(self.weights)
         guide = {"parameters of the guide": sum(p.numel() for p in model.guide.parameters())} if model.guide else {}
         facts = {
             "weights": self.weights,
+            **({"licence": said} if (said := licence(str(self.weights))) else {}),
             "parameters": sum(p.numel() for p in model.network.parameters()),
             **guide,
             "sha256": checksum(model.tensors()),

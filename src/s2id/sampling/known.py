@@ -137,6 +137,14 @@ def bundled() -> list[str]:
     return sorted(p.parent.name for p in BUNDLED.glob(f"*/{MODEL_FILE}"))
 
 
+def licence(source: str) -> str | None:
+    """What a bundled model's page says of its licence, and of whom its training pictures are by; `None` of others."""
+    if source not in bundled():
+        return None
+    page = (BUNDLED / source / "README.md").read_text(encoding="utf-8")
+    return " ".join(page.partition("\nLicence: ")[2].partition("\n\n")[0].split())
+
+
 def located(source: str | Path) -> Path:
     """The file of a model, which is fetched if it lies on the Hugging Face Hub.
 

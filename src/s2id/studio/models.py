@@ -14,16 +14,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin,
 from s2id.checks import Within
 from s2id.errors import InputError
 from s2id.inverse.settings import RESTORING
-from s2id.sampling.known import Header, bundled, located
+from s2id.sampling.known import Header, bundled, licence, located
 from s2id.sampling.resolving import resolved
 from s2id.sampling.settings import Sampling
 from s2id.settings import Size, docstrings
 
 if TYPE_CHECKING:
     from s2id.sampling.model import S2ID
-
-_LICENCE = "MIT"
-"""Of the bundled weights; files from elsewhere say nothing about theirs."""
 
 _COMMON = ("steps", "guidance", "autoguidance", "sampler", "eta")
 """Settings that people change."""
@@ -94,7 +91,7 @@ class Offer:
             "sampling": dict(_settings(self.header)) if config.composes else {},
             "restoring": dict(_settings(self.header, RESTORING)) if self.can["restore"] else None,
             "can": self.can,
-            "licence": _LICENCE if self.source in bundled() else None,
+            "licence": licence(self.source),
         }
 
 

@@ -103,9 +103,8 @@ export function modelPicker(models, chosen, change) {
   select.addEventListener("change", () => change(select.value));
   const [height, width] = chosen.size,
     kinds = { 1: "grey", 2: "grey and alpha", 3: "colour", 4: "colour and alpha" };
-  const licence = chosen.licence && `licence ${chosen.licence}`;
-  const facts = [`trained at ${width}×${height} pixels`, kinds[chosen.channels], licence].filter(Boolean).join(", ");
-  return row("Model", select, facts);
+  const facts = `trained at ${width}×${height} pixels, ${kinds[chosen.channels]}`;
+  return row("Model", select, [facts, chosen.licence && `Licence: ${chosen.licence}`].filter(Boolean).join(". "));
 }
 
 /** The text of seeds, with buttons for so many of them, the next ones, and others. */

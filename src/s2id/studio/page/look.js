@@ -44,17 +44,21 @@ export function lookAt(entries, at, { limits, use }) {
   );
   let frame = 0;
 
+  /** Shows something under its name, and beside it what belongs to it. */
+  function put(words, shown, beside) {
+    title.textContent = words;
+    dialog.setAttribute("aria-label", words);
+    stage.replaceChildren(...shown);
+    side.replaceChildren(...beside);
+  }
+
   /** Shows an entry; its player gets the keys, unless they are to stay with a button. */
   function show(which, focus) {
     at = which;
     const entry = entries[at],
       [height, width] = entry.size;
     cancelAnimationFrame(frame);
-    title.textContent = entry.words;
-    dialog.setAttribute("aria-label", entry.words);
     const player = make("s2id-field", { src: `/api/fields/${entry.id}.safetensors`, label: entry.words });
-    stage.replaceChildren(player);
-    if (focus) player.canvas.focus();
     const compared = comparison(entry);
     let stirred = 0;
     const follow = () => {
@@ -71,8 +75,11 @@ export function lookAt(entries, at, { limits, use }) {
       dialog.close();
       use(new File([file], `${entry.words.replace(/[^\p{L}\p{N}]+/gu, "-")}.png`, { type: "image/png" }));
     });
-    const way = entry.bare ? [] : wayPart(entry, (moving) => stage.replaceChildren(moving ?? player));
-    side.replaceChildren(compared.element, takeAway(entry, player, limits), ...[way].flat(), again);
+    const way = entry.bare ? [] : [wayPart(entry, (words, ...moving) => (words ? put(words, moving, way) : whole()))];
+    const parts = [compared.element, takeAway(entry, player, limits), ...way, again];
+    const whole = () => put(entry.words, [player], parts);
+    whole();
+    if (focus) player.canvas.focus();
     player.addEventListener(
       "s2id-open",
       async () => {

@@ -13,7 +13,8 @@ let begun = null; // the entry at which the next way begins
  * The part of the dialog in which an entry becomes an end of a way.
  *
  * Args:
- *   show: called with an element <s2id-field>, to show it in place of the picture.
+ *   show: called with words, an element <s2id-field> and what moves it, to show them in place of the picture and all
+ *     that is said of it; without them, shows the picture again.
  */
 export function wayPart(entry, show) {
   const part = make("section", { className: "take", "aria-labelledby": "way" });
@@ -91,7 +92,6 @@ export function wayPart(entry, show) {
       go(slider.value);
     });
     go(0);
-    show(player);
     const takes = [
       ["page", "html", ""],
       ["film", "gif", FILM],
@@ -106,14 +106,21 @@ export function wayPart(entry, show) {
         copier(`Copy ${name} as Python`, python),
       );
     });
-    part.replaceChildren(
-      heading,
-      make("small", {}, words),
-      row("Along the way", slider),
-      make("div", { className: "actions" }, play, button("Back to the picture", () => show(null))),
-      ...(await Promise.all(takes)),
-    );
-    slider.focus();
+    const files = await Promise.all(takes);
+    const along = make("div", { className: "along" }, play, row("Along the way", slider));
+    const open = () => {
+      show(words, player, along);
+      part.replaceChildren(heading, ...files, button("Back to the picture", back));
+      slider.focus();
+    };
+    const back = () => {
+      playing(0);
+      show();
+      choose();
+      part.append(button(`Show ${words} again`, open));
+    };
+    if (!part.isConnected) return;
+    open();
     say(`The way from ${words} is composed.`);
   }
 
