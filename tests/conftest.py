@@ -91,11 +91,11 @@ def own_cache(tmp_path_factory, monkeypatch) -> None:
 
 @pytest.fixture(scope="session")
 def studio() -> Any:
-    """A studio with two models."""
+    """A studio with three models."""
     pytest.importorskip("fastapi", reason="the studio needs the extra studio")
     from s2id.studio.state import Studio
 
-    return Studio(["mnist-fast", "mnist"])
+    return Studio(["mnist-fast", "mnist", "graphics"])
 
 
 @pytest.fixture(scope="session")

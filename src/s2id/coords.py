@@ -72,8 +72,14 @@ def check_size(size: Size) -> None:
         raise InputError(f"size {shown(size)} is beyond any picture; both sides can have {_MOST_SIDE:,} pixels.")
 
 
-def check_pixels(size: Size, most: int, pictures: int = 1) -> None:
+def check_pixels(size: Size, most: int, pictures: int = 1, more: str = " or raise max_pixels") -> None:
     """Refuse pictures of more than `most` pixels together, before anything is allocated.
+
+    Args:
+        size: Height and width of a picture.
+        most: Pixels of all pictures together, at most.
+        pictures: Number of pictures.
+        more: What else can be done than to choose a smaller size, for the message.
 
     Raises:
         InputError: They have more pixels.
@@ -81,7 +87,7 @@ def check_pixels(size: Size, most: int, pictures: int = 1) -> None:
     if (pixels := size[0] * size[1] * pictures) > most:
         raise InputError(
             f"size {size[0]}x{size[1]} has {pixels:,} pixels{f' in {pictures} pictures' if pictures > 1 else ''} and "
-            f"the limit is {most:,}; choose a smaller size or raise max_pixels."
+            f"the limit is {most:,}; choose a smaller size{more}."
         )
 
 

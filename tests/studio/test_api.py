@@ -6,6 +6,7 @@ import shlex
 import subprocess
 import sys
 import threading
+import zlib
 from glob import glob
 from pathlib import Path
 
@@ -91,6 +92,8 @@ def test_a_way_between_two_pictures_is_that_of_its_command_and_its_program(
     made.unlink()
     exec(recipe["python"], {})
     assert made.read_bytes() == wanted
+    for path in (f"/api/fields/{way}.png", f"/api/fields/{way}/recipe", f"/iiif/{way}/info.json"):
+        assert client.get(path).json()["error"].startswith("this is a way and no picture")
     (tmp_path / "way.safetensors").write_bytes(client.get(f"/api/fields/{way}.safetensors").content)
     assert len(s2id.Field.load(tmp_path / "way.safetensors")) == 3
 
@@ -156,7 +159,7 @@ def test_the_image_starts_a_studio():
 
 
 def test_models_say_what_they_can(client):
-    one, other = client.get("/api/models").json()
+    one, other, _ = client.get("/api/models").json()
     assert other["sampling"]["steps"]["own"] == 12 and other["can"]["restore"] and other["sampling"]["steps"]["common"]
     assert one["conditions"]["classes"] == list("0123456789") and one["can"]["compose"] and not one["can"]["restore"]
     assert "steps" not in one["sampling"] and one["sampling"]["noise"]["choices"] == ["nested", "white"]
@@ -177,6 +180,19 @@ def test_models_say_what_they_can(client):
 def test_bad_requests_are_refused_in_a_sentence(client, body, said):
     answer = client.post("/api/compose", json=body)
     assert answer.status_code == 400 and said in answer.json()["error"] and answer.json()["error"].endswith(".")
+
+
+@pytest.mark.parametrize("body", [b'{"model":', b'{"model":"\xff"}', b"[" * 60_000, zlib.compress(b"{}")])
+def test_what_is_no_json_is_refused_in_a_sentence(client, body):
+    answer = client.post("/api/compose", content=body, headers={"content-type": "application/json"})
+    assert answer.status_code == 400 and answer.json()["error"].startswith("the request is no JSON")
+
+
+def test_states_are_bounded_because_large_ones_cannot_be_left(client):
+    answer = client.post("/api/compose", json={"model": "mnist", "sampling": {"density": 129}})
+    assert answer.status_code == 400 and "at most 128" in answer.json()["error"]
+    (mnist,) = (one for one in client.get("/api/models").json() if one["name"] == "mnist")
+    assert mnist["sampling"]["density"]["most"] == mnist["restoring"]["density"]["most"] == 128
 
 
 @pytest.mark.parametrize("path", ["/api/fields/x.png", "/api/jobs/x", "/studio/app.py", "/studio/..%2fapp.py", "/etc"])

@@ -1,12 +1,14 @@
 """Clients that send too much, too slowly, or leave, and that all the others are served."""
 
 import asyncio
+import io
 import json
 import socket
 import threading
 import time
 
 import pytest
+from PIL import Image
 
 pytest.importorskip("fastapi", reason="the studio needs the extra studio")
 import uvicorn  # noqa: E402
@@ -88,6 +90,42 @@ def test_a_body_that_grows_beyond_the_limit_is_refused():
     assert asked(reading(done := {}), [b" " * 2**16] * 4)[0] == 413 and done == {"cancelled": True}
 
 
+def test_a_refused_body_is_taken_so_that_its_client_hears_why_but_not_without_end():
+    status, rest = refused([b" " * 2**15] * 12)
+    assert status == 413 and not rest
+    status, rest = refused([b" " * 2**15] * 2000)
+    assert status == 413 and len(rest) > 1900
+
+
+def refused(parts):
+    """Status of a request that says that it is too long, and what of its body is not taken."""
+    rest = iter(parts)
+
+    async def receive():
+        return {"type": "http.request", "body": next(rest), "more_body": rest.__length_hint__() > 0}
+
+    async def run():
+        told = []
+
+        async def send(message):
+            told.append(message)
+
+        headers = [(b"host", b"here"), (b"content-length", str(len(parts) * 2**15).encode())]
+        scope = {"type": "http", "method": "POST", "path": "/api/x", "headers": headers}
+        await Guard(reading({}), ["here"], None, Limits())(scope, receive, send)
+        return told[0]["status"]
+
+    return asyncio.run(run()), list(rest)
+
+
+@pytest.mark.parametrize(
+    "origin", [b"http://[::1", b"http://elsewhere", b"null", b"http://here:81", b"here", b"", b"\xff"]
+)
+def test_pages_of_other_sites_change_nothing(origin):
+    status, said = asked(reading({}), [b"{}"], headers=[(b"origin", origin)])
+    assert status == 403 and said.endswith(".")
+
+
 def test_only_some_uploads_arrive_at_the_same_time():
     scope = {"type": "http", "method": "POST", "path": "/api/x"}
     scope["headers"] = [(b"host", b"here"), (b"content-type", b"multipart/form-data; boundary=x")]
@@ -142,7 +180,7 @@ def port():
     before, connections.SECONDS = connections.SECONDS, 0.3
     listener = socket.create_server(("127.0.0.1", 0))
     number = listener.getsockname()[1]
-    app = create_app(Studio(["mnist-fast"]), [f"127.0.0.1:{number}"])
+    app = create_app(Studio(["graphics"], limits=Limits(grace_seconds=0.01)), [f"127.0.0.1:{number}"])
     server = uvicorn.Server(uvicorn.Config(app, http=connections.Connection, log_level="error", ws="none"))
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
@@ -153,6 +191,27 @@ def port():
     server.should_exit = True
     thread.join(30)
     assert not thread.is_alive()
+
+
+@pytest.mark.parametrize("leaving", [True, False])
+def test_work_is_left_when_it_is_cancelled_or_its_client_goes(port, leaving):
+    """An enlargement that would take minutes; whoever waits for its end here would be stopped by the suite's limit."""
+    httpx, file = pytest.importorskip("httpx"), io.BytesIO()
+    Image.effect_noise((1000, 1000), 60).save(file, "PNG")
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+        asked = {"data": {"model": "graphics", "size": "4000"}, "files": {"picture": file.getvalue()}}
+        address = f"/api/jobs/{client.post('/api/upscale', **asked).json()['job']}"
+        while (state := client.get(address).json()["state"]) == "waiting":
+            time.sleep(0.01)
+        assert state == "running"
+        if leaving:
+            with client.stream("GET", f"{address}/events") as answer:
+                next(answer.iter_lines())
+        else:
+            client.delete(address)
+        while (state := client.get(address).json()["state"]) == "running":
+            time.sleep(0.01)
+    assert state == "cancelled"
 
 
 def test_connections_that_do_not_move_are_closed(port):

@@ -109,6 +109,17 @@ def test_frames_are_depixelated_as_the_command_does(client, events, files, tmp_p
     assert shifts == json.loads(by_command["motion.json"])["motion"] and len(shifts) == 4
 
 
+@pytest.mark.parametrize("name", ["(1) one.png", "-rf.png", "\U0001f4a9.png", "it's $(one).png"])
+def test_commands_name_files_as_they_are_called(client, events, name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).write_bytes(png(Image.linear_gradient("L").resize((6, 5))))
+    asked = {"data": {"model": "graphics", "scale": "2"}, "files": {"picture": (name, (tmp_path / name).read_bytes())}}
+    heard = events(client.post("/api/upscale", **asked))
+    (made,) = pictures(client, heard).values()
+    by_command, by_program = ran(heard[-1][1], tmp_path)
+    assert [*by_command.values()] == [made] and by_program["result"] == made
+
+
 def bomb():
     """A PNG file of 100 bytes that says it has 10^9 pixels."""
 
@@ -144,7 +155,8 @@ def test_hostile_pictures_cost_a_sentence(client, name):
     [
         ({"model": "mnist-fast"}, "cannot upscale"),
         ({"model": "mnist", "size": "4"}, "smaller than the picture"),
-        ({"model": "mnist", "size": "99999x99999"}, "choose a smaller size"),
+        ({"model": "mnist", "size": "99999x99999"}, "choose a smaller size."),
+        ({"model": "mnist", "size": "0"}, "at least 1 pixel"),
         ({"model": "mnist", "size": "a"}, "not HEIGHTxWIDTH"),
         ({"model": "mnist", "size": "56", "scale": "2"}, "keep one"),
         ({"model": "mnist", "numbers": "{"}, "no JSON"),

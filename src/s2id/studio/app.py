@@ -20,7 +20,7 @@ from s2id.studio import guard
 from s2id.studio.asking import add_asking, add_jobs, add_pictures
 from s2id.studio.jobs import BusyError
 from s2id.studio.made import add_fields
-from s2id.studio.settings import MOST_PICTURES, MOST_SIDE
+from s2id.studio.settings import MOST_PICTURES, MOST_RESULT, MOST_SIDE
 from s2id.studio.state import Studio
 from s2id.studio.watch import add_runs
 from s2id.studio.zoom import add_zoom
@@ -40,6 +40,8 @@ _REFUSALS: dict[int | str, str] = {
     503: "There is too much to do; Retry-After says when to try again.",
 }
 """Statuses of refusals, and what they mean."""
+
+_NO_JSON = "the request is no JSON in UTF-8; /openapi.json says what it holds."
 
 
 def create_app(studio: Studio, hosts: Sequence[str] = ("testserver",), token: str | None = None) -> guard.Guard:
@@ -106,6 +108,8 @@ def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def _(_: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]
+        if first["type"] == "json_invalid":
+            return said(400, _NO_JSON)
         where = ".".join(str(part) for part in first["loc"][1:])[:100] or "the request"
         return said(400, f"{where} is not as /openapi.json says: {first['msg'].lower()}.")
 
@@ -119,6 +123,8 @@ def _add_errors(app: FastAPI) -> None:
         sentence = str(error.detail)
         if sentence in ("Not Found", "Method Not Allowed"):
             sentence = "there is nothing here, or not by this method; /openapi.json lists what there is."
+        if sentence == "There was an error parsing the body":  # no UTF-8, or too many lists in one another
+            sentence = _NO_JSON
         return said(error.status_code, sentence, dict(error.headers or {}))
 
 
@@ -166,6 +172,7 @@ def _add_health(app: FastAPI, studio: Studio) -> None:
             "side": MOST_SIDE,
             "upload_bytes": studio.limits.upload_megabytes * 2**20,
             "upload_pixels": studio.limits.upload_megapixels * 2**20,
+            "result_pixels": MOST_RESULT,
             "picture_pixels": studio.limits.picture_megapixels * 2**20,
         }
         queue |= {"limit": studio.limits.queue}

@@ -68,7 +68,7 @@ def compose(offer: Offer, asked: Compose, shelf: Shelf[Drawn]) -> Work:
     Raises:
         InputError: The model has no use for what is asked.
     """
-    model, sampling = offer.model, sampling_of(asked.sampling)
+    model, sampling = offer.model, sampling_of(offer, asked.sampling)
     steps = resolved(model, sampling).steps or 0
     (plan,) = plans(model, [offer.size], sampling)
     batch = plan.batch if model.device.type == "cuda" else min(BATCH, plan.batch)
@@ -143,7 +143,7 @@ def previewed(job: Job, walk: Generator[Step, None, _Result], steps: int, first:
             job.say("preview", index=first + i, step=number, steps=steps, src=src)
 
 
-def sampling_of(values: Mapping[str, Any], default: Sampling = Sampling()) -> Sampling:
+def sampling_of(offer: Offer, values: Mapping[str, Any], default: Sampling = Sampling()) -> Sampling:
     """Settings of sampling from values of JSON by name; those that are left out are the default's.
 
     Raises:
@@ -152,7 +152,10 @@ def sampling_of(values: Mapping[str, Any], default: Sampling = Sampling()) -> Sa
     known = {one.name: getattr(default, one.name) for one in fields(Sampling)}
     if unknown := sorted(values.keys() - known.keys()):
         raise InputError(f"sampling has no setting {unknown[0][:60]!r}; choose from {', '.join(known)}.")
-    return from_dict(Sampling, {**known, **values}, "sampling")
+    sampling = from_dict(Sampling, {**known, **values}, "sampling")
+    if (sampling.density or 0) > offer.densest:
+        raise InputError(f"density is {sampling.density}; the studio composes on states of at most {offer.densest}.")
+    return sampling
 
 
 def alone(field: Field) -> Field:

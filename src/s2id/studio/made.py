@@ -21,7 +21,7 @@ def add_fields(app: FastAPI, studio: Studio) -> None:
     @app.get("/api/fields/{name}.png", response_class=Response)
     async def _(name: str, view: Annotated[Seen, Query()]) -> Response:
         """The field's picture at a size, or of a window."""
-        drawn = studio.field(name)
+        drawn = studio.picture(name)
         size, window = view.size(drawn.size), view.region
         most = studio.limits.picture_megapixels * 2**20
         parts = await studio.drawing.call(lambda: drawn.field.png(size, window, view.fit, most, view.look))
@@ -33,6 +33,7 @@ def add_fields(app: FastAPI, studio: Studio) -> None:
         drawn = studio.field(name)
         if drawn.way is not None and view.form in ("html", "gif"):
             return asdict(drawn.way.recipe(view.form, view.size(drawn.size)))
+        drawn = studio.picture(name)
         if drawn.sheet is None or view.form == "gif":
             raise HTTPException(404, "this field came with a picture; take that picture's command.")
         from s2id.studio.commands import View

@@ -18,6 +18,7 @@ from s2id.sampling.known import Header, bundled, licence, located
 from s2id.sampling.resolving import resolved
 from s2id.sampling.settings import Sampling
 from s2id.settings import Size, docstrings
+from s2id.studio.settings import MOST_DENSITY
 
 if TYPE_CHECKING:
     from s2id.sampling.model import S2ID
@@ -45,6 +46,11 @@ class Offer:
         from s2id.sampling.model import load
 
         return load(self.source, self.device)
+
+    @property
+    def densest(self) -> int:
+        """Samples along the long side of a state that may be asked for, at most."""
+        return max(MOST_DENSITY, self.header.card.density)
 
     @property
     def size(self) -> Size:
@@ -88,8 +94,8 @@ class Offer:
             "size": list(self.size),
             "channels": config.channels,
             "conditions": conditions,
-            "sampling": dict(_settings(self.header)) if config.composes else {},
-            "restoring": dict(_settings(self.header, RESTORING)) if self.can["restore"] else None,
+            "sampling": dict(_settings(self.header, self.densest)) if config.composes else {},
+            "restoring": dict(_settings(self.header, self.densest, RESTORING)) if self.can["restore"] else None,
             "can": self.can,
             "licence": licence(self.source),
         }
@@ -134,11 +140,12 @@ def _name(source: str, taken: dict[str, Offer]) -> str:
     return name if name not in taken else f"{name}-{len(taken) + 1}"
 
 
-def _settings(header: Header, usual: Sampling | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
+def _settings(header: Header, densest: int, usual: Sampling | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
     """Every setting that a model leaves open, with its value, range and meaning.
 
     Args:
         header: What the model's file says.
+        densest: Largest density.
         usual: The settings of restoring; `None` is for sampling.
     """
     hints, helps = get_type_hints(Sampling, include_extras=True), docstrings(Sampling)
@@ -151,6 +158,8 @@ def _settings(header: Header, usual: Sampling | None = None) -> Iterator[tuple[s
             continue
         facts = {"value": getattr(given, one.name), "own": getattr(own, one.name), **_kind(hints[one.name])}
         facts |= {"help": helps[one.name], "common": one.name in _COMMON}
+        if one.name == "density":
+            facts["most"] = densest
         if one.name == "sampler":
             facts |= {"kind": "choice", "choices": list(SOLVERS)}
         yield one.name, facts

@@ -79,6 +79,8 @@ class _FromPictures(Asked):
         size = parse_any_size(self.size)
         if isinstance(size, tuple):
             return size
+        if not size:
+            raise InputError("size is 0; it must be at least 1 pixel.")
         return max(1, round(size * own[0] / max(own))), max(1, round(size * own[1] / max(own)))
 
 

@@ -25,14 +25,11 @@ from s2id.studio.forms import Upload
 from s2id.studio.jobs import Job
 from s2id.studio.models import Offer
 from s2id.studio.requests import Asked, Depixelate, Restore, Upscale
-from s2id.studio.settings import MOST_PICTURES
+from s2id.studio.settings import MOST_PICTURES, MOST_RESULT
 from s2id.studio.shelf import Shelf
 
 _JPEG = b"\xff\xd8\xff"
 """How files begin whose pixels hold the noise of blocks, which an enlarged picture need not meet."""
-
-_MOST_RESULT = 2**24
-"""Pixels of a result, of all answers together."""
 
 _MOST_FUSED = 2**22
 """Pixels of frames, and of the picture that is made of them."""
@@ -62,7 +59,7 @@ def upscaling(offer: Offer, asked: Upscale, picture: UInt8[Tensor, "c h w"], fil
     label, beside = _class(asked), _beside(asked)
     condition = ask(model, label, **beside)
     size = asked.target((measured.shape[1], measured.shape[2]), usual=4)
-    check_pixels(size, _MOST_RESULT)
+    check_pixels(size, MOST_RESULT, more="")
     given = fitted(model, measured) if model.config.composes else measured
     if model.config.composes:
         check(model, given, size)
@@ -93,10 +90,10 @@ def restoration(
     """
     model, measured = offer.model, to_float(picture)
     seeds, label, beside = _seeds(asked.seeds), _class(asked), _beside(asked)
-    sampling = sampling_of(asked.sampling, RESTORING)
+    sampling = sampling_of(offer, asked.sampling, RESTORING)
     steps = resolved(model, sampling, restoring=True).steps or 0
     size = asked.target((measured.shape[1], measured.shape[2]))
-    check_pixels(size, _MOST_RESULT, len(seeds))
+    check_pixels(size, MOST_RESULT, len(seeds), more="")
     condition, seen = ask(model, label, **beside), None if mask is None else mask[0] >= 128
     walk = restoring(
         model, measured, size, mask=seen, noise=asked.noise, label=condition, seeds=seeds, sampling=sampling
@@ -133,8 +130,8 @@ def depixelation(
         raise InputError("a label, words, attributes and numbers need a model; name one.")
     own = frames.shape[2], frames.shape[3]
     size = asked.target(own, usual=4)
-    check_pixels(own, _MOST_FUSED, len(frames))
-    check_pixels(size, _MOST_FUSED)
+    check_pixels(own, _MOST_FUSED, len(frames), more="")
+    check_pixels(size, _MOST_FUSED, more="")
     model = offer.model if offer else None
     condition = ask(model, label, **beside) if model else None
     walk = depixelating(frames, size, model=model, label=condition, seeds=seeds)

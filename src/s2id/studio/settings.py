@@ -42,8 +42,15 @@ class Limits:
 MOST_PICTURES = 48
 """Pictures of one job."""
 
+MOST_DENSITY = 128
+"""Samples along the long side of a state that is asked for, or the model's own, if these are more: with more samples a
+single call of torch, which cannot be left midway, takes seconds, and then minutes and all memory."""
+
 MOST_SIDE = 2**16
 """Longest side of a picture that is asked for, in pixels."""
+
+MOST_RESULT = 2**24
+"""Pixels of what is made of a picture, of all answers together."""
 
 UPLOADS = 4
 """Requests with files that arrive at the same time."""

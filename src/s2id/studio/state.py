@@ -106,6 +106,16 @@ class Studio:
         """The field of an id."""
         return found(self.fields.get(name), "field")
 
+    def picture(self, name: str) -> "Drawn":
+        """The field of an id, if it is one picture.
+
+        Raises:
+            HTTPException: It is a way.
+        """
+        if (drawn := self.field(name)).way is not None:
+            raise HTTPException(404, "this is a way and no picture; ask for it as .html, .gif or .safetensors.")
+        return drawn
+
     async def left(self, job: Job) -> None:
         """Cancel a job that nobody follows any more."""
         await asyncio.sleep(self.limits.grace_seconds)

@@ -39,7 +39,7 @@ class Way:
         """
         if form == "html":
             return way_page(self.fields)
-        check_pixels(size, most, len(self.fields))
+        check_pixels(size, most, len(self.fields), more="")
         with TemporaryFile() as file:
             film_writer(Path(f"way.{form}"))(file, (field.image(size) for field in self.fields), _RATE)
             file.seek(0)

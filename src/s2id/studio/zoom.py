@@ -33,7 +33,7 @@ def add_zoom(app: FastAPI, studio: Studio) -> None:
     @app.get("/iiif/{name}/info.json")
     async def _(name: str, request: Request) -> Response:
         """Nominal size and tiles of a field, and what may be asked for."""
-        found = iiif.info(address(request, name), _full(studio.field(name).field, side))
+        found = iiif.info(address(request, name), _full(studio.picture(name).field, side))
         linked = "application/ld+json" in request.headers.get("accept", "")
         kind = f'application/ld+json;profile="{iiif.CONTEXT}"' if linked else "application/json"
         return JSONResponse(found, headers={**_OPEN, "link": _links()}, media_type=kind)
@@ -43,7 +43,7 @@ def add_zoom(app: FastAPI, studio: Studio) -> None:
         name: str, region: str, size: str, rotation: str, quality: str, form: str, request: Request
     ) -> Response:
         """A region of a field at a size, turned, in a quality and a format."""
-        field = studio.field(name).field
+        field = studio.picture(name).field
         full = _full(field, side)
         asked = iiif.asked(full, region, size, rotation, quality, form)
         content = await studio.drawing.call(lambda: _drawn(field, full, asked))

@@ -6,12 +6,12 @@ import { button, make } from "./dom.js";
 export class Refused extends Error {}
 
 /** The JSON that the server answers. Where it wants a token, the reader is asked for it. */
-export async function ask(path, { method = "GET", json, form, signal } = {}) {
+export async function ask(path, { method = "GET", json, form, signal, keepalive } = {}) {
   const headers = json === undefined ? {} : { "Content-Type": "application/json" };
   const body = json === undefined ? form : JSON.stringify(json);
   let answer;
   try {
-    answer = await fetch(path, { method, headers, body, signal, credentials: "same-origin" });
+    answer = await fetch(path, { method, headers, body, signal, keepalive, credentials: "same-origin" });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Refused("The studio's server does not answer; is s2id studio still running?");
@@ -89,7 +89,10 @@ export function follow(id, tell) {
       if (source.readyState === EventSource.CLOSED) end({ kind: "failed", error: "The server let go of this job." });
     });
   });
-  return { id, ended, cancel: () => ask(`/api/jobs/${id}`, { method: "DELETE" }).catch(() => {}) };
+  const cancel = () => ask(`/api/jobs/${id}`, { method: "DELETE", keepalive: true }).catch(() => {});
+  addEventListener("pagehide", cancel); // nobody is left to hear of it
+  ended.then(() => removeEventListener("pagehide", cancel));
+  return { id, ended, cancel };
 }
 
 /** Address of a field as a PNG file; a window is [top, left, bottom, right], as shares of the frame. */

@@ -108,14 +108,22 @@ export function pictureView({ models, limits, look }) {
     });
   const nobody = () => make("p", { className: "error" }, "None of the models given to s2id studio does this.");
 
-  const enlarging = (own, most) =>
-    !own
-      ? [nobody()]
-      : [
-          picker(own),
-          number("Times larger", "scale", { min: 1, max: 64, help: `up to ${most} pixels a side` }),
-          ...conditions(own, state, changed),
-        ];
+  const enlarging = (own) => (own ? [picker(own), times(), ...conditions(own, state, changed)] : [nobody()]);
+
+  /** How many times larger a picture becomes; what is too large is refused before it is sent. */
+  function times() {
+    const most = limits.result_pixels,
+      line = number("Times larger", "scale", { min: 1, max: 64, help: " " });
+    const [input, note] = ["input", "small"].map((tag) => line.querySelector(tag));
+    const tell = () => {
+      const [width, height] = [picture?.width, picture?.height].map((side) => Math.round(side * input.valueAsNumber));
+      input.setCustomValidity(width * height > most ? `At most ${most.toLocaleString("en")} pixels in all.` : "");
+      note.textContent = width ? `to ${width}×${height} pixels` : "";
+    };
+    input.addEventListener("input", tell);
+    tell();
+    return line;
+  }
 
   const filling = (own, most) => {
     if (!own) return [nobody()];
@@ -204,10 +212,12 @@ export function pictureView({ models, limits, look }) {
     files = state.task === "depixelate" ? images : images.slice(0, 1);
     picture = await createImageBitmap(files[0]).catch(() => null);
     brush = picture && new Brush(picture);
+    if (picture) state.scale = Math.max(1, Math.min(state.scale, largest(picture, limits.result_pixels)));
     build();
   }
 
   async function start() {
+    if (!panel.reportValidity()) return;
     const own = model(),
       { seeds, wrong: why } = parseSeeds(state.seeds, limits.pictures);
     wrong.textContent = !files.length
@@ -285,6 +295,9 @@ export function pictureView({ models, limits, look }) {
   };
   return { element, use };
 }
+
+/** How many times larger a picture can become, in tenths, to have so many pixels at most. */
+const largest = ({ width, height }, pixels) => Math.floor(10 * Math.sqrt(pixels / (width * height))) / 10;
 
 const addresses = new WeakMap();
 
