@@ -20,7 +20,7 @@ from torch import Tensor
 
 from s2id.alpha import over
 from s2id.data import cache, iconify, svg
-from s2id.data.concepts import concepts
+from s2id.data.concepts import concepts, words
 from s2id.data.icon_sets import read_sets
 from s2id.data.request import Request
 from s2id.data.split import parts
@@ -75,15 +75,15 @@ def joined(paths: list[Path]) -> str:
     """What all sets have together."""
     packages = [iconify.read(path) for path in paths]
     found = concepts(packages)
-    names, styles = [*found.values()], [prefix for prefix, _ in found]
+    names, styles = [words(name) for name in found.values()], [prefix for prefix, _ in found]  # as captions have them
     part = parts(names, styles)
     of = {name: {s for n, s in zip(names, styles, strict=True) if n == name} for name in {*names}}
     often = [name for name, known in of.items() if len(known) >= 3]
     held = {kind: part.count(kind) for kind in ("train", "pair", "concept")}
-    words = {word for name in names for word in name.split("-")}
+    spoken = {word for name in names for word in name.split()}
     return (
         f"{len(found):,} pictures of {len(of):,} concepts, {len(often):,} of them in three sets or more "
-        f"({sum(len(of[name]) for name in often):,} pairs); {len(words):,} words; {held}"
+        f"({sum(len(of[name]) for name in often):,} pairs); {len(spoken):,} words; {held}"
     )
 
 
