@@ -73,8 +73,8 @@ def word_indices(asked: str | Sequence[str], known: Sequence[str]) -> list[int]:
         wrong = ", ".join(f"{word[:_LONG]!r}{_near(word, known)}" for word in unknown[:_SHOWN])
         more = f" and {len(unknown) - _SHOWN} more" if len(unknown) > _SHOWN else ""
         raise InputError(
-            f"of its {len(known):,} words this model knows none as {wrong}{more}; ask for others, such as "
-            f"{listed(known[:_SHOWN])}."
+            f"{wrong}{more} {'is' if len(unknown) == 1 else 'are'} none of the {len(known):,} words that this model "
+            f"knows; ask for others, such as {listed(known[:_SHOWN])}."
         )
     return sorted(place[word] for word in words)
 

@@ -67,9 +67,9 @@ def test_style_is_the_class_by_another_name(icons):
     [
         (
             "red foxx",
-            r"of its 5 words this model knows none as 'foxx' \(did you mean fox\?\); ask for others, such as a",
+            r"^'foxx' \(did you mean fox\?\) is none of the 5 words that this model knows; ask for others",
         ),
-        ("rad qqq", r"none as 'rad' \(did you mean red\?\), 'qqq'; ask"),
+        ("rad qqq", r"^'rad' \(did you mean red\?\), 'qqq' are none of the 5 words"),
         ("", "words is '', which holds no word"),
         ([], "words is '', which holds no word"),
         (3, "words is 3; give a text such as 'red fox'"),
@@ -153,6 +153,12 @@ def test_the_command_takes_words_and_a_style(icons, tmp_path, capsys):
     assert main([*draw, "--words", "red fox"]) == 0, "words alone ask for no class"
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         "label0-flat-words-fox_red-seed0-8x8.png", "words-red_fox-seed0-8x8.png",
+    }  # fmt: skip
+    apart = ["--words", "red fox", "--style", "flat", "--grid", "--set", "stronger=words=3,style=1"]
+    assert main([*draw, *apart]) == 0, "guidance over words and over the style apart"
+    assert main([*draw, "--label", "round"]) == main([*draw, "--label", "none", "--seed", "1"]) == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} > {
+        "grid-words-red_fox-stronger-words=3-stronger-style=1-8x8.png", "label1-round-seed0-8x8.png", "seed1-8x8.png",
     }  # fmt: skip
     capsys.readouterr()
     assert main([*draw, "--words", "foxx"]) == 2
