@@ -43,6 +43,24 @@ def test_a_judge_of_attributes_says_which_are_there_and_keeps_their_names(tmp_pa
     assert judges.load(tmp_path / "judge.safetensors").attributes == ("smiling", "bald")
 
 
+def test_a_judge_of_concepts_names_the_embedding_that_points_where_the_picture_does(tmp_path):
+    judge = Judge("icons", (12, 10), 1, 3, (4, 8), strides=(2, 1), concepts=("fox", "owl")).eval().requires_grad_(False)
+    pictures = torch.randn(2, 1, 12, 10)
+    features = judge.features(pictures)
+    judge.meant.data = judge.shown(features) * torch.tensor([[3.0], [0.1]])  # their lengths say nothing
+    assert judge.concepts_of(features).tolist() == [0, 1]
+    assert torch.allclose(judge.resemblance(features).diag(), torch.full((2,), 16.0), atol=1e-4)
+    assert torch.equal(judge(pictures)[:, 3:], judge.resemblance(features)) and judge(pictures).shape == (2, 5)
+    judge.save(tmp_path / "judge.safetensors")
+    again = judges.load(tmp_path / "judge.safetensors")
+    assert again.concepts == ("fox", "owl") and torch.equal(again(pictures), judge(pictures))
+
+
+def test_a_judge_has_a_stride_for_every_width():
+    with pytest.raises(InputError, match="2 widths and 5 strides; give one of each"):
+        Judge("icons", (12, 10), 1, 3, (4, 8))
+
+
 def test_an_unknown_or_altered_judge_is_refused(judge, tmp_path):
     with pytest.raises(InputError, match="there is no judge 'nobody'.*--judge"):
         judges.load("nobody")

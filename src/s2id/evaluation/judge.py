@@ -1,4 +1,4 @@
-"""Classifiers that judge samples: they name a picture's class and attributes, and give features to compare sets in.
+"""Classifiers that judge samples: they name what a picture is and shows, and give features to compare sets in.
 
 A judge is trained without any generator (runs/classifier.py), takes pictures at the size of its data only, and is
 identified by the checksum of its weights in every table.
@@ -28,10 +28,11 @@ Extractor = Callable[[Images], Float[Tensor, "n d"]]
 
 _FORMAT = "s2id-judge-1"
 
-_STRIDES = (1, 2, 1, 2, 1)
+_SHARPNESS = 16.0  # logit of a concept whose embedding points where the picture's does
 
 _Side = Annotated[int, Within(1, 2**12)]
 _Width = Annotated[int, Within(1, 2**12)]
+_Stride = Annotated[int, Within(1, 4)]
 
 
 class Judge(nn.Module):
@@ -49,9 +50,11 @@ class Judge(nn.Module):
         size: tuple[_Side, _Side],
         channels: Annotated[int, Within(1, 4)],
         classes: Annotated[int, Within(0, MOST_NAMES)],
-        widths: tuple[_Width, _Width, _Width, _Width, _Width] = (48, 48, 96, 96, 128),
+        widths: tuple[_Width, ...] = (48, 48, 96, 96, 128),
         accuracy: Share = 0.0,
         attributes: tuple[str, ...] = (),
+        strides: tuple[_Stride, ...] = (1, 2, 1, 2, 1),
+        concepts: tuple[str, ...] = (),
     ) -> None:
         """Initialise an untrained judge.
 
@@ -63,20 +66,35 @@ class Judge(nn.Module):
             widths: Output channels of each convolution; the last is the number of features.
             accuracy: Share of the test set's classes that it names right; of the attributes where there are no classes.
             attributes: Names of the attributes that it finds present or absent.
+            strides: Pixels between the outputs of each convolution, in pixels of the one before.
+            concepts: Captions of what it finds shown, in any class. Each has an embedding, and the one that points most
+                nearly where a picture's does is named, so that a concept with few pictures is learned too.
+
+        Raises:
+            InputError: There are not as many strides as widths, or none.
         """
+        if len(widths) != len(strides) or not widths:
+            raise InputError(
+                f"a judge has {len(widths)} widths and {len(strides)} strides; give one of each per convolution."
+            )
         super().__init__()
         self.data, self.size, self.channels, self.classes = data, size, channels, classes
         self.widths, self.accuracy, self.attributes = widths, accuracy, attributes
+        self.strides, self.concepts = strides, concepts
         self.convs = nn.ModuleList(
             nn.Conv2d(a, b, 3, stride=stride, padding=1, bias=False)
-            for a, b, stride in zip((channels, *widths[:-1]), widths, _STRIDES, strict=True)
+            for a, b, stride in zip((channels, *widths[:-1]), widths, strides, strict=True)
         )
         self.norms = nn.ModuleList(nn.BatchNorm2d(b) for b in widths)
         self.out = nn.Linear(widths[-1], classes + len(attributes))
+        if concepts:
+            self.shown = nn.Linear(widths[-1], widths[-1])
+            self.meant = nn.Parameter(0.1 * torch.randn(len(concepts), widths[-1]))  # short ones turn fast
 
     def forward(self, x: Images) -> Float[Tensor, "b k"]:
-        """Logits for pictures of the judge's size: one per class, followed by one per attribute."""
-        return self.out(self.encode(x))
+        """Logits for pictures of the judge's size: one per class, then one per attribute, then one per concept."""
+        features = self.encode(x)
+        return torch.cat([self.out(features), self.resemblance(features)], 1) if self.concepts else self.out(features)
 
     def encode(self, x: Images) -> Float[Tensor, "b d"]:
         """Features of pictures of the judge's size."""
@@ -108,6 +126,15 @@ class Judge(nn.Module):
         """Attributes of each picture, given its features: 1 is present, -1 absent."""
         return torch.where(self.out(features)[:, self.classes :] > 0, 1, -1)
 
+    def resemblance(self, features: Float[Tensor, "b d"]) -> Float[Tensor, "b k"]:
+        """Logit of each concept, given features: its embedding's cosine with the picture's, times a constant."""
+        return _SHARPNESS * F.normalize(self.shown(features)) @ F.normalize(self.meant).T
+
+    @torch.inference_mode()
+    def concepts_of(self, features: Float[Tensor, "b d"]) -> Int[Tensor, " b"]:
+        """Index among `concepts` of what each picture most likely shows, given its features."""
+        return self.resemblance(features).argmax(1)
+
     @property
     def sha256(self) -> str:
         """SHA-256 checksum of the weights."""
@@ -121,7 +148,8 @@ class Judge(nn.Module):
         """
         facts = {
             "data": self.data, "size": self.size, "channels": self.channels, "classes": self.classes,
-            "widths": self.widths, "accuracy": self.accuracy, "attributes": self.attributes,
+            "widths": self.widths, "accuracy": self.accuracy, "attributes": self.attributes, "strides": self.strides,
+            "concepts": self.concepts,
         }  # fmt: skip
         write_tensors(path, self.state_dict(), {"format": _FORMAT, "judge": json.dumps(facts)})
 
