@@ -22,7 +22,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from s2id.data.registry import load_pictures
 from s2id.evaluation.judge import load as load_judge
 from s2id.evaluation.report import markdown
-from s2id.evaluation.samples import Samples
+from s2id.evaluation.samples import Samples, conditions
 from s2id.evaluation.settings import EvaluateConfig
 from s2id.images import to_float
 from s2id.memory import keep_memory
@@ -97,7 +97,8 @@ def main() -> None:
     rows = [row("test pictures", to_float(held_out.images), held_out.labels.long())]
     for weights in args.weights:
         config = EvaluateConfig(sizes=(_SIZE,), count=args.count, detail=1, sampling=Sampling(guidance=1.0))
-        samples = Samples(load(weights), config, held_out.condition())
+        model = load(weights)
+        samples = Samples(model, config, conditions(model, held_out.condition(), args.count))
         rows.append(row(weights, torch.cat(list(samples.at(_SIZE))), samples.asked.label))
     print(markdown(("pictures", "n", "right, judge", "right, second judge", "both say the same"), rows))
 

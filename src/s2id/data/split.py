@@ -51,15 +51,15 @@ def parts_of(pictures: Pictures) -> list[list[Part]]:
 
 def _held_styles(concept: str, styles: set[str]) -> list[str]:
     """Styles that a concept is held out in; at least `SEEN` others stay."""
-    chosen = sorted((_number(concept, style), style) for style in styles if _is_chosen(f"{concept}\0{style}", PAIRS))
+    chosen = sorted((number(concept, style), style) for style in styles if _is_chosen(f"{concept}\0{style}", PAIRS))
     return [style for _, style in chosen][: max(0, len(styles) - SEEN)]
 
 
-def _number(*names: str) -> int:
+def number(*names: str) -> int:
     """A number that looks random and depends on the names alone."""
     return int.from_bytes(hashlib.sha256("\0".join(names).encode("utf-8", "surrogatepass")).digest()[:8], "big")
 
 
 def _is_chosen(name: str, share: int) -> bool:
     """Whether a name is one of `share`."""
-    return _number(name) % share == 0
+    return number(name) % share == 0

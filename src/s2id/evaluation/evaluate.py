@@ -22,7 +22,7 @@ from s2id.evaluation.examiner import Examiner, RealPictures, at_size, ground_of,
 from s2id.evaluation.judge import Extractor, Judge
 from s2id.evaluation.likeness import attributes_right, balanced_right, likeness, share_equal
 from s2id.evaluation.report import Detail, Likeness, Row
-from s2id.evaluation.samples import Samples, as_saved, classes_only, frame_part, in_turn
+from s2id.evaluation.samples import Samples, as_saved, classes_only, conditions, frame_part, in_turn
 from s2id.evaluation.settings import EvaluateConfig
 from s2id.images import resize
 from s2id.sampling.model import S2ID
@@ -70,7 +70,7 @@ def evaluate(
             right_attributes=balanced_right(findings, known, real),
         )
         yield Row("test set", own, attributes=examiner.by_name(attributes_right(findings, known)))
-    samples = Samples(model, config, real.known, ground)
+    samples = Samples(model, config, conditions(model, real.known, config.count), ground)
     base_size = model.card.size or test.size
     pictures = torch.cat([as_saved(part) for part in samples.at(base_size)])
     base = BasePictures(pictures, examiner(pictures).classes, Layout.of(pictures, pictures))

@@ -37,7 +37,7 @@ def evenness_rows(samples: Samples, test: Pictures) -> Iterator[Row]:
         samples: Samples of the model.
         test: Held-out pictures.
     """
-    model, count = samples.model, min(samples.config.detail, samples.config.count, _MOST)
+    model, count = samples.model, min(samples.config.detail, len(samples.asked), _MOST)
     if model.config.dense:
         return
     size = model.card.size or test.size

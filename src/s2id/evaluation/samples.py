@@ -29,17 +29,16 @@ _BATCH_PIXELS = 2**22  # pixels rendered at once
 class Samples:
     """The same seeds' pictures at any size: composed once, or anew for every size where the model is dense."""
 
-    def __init__(self, model: S2ID, config: EvaluateConfig, test: Condition, ground: Alpha = "white") -> None:
+    def __init__(self, model: S2ID, config: EvaluateConfig, asked: Condition, ground: Alpha = "white") -> None:
         """Compose the samples, unless the model composes every size anew.
 
         Args:
             model: Model to sample from.
-            config: Number of pictures, and how to sample.
-            test: Conditions of the test pictures.
+            config: How to sample. As many pictures are drawn as are asked for, whatever its `count`.
+            asked: Conditions of samples 0, 1, 2, ..., for example those of `conditions`.
             ground: What pictures with alpha are laid over.
         """
-        self.model, self.config, self.ground = model, config, ground
-        self.asked = conditions(model, test, config.count)
+        self.model, self.config, self.asked, self.ground = model, config, asked, ground
         self.compose_seconds = self.render_seconds = 0.0
         plan = self._plan(self.config.sizes[0])
         self.fields = [] if plan.aspect else list(self._compose(plan))
@@ -59,7 +58,7 @@ class Samples:
                 start = time.perf_counter()
                 limit = most * size[0] * size[1]
                 part = composed[i : i + most].render(size, window, self.config.fit, max_pixels=limit).cpu()
-                self.render_seconds += (time.perf_counter() - start) / self.config.count
+                self.render_seconds += (time.perf_counter() - start) / len(self.asked)
                 yield over(part, self.ground)
 
     def _plan(self, size: Size) -> Plan:
@@ -69,7 +68,7 @@ class Samples:
 
     def _compose(self, plan: Plan) -> Iterator[Field]:
         """Fields of all seeds, in batches."""
-        count = self.config.count
+        count = len(self.asked)
         self.compose_seconds = 0.0
         for first in range(0, count, plan.batch):
             seeds = range(first, min(first + plan.batch, count))
