@@ -28,7 +28,7 @@ def read_exactly(path: Path) -> tuple[Float[Tensor, "c h w"], int]:
     Raises:
         InputError: The file is no readable picture.
     """
-    picture = to_float(read(path))
+    picture = to_float(read(path))  # first, because OpenCV says nothing of what is wrong with a file
     exact = _read_deep(path, len(picture)) if is_deep(path) else None
     return (picture, 8) if exact is None else (exact, 16)
 

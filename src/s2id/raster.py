@@ -16,11 +16,14 @@ from PIL import Image, ImageOps, ImageSequence, UnidentifiedImageError
 
 from s2id.errors import InputError
 from s2id.formats import opened
+from s2id.headers import no_file
 from s2id.settings import MAX_PIXELS
 
 _BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339  # TIFF 6.0, the last in section 19
 
 _FEW_BITS = {"L;2": 85, "L;4": 17}  # how Pillow reads grey of 2 and 4 bits -> 255 / largest value
+
+_ANIMATED = ("GIF", "PNG", "WEBP", "AVIF")
 
 MODES = {1: "L", 2: "La", 3: "RGB", 4: "RGBa"}
 """Pillow's modes by the number of channels; a small letter is premultiplied alpha."""
@@ -34,6 +37,7 @@ def pixels(
     Raises:
         InputError: The source is no readable picture, or has more pixels.
     """
+    _check_ordinary(source, name)
     try:
         with catch_warnings(action="ignore", category=UserWarning), opened(source) as image:  # of corrupt EXIF entries
             size = (image.height, image.width)
@@ -46,8 +50,6 @@ def pixels(
         raise InputError(
             f"{name} cannot be read as a picture (no format that is known); replace or remove it."
         ) from error
-    except FileNotFoundError as error:
-        raise InputError(f"{name} does not exist; give a picture that does.") from error
     except Exception as error:  # on damaged files decoders raise errors of any type
         why = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise InputError(f"{name} cannot be read as a picture ({why}); replace or remove it.") from error
@@ -67,6 +69,7 @@ def pages(
     Raises:
         InputError: The animation is damaged, or has more pixels.
     """
+    _check_ordinary(source, name)
     try:
         with opened(source) as film:
             count = getattr(film, "n_frames", 1)
@@ -77,6 +80,18 @@ def pages(
         raise
     except Exception as error:  # on damaged files decoders raise errors of any type
         raise InputError(f"{name} cannot be read to its end ({error}); replace it.") from error
+
+
+def _check_ordinary(source: Path | BytesIO, name: str) -> None:
+    """Refuse a path that is no file before it is opened: of a pipe, opening would wait for ever."""
+    if isinstance(source, Path) and (reason := no_file(source)):
+        raise InputError(f"{name} {reason}; give a picture.")
+
+
+def count_pages(path: Path) -> int:
+    """Number of pictures in an animation; 1 for what is none, whatever layers or sizes the file holds."""
+    with opened(path) as film:
+        return getattr(film, "n_frames", 1) if film.format in _ANIMATED else 1
 
 
 def _page(page: Image.Image) -> UInt8[np.ndarray, "h w 3"]:

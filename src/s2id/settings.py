@@ -40,9 +40,11 @@ def parse_size(text: str) -> Size:
     (1024, 576)
 
     Raises:
-        InputError: The text is not of that form.
+        InputError: The text is not of that form, or a side has more than nine digits.
     """
     height, _, width = text.lower().partition("x")
+    if any(side.isascii() and side.isdecimal() and len(side) > _DIGITS for side in (height, width)):
+        raise InputError(f"size {shown(text)} has a side of more than {_DIGITS} digits; give fewer pixels.")
     if not (_is_count(height) and _is_count(width)):
         raise InputError(f"size {shown(text)} is not HEIGHTxWIDTH in pixels; write it as in 1024x576.")
     return int(height), int(width)
@@ -60,9 +62,12 @@ def parse_any_size(text: str) -> AnySize:
     return int(text) if _is_count(text) else parse_size(text)
 
 
+_DIGITS = 9  # of a side's number of pixels
+
+
 def _is_count(text: str) -> bool:
-    """Whether a text is a whole number of at most nine digits."""
-    return text.isascii() and text.isdecimal() and len(text) <= 9
+    """Whether a text is a whole number of few enough digits."""
+    return text.isascii() and text.isdecimal() and len(text) <= _DIGITS
 
 
 Prediction = Literal["eps", "x", "v"]

@@ -1,5 +1,6 @@
 """The command that enlarges: any scale, whole folders, what a file says beside its pixels, JPEG."""
 
+import os
 import sys
 
 import numpy as np
@@ -153,3 +154,37 @@ def test_what_is_not_read_of_sixteen_bits_is_said(weights, tmp_path, capsys, mon
     Image.new("I;16", (4, 4), 40_000).save(tmp_path / "deep.png")
     assert upscale(weights, tmp_path, tmp_path / "deep.png", "--scale", 2) == 0
     assert "of which 8 are read" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes of another kind")
+def test_a_pipe_is_refused_and_not_waited_for(weights, tmp_path, capsys):
+    os.mkfifo(tmp_path / "pipe.png")
+    assert upscale(weights, tmp_path, tmp_path / "pipe.png", "--scale", 2) == 2
+    assert "pipe.png is no ordinary file; give a picture." in capsys.readouterr().err
+
+
+def test_what_an_animation_loses_is_said(weights, tmp_path, capsys):
+    logo().save(tmp_path / "film.gif", save_all=True, append_images=[logo(colour=c) for c in ("blue", "lime")])
+    assert upscale(weights, tmp_path, tmp_path / "film.gif", "--scale", 2) == 0
+    assert "note: film.gif is an animation of 3 pictures, of which the first is read." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("restore", "logo.png", "--size", "0"), "size 0x0 is smaller than the picture's 6x8"),
+        (("restore", "logo.png", "--size", "1x1000000000"), "has a side of more than 9 digits; give fewer pixels"),
+        (("upscale", "logo.png", "--size", "1000000000"), "has a side of more than 9 digits; give fewer pixels"),
+        (("upscale", "empty", "--scale", "2"), "empty holds no picture"),
+        (("restore", "empty"), "empty is a folder; give a picture."),
+        (("restore", "nowhere.png"), "nowhere.png does not exist; give a picture."),
+    ],
+)
+def test_sizes_and_places_that_cannot_be_are_one_sentence(words, said, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    logo().convert("L").save("logo.png")
+    (tmp_path / "empty").mkdir()
+    assert main([*words]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("s2id: ") and said in told and told.count("\n") == 1
+    assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())

@@ -49,12 +49,15 @@ _Size = Annotated[
 def _given(path: Path, model: "S2ID") -> "tuple[Tensor, int]":
     """The picture of a file in [-1, 1], and how many bits of each channel were read.
 
-    A model without alpha cannot keep its transparency, and the user is told.
+    The user is told what is lost: transparency where a model has no alpha, and all but an animation's first picture.
     """
     from s2id.alpha import has_alpha
     from s2id.deep import read_exactly
+    from s2id.raster import count_pages
 
     picture, depth = read_exactly(path)
+    if (count := count_pages(path)) > 1:
+        print(f"note: {path.name} is an animation of {count} pictures, of which the first is read.")
     if has_alpha(len(picture)) and not has_alpha(model.config.channels):
         print(f"note: {path.name} is laid over {model.card.alpha}, because this model draws no transparency.")
     return picture, depth
@@ -195,7 +198,8 @@ class Restore:
 
     def run(self) -> int:
         """Draw the answers and write them."""
-        size, seeds = self.size and parse_any_size(self.size), parse_seeds(self.seed)
+        size = None if self.size is None else parse_any_size(self.size)
+        seeds = parse_seeds(self.seed)
         from s2id.images import read, write
         from s2id.inverse.restore import disagreement, fitted, restore
         from s2id.sampling.model import load
@@ -209,7 +213,7 @@ class Restore:
         found = restore(
             model,
             picture,
-            size or None,
+            size,
             mask=mask,
             noise=self.noise,
             label=label,
