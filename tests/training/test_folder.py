@@ -10,7 +10,7 @@ import torch
 import s2id
 from s2id.data.registry import load_pictures
 from s2id.errors import InputError
-from s2id.training import trainer as train
+from s2id.training import tasks, trainer
 from s2id.training.run import checkpoint_to_resume, checkpoints
 from s2id.training.watch import _cut
 
@@ -128,10 +128,10 @@ def test_lines_that_are_no_metrics_are_left_out_and_kept_aside(tmp_path):
     assert _cut(path, 16) == 0 and path.read_bytes() == good[0]
 
 
-@pytest.mark.parametrize("where", ["loss", "learning_rate"])
-def test_a_run_that_was_interrupted_goes_on_in_the_same_process(where, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("module", "where"), [(tasks, "loss"), (trainer, "learning_rate")], ids=["loss", "rate"])
+def test_a_run_that_was_interrupted_goes_on_in_the_same_process(module, where, tmp_path, monkeypatch):
     losses = [p.loss for p in digits(tmp_path / "a")]
-    run, seen, own, calls = digits(tmp_path / "b"), [], getattr(train, where), []
+    run, seen, own, calls = digits(tmp_path / "b"), [], getattr(module, where), []
 
     def interrupted(*words):
         calls.append(1)
@@ -139,7 +139,7 @@ def test_a_run_that_was_interrupted_goes_on_in_the_same_process(where, tmp_path,
             raise KeyboardInterrupt
         return own(*words)
 
-    monkeypatch.setattr(train, where, interrupted)
+    monkeypatch.setattr(module, where, interrupted)
     with pytest.raises(KeyboardInterrupt):
         iter_into(run, seen)
     for progress in run:

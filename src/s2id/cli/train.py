@@ -128,7 +128,7 @@ class Train:
             **{name: None if path is None else str(path) for name, path in given.items()},
             "data": summary(trainer.pictures),
             "finer": None if trainer.pictures.finer is None else summary(trainer.pictures.finer),
-            "looks like pixel art": trainer.palette is not None,
+            "looks like pixel art": trainer.task.palette is not None,
             "warnings": warnings(trainer),
             "model": network_to_dict(trainer.model),
             "train": to_dict(trainer.config),

@@ -297,51 +297,6 @@ def flat_areas(pixels: UInt8[Tensor, "b c h w"], tolerance: int = 1) -> Bool[Ten
     return (spread <= tolerance).all(1, keepdim=True)
 
 
-def in_flat_areas(
-    values: Float[Tensor, "b c fy fx"], target: Float[Tensor, "b c y x"], flat: Bool[Tensor, "b 1 y x"]
-) -> tuple[Float[Tensor, "b c fy fx"], Float[Tensor, "b c fy fx"]]:
-    """Predictions and targets for every value of the field: in flat areas each by itself, elsewhere the pixels' means.
-
-    Means say nothing of what the function does within a pixel. Where the picture is flat, it does nothing.
-
-    Args:
-        values: The field's values, as many per target pixel along y as along x.
-        target: Pixels.
-        flat: Pixels in flat areas.
-
-    Example:
-        >>> values, target = torch.tensor([[[[-1.0, 1.0]]]]).expand(1, 1, 2, 2), torch.zeros(1, 1, 1, 1)
-        >>> in_flat_areas(values, target, torch.tensor([[[[False]]]]))[0].unique().tolist()
-        [0.0]
-        >>> in_flat_areas(values, target, torch.tensor([[[[True]]]]))[0].unique().tolist()
-        [-1.0, 1.0]
-    """
-    factor = values.shape[2] // target.shape[2]
-
-    def each(pixels: Tensor) -> Tensor:
-        return pixels.repeat_interleave(factor, 2).repeat_interleave(factor, 3)
-
-    means = F.avg_pool2d(values, factor)
-    return torch.where(each(flat), values, each(means)), each(target)
-
-
-def clipped_where_right(
-    prediction: Float[Tensor, "b c y x"], target: Float[Tensor, "b c y x"]
-) -> Float[Tensor, "b c y x"]:
-    """Predictions without what exceeds [-1, 1] where the target is that bound.
-
-    A function is clipped where it is rendered. So beyond white is white, and need not be exactly white: a network that
-    goes beyond it draws a ground without a trace of its lattice. Elsewhere nothing is clipped, because a clipped error
-    would have no gradient.
-
-    Example:
-        >>> clipped_where_right(torch.tensor([[[[1.5, 1.5]]]]), torch.tensor([[[[1.0, 0.9]]]])).tolist()
-        [[[[1.0, 1.5]]]]
-    """
-    below = torch.where(target >= 1, prediction.clamp(max=1), prediction)
-    return torch.where(target <= -1, below.clamp(min=-1), below)
-
-
 def target_pixels(inside: Part, pixels: float, generator: torch.Generator) -> Part:
     """Every n-th row and column from a random start.
 

@@ -14,14 +14,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel
 
-from s2id.data.captions import learn_words, with_words
-from s2id.data.pictures import Pictures, unlabelled
-from s2id.data.pixel_art import palette_of
-from s2id.diffusion.denoiser import loss
-from s2id.diffusion.process import Schedule
+from s2id.data.pictures import Pictures
 from s2id.errors import InputError
 from s2id.files import fill
 from s2id.memory import keep_memory
@@ -33,10 +28,9 @@ from s2id.sampling.settings import Card
 from s2id.seeds import seed_of
 from s2id.settings import to_dict
 from s2id.stopping import uninterrupted
-from s2id.training.batches import Batch, DrawAhead, check_data, clipped_where_right, draw, in_flat_areas
+from s2id.training.batches import Batch, DrawAhead
 from s2id.training.card import card_of
 from s2id.training.device import accelerator_for, check_network
-from s2id.training.latents import for_latents
 from s2id.training.optimisers import (
     learning_rate,
     load_optimisers,
@@ -44,12 +38,10 @@ from s2id.training.optimisers import (
     optimiser_tensors,
     warm_average,
 )
-from s2id.training.pixelated import PixelatedViews, for_views
 from s2id.training.progress import Progress, Rate
-from s2id.training.resolution import for_resolution
 from s2id.training.run import check_same, read_facts, read_parts, write_checkpoint
 from s2id.training.settings import Preset
-from s2id.training.windows import check_windows, draw_windows
+from s2id.training.tasks import task_of
 
 
 class DivergedError(RuntimeError):
@@ -80,26 +72,14 @@ class Trainer:
         Raises:
             InputError: Preset or `start` do not fit the data, or the device is not available.
         """
-        composes, least = preset.model.composes, preset.train.word_pictures
-        if not composes:
-            pictures = unlabelled(pictures)
-        else:
-            pictures = learn_words(pictures, least) if start is None else with_words(pictures, start.card.words)
-        preset = for_resolution(for_latents(for_views(preset, pictures), pictures), pictures)
-        self.config = preset.train
-        self.model = preset.model.for_data(**pictures.facts)
-        check_data(pictures, self.config, self.model)
-        if not composes:
-            check_windows(pictures, self.config)
-        self.pictures, self.folder = pictures, folder
-        # pictures that are only seen pixelated look like pixel art and are none
-        self.palette = None if self.config.pixelate or not composes else palette_of(pictures)
+        self.task = task_of(preset, pictures, start)
+        self.config, self.model, self.schedule = self.task.config, self.task.model, self.task.schedule
+        self.pictures, self.folder = self.task.pictures, folder
         if start is not None:
             self._check_start(start)
         self.start, self._draw_batch = start, batches
         self.accelerator = accelerator_for(self.config)
         self._build()
-        self.schedule = Schedule(shift=self.config.schedule_shift)
         self._draw_ahead = DrawAhead(self._batch)
         self.step = 0
         self.seconds = 0.0
@@ -174,7 +154,7 @@ class Trainer:
         seen = self.images_seen + (self.start.card.images_seen if self.start is not None else 0)
         if self.start is not None and self._draw_batch is not None:
             return replace(self.start.card, images_seen=seen)
-        return card_of(self.pictures, self.config, self.schedule, seen, self.palette or ())
+        return card_of(self.pictures, self.config, self.schedule, seen, self.task.palette or ())
 
     def run(self) -> Iterator[Progress]:
         """Train to the end, with checkpoints on the way, and yield the progress after every optimiser step.
@@ -251,38 +231,12 @@ class Trainer:
                 supersample=supersample,
                 part=batch.part,
             )
-        error = self._loss(batch, *(output if isinstance(output, tuple) else (output, None)))
+        error = self.task.loss(batch, *(output if isinstance(output, tuple) else (output, None)))
         self.accelerator.backward(error / self.config.accumulate)
         return error.detach()
 
-    def _loss(self, batch: Batch, field: Tensor, state: Tensor | None) -> Tensor:
-        """Loss of the predicted values of the field, and of the predicted latents where there are any."""
-        conditions, device = len(batch.condition) // len(batch.x_t), field.device
-        if not self.model.composes:  # squares would ask for the mean of what may be true, which blurs every border
-            assert isinstance(batch.target, Tensor)
-            return F.l1_loss(field.float(), batch.target.to(device))
-        prediction, logsnr = field.float(), batch.logsnr.repeat(conditions).to(device)
-        target = batch.target.to(device)
-        if isinstance(target, PixelatedViews):
-            target = torch.cat([target.correct(part) for part in prediction.detach().split(len(batch.x_t))])
-        else:
-            target = target.repeat(conditions, 1, 1, 1)
-        if batch.flat is not None:
-            prediction, target = in_flat_areas(prediction, target, batch.flat.to(device).repeat(conditions, 1, 1, 1))
-        if self.model.prediction == "x":
-            prediction = clipped_where_right(prediction, target)
-        error = loss(self.model.prediction, prediction, target, logsnr, self.config.max_weight)
-        if state is not None and batch.state is not None:
-            clean = batch.state.to(device).repeat(conditions, 1, 1, 1)
-            error = error + loss(self.model.prediction, state.float(), clean, logsnr, self.config.max_weight)
-        return error
-
     def _batch(self, number: int) -> Batch:
-        if self._draw_batch is not None:
-            return self._draw_batch(number)
-        if not self.model.composes:
-            return draw_windows(self.pictures, self.config, number)
-        return draw(self.pictures, self.config, self.model, self.schedule, number, self.token_share)
+        return self._draw_batch(number) if self._draw_batch else self.task.batch(number, self.token_share)
 
     def seconds_left(self, speed: float) -> float:
         """Time to the end of the run, estimated from a speed in pictures per second."""

@@ -227,7 +227,7 @@ def drive(run: Run) -> int:
     for note in run.notes:
         say(f"note: {note}")
     say(trainer.pictures)
-    if trainer.palette is not None:
+    if trainer.task.palette is not None:
         say("the pictures look like pixel art (few colours, hard edges); s2id sample --look squares keeps it crisp")
     for lost in trainer.pictures.skipped[:_NAMED]:
         say(f"skipped: {lost}")

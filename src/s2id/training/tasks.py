@@ -1,0 +1,195 @@
+"""What a run teaches its network: to compose pictures from noise, or to enlarge given ones.
+
+A task prepares the data and the settings, draws the batches and says how wrong a prediction is; the trainer does the
+rest alike for both.
+"""
+
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from s2id.data.captions import learn_words, with_words
+from s2id.data.pictures import Pictures, unlabelled
+from s2id.data.pixel_art import palette_of
+from s2id.diffusion.denoiser import loss
+from s2id.diffusion.process import Schedule
+from s2id.network.settings import NetworkConfig
+from s2id.sampling.model import S2ID
+from s2id.training.batches import Batch, check_data, draw
+from s2id.training.latents import for_latents
+from s2id.training.pixelated import PixelatedViews, for_views
+from s2id.training.resolution import for_resolution
+from s2id.training.settings import Preset, TrainConfig
+from s2id.training.windows import check_windows, draw_windows
+
+
+@runtime_checkable
+class Task(Protocol):
+    """What differs between runs of the two kinds of networks."""
+
+    pictures: Pictures
+    """The data, with the labels and words that the network learns."""
+    config: TrainConfig
+    """Settings of the training, completed from the data."""
+    model: NetworkConfig
+    """Settings of the network, completed from the data."""
+    schedule: Schedule
+    """The forward process at the density that the network composes on."""
+    palette: tuple[str, ...] | None
+    """Colours of pixel art, as `palette_of` finds them; `None` where the pictures are none."""
+
+    def batch(self, number: int, share: float) -> Batch:
+        """Batch `number` of the run, which trains on a share of the states' tokens."""
+        ...
+
+    def loss(self, batch: Batch, field: Tensor, state: Tensor | None) -> Tensor:
+        """Loss of the predicted values of the field, and of the predicted latents where there are any."""
+        ...
+
+
+class Composing:
+    """Runs of networks that compose from noise."""
+
+    def __init__(self, preset: Preset, pictures: Pictures, start: S2ID | None) -> None:
+        """The task with some data.
+
+        Args:
+            preset: Settings of network and training.
+            pictures: The data.
+            start: The model that the run begins with, whose words it keeps; `None` learns the words of the captions.
+
+        Raises:
+            InputError: Preset and data do not fit.
+        """
+        if start is None:
+            self.pictures = learn_words(pictures, preset.train.word_pictures)
+        else:
+            self.pictures = with_words(pictures, start.card.words)
+        self.config, self.model = _completed(preset, self.pictures)
+        # pictures that are only seen pixelated look like pixel art and are none
+        self.palette = None if self.config.pixelate else palette_of(self.pictures)
+        self.schedule = Schedule(shift=self.config.schedule_shift)
+
+    def batch(self, number: int, share: float) -> Batch:
+        """Noisy states, and what the pictures are there."""
+        return draw(self.pictures, self.config, self.model, self.schedule, number, share)
+
+    def loss(self, batch: Batch, field: Tensor, state: Tensor | None) -> Tensor:
+        """The weighted squared error of the field, and that of the latents."""
+        conditions, device = len(batch.condition) // len(batch.x_t), field.device
+        kind, bound = self.model.prediction, self.config.max_weight
+        prediction, logsnr = field.float(), batch.logsnr.repeat(conditions).to(device)
+        target = batch.target.to(device)
+        if isinstance(target, PixelatedViews):
+            target = torch.cat([target.correct(part) for part in prediction.detach().split(len(batch.x_t))])
+        else:
+            target = target.repeat(conditions, 1, 1, 1)
+        if batch.flat is not None:
+            prediction, target = in_flat_areas(prediction, target, batch.flat.to(device).repeat(conditions, 1, 1, 1))
+        if kind == "x":
+            prediction = clipped_where_right(prediction, target)
+        error = loss(kind, prediction, target, logsnr, bound)
+        if state is not None and batch.state is not None:
+            clean = batch.state.to(device).repeat(conditions, 1, 1, 1)
+            error = error + loss(kind, state.float(), clean, logsnr, bound)
+        return error
+
+
+class Enlarging:
+    """Runs of networks that enlarge given pictures, whatever these show."""
+
+    palette: tuple[str, ...] | None = None
+
+    def __init__(self, preset: Preset, pictures: Pictures) -> None:
+        """The task with some data.
+
+        Args:
+            preset: Settings of network and training.
+            pictures: The data; their labels are not used.
+
+        Raises:
+            InputError: Preset and data do not fit.
+        """
+        self.pictures = unlabelled(pictures)
+        self.config, self.model = _completed(preset, self.pictures)
+        self.schedule = Schedule(shift=self.config.schedule_shift)
+        check_windows(self.pictures, self.config)
+
+    def batch(self, number: int, share: float) -> Batch:
+        """Coarse windows, and the fine ones that they were made of."""
+        return draw_windows(self.pictures, self.config, number)
+
+    def loss(self, batch: Batch, field: Tensor, state: Tensor | None) -> Tensor:
+        """The absolute error: squares would ask for the mean of what may be true, which blurs every border."""
+        assert isinstance(batch.target, Tensor)
+        return F.l1_loss(field.float(), batch.target.to(field.device))
+
+
+def task_of(preset: Preset, pictures: Pictures, start: S2ID | None) -> Task:
+    """What a run of the preset's network teaches it.
+
+    Args:
+        preset: Settings of network and training.
+        pictures: The data.
+        start: The model that the run begins with, if any.
+
+    Raises:
+        InputError: Preset and data do not fit.
+    """
+    return Composing(preset, pictures, start) if preset.model.composes else Enlarging(preset, pictures)
+
+
+def _completed(preset: Preset, pictures: Pictures) -> tuple[TrainConfig, NetworkConfig]:
+    """Settings of training and network with what the data decide, and only if a run can use them."""
+    preset = for_resolution(for_latents(for_views(preset, pictures), pictures), pictures)
+    model = preset.model.for_data(**pictures.facts)
+    check_data(pictures, preset.train, model)
+    return preset.train, model
+
+
+def in_flat_areas(
+    values: Float[Tensor, "b c fy fx"], target: Float[Tensor, "b c y x"], flat: Bool[Tensor, "b 1 y x"]
+) -> tuple[Float[Tensor, "b c fy fx"], Float[Tensor, "b c fy fx"]]:
+    """Predictions and targets for every value of the field: in flat areas each by itself, elsewhere the pixels' means.
+
+    Means say nothing of what the function does within a pixel. Where the picture is flat, it does nothing.
+
+    Args:
+        values: The field's values, as many per target pixel along y as along x.
+        target: Pixels.
+        flat: Pixels in flat areas.
+
+    Example:
+        >>> values, target = torch.tensor([[[[-1.0, 1.0]]]]).expand(1, 1, 2, 2), torch.zeros(1, 1, 1, 1)
+        >>> in_flat_areas(values, target, torch.tensor([[[[False]]]]))[0].unique().tolist()
+        [0.0]
+        >>> in_flat_areas(values, target, torch.tensor([[[[True]]]]))[0].unique().tolist()
+        [-1.0, 1.0]
+    """
+    factor = values.shape[2] // target.shape[2]
+
+    def each(pixels: Tensor) -> Tensor:
+        return pixels.repeat_interleave(factor, 2).repeat_interleave(factor, 3)
+
+    means = F.avg_pool2d(values, factor)
+    return torch.where(each(flat), values, each(means)), each(target)
+
+
+def clipped_where_right(
+    prediction: Float[Tensor, "b c y x"], target: Float[Tensor, "b c y x"]
+) -> Float[Tensor, "b c y x"]:
+    """Predictions without what exceeds [-1, 1] where the target is that bound.
+
+    A function is clipped where it is rendered. So beyond white is white, and need not be exactly white: a network that
+    goes beyond it draws a ground without a trace of its lattice. Elsewhere nothing is clipped, because a clipped error
+    would have no gradient.
+
+    Example:
+        >>> clipped_where_right(torch.tensor([[[[1.5, 1.5]]]]), torch.tensor([[[[1.0, 0.9]]]])).tolist()
+        [[[[1.0, 1.5]]]]
+    """
+    below = torch.where(target >= 1, prediction.clamp(max=1), prediction)
+    return torch.where(target <= -1, below.clamp(min=-1), below)
