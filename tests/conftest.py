@@ -2,9 +2,12 @@
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
+import jaxtyping
 import pytest
 import torch
 from accelerate.state import AcceleratorState
@@ -17,6 +20,7 @@ from s2id.network.settings import ModelConfig, PublishedConfig
 from s2id.sampling.field import Field
 from s2id.sampling.model import S2ID
 from s2id.sampling.settings import Card
+from s2id.training.trainer import Trainer
 
 TINY = ModelConfig(
     width=16,
@@ -39,6 +43,24 @@ def enliven(module: nn.Module, seed: int = 0) -> None:
     for parameter in module.parameters():
         fan_in = parameter.shape[1] if parameter.ndim > 1 else 4
         parameter.data.normal_(0, fan_in**-0.5, generator=generator)
+
+
+@contextmanager
+def unchecked() -> Iterator[None]:
+    """Shapes are not checked within, as they are not for users: checking takes as long as computing."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    try:
+        yield
+    finally:
+        jaxtyping.config.update("jaxtyping_disable", False)
+
+
+def trained(trainer: Trainer) -> list[float]:
+    """Losses of a run to its end. Shapes are checked in its first steps, and all later ones are alike."""
+    run = trainer.run()
+    losses = [progress.loss for progress in islice(run, 3)]
+    with unchecked():
+        return losses + [progress.loss for progress in run]
 
 
 @pytest.fixture

@@ -114,7 +114,7 @@ def test_any_value_of_any_setting_is_taken_or_refused_in_a_sentence(kind):
     plain = to_dict(kind(**required))
     names = sorted(name for name, value in plain.items() if not isinstance(value, dict))
 
-    @settings(max_examples=1000, deadline=None, database=None)
+    @settings(max_examples=400, deadline=None, database=None)
     @given(st.sampled_from(names), ANYTHING)
     def try_out(name, value):
         try:

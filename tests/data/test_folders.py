@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import trained
 from PIL import Image
 
 import s2id
@@ -333,8 +334,7 @@ def test_attributes_are_followed_alone_and_together(tmp_path):
     group = Group(images, torch.full((256,), NULL), (2 * has - 1).to(torch.int8))
     pictures = Pictures("scenes", (group,), (), ("sunny", "walled"))
     trainer = tiny(pictures, tmp_path, images=4800, batch=16, lr=1e-2, ema=0.98)
-    for _ in trainer.run():
-        pass
+    trained(trainer)
     model = trainer.result()
 
     def top(**attributes):

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from conftest import trained
 
 from s2id.data.pictures import Group, Pictures, with_finer
 from s2id.diffusion.process import Schedule
@@ -74,8 +75,7 @@ def test_a_function_of_coarse_pictures_borrows_sharp_edges(tmp_path):
         train = replace(TINY.train, images=1600, device="cpu", finer_share=0.7, batch=32, lr=2e-2, ema=0.9)
         train = replace(train, supersample=(2,))
         trainer = Trainer(replace(TINY, train=train), pictures, tmp_path / name)
-        for _ in trainer.run():
-            pass
+        trained(trainer)
         field = reconstructed(trainer.result(), held_out)
         widths.append(edge_width(field.render((64, 64)), 8.0).nanmedian().item())
         errors.append((field.render((8, 8)) - held_out).square().mean().sqrt().item())

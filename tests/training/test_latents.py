@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from conftest import SMALL_PUBLISHED
+from conftest import SMALL_PUBLISHED, trained
 from PIL import Image
 
 import s2id
@@ -168,8 +168,7 @@ def flat(vae):
 
 def test_what_is_composed_in_latents_is_drawn_in_pixels_at_any_size(flat, tmp_path):
     made = trainer(tmp_path, flat, images=1600, batch=16)
-    for _ in made.run():
-        pass
+    trained(made)
     made.result().save_pretrained(tmp_path / "model")
     model = s2id.load(tmp_path / "model")
     assert (model.config.latents, model.card.density, model.card.latent_factor) == (3, 4, 4)

@@ -4,13 +4,15 @@ from dataclasses import replace
 
 import pytest
 import torch
+from conftest import trained
 
 import s2id
 from s2id.data.pictures import Group, Pictures
 from s2id.network.heads import spline_weights
-from s2id.training.batches import clipped_where_right, draw, flat_areas, in_flat_areas
+from s2id.training.batches import draw, flat_areas
 from s2id.training.presets import PRESETS
 from s2id.training.resolution import density_of, for_resolution, visibility, warning
+from s2id.training.tasks import clipped_where_right, in_flat_areas
 from s2id.training.trainer import Trainer
 
 
@@ -116,7 +118,6 @@ def test_a_batch_names_the_flat_targets_and_training_on_them_flattens_the_functi
     trainer = Trainer(preset, grey, tmp_path)
     batch = draw(grey, trainer.config, trainer.model, trainer.schedule, 0)
     assert batch.flat is not None and batch.flat.all() and batch.values[1] == 1
-    for _ in trainer.run():
-        pass
+    trained(trainer)
     render = s2id.sample(trainer.result(), seed=[0, 1], steps=3).render((256, 256))
     assert render.std((1, 2, 3)).max().item() * 127.5 < 6
