@@ -32,9 +32,21 @@ def orthogonal(matrices: Float[Tensor, "n r c"], iterations: int = 5) -> Float[T
     x = wide.bfloat16() if wide.is_cuda else wide.float()
     x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)
     a, b, c = _QUINTIC
-    for _ in range(iterations):
-        gram = x @ x.mT
-        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+
+    def beyond(gram: Tensor) -> Tensor:  # b G + c G^2
+        return torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+
+    if x.is_cuda or x.shape[2] < 2 * x.shape[1]:
+        for _ in range(iterations):
+            x = torch.baddbmm(x, beyond(x @ x.mT), x, beta=a)
+    else:  # every iteration is a polynomial of X X', which is smaller than X; bf16 would lose its small eigenvalues
+        gram, identity = x @ x.mT, torch.eye(x.shape[1], device=x.device)
+        product = identity
+        for _ in range(iterations):
+            factor = a * identity + beyond(gram)
+            product = factor @ product
+            gram = factor @ (gram @ factor)
+        x = product @ x
     return (x.mT if wide is not matrices else x).to(matrices.dtype)
 
 
