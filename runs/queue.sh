@@ -26,9 +26,9 @@ guided-one | distill @/runs/ink-guided/model --guidance-only --autoguidance 1.5 
 graphics | train graphics --data {}/graphics --images 160000
 few-2 | distill @/runs/guided-one/model --guidance 1.5 --set guidance-interval=0.1,0.6 --steps 24 --pairs 3000 --images 40000
 graphics-2 | train graphics --data {}/graphics --init @/runs/graphics/model --images 130000 --lr 1e-3 --set warmup=0.005
+emoji | train emoji --data {}/icons
 few-4 | distill @/runs/guided-one/model --guidance 1.5 --set guidance-interval=0.1,0.6 --steps 24 --pairs 3000 --images 40000 --times 1 0.75 0.5 0.25
 scratch-63k | train mnist --images 63000
-emoji | train emoji --data {}/icons --images 1300000 --set width=192 --set heads=6 --set encoder-blocks=4 --set decoder-blocks=4 --set patch=4 --set lattice=6 --set overlap=true
 scratch-250k | train mnist --images 250000
 LIST
 }
