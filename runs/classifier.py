@@ -3,8 +3,8 @@
     python runs/classifier.py --data data --out src/s2id/evaluation/judges/mnist.safetensors
     python runs/classifier.py --name celeba --long-side 32 --mirror --strength 0.4 --data data --out judge.safetensors
     python runs/classifier.py --name folder --long-side 64 --alpha white --captions --mirror --strength 0.5 \
-        --widths 32 48 64 128 128 128 --strides 2 2 1 2 1 1 --epochs 20 --coarse 16 --batch 64 --data icons \
-        --out out/icons-judge.safetensors
+        --widths 32 48 64 128 128 128 --strides 2 2 1 2 1 1 --batch 64 --coarse --epochs 16 --data icons --out coarse
+    (and once more without --coarse, with --init coarse --epochs 8 --lr 2e-3 --out out/icons-judge.safetensors)
 
 Training shifts, rotates, scales and shears the pictures, and keeps a moving average of the weights.
 It is trained without any generator. It names the class of a picture or, for data without classes, every attribute
@@ -28,6 +28,7 @@ from s2id.condition import Condition
 from s2id.data.pictures import Pictures
 from s2id.data.registry import load_pictures
 from s2id.evaluation.judge import Judge
+from s2id.evaluation.judge import load as load_judge
 from s2id.images import to_float
 from s2id.memory import keep_memory
 from s2id.shapes import NULL
@@ -102,13 +103,12 @@ def trained(model: Judge, data: Pictures, test: Pictures, args: argparse.Namespa
     (pictures, truth), (others, others_truth) = (everything(some, model.concepts) for some in (data, test))
     mirrored = may_mirror(data) if args.mirror else torch.zeros(len(pictures), dtype=torch.bool)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimiser = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=0.05)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=args.lr, weight_decay=0.05)
     steps = args.epochs * (len(pictures) // args.batch)
     # over 500 steps, or the last fifth of a short run
     decay = 1 - max(0.002, 5 / steps)
-    # statistics of coarse pictures are none of the others', so they are only averaged where there are none of those
-    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=not args.coarse)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, total_steps=steps, pct_start=0.15)
+    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, args.lr, total_steps=steps, pct_start=0.15)
     start = time.process_time()
     for epoch in range(args.epochs):
         model.train()
@@ -119,7 +119,7 @@ def trained(model: Judge, data: Pictures, test: Pictures, args: argparse.Namespa
             flip = (torch.rand(len(x)) < 0.5) & mirrored[chosen]
             x = torch.where(flip[:, None, None, None], x.flip(3), x)
             x = augment(x, args.strength)
-            x = F.avg_pool2d(x, 2) if epoch < args.coarse else x
+            x = F.avg_pool2d(x, 2) if args.coarse else x
             x = x.to(memory_format=torch.channels_last)
             with torch.autocast("cpu", torch.bfloat16, enabled=multiplies_bf16(torch.device("cpu"))):
                 logits = model(x)
@@ -132,7 +132,7 @@ def trained(model: Judge, data: Pictures, test: Pictures, args: argparse.Namespa
         print(
             f"epoch {epoch + 1} loss {loss.item():.4f} {time.process_time() - start:.0f} s of the processor", flush=True
         )
-        if (epoch + 1) % 4 and epoch + 1 < args.epochs or epoch < args.coarse:
+        if (epoch + 1) % 4 and epoch + 1 < args.epochs:
             continue
         right, shown = accuracy(average.module, others, others_truth)  # type: ignore[arg-type]
         print(f"test {right:.4%}" + (f", shown {shown:.4%}" if model.concepts else ""), flush=True)
@@ -148,7 +148,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("data"))
     parser.add_argument("--out", type=Path, default=Path("src/s2id/evaluation/judges/mnist.safetensors"))
     parser.add_argument("--epochs", type=int, default=12)
-    parser.add_argument("--coarse", type=int, default=0, help="first epochs at half the size, a quarter of the work")
+    parser.add_argument("--lr", type=float, default=3e-3)
+    parser.add_argument("--coarse", action="store_true", help="train at half the size, for a quarter of the work")
+    parser.add_argument("--init", type=Path, help="judge of the same captions to go on from, as one that is coarse")
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--alpha", help="what becomes of transparency, as for s2id train")
     parser.add_argument("--long-side", type=int, help="shrink pictures to this long side in pixels")
@@ -171,6 +173,8 @@ def main() -> None:
         train.name, train.size, train.channels, len(train.labels), tuple(args.widths), attributes=attributes,
         strides=tuple(args.strides), concepts=tuple(sorted(captions)),
     )  # fmt: skip
+    if args.init:
+        model.load_state_dict(load_judge(args.init).state_dict())
     judge = trained(model, train, test, args)
     judge.save(args.out)
     facts = f"test accuracy {judge.accuracy:.2%}, {args.out.stat().st_size / 1e6:.2f} MB, sha256 {judge.sha256}"
