@@ -1,5 +1,6 @@
 """The studio's addresses: what they give, what they refuse, and that nothing is refused in more than a sentence."""
 
+import asyncio
 import json
 import re
 import shlex
@@ -106,6 +107,24 @@ def test_a_way_that_cannot_be_is_refused(client, drawn, change, why):
     one = next(data["id"] for name, data in drawn if name == "field")
     answer = client.post("/api/morph", json={"start": one, "end": one} | change)
     assert answer.status_code in (400, 404) and why in answer.json()["error"]
+
+
+def test_a_job_that_waited_says_when_its_turn_has_come():
+    queue, release = Queue(limit=2, most_bytes=1), threading.Event()
+    first, second = (Job(lambda _: {"free": release.wait(30)}, seconds=60.0) for _ in range(2))
+    queue.add(first)
+    queue.add(second)
+    assert second.events[-1].data["position"] == 1
+    release.set()
+    heard = []
+
+    async def listen():
+        async for event in second.follow():
+            heard.append((event.name, event.data.get("position")))
+
+    asyncio.run(listen())
+    queue.close()
+    assert heard[-2:] == [("queued", 0), ("done", None)]
 
 
 def test_a_job_that_is_left_inside_a_library_is_cancelled_whatever_the_library_makes_of_it():

@@ -217,6 +217,22 @@ def test_the_comparison_is_of_the_pixels_in_the_players_window(page):
     assert abs(np.array(wanted, int) - np.array(values).reshape(height, width)).max() <= 1
 
 
+def test_bicubic_interpolation_of_transparent_pictures_is_pillows(page):
+    noise = [Image.effect_noise((9, 7), 90) for _ in "RGBA"]
+    picture = Image.merge("RGBA", noise)
+    made = page.evaluate(
+        """async (data) => {
+          const { bicubic } = await import("/studio/resample.js");
+          const picture = { data: Uint8ClampedArray.from(data), height: 7, width: 9 };
+          return [...bicubic(picture, [0, 0, 1, 1], [30, 40]).data];
+        }""",
+        list(picture.tobytes()),
+    )
+    wanted = np.array(picture.resize((40, 30), Image.Resampling.BICUBIC), int)
+    off = abs(np.array(made).reshape(30, 40, 4) - wanted)
+    assert off[..., 3].max() <= 1 and (off[..., :3] * wanted[..., 3:]).max() <= 3 * 255  # colours as far as seen
+
+
 def test_drawing_is_cancelled(page):
     page.get_by_label("Model").first.select_option("mnist")
     page.get_by_label("Steps", exact=True).fill("500")
@@ -224,6 +240,22 @@ def test_drawing_is_cancelled(page):
     page.get_by_text(re.compile(r"step \d+ of 500")).wait_for()
     page.get_by_role("button", name="Cancel").click()
     assert finished(page) == "cancelled; 0 pictures"
+    until(page, lambda: not page.locator(".sheet li").count())  # no place stays empty
+
+
+def test_a_page_that_is_left_cancels_what_it_began(page, address):
+    sent = []
+    page.context.on("request", lambda request: sent.append((request.method, urlsplit(request.url).path)))
+    page.get_by_label("Model").first.select_option("mnist")
+    page.get_by_label("Steps", exact=True).fill("500")
+    page.get_by_role("button", name="Draw").click()
+    page.get_by_text(re.compile(r"step \d+ of 500")).wait_for()
+    (job,) = (path.removesuffix("/events") for _, path in sent if path.endswith("/events"))
+    page.goto("about:blank")
+    until(page, lambda: ("DELETE", job) in sent)
+    page.goto(f"{address}health")
+    state = f"async () => (await (await fetch({job!r})).json()).state"
+    until(page, lambda: page.evaluate(state) == "cancelled")
 
 
 def test_settings_survive_a_reload_and_are_in_the_address(page, browser):
@@ -468,6 +500,7 @@ def test_frames_become_one_sharp_picture_and_a_path(page, tmp_path, monkeypatch)
     page.get_by_role("link", name="From a picture").click()
     page.get_by_role("radio", name="De-pixelate").check()
     page.get_by_label("Drop a GIF").set_input_files(tmp_path / "frames.gif")
+    page.get_by_label("Long side").fill("56")
     page.get_by_role("button", name="De-pixelate").click()
     finished(page)
     assert page.locator(".motion circle").count() == 6

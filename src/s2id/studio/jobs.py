@@ -240,7 +240,7 @@ class Queue:
                 if self._closed:
                     return
                 job = self.running = self._waiting.popleft()
-                for position, one in enumerate(self._waiting, 1):
+                for position, one in enumerate((job, *self._waiting)):
                     one.say("queued", position=position)
             start = time.monotonic()
             job.run()

@@ -93,6 +93,7 @@ class Offer:
             "title": f"{self.name}: {card.data or 'pictures'}, {size}",
             "size": list(self.size),
             "channels": config.channels,
+            "kind": card.kind,
             "conditions": conditions,
             "sampling": dict(_settings(self.header, self.densest)) if config.composes else {},
             "restoring": dict(_settings(self.header, self.densest, RESTORING)) if self.can["restore"] else None,

@@ -1,7 +1,7 @@
 // Composing: what to draw and how, and the sheet of pictures that comes of it.
 
 import { NOTHING, asked, conditions, inWords } from "./conditions.js";
-import { button, choices, count, make, row, settled } from "./dom.js";
+import { button, choices, count, folded, make, row, settled } from "./dom.js";
 import { Job, Jobs } from "./job.js";
 import { samplingControls, settingsFor, settingsInWords } from "./sampling.js";
 import { Sheet, parseSeeds } from "./sheet.js";
@@ -73,7 +73,7 @@ export function composeView({ models, limits, look }) {
       if (event.kind === "preview") sheet.preview(side, event.index, event.src);
       if (event.kind === "field") sheet.field(side, { ...event, model: own });
     };
-    return jobs.run(job, requests, hear, () => count(sheet.drawn, "picture"), sides);
+    return jobs.run(job, requests, hear, () => count(sheet.drawn, "picture"), sides).then(() => sheet.end());
   }
 
   panel.addEventListener("submit", (event) => {
@@ -103,8 +103,10 @@ export function modelPicker(models, chosen, change) {
   select.addEventListener("change", () => change(select.value));
   const [height, width] = chosen.size,
     kinds = { 1: "grey", 2: "grey and alpha", 3: "colour", 4: "colour and alpha" };
-  const facts = `trained at ${width}×${height} pixels, ${kinds[chosen.channels]}`;
-  return row("Model", select, [facts, chosen.licence && `Licence: ${chosen.licence}`].filter(Boolean).join(". "));
+  const shows = chosen.kind === "vectors" ? "drawings" : "pictures";
+  const facts = row("Model", select, `trained on ${shows} of ${width}×${height} pixels, ${kinds[chosen.channels]}`);
+  if (chosen.licence) facts.append(folded("Licence", make("small", {}, chosen.licence)));
+  return facts;
 }
 
 /** The text of seeds, with buttons for so many of them, the next ones, and others. */

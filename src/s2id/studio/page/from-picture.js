@@ -242,7 +242,7 @@ export function pictureView({ models, limits, look }) {
       for (const file of files) form.append("files", file);
       put({ size: state.long, ...(state.prior && own ? { model: own.name, ...wants } : {}) });
     }
-    const shown = state.task === "restore" ? brush?.canvas : null;
+    const shown = { restore: brush?.canvas, depixelate: picture }[state.task];
     const outcome = new Outcome(
       state.task,
       { file: files[0], bitmap: picture, shown, mask },

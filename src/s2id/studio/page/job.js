@@ -27,7 +27,7 @@ export class Job {
    * Args:
    *   requests: path and what `ask` takes, of each.
    *   hear: called with the number of the request and each of its events.
-   *   summary: what is said at the end, before the seconds.
+   *   summary: what is said at the end, before the seconds, if anything was counted.
    *   names: of the requests, where there are several.
    */
   async run(requests, hear, summary, names = []) {
@@ -56,14 +56,17 @@ export class Job {
     this.progress.remove();
     const failed = last.find(({ kind }) => kind === "failed");
     if (failed) this.say(failed.error, true);
-    else if (this.#stopped || last.some(({ kind }) => kind === "cancelled")) this.say(`cancelled; ${summary()}`);
+    else if (this.#stopped || last.some(({ kind }) => kind === "cancelled"))
+      this.say(["cancelled", summary()].filter(Boolean).join("; "));
     else this.#done(last, summary(), names);
     return !failed && !this.#stopped;
   }
 
   #hear(event, i, n) {
-    if (event.kind === "queued")
-      this.status.textContent = event.position > 0 ? `${count(event.position, "job")} before this one` : "starting";
+    if (event.kind === "queued") {
+      this.status.textContent = event.position > 0 ? `${count(event.position, "job")} before this one` : "at work";
+      if (event.position <= 0) this.progress.removeAttribute("value"); // nobody knows yet how far it is
+    }
     if (event.kind !== "preview") return;
     this.status.textContent = `step ${event.step} of ${event.steps}`;
     this.progress.value = Math.max(this.progress.value, (i + (0.95 * event.step) / event.steps) / n);
@@ -72,7 +75,7 @@ export class Job {
   #done(last, summary, names) {
     const seconds = last.reduce((sum, one) => sum + one.seconds, 0),
       notes = last.flatMap(({ notes }) => notes ?? []);
-    this.say([`${summary} in ${seconds.toFixed(1)} s`, ...notes].join("; "));
+    this.say([`${summary || "done"} in ${seconds.toFixed(1)} s`, ...notes].join("; "));
     for (const [i, { command, python }] of last.entries()) {
       const name = names[i] ? `${names[i]} ` : "";
       if (command) this.tools.append(copier(`Copy ${name}as command`, command));

@@ -25,7 +25,7 @@ export class Outcome {
 
   summary() {
     const answers = [...this.#pictures.keys()].filter((key) => key.startsWith("answer")).length;
-    return answers > 1 ? `${answers} answers` : "done";
+    return answers > 1 ? `${answers} answers` : "";
   }
 
   hear(event) {

@@ -18,8 +18,12 @@ function taps(count, n, from, to) {
   });
 }
 
-/** A window of a picture {data, height, width} (RGBA bytes) at a size, by bicubic interpolation, as ImageData. */
+/**
+ * A window of a picture {data, height, width} (RGBA bytes) at a size, by bicubic interpolation, as ImageData. Colours
+ * count by their alpha, as in Pillow, so that what cannot be seen darkens no edge.
+ */
 export function bicubic({ data, height, width }, [top, left, bottom, right], [h, w]) {
+  const weighted = data.map((value, i) => (i % 4 === 3 ? value : (value * data[i | 3]) / 255));
   const rows = taps(height, h, top, bottom),
     columns = taps(width, w, left, right);
   const across = new Uint8ClampedArray(height * w * 4); // rounded and clamped between the passes, as in Pillow
@@ -28,7 +32,7 @@ export function bicubic({ data, height, width }, [top, left, bottom, right], [h,
       const { first, weights } = columns[x];
       for (let c = 0; c < 4; c++) {
         let sum = 0;
-        for (let k = 0; k < 4; k++) if (weights[k] !== 0) sum += weights[k] * data[(y * width + first + k) * 4 + c];
+        for (let k = 0; k < 4; k++) if (weights[k] !== 0) sum += weights[k] * weighted[(y * width + first + k) * 4 + c];
         across[(y * w + x) * 4 + c] = sum;
       }
     }
@@ -41,6 +45,10 @@ export function bicubic({ data, height, width }, [top, left, bottom, right], [h,
       for (let k = 0; k < 4; k++) if (weights[k] !== 0) sum += weights[k] * across[(first + k) * 4 * w + i];
       made.data[y * 4 * w + i] = sum;
     }
+  }
+  for (let i = 0; i < made.data.length; i += 4) {
+    const times = 255 / made.data[i + 3];
+    for (let c = 0; times !== 1 && c < 3; c++) made.data[i + c] *= times;
   }
   return made;
 }

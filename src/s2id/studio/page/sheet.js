@@ -99,6 +99,11 @@ export class Sheet {
     this.drawn++;
   }
 
+  /** Leaves out the tiles of which nothing was drawn, as after a cancellation. */
+  end() {
+    for (const tile of this.tiles) if (!tile.querySelector("button:enabled")) tile.remove();
+  }
+
   #choose(side, index) {
     const keys = [...this.entries.keys()].sort((a, b) => {
       const [[s, i], [t, j]] = [a, b].map((key) => key.split("/").map(Number));
