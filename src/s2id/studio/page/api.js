@@ -73,6 +73,8 @@ const EVENTS = ["queued", "preview", "field", "picture", "motion", "done", "fail
  */
 export function follow(id, tell) {
   const source = new EventSource(`/api/jobs/${id}/events`);
+  const cancel = () => ask(`/api/jobs/${id}`, { method: "DELETE", keepalive: true }).catch(() => {});
+  addEventListener("pagehide", cancel); // nobody is left to hear of it
   const ended = new Promise((resolve) => {
     const end = (last) => {
       source.close();
@@ -82,16 +84,15 @@ export function follow(id, tell) {
       source.addEventListener(kind, (event) => {
         const told = { kind, ...JSON.parse(event.data) };
         tell(told);
-        if (["done", "failed", "cancelled"].includes(kind)) end(told);
+        if (!["done", "failed", "cancelled"].includes(kind)) return;
+        removeEventListener("pagehide", cancel); // not in `end`, which a page that is left calls before
+        end(told);
       });
     }
     source.addEventListener("error", () => {
       if (source.readyState === EventSource.CLOSED) end({ kind: "failed", error: "The server let go of this job." });
     });
   });
-  const cancel = () => ask(`/api/jobs/${id}`, { method: "DELETE", keepalive: true }).catch(() => {});
-  addEventListener("pagehide", cancel); // nobody is left to hear of it
-  ended.then(() => removeEventListener("pagehide", cancel));
   return { id, ended, cancel };
 }
 
