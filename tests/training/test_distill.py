@@ -219,7 +219,7 @@ def test_a_student_neither_restores_nor_teaches(teacher):
         s2id.restore(teacher, torch.zeros(1, 4, 4), (8, 8))
     with pytest.raises(InputError, match="draws and does nothing else"):
         next(t_scrape(teacher, load_pictures("digits")))
-    with pytest.raises(InputError, match="distilled already"):
+    with pytest.raises(InputError, match="distilling needs more; use the model that it was distilled from"):
         check_teacher(teacher, load_pictures("digits"), CONFIG)
 
 
@@ -251,4 +251,4 @@ def test_the_command_distils_and_what_it_writes_draws(teacher, tmp_path, capsys)
     assert main(["sample", str(out / "model"), "--label", "3", "--steps", "20", "--out", str(tmp_path)]) == 2
     assert "distilled for 2 calls" in capsys.readouterr().err
     assert main(["distill", str(out / "model"), "--out", str(tmp_path / "again")]) == 2
-    assert "distilled already" in capsys.readouterr().err
+    assert "the model that it was distilled from" in capsys.readouterr().err

@@ -183,6 +183,25 @@ def student_trainer(
     return Trainer(preset, pictures, folder, start, student_batches(teacher, drawn, config, train))
 
 
+def check_origin(teacher: S2ID, pictures: Pictures, task: str) -> None:
+    """Refuse a model that no student can learn from.
+
+    Args:
+        teacher: The model.
+        pictures: The data that it was trained on.
+        task: Name of the distillation, for the message.
+
+    Raises:
+        InputError: The model is distilled already, composes latents or predicts no functions; or the data are not those
+            it was trained on.
+    """
+    if not teacher.card.knows(pictures.names):
+        raise InputError(f"{pictures.name} has other labels than the model; name the data set it was trained on.")
+    teacher.need_denoiser(task)
+    teacher.need_pixels(task)
+    teacher.need_function(task)
+
+
 def check_teacher(teacher: S2ID, pictures: Pictures, config: DistillConfig) -> None:
     """Refuse a teacher that cannot be distilled, before hours are spent on it.
 
@@ -193,12 +212,7 @@ def check_teacher(teacher: S2ID, pictures: Pictures, config: DistillConfig) -> N
     card = teacher.card
     if card.detail_density and config.times[-1] * config.steps < int(card.detail_time * config.steps):
         raise InputError(f"the model samples on finer states from t = {card.detail_time:g} on; give no time below.")
-    if not card.knows(pictures.names):
-        raise InputError(f"{pictures.name} has other labels than the model; name the data set it was trained on.")
-    teacher.need_pixels("distilling")
-    if teacher.card.times:
-        raise InputError("this model is distilled already; distil the model that it was distilled from.")
-    teacher.need_function("distilling")
+    check_origin(teacher, pictures, "distilling")
 
 
 def _facts(teacher: S2ID, config: DistillConfig, train: StudentConfig) -> dict[str, str]:

@@ -30,6 +30,7 @@ from s2id.seeds import seed_of
 from s2id.settings import Size
 from s2id.shapes import Images, per_sample
 from s2id.training.batches import Batch, draw_density, hide, means, noisy, target_pixels
+from s2id.training.distil import check_origin
 from s2id.training.settings import Preset, StudentConfig, TrainConfig
 from s2id.training.trainer import Trainer
 
@@ -54,11 +55,7 @@ def check_guided_teacher(teacher: S2ID, pictures: Pictures) -> None:
             pixelated pictures, or has neither a guide nor conditions; or the data are not those it was trained on.
     """
     task, card, config = "guidance distillation", teacher.card, teacher.config
-    if not card.knows(pictures.names):
-        raise InputError(f"{pictures.name} has other labels than the model; name the data set it was trained on.")
-    teacher.need_denoiser(task)
-    teacher.need_pixels(task)
-    teacher.need_function(task)
+    check_origin(teacher, pictures, task)
     if config.guided:
         raise InputError("this model guides itself already; distil the model that it learned from.")
     if card.observe:
