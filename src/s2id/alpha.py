@@ -94,19 +94,24 @@ def over(values: Float[Tensor, "*b c h w"], ground: str) -> Float[Tensor, "*b k 
 
 def with_alpha(values: Float[Tensor, "*b c h w"]) -> Float[Tensor, "*b k h w"]:
     """Pictures with an alpha of 1, or their own if they have one."""
-    if has_alpha(values.shape[-3]):
-        return values
-    return torch.cat([values, torch.ones_like(values[..., :1, :, :])], dim=-3)
+    channels = values.shape[-3]
+    return values if has_alpha(channels) else in_channels(values, channels + 1)
 
 
-def in_channels(pixels: UInt8[Tensor, "c h w"], channels: int) -> UInt8[Tensor, "k h w"]:
-    """A picture in bytes with as many channels or more: grey becomes three equal colours, and a missing alpha 255."""
-    colours = channels - has_alpha(channels)
-    own = len(pixels) - has_alpha(len(pixels))
-    whole = pixels[:own].expand(colours, -1, -1)
+def in_channels(
+    pictures: Float[Tensor, "*b c h w"] | UInt8[Tensor, "*b c h w"], channels: int
+) -> Float[Tensor, "*b k h w"] | UInt8[Tensor, "*b k h w"]:
+    """Pictures, in [-1, 1] or bytes, with as many channels or more: grey becomes three equal colours.
+
+    A missing alpha becomes that of what covers all.
+    """
+    colours, own = (count - has_alpha(count) for count in (channels, pictures.shape[-3]))
+    whole = pictures[..., :own, :, :]
+    whole = whole.expand(*whole.shape[:-3], colours, -1, -1)
     if not has_alpha(channels):
         return whole
-    return torch.cat([whole, pixels[own:] if own < len(pixels) else torch.full_like(pixels[:1], 255)])
+    solid = torch.full_like(pictures[..., :1, :, :], 1 if pictures.is_floating_point() else 255)
+    return torch.cat([whole, pictures[..., own:, :, :] if own < pictures.shape[-3] else solid], dim=-3)
 
 
 def is_coloured(ground: str) -> bool:

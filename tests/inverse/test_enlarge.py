@@ -7,11 +7,11 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
-from s2id.alpha import over
+from s2id.alpha import in_channels, over
 from s2id.cli.main import main
 from s2id.errors import InputError
 from s2id.images import resize, to_bytes, to_float
-from s2id.inverse.enlarge import agreeing, drawn, in_colour
+from s2id.inverse.enlarge import agreeing, drawn
 from s2id.inverse.restore import restore, upscale
 from s2id.network.settings import EnlargerConfig
 from s2id.sampling.model import S2ID, load
@@ -36,7 +36,7 @@ def disc(side, channels=3):
 
 @pytest.mark.parametrize("times", [(4, 4), (2, 5), (1, 1)])
 def test_tiles_have_no_seams(model, times):
-    given = in_colour(torch.rand(1, 3, 20, 20) * 2 - 1)
+    given = in_channels(torch.rand(1, 3, 20, 20) * 2 - 1, 4)
     whole, tiled = (drawn(model.network, given, *times, tile) for tile in (64, 7))
     assert (whole - tiled).abs().max() < 1e-5  # a grey level is 8e-3
 

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from s2id.alpha import covered, has_alpha, with_alpha
+from s2id.alpha import covered, has_alpha, in_channels
 from s2id.coords import Grid, Part, centres
 from s2id.images import resize
 from s2id.memory import keep_memory
@@ -47,19 +47,13 @@ def enlarge(network: Enlarger, pictures: Images, size: Size, exact: bool = True)
         size: Height and width of the result, no smaller than the pictures.
         exact: Whether means over the given pixels are set right.
     """
-    given = in_colour(pictures)
+    given = in_channels(pictures, 4)
     times = _times(size[0], given.shape[2]), _times(size[1], given.shape[3])
     found = resize(drawn(network, given, *times, exact=exact), size)
     colours, alpha = found[:, :3], found[:, 3:]
     if pictures.shape[1] < 3:
         colours = colours.mean(1, keepdim=True)
     return torch.cat([colours, alpha], dim=1) if has_alpha(pictures.shape[1]) else colours
-
-
-def in_colour(pictures: Images) -> Float[Tensor, "b 4 h w"]:
-    """Pictures as RGBA; grey becomes three equal colours."""
-    whole = with_alpha(pictures)
-    return whole if whole.shape[1] == 4 else torch.cat([whole[:, :1].expand(-1, 3, -1, -1), whole[:, 1:]], dim=1)
 
 
 def _times(pixels: int, given: int) -> int:

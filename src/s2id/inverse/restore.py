@@ -12,14 +12,14 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from s2id.alpha import check_premultiplied, covered, has_alpha, over, premultiply, straight, with_alpha
+from s2id.alpha import check_premultiplied, covered, has_alpha, in_channels, over, premultiply, straight, with_alpha
 from s2id.checks import checked
 from s2id.coords import check_pixels, extent, whole_size
 from s2id.diffusion.samplers import Step, result
 from s2id.errors import InputError
 from s2id.images import resize, rounded
 from s2id.inverse.consistent import consistent, residual, rms
-from s2id.inverse.enlarge import enlarge, in_colour
+from s2id.inverse.enlarge import enlarge
 from s2id.inverse.observation import STRADDLE, Observation, check_noise, check_scale
 from s2id.inverse.posterior import Measurement, at_once, posterior_steps
 from s2id.inverse.settings import RESTORING
@@ -101,7 +101,7 @@ def upscale(
     size = whole_size(size, extent((picture.shape[1], picture.shape[2])))
     if isinstance(model.network, Enlarger):
         pair(model, label, range(1))  # refuses a label, which it knows none of
-        check(model, in_colour(picture[None].float())[0], size)
+        check(model, in_channels(picture.float(), 4), size)
         check_premultiplied(picture)
         return enlarge(model.network, picture[None].float().to(model.device), size, exact)[0]
     picture = fitted(model, picture)
