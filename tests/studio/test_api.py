@@ -95,6 +95,8 @@ def test_a_way_between_two_pictures_is_that_of_its_command_and_its_program(
     assert made.read_bytes() == wanted
     for path in (f"/api/fields/{way}.png", f"/api/fields/{way}/recipe", f"/iiif/{way}/info.json"):
         assert client.get(path).json()["error"].startswith("this is a way and no picture")
+    refused = client.post("/api/morph", json={"start": way, "end": way})
+    assert refused.status_code == 400 and "compose both first" in refused.json()["error"]
     (tmp_path / "way.safetensors").write_bytes(client.get(f"/api/fields/{way}.safetensors").content)
     assert len(s2id.Field.load(tmp_path / "way.safetensors")) == 3
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import StreamingResponse
 
-from s2id.errors import InputError
 from s2id.studio.forms import described, one_of, read_form
 from s2id.studio.jobs import Event, Job
 from s2id.studio.requests import Compose, Depixelate, Morph, Restore, Upscale
@@ -39,9 +38,7 @@ def add_asking(app: FastAPI, studio: Studio) -> None:
     async def _(asked: Morph) -> dict[str, str]:
         """Begin to compose the way from one picture of a sheet to another."""
         start, end = studio.field(asked.start), studio.field(asked.end)
-        if start.sheet is None or end.sheet is None:
-            raise InputError("a way leads between two pictures of sheets; compose both first.")
-        offer = await studio.offer((await studio.library()).named(start.sheet.source), "compose")
+        offer = await studio.offer((await studio.library()).named(start.origin.source), "compose")
         from s2id.studio.morph import morphing
 
         return studio.start(morphing(offer, start, end, asked.frames, studio.fields))

@@ -58,6 +58,17 @@ class Drawn:
     way: Way | None = None
     """What it is the functions of, if it is a way between two pictures."""
 
+    @property
+    def origin(self) -> Sheet:
+        """The sheet that it is a picture of.
+
+        Raises:
+            InputError: It is of none, such as an enlarged picture or a way.
+        """
+        if self.sheet is None:
+            raise InputError("a way leads between two pictures of sheets; compose both first.")
+        return self.sheet
+
 
 Work = Callable[[Job], dict[str, Any]]
 

@@ -19,12 +19,14 @@ def morphing(offer: Offer, start: Drawn, end: Drawn, frames: int, shelf: Shelf[D
     """The work of composing the way between two pictures, checked as far as it can be before it begins.
 
     Raises:
-        InputError: The two are of different models or settings, or the same, or there is no way between them.
+        InputError: One is of no sheet, the two are of different models or settings, or the same, or there is no way
+            between them.
     """
-    sheet, ends = start.sheet, (_end(start), _end(end))
-    if sheet is None or end.sheet is None or (sheet.source, sheet.sampling) != (end.sheet.source, end.sheet.sampling):
+    sheet, other = start.origin, end.origin
+    ends = sheet.pictures[start.index], other.pictures[end.index]
+    if (sheet.source, sheet.sampling) != (other.source, other.sampling):
         raise InputError("a way leads between two pictures of sheets of one model with one choice of settings.")
-    if sheet.beside != end.sheet.beside:
+    if sheet.beside != other.beside:
         raise InputError("a way leads between pictures that are asked for alike but for class and seed; choose two.")
     if ends[0] == ends[1]:
         raise InputError("both ends of the way are the same picture; choose another one.")
@@ -47,7 +49,3 @@ def morphing(offer: Offer, start: Drawn, end: Drawn, frames: int, shelf: Shelf[D
         return {}
 
     return work
-
-
-def _end(drawn: Drawn) -> tuple[str | int | None, int]:
-    return drawn.sheet.pictures[drawn.index] if drawn.sheet else (None, drawn.seed)
