@@ -107,6 +107,13 @@ def test_output_that_cannot_be_written_is_said(buffering, monkeypatch, capsys):
         assert run("--help") == run("sample", "nowhere") == 2
 
 
+HEARD = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+"""
+"""A test that runs in the background, or under nohup, hands down signals that are ignored."""
+
 INTERRUPTED = """
 import os, signal, sys
 class Finder:
@@ -122,7 +129,7 @@ sys.exit(main())
 @posix
 @pytest.mark.parametrize("at", ["s2id.cli.process", "tyro", "torch"])
 def test_an_interrupt_while_the_program_is_imported_is_no_traceback(at):
-    command = [sys.executable, "-c", INTERRUPTED.format(at=at), "info", "mnist"]
+    command = [sys.executable, "-c", HEARD + INTERRUPTED.format(at=at), "info", "mnist"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stderr) == (130, "s2id: stopped\n")
 
@@ -152,7 +159,7 @@ def started():
     begun = []
 
     def start(ask, work, folder):
-        command = [sys.executable, "-c", BUSY.format(ask=ask, work=work), "anything"]
+        command = [sys.executable, "-c", HEARD + BUSY.format(ask=ask, work=work), "anything"]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         process = subprocess.Popen(command, text=True, cwd=folder, **pipes)
         begun.append(process)
