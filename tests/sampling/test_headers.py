@@ -45,7 +45,7 @@ def test_any_value_in_a_models_header_is_taken_or_refused(tmp_path):
     config, card = network_to_dict(MODEL.config), to_dict(MODEL.card)
     tensors, path = MODEL.tensors(), tmp_path / "a.safetensors"
 
-    @settings(max_examples=1000, deadline=None, database=None)
+    @settings(max_examples=400, deadline=None, database=None)
     @given(st.sampled_from([*(("config", n) for n in config), *(("card", n) for n in card)]), VALUES)
     def try_out(place, value):
         part, name = place
@@ -98,7 +98,7 @@ def test_any_value_in_a_fields_header_is_taken_or_refused(field, tmp_path):
     tensors = {"features": made.features.values, **{f"head.{k}": v for k, v in made.head.state_dict().items()}}
     facts = {"format": "s2id-field-1", "frame": "[1.0, 1.0]"}
 
-    @settings(max_examples=1000, deadline=None, database=None)
+    @settings(max_examples=400, deadline=None, database=None)
     @given(st.sampled_from(FIELD_FACTS), VALUES, st.booleans())
     def try_out(name, value, as_text):
         written(path, tensors, {**facts, name: str(value) if as_text else json.dumps(value)})
