@@ -60,8 +60,9 @@ def loss_of(logits: Tensor, truth: Truth, concepts: int) -> Tensor:
     else:
         signed = truth.known.attributes.float()
         loss = F.soft_margin_loss(logits[:, :split], signed, reduction="none")[signed != 0].mean()
-    shown = F.cross_entropy(logits[:, split:], truth.concepts, label_smoothing=0.05) if concepts else 0.0
-    return loss + shown
+    if not concepts:
+        return loss
+    return loss + F.cross_entropy(logits[:, split:], truth.concepts, ignore_index=NULL, label_smoothing=0.05)
 
 
 @torch.inference_mode()
