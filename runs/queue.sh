@@ -27,6 +27,7 @@ graphics | train graphics --data {}/graphics --images 160000
 few-2 | distill @/runs/guided-one/model --guidance 1.5 --set guidance-interval=0.1,0.6 --steps 24 --pairs 3000 --images 40000
 graphics-2 | train graphics --data {}/graphics --init @/runs/graphics/model --images 130000 --lr 1e-3 --set warmup=0.005
 emoji | train emoji --data {}/icons
+graphics-wide | train graphics --data {}/graphics --images 400000 --set width=64 --set blocks=8
 few-4 | distill @/runs/guided-one/model --guidance 1.5 --set guidance-interval=0.1,0.6 --steps 24 --pairs 3000 --images 40000 --times 1 0.75 0.5 0.25
 scratch-63k | train mnist --images 63000
 scratch-250k | train mnist --images 250000
@@ -83,12 +84,12 @@ for line in file.read_text().splitlines() if file.is_file() else []:
         pass  # a line that a kill cut short
 rows = [row for row in rows if "loss" in row]
 if not rows:
-    print(f"{name:12} {'finished' if (folder / 'finished').exists() else f'waits for {wanted:,} images'}")
+    print(f"{name:13} {'finished' if (folder / 'finished').exists() else f'waits for {wanted:,} images'}")
 else:
     seen, speed = rows[-1]["images_seen"], rows[-1]["images_per_second"]
     state = "finished" if (folder / "finished").exists() else f"{(wanted - seen) / speed / 3600:.1f} hours left"
     losses = " ".join(f"{row['loss']:.4f}" for row in rows[-3:])
-    print(f"{name:12} {seen:,} of {wanted:,} images, {speed:.0f}/s, {state}, losses {losses}")
+    print(f"{name:13} {seen:,} of {wanted:,} images, {speed:.0f}/s, {state}, losses {losses}")
 PY
   done
 }
