@@ -80,6 +80,8 @@ def kept(browser, address):
 def page(kept, address):
     """The page as those see it who come for the first time; nothing may go wrong on it."""
     page, wrong = kept
+    if not page.url.startswith(address):  # a test may have left the studio, and only its own page can forget
+        page.goto(address)
     page.evaluate("localStorage.clear()")
     page.goto("about:blank")
     page.goto(address)

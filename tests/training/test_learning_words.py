@@ -69,8 +69,20 @@ def test_a_run_on_words_resumes_to_the_bit_and_with_its_own_words_alone(tmp_path
     )
     with pytest.raises(InputError, match="knows other labels than the data"):
         s2id.train(other, tmp_path / "b", preset(), resume="latest")
-    later = s2id.train(other, tmp_path / "c", preset(), start=again.model)
-    assert later.model.card.words == again.model.card.words, "a model to begin with keeps its words"
+
+
+def test_a_model_to_begin_with_keeps_its_words_and_learns_new_ones(tmp_path):
+    first = s2id.train(SEEN, tmp_path / "a", preset()).model
+    texts = tuple(text.replace("red", "ruby") for text in SEEN.groups[0].texts)
+    other = replace(SEEN, groups=(replace(SEEN.groups[0], texts=texts),))
+    later = s2id.train(other, tmp_path / "b", preset(), start=first)
+    assert later.model.card.words == (*first.card.words, "ruby") and later.model.config.words == 9
+    known, grown = (model.network.asked.words.weight for model in (first, later.model))
+    assert torch.equal(grown[:8], known) and torch.allclose(grown[8], known.mean(0))
+    list(later)
+    assert s2id.ask(later.model, words="ruby left").words.tolist()[0][-1] == 8
+    same = s2id.train(SEEN, tmp_path / "c", preset(), start=first)
+    assert same.model.card.words == first.card.words
 
 
 def test_each_word_is_hidden_by_itself_and_all_of_them_sometimes():

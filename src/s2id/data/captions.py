@@ -15,16 +15,19 @@ MOST_OF_ONE = 32
 """Largest number of words that a picture has; of a longer caption, the rarest ones, which say most."""
 
 
-def learn_words(pictures: Pictures, least: int) -> Pictures:
+def learn_words(pictures: Pictures, least: int, known: Sequence[str] = ()) -> Pictures:
     """The same pictures with the words of their captions; unchanged if they have words, or tokens of a text encoder.
 
     Args:
         pictures: A data set.
         least: Number of pictures that a word must belong to, to be learned; 0 learns none.
+        known: Words that are known already, and stay the first ones.
     """
-    if not least or pictures.words or pictures.token_width:
+    if pictures.words or pictures.token_width:
         return pictures
-    return with_words(pictures, vocabulary((text for group in pictures.groups for text in group.texts), least))
+    texts = (text for group in pictures.groups for text in group.texts)
+    new = [word for word in vocabulary(texts, least) if word not in set(known)] if least else []
+    return with_words(pictures, [*known, *new]) if known or new else pictures
 
 
 def with_words(pictures: Pictures, words: Sequence[str]) -> Pictures:

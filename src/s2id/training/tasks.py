@@ -53,21 +53,24 @@ class Task(Protocol):
 class Composing:
     """Runs of networks that compose from noise."""
 
-    def __init__(self, preset: Preset, pictures: Pictures, start: S2ID | None) -> None:
+    def __init__(self, preset: Preset, pictures: Pictures, start: S2ID | None, distils: bool = False) -> None:
         """The task with some data.
 
         Args:
             preset: Settings of network and training.
             pictures: The data.
-            start: The model that the run begins with, whose words it keeps; `None` learns the words of the captions.
+            start: The model that the run begins with, whose words it keeps; one that knows words learns those of the
+                captions besides. `None` learns the words of the captions.
+            distils: Whether `start` is taught what it does in another way, so that it learns no words.
 
         Raises:
             InputError: Preset and data do not fit.
         """
-        if start is None:
-            self.pictures = learn_words(pictures, preset.train.word_pictures)
+        known = start.card.words if start else ()
+        if start and (distils or not known):
+            self.pictures = with_words(pictures, known)
         else:
-            self.pictures = with_words(pictures, start.card.words)
+            self.pictures = learn_words(pictures, preset.train.word_pictures, known)
         self.config, self.model = _completed(preset, self.pictures)
         # pictures that are only seen pixelated look like pixel art and are none
         self.palette = None if self.config.pixelate else palette_of(self.pictures)
@@ -128,18 +131,19 @@ class Enlarging:
         return F.l1_loss(field.float(), batch.target.to(field.device))
 
 
-def task_of(preset: Preset, pictures: Pictures, start: S2ID | None) -> Task:
+def task_of(preset: Preset, pictures: Pictures, start: S2ID | None, distils: bool = False) -> Task:
     """What a run of the preset's network teaches it.
 
     Args:
         preset: Settings of network and training.
         pictures: The data.
         start: The model that the run begins with, if any.
+        distils: Whether `start` is taught what it does in another way.
 
     Raises:
         InputError: Preset and data do not fit.
     """
-    return Composing(preset, pictures, start) if preset.model.composes else Enlarging(preset, pictures)
+    return Composing(preset, pictures, start, distils) if preset.model.composes else Enlarging(preset, pictures)
 
 
 def _completed(preset: Preset, pictures: Pictures) -> tuple[TrainConfig, NetworkConfig]:

@@ -22,7 +22,7 @@ from s2id.files import fill
 from s2id.memory import keep_memory
 from s2id.modes import modes_kept
 from s2id.network.build import build
-from s2id.network.settings import network_to_dict
+from s2id.network.settings import ModelConfig, network_to_dict
 from s2id.sampling.model import S2ID
 from s2id.sampling.settings import Card
 from s2id.seeds import seed_of
@@ -72,7 +72,7 @@ class Trainer:
         Raises:
             InputError: Preset or `start` do not fit the data, or the device is not available.
         """
-        self.task = task_of(preset, pictures, start)
+        self.task = task_of(preset, pictures, start, distils=batches is not None)
         self.config, self.model, self.schedule = self.task.config, self.task.model, self.task.schedule
         self.pictures, self.folder = self.task.pictures, folder
         if start is not None:
@@ -94,7 +94,7 @@ class Trainer:
             torch.manual_seed(self.config.seed)
             network = build(self.model)
         if self.start is not None:
-            network.load_state_dict(self.start.network.state_dict())
+            network.load_state_dict(_with_new_words(self.start.network.state_dict(), self.model.words))
         network.recompute(self.config.recompute)
         self.average = AveragedModel(
             network, device=self.accelerator.device, multi_avg_fn=warm_average(self.config.ema)
@@ -316,8 +316,20 @@ class Trainer:
             raise InputError(
                 f"the model to begin with knows other labels than {self.pictures.name}; use the data it was trained on."
             )
-        if start.config != self.model:
+        same = start.config
+        if isinstance(same, ModelConfig):  # which may learn more words
+            same = replace(same, words=self.model.words)
+        if same != self.model:
             raise InputError(
                 "the model to begin with is another network; give the run the model's own settings (`s2id info` prints "
                 "them)."
             )
+
+
+def _with_new_words(weights: dict[str, Tensor], count: int) -> dict[str, Tensor]:
+    """Weights of a model whose new words, up to a count, begin as the mean of all that it knows."""
+    if count:
+        known = weights["asked.words.weight"]
+        new = known.mean(0, keepdim=True).expand(count - len(known), -1)
+        weights = {**weights, "asked.words.weight": torch.cat([known, new])}
+    return weights
