@@ -24,7 +24,6 @@ from typing import Annotated, Any, NamedTuple
 
 import torch
 import tyro
-from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -237,13 +236,7 @@ def fix_conditions(network: FieldNetwork) -> None:
     """Let the network take conditions as they are: to refuse wrong ones it must wait for them."""
 
     def heard(asked: Condition) -> tuple[Tensor, Tensor | None]:
-        label = torch.where(asked.label == NULL, network.config.classes, asked.label)
-        tokens = rearrange(network.condition(label), "b (n d) -> b n d", n=network.config.condition_tokens)
-        if network.asked is None:
-            return tokens, None
-        more, known = network.asked(asked)
-        always = torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
-        return torch.cat([tokens, *more], dim=1), torch.cat([always, *known], dim=1)
+        return network.embedded(torch.where(asked.label == NULL, network.config.classes, asked.label), asked)
 
     network.condition_tokens = heard  # type: ignore[method-assign]
 

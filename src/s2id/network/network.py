@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import torch
 from einops import rearrange
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from s2id.condition import Asked, Condition, condition_of
@@ -173,7 +173,15 @@ class FieldNetwork(TwoHalves):
             raise InputError(
                 f"the condition has word {last} and this model knows {self.config.words} words; make it with s2id.ask."
             )
-        index = class_index(asked.label, self.config.classes)
+        return self.embedded(class_index(asked.label, self.config.classes), asked)
+
+    def embedded(self, index: Int[Tensor, " b"], asked: Condition) -> tuple[Tensor, Bool[Tensor, "b n"] | None]:
+        """Tokens of a condition and which of them are known, without a look at whether the network has such labels.
+
+        Args:
+            index: Class of each picture, from 0; the number of classes where it is unknown.
+            asked: All other labels.
+        """
         condition = rearrange(self.condition(index), "b (n d) -> b n d", n=self.config.condition_tokens)
         if self.asked is None:
             return condition, None
