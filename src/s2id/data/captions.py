@@ -26,7 +26,8 @@ def learn_words(pictures: Pictures, least: int, known: Sequence[str] = ()) -> Pi
     if pictures.words or pictures.token_width:
         return pictures
     texts = (text for group in pictures.groups for text in group.texts)
-    new = [word for word in vocabulary(texts, least) if word not in set(known)] if least else []
+    kept = set(known)
+    new = [word for word in vocabulary(texts, least) if word not in kept] if least else []
     return with_words(pictures, [*known, *new]) if known or new else pictures
 
 
