@@ -26,11 +26,10 @@ guided-one | distill @/runs/ink-guided/model --guidance-only --autoguidance 1.5 
 graphics | train graphics --data {}/graphics --images 160000
 few-2 | distill @/runs/guided-one/model --guidance 1.5 --set guidance-interval=0.1,0.6 --steps 24 --pairs 3000 --images 40000
 graphics-2 | train graphics --data {}/graphics --init @/runs/graphics/model --images 130000 --lr 1e-3 --set warmup=0.005
-emoji | train emoji --data {}/icons --images 1000000
-graphics-wide | train graphics --data {}/graphics --images 400000 --set width=64 --set blocks=8
 few-4 | distill @/runs/guided-one/model --guidance 1.5 --set guidance-interval=0.1,0.6 --steps 24 --pairs 3000 --images 40000 --times 1 0.75 0.5 0.25
 scratch-63k | train mnist --images 63000
 scratch-250k | train mnist --images 250000
+emoji | train emoji --data {}/icons --images 1000000
 LIST
 }
 
