@@ -58,6 +58,7 @@ class Toy:
         flags=("density",),
         omit=("steps", "width", "interval", "sizes", "pairs", "shift", "data"),
     )
+    shade: Literal["dark", "light"] = "light"
     out: Path = Path("out")
 
     def run(self):
@@ -104,6 +105,25 @@ def test_a_bad_setting_is_refused_in_a_sentence(text, sentence):
     with pytest.raises(InputError) as refused:
         read(Toy, ["a", "--set", text])
     assert str(refused.value) == sentence
+
+
+@pytest.mark.parametrize(
+    ("flag", "text", "sentence"),
+    [
+        ("--steps", "x", "--steps takes a whole number or none, not 'x'; its default is none."),
+        ("--steps", "1.5", "--steps takes a whole number or none, not '1.5'; its default is none."),
+        ("--shade", "red", "--shade takes one of dark, light, not 'red'; its default is light."),
+    ],
+)
+def test_a_bad_flag_is_refused_in_a_sentence(flag, text, sentence):
+    with pytest.raises(InputError) as refused:
+        read(Toy, ["a", flag, text])
+    assert str(refused.value) == sentence
+
+
+@pytest.mark.parametrize(("text", "value"), [("3", 3), ("-3", -3), ("none", None), ("None", None)])
+def test_a_number_is_read_by_its_type(text, value):
+    assert read(Toy, ["a", "--steps", text]).inner.steps == value
 
 
 def test_help_all_lists_every_setting_by_group(capsys):

@@ -14,6 +14,7 @@ from s2id.network.settings import EnlargerConfig
 from s2id.sampling.sample import sample
 from s2id.training import windows
 from s2id.training.presets import PRESETS
+from s2id.training.tasks import Enlarging
 from s2id.training.trainer import Trainer
 from s2id.training.windows import draw_windows, enlarged_windows, seen
 
@@ -60,6 +61,18 @@ def test_truth_of_a_part_lies_where_the_grid_says(monkeypatch):
         found = F.avg_pool2d(batch.target, times)
         part = batch.x_t[:, :, first[0] :, first[1] :][:, :, : found.shape[2], : found.shape[3]]
         assert (found - part).abs().max() < 0.005
+        assert torch.equal(batch.near[0], part) and (batch.near[1] >= part).all() and (batch.near[2] <= part).all()
+
+
+def test_the_loss_forgives_what_setting_means_right_mends(monkeypatch):
+    monkeypatch.setattr(windows, "LIKE", {"means": 1.0})
+    task = Enlarging(replace(PRESETS["graphics"], train=SMALL), drawings())
+    batch = draw_windows(task.pictures, task.config, 0)
+    darker = batch.target + 0.2 * (batch.near[2] - batch.near[0]).amin()  # its means are wrong
+    assert task.loss(batch, batch.target, None) < 0.002
+    assert task.loss(batch, darker, None) < 0.6 * F.l1_loss(darker, batch.target)
+    other = replace(batch, near=batch.near + 0.1)  # a given picture that is no mean of the target, like a JPEG
+    assert task.loss(other, darker, None) == F.l1_loss(darker, batch.target)
 
 
 @pytest.mark.parametrize("kind", ["means", "points", "jpeg", "palette"])

@@ -139,7 +139,7 @@ def read(kind: type[_Command], words: Sequence[str], default: _Command | None = 
     except SystemExit:
         print(print_after, end="")
         raise
-    values = {option.path: getattr(parsed, option.path[-1].strip("_") + "_") for option in plain}
+    values = {option.path: _given(option, getattr(parsed, option.path[-1].strip("_") + "_")) for option in plain}
     for text in getattr(parsed, "set_", ()):
         option, value = _assigned(text, settings, plain)
         if option.path in values:
@@ -156,11 +156,16 @@ def _flat(plain: Sequence[Option], settings: bool) -> type:
     for option in plain:
         shared = next((one for one in get_args(option.kind) if isinstance(one, Help)), Help(""))
         positional = option.name.upper() if _POSITIONAL in get_args(option.kind) else None
-        metavar = shared.metavar or positional or _METAVARS.get(_bare(option.kind))
+        bare = _bare(option.kind)
+        choices = f"{{{','.join(map(str, get_args(bare)))}}}" if get_origin(bare) is Literal else None
+        metavar = shared.metavar or positional or choices or _METAVARS.get(bare)
         kind = tyro.conf.arg(
             name=option.name, help=option.help or shared.text, metavar=metavar, aliases=shared.aliases or None
         )
-        rows.append((option.path[-1].strip("_") + "_", Annotated[option.kind, kind], field(default=option.default)))
+        default, row = option.default, Annotated[option.kind, kind]
+        if _read_here(option):
+            default, row = str(default), Annotated[str, kind]
+        rows.append((option.path[-1].strip("_") + "_", row, field(default=default)))
     if settings:
         several = tyro.conf.UseAppendAction[tuple[str, ...]]
         rows += [
@@ -183,12 +188,32 @@ def _assigned(text: str, settings: dict[str, Option], plain: Sequence[Option]) -
         near = get_close_matches(name, settings, n=3)
         hint = f"did you mean {' or '.join(near)}?" if near else "--help-all lists the settings."
         raise InputError(f"there is no setting {name!r}; {hint}")
+    return option, _read(f"--set {name}", option, value.strip())
+
+
+def _given(option: Option, value: Any) -> Any:  # noqa: ANN401  (of any type)
+    """The value of a flag, from what tyro made of it."""
+    return _read(f"--{option.name}", option, value) if _read_here(option) else value
+
+
+def _read_here(option: Option) -> bool:
+    """Whether a flag's text is read as after --set, not by tyro, which says in a dozen lines what is wrong with it."""
+    kind = _bare(option.kind)
+    return (kind in (int, float) or get_origin(kind) is Literal) and option.default is not MISSING
+
+
+def _read(name: str, option: Option, text: str) -> Any:  # noqa: ANN401  (of any type)
+    """The value that a text is of an option.
+
+    Raises:
+        InputError: It is none.
+    """
     try:
-        return option, _value(option.kind, value.strip())
+        return _value(option.kind, text)
     except ValueError as error:
         form = "; write it as in a=1,b=2" if get_origin(_bare(_element(option.kind))) is tuple else ""
         raise InputError(
-            f"--set {name} takes {wanted(option.kind)}, not {value!r}{form}; its default is "
+            f"{name} takes {wanted(option.kind)}, not {text!r}{form}; its default is "
             f"{as_text(option.default) or 'empty'}."
         ) from error
 

@@ -12,11 +12,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from s2id.alpha import covered, has_alpha, in_channels
+from s2id.alpha import has_alpha, in_channels
 from s2id.coords import Grid, Part, centres
 from s2id.images import resize
 from s2id.memory import keep_memory
-from s2id.network.enlarger import Enlarger, extremes
+from s2id.network.enlarger import Enlarger, agreeing, extremes
 from s2id.network.heads import CACHED, MARGIN, Features
 from s2id.settings import Size
 from s2id.shapes import Images
@@ -149,30 +149,3 @@ def _with(part: Part, around: int, size: Size) -> Part:
         slice(max(0, axis.start - around), min(side, axis.stop + around)) for axis, side in zip(part, size, strict=True)
     )
     return rows, columns
-
-
-def agreeing(
-    found: Float[Tensor, "b c height width"], given: Images, high: Images, low: Images
-) -> Float[Tensor, "b c height width"]:
-    """Pictures whose means over the given pixels are these, moved within the range of values around and their own.
-
-    >>> found, given = torch.tensor([[[[-1.0, 0.0]]]]), torch.tensor([[[[0.0]]]])  # the mean is to rise by a half
-    >>> agreeing(found, given, torch.ones(1, 1, 1, 1), -torch.ones(1, 1, 1, 1)).mul(3).round().tolist()
-    [[[[-1.0, 1.0]]]]
-
-    Args:
-        found: Pictures to correct, of whole pixels in each given one.
-        given: Given pictures.
-        high: Lightest value around each given pixel, which values of `found` beyond it may keep.
-        low: Darkest value around each.
-    """
-    times = found.shape[2] // given.shape[2], found.shape[3] // given.shape[3]
-
-    def spread(pictures: Images) -> Float[Tensor, "b c height width"]:
-        return pictures.repeat_interleave(times[0], 2).repeat_interleave(times[1], 3)
-
-    up, down = (spread(high) - found).clamp(min=0), (found - spread(low)).clamp(min=0)
-    left = given - F.avg_pool2d(found, times)
-    room = torch.where(left > 0, F.avg_pool2d(up, times), F.avg_pool2d(down, times))
-    share = spread((left / room.clamp(min=1e-6)).clamp(-1, 1))
-    return covered(found + torch.where(share > 0, share * up, share * down))

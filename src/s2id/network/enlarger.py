@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from s2id.alpha import covered
 from s2id.condition import Asked
 from s2id.coords import Grid, Part, extent
 from s2id.network.halves import Encoded, TwoHalves, checked_part, place
@@ -118,6 +119,33 @@ def extremes(picture: Images, around: int) -> tuple[Images, Images]:
     """
     padded, side = F.pad(picture, (around,) * 4, mode="replicate"), 2 * around + 1
     return F.max_pool2d(padded, side, 1), -F.max_pool2d(-padded, side, 1)
+
+
+def agreeing(
+    found: Float[Tensor, "b c height width"], given: Images, high: Images, low: Images
+) -> Float[Tensor, "b c height width"]:
+    """Pictures whose means over the given pixels are these, moved within the range of values around and their own.
+
+    >>> found, given = torch.tensor([[[[-1.0, 0.0]]]]), torch.tensor([[[[0.0]]]])  # the mean is to rise by a half
+    >>> agreeing(found, given, torch.ones(1, 1, 1, 1), -torch.ones(1, 1, 1, 1)).mul(3).round().tolist()
+    [[[[-1.0, 1.0]]]]
+
+    Args:
+        found: Pictures to correct, of whole pixels in each given one.
+        given: Given pictures.
+        high: Lightest value around each given pixel, which values of `found` beyond it may keep.
+        low: Darkest value around each.
+    """
+    times = found.shape[2] // given.shape[2], found.shape[3] // given.shape[3]
+
+    def spread(pictures: Images) -> Float[Tensor, "b c height width"]:
+        return pictures.repeat_interleave(times[0], 2).repeat_interleave(times[1], 3)
+
+    up, down = (spread(high) - found).clamp(min=0), (found - spread(low)).clamp(min=0)
+    left = given - F.avg_pool2d(found, times)
+    room = torch.where(left > 0, F.avg_pool2d(up, times), F.avg_pool2d(down, times))
+    share = spread((left / room.clamp(min=1e-6)).clamp(-1, 1))
+    return covered(found + torch.where(share > 0, share * up, share * down))
 
 
 class RelativeHead(nn.Module):

@@ -57,6 +57,8 @@ class Batch:
     flat: Bool[Tensor, "b 1 y x"] | None = None
     """Targets in the middle of areas of one colour, all over which the function has the target's value. `None`: such
     areas are not known."""
+    near: Float[Tensor, "3 b c _ _"] | None = None
+    """Of enlargers: the given pixels that the targets lie in, and the lightest and the darkest around each."""
 
     @property
     def values(self) -> tuple[Grid, int | None]:

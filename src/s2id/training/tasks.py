@@ -16,6 +16,7 @@ from s2id.data.pictures import Pictures, unlabelled
 from s2id.data.pixel_art import palette_of
 from s2id.diffusion.denoiser import loss
 from s2id.diffusion.process import Schedule
+from s2id.network.enlarger import agreeing
 from s2id.network.settings import NetworkConfig
 from s2id.sampling.model import S2ID
 from s2id.training.batches import Batch, check_data, draw
@@ -24,6 +25,12 @@ from s2id.training.pixelated import PixelatedViews, for_views
 from s2id.training.resolution import for_resolution
 from s2id.training.settings import Preset, TrainConfig
 from s2id.training.windows import check_windows, draw_windows
+
+_ROUNDED = 1.5 / 255
+"""Difference of means, of [-1, 1], that rounding to bytes explains."""
+
+_OWN = 0.25
+"""Share of an enlarger's loss that is of its values before their means are set right."""
 
 
 @runtime_checkable
@@ -126,9 +133,17 @@ class Enlarging:
         return draw_windows(self.pictures, self.config, number)
 
     def loss(self, batch: Batch, field: Tensor, state: Tensor | None) -> Tensor:
-        """The absolute error: squares would ask for the mean of what may be true, which blurs every border."""
-        assert isinstance(batch.target, Tensor)
-        return F.l1_loss(field.float(), batch.target.to(field.device))
+        """The absolute error: squares would ask for the mean of what may be true, which blurs every border.
+
+        Where the given pixels are the means of the target, most of it is of values whose means were set right, for so
+        they are drawn. The rest is of the network's own, which are drawn where means are not to be met.
+        """
+        assert isinstance(batch.target, Tensor) and batch.near is not None
+        found, target, near = field.float(), batch.target.to(field.device), batch.near.to(field.device)
+        times = target.shape[2] // near.shape[3], target.shape[3] // near.shape[4]
+        apart = (F.avg_pool2d(target, times) - near[0]).abs().amax((1, 2, 3), keepdim=True)
+        drawn = torch.where(apart < _ROUNDED, agreeing(found, *near), found)
+        return F.l1_loss(drawn, target).lerp(F.l1_loss(found, target), _OWN)
 
 
 def task_of(preset: Preset, pictures: Pictures, start: S2ID | None, distils: bool = False) -> Task:

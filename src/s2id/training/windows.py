@@ -21,6 +21,7 @@ from s2id.coords import extent
 from s2id.data.pictures import Group, Pictures, chosen_at
 from s2id.errors import InputError
 from s2id.images import to_bytes, to_float
+from s2id.network.enlarger import extremes
 from s2id.network.halves import state_grid
 from s2id.sampling.denoisers import read_out
 from s2id.sampling.model import S2ID
@@ -99,7 +100,8 @@ def draw_windows(pictures: Pictures, config: TrainConfig, number: int, only: int
     grid = state_grid((side * times, side * times), frame).part(*cells)
     nothing = Condition(torch.full((len(given),), NULL))
     truth = F.avg_pool2d(target, factor // times)
-    return Batch(given, torch.zeros(len(given)), nothing, frame, grid, 1, truth, None, None)
+    near = torch.stack([given, *extremes(given, 1)])[:, :, :, rows, columns]
+    return Batch(given, torch.zeros(len(given)), nothing, frame, grid, 1, truth, None, None, near=near)
 
 
 def enlarged_windows(model: S2ID, pictures: Pictures, config: TrainConfig) -> Float[Tensor, "3 h w"]:
