@@ -63,8 +63,8 @@ class Sample:
     weights: tyro.conf.Positional[Weights] = "mnist"
     label: Annotated[str | None, Help(_LABEL, aliases=("--style",))] = None
     words: str | None = None
-    """What the picture shows, in words that the model learned from captions, in any order: "red fox". None: anything.
-    `s2id info` lists the most frequent."""
+    """What the picture shows: "red fox", in words that the model learned from captions, in any order, of which `s2id
+    info` lists the most frequent; any text, if the model has a text encoder. None: anything."""
     traits: Traits = Traits()
     avoid: str | None = None
     """Attributes to move away from, separated by commas, with the weight of --guidance. None: nothing is avoided."""

@@ -20,6 +20,7 @@ from s2id.sampling.model import S2ID
 from s2id.seeds import LARGEST_SEED
 from s2id.settings import MOST_SEEDS
 from s2id.shapes import NULL
+from s2id.text import text_encoder
 from s2id.words import word_indices
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def ask(
             or underscores.
         label: Name or index of a class, as for `label_index`.
         style: The same as `label`, by the name that classes have where they are sets of drawings.
-        words: What is shown, as a text or its words, in any order and case.
+        words: What is shown, as a text or its words, in any order and case; of a model with a text encoder, any text.
         attributes: By name, whether the picture has the attribute.
         numbers: By name, the number in the unit of the data.
         tokens: Output of the text encoder that the model was trained with.
@@ -72,7 +73,13 @@ def ask(
         raise InputError(f"label {label!r} and style {style!r} both name a class; keep one of them.")
     card, config = model.card, model.config
     more: dict[str, Any] = {}
-    if words is not None:
+    if words is not None and card.encoder:
+        if tokens is not None:
+            raise InputError("words and tokens both say what is shown; keep one of them.")
+        if not (text := _words(words)).strip():
+            raise InputError("words is empty; say what is shown, or leave it out.")
+        tokens = text_encoder(card.encoder)(text)
+    elif words is not None:
         more["words"] = torch.tensor([word_indices(_words(words), card.words)])
     if config.attributes:
         more["attributes"] = torch.zeros(1, config.attributes, dtype=torch.long)
@@ -151,7 +158,8 @@ def forget(model: S2ID, asked: Condition, name: str) -> Condition:
     if (which := which - len(numbers)) < len(WHOLE):
         if WHOLE[which] in ("label", "style"):
             return replace(asked, label=torch.full_like(asked.label, NULL))
-        return replace(asked, tokens=None) if WHOLE[which] == "text" else replace(asked, words=None)
+        text = WHOLE[which] == "text" or model.card.encoder
+        return replace(asked, tokens=None) if text else replace(asked, words=None)
     word = which - len(WHOLE)
     return asked if asked.words is None else replace(asked, words=asked.words.masked_fill(asked.words == word, NULL))
 

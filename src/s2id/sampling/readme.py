@@ -70,6 +70,8 @@ def readme(facts: Mapping[str, Any], parameters: int, name: str, training: Mappi
     asked = "" if label is None else f", label={json.dumps(label)}"
     if card["words"]:
         asked = f", s2id.ask(model{asked}, words={json.dumps(card['words'][0], ensure_ascii=False)})"
+    if card["encoder"]:
+        asked = f', s2id.ask(model{asked}, words="any text")'
     enlarges = config["network"] == EnlargerConfig.network
     title, shell = card["data"] or "unnamed data", f'"{name}"' if " " in name else name
     named = {"name": json.dumps(name), "asked": asked, "shell": shell}
@@ -85,6 +87,7 @@ def readme(facts: Mapping[str, Any], parameters: int, name: str, training: Mappi
             for number, (low, high) in zip(card["numbers"], card["number_ranges"], strict=True)
         ),
         "words, the most frequent first": _listed(card["words"]),
+        "text encoder": card["encoder"],
         "images seen in training, repetitions counted": f"{card['images_seen']:,}",
         "samples along the long side of the state that it composes": "" if enlarges else str(card["density"]),
         "network": f"{config['network']}, {parameters:,} parameters{guide}",

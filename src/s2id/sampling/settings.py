@@ -132,7 +132,8 @@ class Card:
     """Words of captions that the model knows, by index, the most frequent first."""
     word_counts: tuple[Count, ...] = ()
     """Number of pictures that have each word, by index. Empty: unknown."""
-
+    encoder: str = ""
+    """Text encoder, of `s2id.text`, whose tokens the model takes in place of words. Empty: it takes none."""
     palette: tuple[str, ...] = ()
     """Colours of the data, each "#" and two hexadecimal digits per channel, premultiplied by alpha if there is any; if
     the data look like pixel art and have at most 256 colours. Empty for all other data."""

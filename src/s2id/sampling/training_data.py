@@ -3,11 +3,12 @@
 from pathlib import Path
 
 from s2id.data.captions import with_words
-from s2id.data.pictures import Pictures, Split
+from s2id.data.pictures import Pictures, Split, with_tokens
 from s2id.data.registry import READERS, load_pictures
 from s2id.errors import InputError
 from s2id.sampling.model import S2ID
 from s2id.sampling.settings import Card
+from s2id.text import text_encoder
 
 
 def reader_of(card: Card, weights: str = "this model") -> str:
@@ -48,4 +49,4 @@ def load_data_of(
         folder = Path(card.data)
     long_side = max(card.size) if card.size else None
     pictures = load_pictures(reader, folder, split, long_side, min_side=model.config.patch, alpha=card.alpha)
-    return with_words(pictures, card.words)
+    return with_tokens(pictures, text_encoder(card.encoder)) if card.encoder else with_words(pictures, card.words)

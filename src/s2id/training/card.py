@@ -36,6 +36,7 @@ def card_of(
         attribute_counts=pictures.attribute_counts,
         words=pictures.words,
         word_counts=pictures.word_counts,
+        encoder=config.encoder,
         observe=config.pixelate or "",
         autoencoder=latents.autoencoder if latents else "",
         latent_factor=latents.factor if latents else 1,

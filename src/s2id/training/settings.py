@@ -179,6 +179,9 @@ class TrainConfig:
     frequent. Of the other pictures, a share of `drop_label` loses all words."""
     word_pictures: Annotated[int, Within(0)] = setting(2, "data")
     """Number of pictures whose captions must have a word, for the word to be learned. 0 learns no words."""
+    encoder: str = setting("", "data")
+    """Text encoder that reads the captions, instead of words that are learned: "minilm", of the extra `text`. The model
+    can then be asked for any text. Empty: words are learned."""
     both_conditions: bool = setting(False, "data")
     """Train every picture with its label and without it, in one step with one pass of the encoder, as published."""
     workers: Annotated[int, Within(0, 256)] = setting(2, "data")

@@ -4,6 +4,7 @@ A task prepares the data and the settings, draws the batches and says how wrong 
 rest alike for both.
 """
 
+from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -12,13 +13,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from s2id.data.captions import learn_words, with_words
-from s2id.data.pictures import Pictures, unlabelled
+from s2id.data.pictures import Pictures, unlabelled, with_tokens
 from s2id.data.pixel_art import palette_of
 from s2id.diffusion.denoiser import loss
 from s2id.diffusion.process import Schedule
 from s2id.network.enlarger import agreeing
 from s2id.network.settings import NetworkConfig
 from s2id.sampling.model import S2ID
+from s2id.text import text_encoder
 from s2id.training.batches import Batch, check_data, draw
 from s2id.training.latents import for_latents
 from s2id.training.pixelated import PixelatedViews, for_views
@@ -74,7 +76,11 @@ class Composing:
             InputError: Preset and data do not fit.
         """
         known = start.card.words if start else ()
-        if start and (distils or not known):
+        if start and start.card.encoder:
+            preset = replace(preset, train=replace(preset.train, encoder=start.card.encoder))
+        if preset.train.encoder:
+            self.pictures = with_tokens(pictures, text_encoder(preset.train.encoder))
+        elif start and (distils or not known):
             self.pictures = with_words(pictures, known)
         else:
             self.pictures = learn_words(pictures, preset.train.word_pictures, known)
