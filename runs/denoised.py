@@ -1,11 +1,12 @@
 """Squared error of what models draw from equally noisy states: compares recipes whose states have different densities.
 
-    python runs/denoised.py MODEL [MODEL ...] --data FOLDER [--noise 4 2 0 -2 -4] [--count 400]
+    python runs/denoised.py MODEL [MODEL ...] --data FOLDER [--noise 4 2 0 -2 -4] [--count 400] [--part concept]
 
 Every held-out picture becomes a state of the density that the model composes on, or ends on where little noise is left.
 The signal-to-noise ratio falls with the square of the density, so that all models see the pictures equally well, and
 the noise of all is one field. What a model then expects, under the picture's own conditions, is compared with the
-picture at the data's pixels, in units of [-1, 1].
+picture at the data's pixels, in units of [-1, 1]. Of drawings, `--part` takes those whose concept training has in other
+styles (pair), or those whose concept it does not have at all (concept), which say what the words or texts are worth.
 """
 
 import argparse
@@ -17,6 +18,7 @@ import torch
 import s2id
 from s2id.coords import extent
 from s2id.data.pictures import Pictures
+from s2id.data.split import parts
 from s2id.diffusion.noise import noise_field
 from s2id.diffusion.process import Schedule, alpha_sigma
 from s2id.evaluation.report import markdown
@@ -41,10 +43,12 @@ def time_of(schedule: Schedule, logsnr: float) -> float:
 
 
 @torch.inference_mode()
-def error(model: s2id.S2ID, pictures: Pictures, noise: float, count: int) -> float:
+def error(model: s2id.S2ID, pictures: Pictures, noise: float, count: int, part: str | None) -> float:
     """Mean squared error at the pictures' pixels of the expected pictures, at one level of noise."""
     group = max(pictures.groups, key=lambda group: len(group.labels))
-    chosen = torch.arange(0, len(group.labels), max(1, len(group.labels) // count))[:count]
+    held = parts(group.texts, [""] * len(group.texts))  # a concept is held out whatever its style
+    rows = [i for i in range(len(group.labels)) if part is None or (part == "concept") == (held[i] == "concept")]
+    chosen = torch.tensor(rows[:: max(1, len(rows) // count)][:count])
     known, size = group.condition(chosen), pictures.size
     coarse, fine = state_sizes(model, size)
 
@@ -74,12 +78,13 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder that the models were trained on")
     parser.add_argument("--noise", type=float, nargs="+", default=[4, 2, 0, -2, -4], help="logsnr of 24 samples a side")
     parser.add_argument("--count", type=int, default=400, help="number of held-out pictures")
+    parser.add_argument("--part", choices=["pair", "concept"], help="kind of the held-out drawings; all by default")
     args = parser.parse_args()
     rows: list[list[object]] = []
     for path in args.models:
         model = s2id.load(path)
         pictures = load_data_of(model, args.data, split="test")
-        errors = [error(model, pictures, noise, args.count) for noise in args.noise]
+        errors = [error(model, pictures, noise, args.count, args.part) for noise in args.noise]
         rows.append([path, model.card.images_seen, *(f"{one:.4f}" for one in errors)])
     print(markdown(["model", "images seen", *(f"logsnr {noise:g}" for noise in args.noise)], rows))
 

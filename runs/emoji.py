@@ -30,7 +30,6 @@ from torch import Tensor
 
 import s2id
 from s2id.alpha import over
-from s2id.data.captions import with_words
 from s2id.data.registry import load_pictures
 from s2id.errors import InputError
 from s2id.evaluation.examiner import ground_of, laid_over
@@ -44,6 +43,7 @@ from s2id.files import checksum, write_text
 from s2id.images import resize, to_float, write
 from s2id.memory import keep_memory
 from s2id.sampling.settings import DEFAULT_STEPS, Sampling
+from s2id.sampling.training_data import with_captions
 from s2id.settings import Alpha, Size
 from s2id.sheets import sheet
 
@@ -57,7 +57,7 @@ def drawings_of(model: s2id.S2ID, judge: Judge, folder: Path) -> tuple[Drawings,
     if model.card.labels != whole.labels:
         raise InputError(f"{whole.name} has the styles {whole.labels} and the model {model.card.labels}; give its own.")
     ground = ground_of(whole)
-    return Drawings.of(with_words(laid_over(whole, ground), model.card.words), judge), ground
+    return Drawings.of(with_captions(laid_over(whole, ground), model.card), judge), ground
 
 
 def small(samples: Samples, side: int, size: Size) -> Tensor:

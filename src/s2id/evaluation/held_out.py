@@ -60,7 +60,7 @@ class Drawings:
         features = torch.cat([judge.features(to_float(some)) for some in group.images.split(_BATCH)])
         return cls(
             group.images,
-            Condition(known.label, words=known.words),
+            Condition(known.label, words=known.words, tokens=known.tokens),
             group.texts,
             torch.tensor([index[caption] for caption in group.texts]),
             tuple(parts),

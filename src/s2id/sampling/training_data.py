@@ -49,4 +49,17 @@ def load_data_of(
         folder = Path(card.data)
     long_side = max(card.size) if card.size else None
     pictures = load_pictures(reader, folder, split, long_side, min_side=model.config.patch, alpha=card.alpha)
+    return with_captions(pictures, card)
+
+
+def with_captions(pictures: Pictures, card: Card) -> Pictures:
+    """The same pictures with what a model takes of their captions: the words that it knows, or its encoder's tokens.
+
+    Args:
+        pictures: A data set.
+        card: The model's card.
+
+    Raises:
+        InputError: The model has an encoder that is not installed, or no picture has a caption.
+    """
     return with_tokens(pictures, text_encoder(card.encoder)) if card.encoder else with_words(pictures, card.words)
