@@ -14,7 +14,7 @@ import numpy as np
 from common import median_seconds
 
 import s2id
-from s2id.images import to_bytes
+from s2id.media.images import to_bytes
 from s2id.memory import keep_memory
 
 SIDES = (256, 512, 1024, 2048, 4096)

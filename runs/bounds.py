@@ -22,7 +22,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from s2id.cli.options import writable
 from s2id.data.registry import load_pictures
-from s2id.images import resize, to_float
+from s2id.media.images import resize, to_float
 from s2id.memory import keep_memory
 
 HELD_BACK = 5000

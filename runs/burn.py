@@ -23,9 +23,9 @@ from torch.nn import functional as F
 
 import s2id
 from s2id.evaluation.image_metrics import psnr
-from s2id.images import read, resize, tile, to_bytes, to_float, write
 from s2id.inverse.consistent import consistent
 from s2id.inverse.restore import disagreement, reconstructed
+from s2id.media.images import read, resize, tile, to_bytes, to_float, write
 
 
 def pairs(folder: Path, channels: int, skip: int, count: int) -> Iterator[tuple[Tensor, Tensor]]:

@@ -29,7 +29,7 @@ from s2id.data.pictures import Pictures
 from s2id.data.registry import load_pictures
 from s2id.evaluation.judge import Judge
 from s2id.evaluation.judge import load as load_judge
-from s2id.images import to_float
+from s2id.media.images import to_float
 from s2id.memory import keep_memory
 from s2id.shapes import NULL
 from s2id.training.device import multiplies_bf16

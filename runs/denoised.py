@@ -22,7 +22,7 @@ from s2id.data.split import parts
 from s2id.diffusion.noise import noise_field
 from s2id.diffusion.process import Schedule, alpha_sigma
 from s2id.evaluation.report import markdown
-from s2id.images import resize, to_float
+from s2id.media.images import resize, to_float
 from s2id.sampling.denoisers import trained_denoiser
 from s2id.sampling.states import state_sizes
 from s2id.sampling.training_data import load_data_of

@@ -19,11 +19,11 @@ import s2id
 from s2id.data.registry import load_pictures
 from s2id.errors import InputError
 from s2id.evaluation import image_metrics
-from s2id.images import to_float, write
 from s2id.inverse.alignment import agreeing, refine
 from s2id.inverse.frames import read_frames
 from s2id.inverse.fusion import FramesOperator, fuse
 from s2id.inverse.motion import register
+from s2id.media.images import to_float, write
 
 FACTOR, NOISE = 4, 0.02  # noise: std of a frame's pixel in [-1, 1]
 SEQUENCES = ("text", "eia_lr", "disk", "alpaca")

@@ -21,7 +21,7 @@ from s2id.data.registry import load_pictures
 from s2id.evaluation.held_out import PARTS, Drawings, named
 from s2id.evaluation.judge import load as load_judge
 from s2id.evaluation.report import markdown
-from s2id.images import resize, to_float
+from s2id.media.images import resize, to_float
 from s2id.memory import keep_memory
 
 TIMES, SHIFT = 8, 3

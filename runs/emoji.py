@@ -29,7 +29,6 @@ import torch
 from torch import Tensor
 
 import s2id
-from s2id.alpha import over
 from s2id.data.registry import load_pictures
 from s2id.errors import InputError
 from s2id.evaluation.examiner import ground_of, laid_over
@@ -40,12 +39,13 @@ from s2id.evaluation.report import markdown
 from s2id.evaluation.samples import Samples, as_saved
 from s2id.evaluation.settings import EvaluateConfig
 from s2id.files import checksum, write_text
-from s2id.images import resize, to_float, write
+from s2id.media.alpha import over
+from s2id.media.images import resize, to_float, write
+from s2id.media.sheets import sheet
 from s2id.memory import keep_memory
 from s2id.sampling.settings import DEFAULT_STEPS, Sampling
 from s2id.sampling.training_data import with_captions
 from s2id.settings import Alpha, Size
-from s2id.sheets import sheet
 
 SHOWN = 8
 """Concepts on the sheet."""

@@ -24,10 +24,10 @@ from s2id.condition import Asked
 from s2id.data.registry import load_pictures
 from s2id.diffusion.process import Schedule, times
 from s2id.diffusion.samplers import RESTART, SAMPLERS, ddim, last, restarted
-from s2id.images import resize, to_float
 from s2id.inverse.observation import Area, Observation
 from s2id.inverse.posterior import Measurement, Posterior
 from s2id.inverse.restore import observation_of_state
+from s2id.media.images import resize, to_float
 from s2id.memory import keep_memory
 
 STATE, WIDTH = (20, 20), 0.2  # std of each Gaussian

@@ -34,7 +34,7 @@ from s2id.data.pictures import Pictures
 from s2id.data.registry import load_pictures
 from s2id.diffusion.denoiser import loss
 from s2id.diffusion.process import alpha_sigma
-from s2id.images import to_float
+from s2id.media.images import to_float
 from s2id.network.heads import Features
 from s2id.network.network import FieldNetwork
 from s2id.network.settings import ModelConfig

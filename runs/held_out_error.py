@@ -13,7 +13,7 @@ import torch
 
 import s2id
 from s2id.evaluation.report import markdown
-from s2id.images import read, resize, to_float
+from s2id.media.images import read, resize, to_float
 from s2id.sampling.denoisers import trained_denoiser
 from s2id.sampling.states import state_sizes
 from s2id.shapes import per_sample

@@ -18,13 +18,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from s2id.alpha import over
 from s2id.data import cache, iconify, svg
 from s2id.data.concepts import concepts, words
 from s2id.data.icon_sets import read_sets
 from s2id.data.request import Request
 from s2id.data.split import parts
-from s2id.images import resize, tile, to_bytes, to_float, to_pillow
+from s2id.media.alpha import over
+from s2id.media.images import resize, tile, to_bytes, to_float, to_pillow
 
 SHOWN = 16
 

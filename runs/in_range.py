@@ -23,7 +23,7 @@ import s2id
 from s2id.condition import cat
 from s2id.diffusion.guidance import Guided, clipped
 from s2id.evaluation.report import markdown
-from s2id.images import to_float
+from s2id.media.images import to_float
 from s2id.sampling import sample as sampling
 from s2id.sampling.conditions import ask
 from s2id.sampling.model import S2ID

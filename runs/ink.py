@@ -22,9 +22,9 @@ from s2id.data.registry import load_pictures
 from s2id.evaluation.edges import edge_width, waviness
 from s2id.evaluation.image_metrics import psnr
 from s2id.evaluation.report import markdown
-from s2id.images import resize, tile, to_bytes, to_float, to_pillow
 from s2id.inverse.consistent import consistent
 from s2id.inverse.restore import reconstructed
+from s2id.media.images import resize, tile, to_bytes, to_float, to_pillow
 from s2id.memory import keep_memory
 
 SEEN, TIMES, LARGE = 28, 8, 1024

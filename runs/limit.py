@@ -11,7 +11,7 @@ import torch
 
 import s2id
 from s2id.evaluation.image_metrics import psnr
-from s2id.images import resize
+from s2id.media.images import resize
 
 count = int(sys.argv[1]) if len(sys.argv) > 1 else 300
 model = s2id.load("mnist")

@@ -15,7 +15,7 @@ import s2id
 from s2id.coords import view
 from s2id.evaluation.image_metrics import psnr
 from s2id.evaluation.report import markdown
-from s2id.images import resize
+from s2id.media.images import resize
 
 LARGE, SIZES = 1792, (28, 56, 112, 224)
 

@@ -18,7 +18,7 @@ from common import evaluate_once, train_once
 
 import s2id
 from s2id.evaluation.report import markdown
-from s2id.images import tile, write
+from s2id.media.images import tile, write
 
 COLUMNS = ("right_class", "frechet", "precision", "recall", "variance")
 SEEDS, SHOWN, GAP = 4, (56, 56), 10

@@ -26,14 +26,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 import s2id
-from s2id.alpha import covered, over
 from s2id.evaluation.beading import beading
 from s2id.evaluation.edges import edge_width
 from s2id.evaluation.image_metrics import psnr
 from s2id.evaluation.report import markdown
 from s2id.evaluation.ripple import Grids, ripple
-from s2id.images import read, resize, tile, to_bytes, to_float, write
 from s2id.inverse.restore import reconstructed
+from s2id.media.alpha import covered, over
+from s2id.media.images import read, resize, tile, to_bytes, to_float, write
 from s2id.sampling.states import state_sizes
 
 KINDS = ("pixel24", "lines32", "glyphs28", "icons32", "icons64")

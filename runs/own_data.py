@@ -31,7 +31,7 @@ from PIL import Image
 from resvg_py import svg_to_bytes
 
 from s2id.data.registry import load_pictures
-from s2id.images import to_bytes, to_pillow
+from s2id.media.images import to_bytes, to_pillow
 
 PACKAGES = {
     "icons": ("flat-color-icons@1.2.3", "twemoji@1.2.5", "fluent-emoji-flat@1.2.6"),

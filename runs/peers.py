@@ -41,7 +41,7 @@ from s2id.evaluation.likeness import likeness
 from s2id.evaluation.report import markdown
 from s2id.evaluation.samples import as_saved, in_turn
 from s2id.files import fill, read_tensors, write_tensors
-from s2id.images import resize, tile, to_bytes, to_float, to_pillow
+from s2id.media.images import resize, tile, to_bytes, to_float, to_pillow
 from s2id.memory import keep_memory
 from s2id.network.settings import ModelConfig, NetworkConfig, PublishedConfig
 from s2id.sampling.model import S2ID, load

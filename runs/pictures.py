@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 from torch.nn import functional as F
 
 import s2id
-from s2id.images import tile, to_bytes, to_pillow
+from s2id.media.images import tile, to_bytes, to_pillow
 from s2id.settings import Window
 
 INK, GAP, CAPTION, HEIGHT = 40, 12, 40, 448  # a page shows the picture at about a third of its width

@@ -27,7 +27,7 @@ from s2id.data.registry import load_pictures
 from s2id.diffusion.settings import NoiseKind
 from s2id.evaluation import image_metrics, judge, set_metrics
 from s2id.evaluation.report import markdown
-from s2id.images import resize, tile, to_bytes, to_float, to_pillow
+from s2id.media.images import resize, tile, to_bytes, to_float, to_pillow
 from s2id.memory import keep_memory
 from s2id.sampling.model import S2ID, load
 from s2id.sampling.states import affordable

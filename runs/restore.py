@@ -26,8 +26,8 @@ from s2id.cli.options import writable
 from s2id.data.registry import load_pictures
 from s2id.evaluation.image_metrics import psnr
 from s2id.evaluation.judge import load as load_judge
-from s2id.images import resize, tile, to_bytes, to_float, to_pillow, write
 from s2id.inverse.restore import restore_each
+from s2id.media.images import resize, tile, to_bytes, to_float, to_pillow, write
 from s2id.memory import keep_memory
 
 TASKS = ("super", "inpaint")

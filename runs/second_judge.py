@@ -24,7 +24,7 @@ from s2id.evaluation.judge import load as load_judge
 from s2id.evaluation.report import markdown
 from s2id.evaluation.samples import Samples, conditions
 from s2id.evaluation.settings import EvaluateConfig
-from s2id.images import to_float
+from s2id.media.images import to_float
 from s2id.memory import keep_memory
 from s2id.sampling.model import load
 from s2id.sampling.settings import Sampling

@@ -18,7 +18,7 @@ import uvicorn
 from iiif_validator.validator import ValidationInfo
 
 from s2id import Field
-from s2id.images import to_float
+from s2id.media.images import to_float
 from s2id.network.heads import Features
 from s2id.network.published import PixelHead
 from s2id.studio.app import create_app

@@ -33,8 +33,8 @@ from s2id.coords import state_size
 from s2id.data.pictures import Group, Split
 from s2id.data.registry import load_pictures
 from s2id.evaluation.judge import load as load_judge
-from s2id.images import resize, tile, to_bytes, to_float, to_pillow
 from s2id.inverse.consistent import consistent
+from s2id.media.images import resize, tile, to_bytes, to_float, to_pillow
 from s2id.memory import keep_memory
 from s2id.sampling.denoisers import read_out
 from s2id.sampling.field import Field

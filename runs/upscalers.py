@@ -34,14 +34,14 @@ from torch import Tensor
 from upscaling_ways import BICUBIC, Upscaler, interpolation, once, own, peers
 from yardstick import yardstick
 
-from s2id.alpha import over
 from s2id.data.drawings import raster
 from s2id.data.fonts import font_files, held_out
 from s2id.data.registry import load_pictures
 from s2id.evaluation.edges import edge_width
 from s2id.evaluation.image_metrics import psnr, ssim
 from s2id.evaluation.report import markdown
-from s2id.images import read, resize, to_bytes, to_float, to_pillow
+from s2id.media.alpha import over
+from s2id.media.images import read, resize, to_bytes, to_float, to_pillow
 
 TIMES = (2, 3, 4, 8)
 

@@ -20,9 +20,9 @@ from upscalers import enlarged, held_out_pictures, text_picture
 from upscaling_ways import BICUBIC, Upscaler, interpolation, once, own, peers
 
 import s2id
-from s2id.alpha import over, premultiply
 from s2id.data.fonts import font_files, held_out
-from s2id.images import resize, to_bytes, to_float, to_pillow
+from s2id.media.alpha import over, premultiply
+from s2id.media.images import resize, to_bytes, to_float, to_pillow
 
 IMAGES = Path(__file__).parent.parent / "docs" / "images"
 

@@ -19,9 +19,9 @@ import torch
 from PIL import Image
 
 import s2id
-from s2id.alpha import over
 from s2id.data.drawings import raster
-from s2id.images import to_bytes, to_float, to_pillow
+from s2id.media.alpha import over
+from s2id.media.images import to_bytes, to_float, to_pillow
 
 Upscaler = Callable[[Image.Image, int], Image.Image | None]
 """Function from an RGB picture and a whole number of times to the enlarged picture; `None` if it has no such scale."""

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from s2id.data.pictures import Pictures
 from s2id.data.registry import load_pictures
-from s2id.images import tile, to_float, write
+from s2id.media.images import tile, to_float, write
 from s2id.memory import keep_memory
 
 NOISE, PRICE = 0.1, 1e-3

@@ -21,7 +21,7 @@ from s2id.diffusion.process import alpha_sigma
 from s2id.diffusion.samplers import dpmpp_2m, last
 from s2id.evaluation import image_metrics, set_metrics
 from s2id.evaluation.judge import load as load_judge
-from s2id.images import resize, to_float
+from s2id.media.images import resize, to_float
 from s2id.memory import keep_memory
 from s2id.sampling.denoisers import read_out, trained_denoiser
 from s2id.sampling.model import S2ID, load

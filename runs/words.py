@@ -19,13 +19,13 @@ import s2id
 from s2id.condition import Condition
 from s2id.data.pictures import Pictures
 from s2id.evaluation.report import markdown
-from s2id.images import resize, to_float, write
+from s2id.media.images import resize, to_float, write
+from s2id.media.sheets import sheet
 from s2id.sampling.conditions import forget
 from s2id.sampling.denoisers import trained_denoiser
 from s2id.sampling.states import state_sizes
 from s2id.sampling.training_data import load_data_of
 from s2id.shapes import per_sample
-from s2id.sheets import sheet
 
 BATCH = 64
 

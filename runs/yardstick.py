@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from s2id.data.registry import load_pictures
-from s2id.images import to_bytes, to_float, to_pillow
+from s2id.media.images import to_bytes, to_float, to_pillow
 from s2id.memory import keep_memory
 from s2id.network.enlarger import ConvolutionBlock
 from s2id.training import windows

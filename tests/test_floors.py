@@ -12,16 +12,17 @@ PACKAGE = Path(s2id.__file__).parent
 
 FLOOR = {
     "": 0,
-    "diffusion": 1,
-    "network": 1,
-    "data": 1,
-    "sampling": 2,
-    "inverse": 3,
-    "training": 3,
-    "evaluation": 4,
-    "export": 5,
-    "studio": 6,
-    "cli": 7,
+    "media": 1,
+    "diffusion": 2,
+    "network": 2,
+    "data": 2,
+    "sampling": 3,
+    "inverse": 4,
+    "training": 4,
+    "evaluation": 5,
+    "export": 6,
+    "studio": 7,
+    "cli": 8,
 }
 """Folder -> floor; the package's own modules are the ground, but for its two faces, which stand on top."""
 

@@ -18,7 +18,7 @@ from s2id.cli.main import main
 from s2id.cli.options import parse_seeds, parse_window, suffix
 from s2id.errors import InputError
 from s2id.evaluation.judge import Judge
-from s2id.images import read
+from s2id.media.images import read
 from s2id.network.settings import ModelConfig
 from s2id.sampling.model import S2ID, load
 from s2id.sampling.settings import Card

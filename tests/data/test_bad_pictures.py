@@ -22,7 +22,7 @@ from s2id.data.decoding import Entry
 from s2id.data.metadata import read_celeba
 from s2id.data.pictures import Group, Pictures, batch_at
 from s2id.errors import InputError
-from s2id.images import read
+from s2id.media.images import read
 from s2id.sampling.model import S2ID
 from s2id.shapes import NULL
 from s2id.training.presets import PRESETS

@@ -12,7 +12,7 @@ from s2id.data import captions
 from s2id.data.captions import learn_words, with_words
 from s2id.data.pictures import Group, Pictures, with_tokens
 from s2id.data.registry import load_pictures
-from s2id.images import write
+from s2id.media.images import write
 from s2id.words import MOST_WORDS, vocabulary, words_of
 
 

@@ -5,14 +5,14 @@ import torch
 from PIL import Image
 
 import s2id
-from s2id.alpha import over
 from s2id.cli.main import main
 from s2id.data import svg
 from s2id.data.cache import framed_sizes
 from s2id.data.drawings import SIDE, decode, raster
 from s2id.data.registry import load_pictures
 from s2id.errors import InputError
-from s2id.images import resize, to_bytes
+from s2id.media.alpha import over
+from s2id.media.images import resize, to_bytes
 
 pytest.importorskip("resvg_py")
 

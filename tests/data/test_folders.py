@@ -22,7 +22,7 @@ from s2id.data.pictures import Group, Pictures, batch_at, with_tokens
 from s2id.data.registry import load_pictures
 from s2id.diffusion.process import Schedule
 from s2id.errors import InputError
-from s2id.images import capped
+from s2id.media.images import capped
 from s2id.shapes import NULL
 from s2id.training.batches import draw, hide
 from s2id.training.presets import PRESETS

@@ -11,7 +11,7 @@ from s2id.data import fonts as glyphs
 from s2id.data.fonts import CHARACTERS, font_files, held_out, open_font, pictures, raster
 from s2id.data.registry import load_pictures
 from s2id.errors import InputError
-from s2id.images import resize, to_bytes
+from s2id.media.images import resize, to_bytes
 
 SIDE = 700  # of the tallest shape, in font units: 20 of the frame's 28 pixels
 

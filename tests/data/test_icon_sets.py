@@ -16,7 +16,7 @@ from s2id.data.drawings import raster
 from s2id.data.iconify import ICONS, Icon, Package, is_package, read
 from s2id.data.registry import load_pictures
 from s2id.errors import InputError
-from s2id.images import to_bytes
+from s2id.media.images import to_bytes
 
 pytest.importorskip("resvg_py")
 

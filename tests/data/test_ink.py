@@ -10,7 +10,7 @@ from s2id.cli.main import main
 from s2id.data import ink
 from s2id.data.registry import load_pictures
 from s2id.errors import InputError
-from s2id.images import resize, to_float
+from s2id.media.images import resize, to_float
 
 STROKE = [(40, 0), (40, 700), (140, 700), (140, 0)]
 L_SHAPE = [(0, 0), (0, 700), (100, 700), (100, 100), (400, 100), (400, 0)]

@@ -6,7 +6,7 @@ import torch
 import s2id
 from s2id.data.pixel_art import palette_of, soft_edges
 from s2id.data.registry import load_pictures
-from s2id.images import resize, to_bytes, to_float
+from s2id.media.images import resize, to_bytes, to_float
 
 COLOURS = torch.tensor([[255, 255, 255], [20, 30, 200], [200, 90, 10], [0, 0, 0]], dtype=torch.uint8)
 

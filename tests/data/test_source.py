@@ -9,7 +9,7 @@ from PIL import Image
 
 import s2id
 from s2id.data.registry import READERS, load_pictures
-from s2id.images import to_float
+from s2id.media.images import to_float
 
 BYTES = torch.randint(0, 256, (6, 3, 8, 10), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
 

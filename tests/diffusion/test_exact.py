@@ -10,7 +10,7 @@ from torch.nn.functional import avg_pool2d
 from s2id.diffusion.exact import EmpiricalDenoiser, GaussianDenoiser
 from s2id.diffusion.process import Schedule
 from s2id.errors import InputError
-from s2id.images import resize
+from s2id.media.images import resize
 from s2id.shapes import NULL
 
 

@@ -10,7 +10,7 @@ from torch.nn.functional import avg_pool2d
 from s2id.coords import extent
 from s2id.diffusion.noise import _schauder, finer, noise_field
 from s2id.errors import InputError
-from s2id.images import area_weights
+from s2id.media.images import area_weights
 
 
 def correlation(a, b):

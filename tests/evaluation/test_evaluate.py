@@ -21,7 +21,7 @@ from s2id.evaluation.likeness import likeness
 from s2id.evaluation.report import Likeness, Report, Row, markdown
 from s2id.evaluation.samples import frame_part, in_turn
 from s2id.evaluation.settings import EvaluateConfig
-from s2id.images import to_float
+from s2id.media.images import to_float
 from s2id.sampling.model import S2ID
 from s2id.sampling.settings import Card, Sampling
 from s2id.shapes import NULL

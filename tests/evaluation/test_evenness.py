@@ -15,7 +15,7 @@ from s2id.evaluation.evenness import evenness_rows
 from s2id.evaluation.ripple import GREY, Grids, ripple
 from s2id.evaluation.samples import Samples
 from s2id.evaluation.settings import EvaluateConfig
-from s2id.images import resize, to_bytes
+from s2id.media.images import resize, to_bytes
 from s2id.sampling.model import S2ID
 from s2id.sampling.settings import Card, Sampling
 

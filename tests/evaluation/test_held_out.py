@@ -11,7 +11,7 @@ from s2id.data.split import parts_of
 from s2id.errors import InputError
 from s2id.evaluation.held_out import Drawings, Nearness, named, nearer_to_truth, of_samples
 from s2id.evaluation.judge import Judge
-from s2id.images import to_float
+from s2id.media.images import to_float
 
 CAPTIONS = tuple(f"thing {i}" for i in range(40))
 STYLES = ("flat", "round", "thin")

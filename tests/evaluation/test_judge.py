@@ -7,7 +7,7 @@ from s2id.data.registry import load_pictures
 from s2id.errors import InputError
 from s2id.evaluation import judge as judges
 from s2id.evaluation.judge import Judge
-from s2id.images import resize, to_float
+from s2id.media.images import resize, to_float
 
 WIDTHS = (4, 4, 8, 8, 16)
 

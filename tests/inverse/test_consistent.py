@@ -6,9 +6,9 @@ from scipy.optimize import minimize
 from test_restore import hole, picture, rms
 from torch.nn import functional as F
 
-from s2id.alpha import straight
-from s2id.images import resize, to_bytes, to_float
 from s2id.inverse.consistent import BYTE, STIFF, Pull, bounds, consistent, residual
+from s2id.media.alpha import straight
+from s2id.media.images import resize, to_bytes, to_float
 
 
 def drawing(side, thick=0.1):

@@ -14,13 +14,13 @@ import s2id
 from s2id.cli.main import main
 from s2id.coords import extent
 from s2id.errors import InputError
-from s2id.films import write_film
-from s2id.images import resize, to_bytes, to_pillow
 from s2id.inverse.alignment import refine
 from s2id.inverse.frames import read_frames
 from s2id.inverse.fusion import FramesOperator, differences, differences_transpose, fuse
 from s2id.inverse.motion import register
 from s2id.inverse.observation import Area, Observation
+from s2id.media.films import write_film
+from s2id.media.images import resize, to_bytes, to_pillow
 from s2id.sampling.settings import Sampling
 
 LOW, HIGH, FINE = (16, 20), (64, 80), 8

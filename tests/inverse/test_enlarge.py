@@ -7,12 +7,12 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
-from s2id.alpha import in_channels, over
 from s2id.cli.main import main
 from s2id.errors import InputError
-from s2id.images import resize, to_bytes, to_float
 from s2id.inverse.enlarge import drawn
 from s2id.inverse.restore import restore, upscale
+from s2id.media.alpha import in_channels, over
+from s2id.media.images import resize, to_bytes, to_float
 from s2id.network.enlarger import agreeing
 from s2id.network.settings import EnlargerConfig
 from s2id.sampling.model import S2ID, load

@@ -11,10 +11,10 @@ import pytest
 import torch
 from PIL import Image
 
-from s2id import raster
 from s2id.errors import InputError
 from s2id.inverse import frames as module
 from s2id.inverse.frames import read_frames
+from s2id.media import raster
 
 FILM = np.arange(5 * 6 * 7, dtype=np.uint8).reshape(5, 6, 7)
 

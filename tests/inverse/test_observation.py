@@ -9,8 +9,8 @@ import torch
 
 from s2id.coords import extent, view
 from s2id.errors import InputError
-from s2id.images import resize
 from s2id.inverse.observation import Area, Observation
+from s2id.media.images import resize
 
 
 def random(*shape, seed=0):

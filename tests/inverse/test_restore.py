@@ -11,8 +11,8 @@ from PIL import Image
 import s2id
 from s2id.cli.main import main
 from s2id.errors import InputError
-from s2id.images import read, resize, to_float, write
 from s2id.inverse.restore import check, observation_of_state, restore, upscale
+from s2id.media.images import read, resize, to_float, write
 from s2id.sampling.model import S2ID
 from s2id.sampling.settings import Card, Sampling
 

@@ -23,7 +23,7 @@ from s2id.diffusion.noise import noise_field, white_noise
 from s2id.diffusion.process import Schedule, alpha_sigma, times
 from s2id.diffusion.samplers import ddim, last
 from s2id.errors import InputError
-from s2id.images import resize
+from s2id.media.images import resize
 from s2id.network.attention import CrossAttention
 from s2id.network.published import (
     AlphaBarEmbedding,

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 import s2id
-from s2id.images import resize
+from s2id.media.images import resize
 from s2id.sampling.known import BUNDLED, bundled, licence
 
 

@@ -16,7 +16,7 @@ from s2id.diffusion.noise import finer
 from s2id.diffusion.process import Schedule
 from s2id.diffusion.samplers import dpmpp_2m, last
 from s2id.errors import InputError
-from s2id.images import resize
+from s2id.media.images import resize
 from s2id.sampling.denoisers import read_out, trained_denoiser
 from s2id.sampling.model import S2ID
 from s2id.sampling.sample import compose

@@ -10,7 +10,7 @@ from PIL import Image
 
 from s2id.coords import view
 from s2id.errors import InputError
-from s2id.images import read, resize, to_bytes
+from s2id.media.images import read, resize, to_bytes
 from s2id.network.heads import MARGIN
 from s2id.sampling import field as module
 from s2id.sampling.field import Field

@@ -13,7 +13,7 @@ from PIL import Image, ImageChops
 
 import s2id
 from s2id.cli.main import main
-from s2id.images import read, to_float
+from s2id.media.images import read, to_float
 
 pytest.importorskip("fastapi", reason="the studio needs the extra studio")
 from s2id.studio.forms import Upload  # noqa: E402

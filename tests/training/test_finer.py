@@ -10,8 +10,8 @@ from s2id.data.pictures import Group, Pictures, with_finer
 from s2id.diffusion.process import Schedule
 from s2id.errors import InputError
 from s2id.evaluation.edges import edge_width
-from s2id.images import resize, to_bytes, to_float
 from s2id.inverse.restore import reconstructed
+from s2id.media.images import resize, to_bytes, to_float
 from s2id.training.batches import draw
 from s2id.training.presets import PRESETS
 from s2id.training.trainer import Trainer

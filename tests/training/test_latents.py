@@ -17,8 +17,8 @@ from s2id.diffusion.denoiser import loss
 from s2id.diffusion.process import Schedule, alpha_sigma
 from s2id.errors import InputError
 from s2id.evaluation.t_scrape import t_scrape
-from s2id.images import to_float
 from s2id.inverse.depixelate import depixelate
+from s2id.media.images import to_float
 from s2id.sampling.denoisers import trained_denoiser
 from s2id.training.batches import draw
 from s2id.training.latents import for_latents, load_autoencoder, with_latents

@@ -112,7 +112,7 @@ def test_trajectories_of_a_teacher_have_words(tmp_path):
 
 
 def test_the_data_of_a_model_have_its_words(tmp_path):
-    from s2id.images import write
+    from s2id.media.images import write
 
     for i, (ink, place) in enumerate(KINDS):
         write(tmp_path / f"{i}.png", picture(ink, place).float() / 127.5 - 1)

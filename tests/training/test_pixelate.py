@@ -14,8 +14,8 @@ from s2id.data.registry import load_pictures
 from s2id.diffusion.denoiser import loss
 from s2id.diffusion.process import Schedule
 from s2id.errors import InputError
-from s2id.images import resize, to_float
 from s2id.inverse.observation import Area, Observation
+from s2id.media.images import resize, to_float
 from s2id.sampling.model import load as load_model
 from s2id.training.batches import draw
 from s2id.training.pixelated import (

@@ -23,7 +23,7 @@ from s2id.data.pictures import Group, Pictures, batch_at
 from s2id.data.registry import load_pictures
 from s2id.diffusion.process import Schedule
 from s2id.errors import InputError
-from s2id.images import resize, to_float
+from s2id.media.images import resize, to_float
 from s2id.sampling.model import load as load_model
 from s2id.seeds import seed_of
 from s2id.training import batches, device, tasks

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from s2id.data.pictures import Group, Pictures
 from s2id.errors import InputError
-from s2id.images import to_float
+from s2id.media.images import to_float
 from s2id.network.settings import EnlargerConfig
 from s2id.sampling.sample import sample
 from s2id.training import windows

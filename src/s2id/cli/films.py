@@ -82,7 +82,7 @@ class Morph:
         from tqdm import tqdm
 
         from s2id.export.page import write_way
-        from s2id.films import film_writer
+        from s2id.media.films import film_writer
         from s2id.sampling.between import path
         from s2id.sampling.conditions import pair
         from s2id.sampling.model import load
@@ -132,7 +132,7 @@ class Film:
         from tqdm import tqdm
 
         from s2id.coords import whole_size
-        from s2id.films import film_writer
+        from s2id.media.films import film_writer
         from s2id.sampling.field import Field
         from s2id.zoom import path
 
@@ -154,6 +154,6 @@ class Film:
 
 
 def _write(path: Path, pictures: "Iterator[Image]", rate: float, loop: bool) -> None:
-    from s2id.films import there_and_back, write_film
+    from s2id.media.films import there_and_back, write_film
 
     write_film(path, there_and_back(pictures) if loop else pictures, rate)

@@ -51,9 +51,9 @@ def _given(path: Path, model: "S2ID") -> "tuple[Tensor, int]":
 
     The user is told what is lost: transparency where a model has no alpha, and all but an animation's first picture.
     """
-    from s2id.alpha import has_alpha
-    from s2id.deep import read_exactly
-    from s2id.raster import count_pages
+    from s2id.media.alpha import has_alpha
+    from s2id.media.deep import read_exactly
+    from s2id.media.raster import count_pages
 
     picture, depth = read_exactly(path)
     if (count := count_pages(path)) > 1:
@@ -143,10 +143,10 @@ class Upscale:
         name: str,
     ) -> Path:
         """Enlarge one picture, say how near the result is, and write it; its file."""
-        from s2id.carried import facts_of, is_lossy
-        from s2id.deep import is_deep
-        from s2id.images import write
         from s2id.inverse.restore import disagreement, fitted, upscale
+        from s2id.media.carried import facts_of, is_lossy
+        from s2id.media.deep import is_deep
+        from s2id.media.images import write
 
         picture, depth = _given(path, model)
         picture = fitted(model, picture) if model.config.composes else picture
@@ -200,8 +200,8 @@ class Restore:
         """Draw the answers and write them."""
         size = None if self.size is None else parse_any_size(self.size)
         seeds = parse_seeds(self.seed)
-        from s2id.images import read, write
         from s2id.inverse.restore import disagreement, fitted, restore
+        from s2id.media.images import read, write
         from s2id.sampling.model import load
 
         model = load(self.weights, self.device)
@@ -263,10 +263,10 @@ class Depixelate:
         if self.weights is None and not (self.label is self.words is None and self.traits == Traits()):
             raise InputError("--label, --with, --without and words need a model; name one with --weights.")
         from s2id.files import write_text
-        from s2id.films import write_film
-        from s2id.images import to_bytes, to_pillow, write
         from s2id.inverse.depixelate import depixelate
         from s2id.inverse.frames import read_frames
+        from s2id.media.films import write_film
+        from s2id.media.images import to_bytes, to_pillow, write
         from s2id.sampling.model import load
 
         writable(self.out)

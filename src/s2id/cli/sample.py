@@ -221,8 +221,8 @@ class _Files:
         """Write the sheets, on which each picture's caption is its class and its seed."""
         from torch import stack
 
-        from s2id.images import write
-        from s2id.sheets import sheet
+        from s2id.media.images import write
+        from s2id.media.sheets import sheet
 
         names = ["" if label is None else self.names[label] if self.names else str(label) for label, _ in jobs]
         captions = [", ".join(filter(None, (name, f"seed {job[1]}"))) for name, job in zip(names, jobs, strict=True)]

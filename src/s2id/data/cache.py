@@ -22,12 +22,12 @@ from filelock import FileLock
 from jaxtyping import Int, UInt8
 from torch import Tensor
 
-from s2id.alpha import fitting, has_alpha, in_channels, is_coloured, over
 from s2id.data.decoding import Decoder, Entry, decoded, picture
 from s2id.data.place import cache_folder
 from s2id.errors import InputError
 from s2id.files import replacing
-from s2id.images import to_bytes, to_float
+from s2id.media.alpha import fitting, has_alpha, in_channels, is_coloured, over
+from s2id.media.images import to_bytes, to_float
 from s2id.settings import Alpha, Size
 
 CACHE: Path | None = None

@@ -24,7 +24,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from s2id.errors import InputError
-from s2id.images import decode
+from s2id.media.images import decode
 
 _ALONE = 64
 """Number of pictures that are decoded here before other processes are worth their start."""

@@ -13,13 +13,13 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from s2id.alpha import has_alpha, over
 from s2id.coords import check_size
 from s2id.data.decoding import picture
 from s2id.data.svg import draw
 from s2id.data.svg_process import MOST_BYTES
 from s2id.errors import InputError
-from s2id.images import to_bytes
+from s2id.media.alpha import has_alpha, over
+from s2id.media.images import to_bytes
 from s2id.settings import Alpha, Size
 
 ENDINGS = (".svg", ".svgz")

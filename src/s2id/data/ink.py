@@ -21,7 +21,7 @@ from s2id.data.fonts import Font, Matrix, covered, font_files, held_out, open_fo
 from s2id.data.pictures import Group, Pictures
 from s2id.data.request import Request
 from s2id.errors import InputError
-from s2id.images import to_bytes
+from s2id.media.images import to_bytes
 from s2id.settings import Size
 
 SIDE = 28

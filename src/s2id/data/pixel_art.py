@@ -11,7 +11,7 @@ from jaxtyping import Int, UInt8
 from torch import Tensor
 
 from s2id.data.pictures import Pictures
-from s2id.palette import MOST, to_hex
+from s2id.media.palette import MOST, to_hex
 
 _SOFT = 0.2
 """Share of soft edges up to which edges are hard. Pixel art and nearest-neighbour reductions of icons and line drawings

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from s2id.data.drawings import ENDINGS
 from s2id.data.iconify import is_package
-from s2id.formats import endings, unread
+from s2id.media.formats import endings, unread
 
 METADATA = ("metadata.csv", "metadata.jsonl")
 """Names of files of labels, in any case."""

@@ -10,7 +10,6 @@ import torch
 from jaxtyping import Int, Shaped, UInt8
 from torch import Tensor
 
-from s2id.alpha import check_premultiplied, fitting, has_alpha, over, premultiply, with_alpha
 from s2id.checks import checked
 from s2id.data.iconify import is_package
 from s2id.data.pictures import Group, Pictures, Split
@@ -18,7 +17,8 @@ from s2id.data.registry import READERS, load_pictures
 from s2id.data.request import Request
 from s2id.data.table import in_order
 from s2id.errors import InputError
-from s2id.images import capped, resize, to_bytes, to_float
+from s2id.media.alpha import check_premultiplied, fitting, has_alpha, over, premultiply, with_alpha
+from s2id.media.images import capped, resize, to_bytes, to_float
 from s2id.names import composed
 from s2id.settings import MOST_NAMES, Alpha, Size
 from s2id.shapes import NULL

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from s2id.condition import Asked, Condition
 from s2id.diffusion.process import Schedule, alpha_sigma
 from s2id.errors import InputError
-from s2id.images import resize
+from s2id.media.images import resize
 from s2id.settings import Size
 from s2id.shapes import NULL, Images, Labels, Scalars, per_sample
 

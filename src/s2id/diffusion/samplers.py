@@ -18,7 +18,7 @@ from torch import Tensor
 
 from s2id.condition import Asked
 from s2id.diffusion.denoiser import Denoiser
-from s2id.images import resize
+from s2id.media.images import resize
 from s2id.shapes import Images
 
 RESTART = 0.7

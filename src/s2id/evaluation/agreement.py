@@ -11,7 +11,7 @@ from s2id.evaluation import image_metrics
 from s2id.evaluation.likeness import share_equal
 from s2id.evaluation.report import Agreement
 from s2id.evaluation.samples import Samples, as_saved, frame_part
-from s2id.images import resize
+from s2id.media.images import resize
 from s2id.settings import Size
 from s2id.shapes import Images
 

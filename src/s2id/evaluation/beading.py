@@ -12,11 +12,11 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
-from s2id.alpha import covered
 from s2id.data.pictures import Pictures
-from s2id.images import resize, to_float
 from s2id.inverse.consistent import consistent
 from s2id.inverse.restore import reconstructed
+from s2id.media.alpha import covered
+from s2id.media.images import resize, to_float
 from s2id.sampling.model import S2ID
 from s2id.settings import Size
 from s2id.shapes import Images, Scalars

@@ -24,7 +24,7 @@ from s2id.evaluation.likeness import attributes_right, balanced_right, likeness,
 from s2id.evaluation.report import Detail, Likeness, Row
 from s2id.evaluation.samples import Samples, as_saved, classes_only, conditions, frame_part, in_turn
 from s2id.evaluation.settings import EvaluateConfig
-from s2id.images import resize
+from s2id.media.images import resize
 from s2id.sampling.model import S2ID
 from s2id.settings import Size
 from s2id.shapes import Images

@@ -5,14 +5,14 @@ from itertools import islice
 
 import torch
 
-from s2id.alpha import over
 from s2id.data.pictures import Group, Pictures
 from s2id.evaluation.beading import FINE, Beading, beading, found_beading
 from s2id.evaluation.report import Evenness, Row
 from s2id.evaluation.ripple import Grids, Ripple, ripple
 from s2id.evaluation.samples import Samples
-from s2id.images import to_float
 from s2id.inverse.restore import reconstructed
+from s2id.media.alpha import over
+from s2id.media.images import to_float
 from s2id.sampling.states import state_sizes
 from s2id.settings import Size
 from s2id.shapes import Images

@@ -6,11 +6,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from s2id.alpha import has_alpha, over
 from s2id.condition import Condition, cat
 from s2id.data.pictures import Pictures
 from s2id.evaluation.judge import Extractor, Judge
-from s2id.images import resize, to_bytes, to_float
+from s2id.media.alpha import has_alpha, over
+from s2id.media.images import resize, to_bytes, to_float
 from s2id.settings import Alpha, Size
 from s2id.shapes import Images
 

@@ -15,7 +15,7 @@ from s2id.data.split import Part, number, parts_of
 from s2id.errors import InputError
 from s2id.evaluation.judge import Judge
 from s2id.evaluation.set_metrics import frechet_distance
-from s2id.images import resize, to_float
+from s2id.media.images import resize, to_float
 from s2id.shapes import Images
 
 PARTS: dict[Part, str] = {"train": "seen pairs", "pair": "held-out pairs", "concept": "held-out concepts"}

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from s2id.checks import Share, Within
 from s2id.errors import InputError
 from s2id.files import checksum, filled, opened, write_tensors
-from s2id.images import resize, to_bytes
+from s2id.media.images import resize, to_bytes
 from s2id.settings import MOST_NAMES, from_dict
 from s2id.shapes import Images
 

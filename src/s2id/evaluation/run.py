@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from s2id.alpha import has_alpha
 from s2id.checks import checked
 from s2id.evaluation.evaluate import evaluate
 from s2id.evaluation.examiner import ground_of
@@ -19,6 +18,7 @@ from s2id.evaluation.report import Report
 from s2id.evaluation.settings import EvaluateConfig
 from s2id.evaluation.t_scrape import Curve, t_scrape
 from s2id.files import checksum
+from s2id.media.alpha import has_alpha
 from s2id.sampling.model import S2ID, load
 from s2id.sampling.resolving import autoguidance_of
 from s2id.sampling.settings import DEFAULT_STEPS

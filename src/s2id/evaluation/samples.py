@@ -10,12 +10,12 @@ from collections.abc import Iterator
 import torch
 from jaxtyping import Int
 
-from s2id.alpha import over
 from s2id.condition import Condition
 from s2id.coords import extent
 from s2id.evaluation.image_metrics import check_images
 from s2id.evaluation.settings import EvaluateConfig
-from s2id.images import to_bytes, to_float
+from s2id.media.alpha import over
+from s2id.media.images import to_bytes, to_float
 from s2id.network.settings import BESIDE_CLASSES, NetworkConfig
 from s2id.sampling.field import Field
 from s2id.sampling.model import S2ID

@@ -20,7 +20,7 @@ from s2id.diffusion.process import Schedule, alpha_sigma
 from s2id.errors import InputError
 from s2id.evaluation.extras import blank_figure, save_figure
 from s2id.files import write_text
-from s2id.images import resize, to_float
+from s2id.media.images import resize, to_float
 from s2id.sampling.model import S2ID
 from s2id.shapes import NULL, Images, per_sample
 

@@ -22,9 +22,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from s2id.alpha import has_alpha, premultiply, straight
-from s2id.images import resize
 from s2id.linear import area_weights, conjugate_gradients
+from s2id.media.alpha import has_alpha, premultiply, straight
+from s2id.media.images import resize
 from s2id.network.heads import spline_weights
 from s2id.settings import Size
 from s2id.shapes import Images, Scalars, per_sample

@@ -12,7 +12,6 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from s2id.alpha import covered, has_alpha, with_alpha
 from s2id.checks import checked
 from s2id.coords import check_pixels, check_size, extent, whole_size
 from s2id.diffusion.samplers import Step, result
@@ -24,6 +23,7 @@ from s2id.inverse.motion import register
 from s2id.inverse.observation import STRADDLE, Area, Observation, check_noise, check_scale
 from s2id.inverse.posterior import Measurement, posterior_steps
 from s2id.inverse.settings import RESTORING
+from s2id.media.alpha import covered, has_alpha, with_alpha
 from s2id.sampling.conditions import Label, Seeds, seed_list
 from s2id.sampling.model import S2ID
 from s2id.sampling.settings import Sampling

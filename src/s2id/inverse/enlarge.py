@@ -12,9 +12,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from s2id.alpha import has_alpha, in_channels
 from s2id.coords import Grid, Part, centres
-from s2id.images import resize
+from s2id.media.alpha import has_alpha, in_channels
+from s2id.media.images import resize
 from s2id.memory import keep_memory
 from s2id.network.enlarger import Enlarger, agreeing, extremes
 from s2id.network.heads import CACHED, MARGIN, Features

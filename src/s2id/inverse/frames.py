@@ -17,11 +17,11 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from s2id import raster
-from s2id.alpha import over
 from s2id.errors import InputError
-from s2id.formats import endings
-from s2id.images import read, to_bytes, to_float
+from s2id.media import raster
+from s2id.media.alpha import over
+from s2id.media.formats import endings
+from s2id.media.images import read, to_bytes, to_float
 from s2id.settings import MAX_PIXELS
 
 _LOG = logging.getLogger(__name__)

@@ -12,18 +12,27 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from s2id.alpha import check_premultiplied, covered, has_alpha, in_channels, over, premultiply, straight, with_alpha
 from s2id.checks import checked
 from s2id.coords import check_pixels, extent, whole_size
 from s2id.diffusion.samplers import Step, result
 from s2id.errors import InputError
-from s2id.images import resize, rounded
 from s2id.inverse.consistent import consistent, residual, rms
 from s2id.inverse.enlarge import enlarge
 from s2id.inverse.observation import STRADDLE, Observation, check_noise, check_scale
 from s2id.inverse.posterior import Measurement, at_once, posterior_steps
 from s2id.inverse.settings import RESTORING
 from s2id.linear import area_weights
+from s2id.media.alpha import (
+    check_premultiplied,
+    covered,
+    has_alpha,
+    in_channels,
+    over,
+    premultiply,
+    straight,
+    with_alpha,
+)
+from s2id.media.images import resize, rounded
 from s2id.modes import modes_kept
 from s2id.network.enlarger import Enlarger
 from s2id.sampling.conditions import Label, Seeds, pair, seed_list

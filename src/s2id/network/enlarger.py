@@ -15,9 +15,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from s2id.alpha import covered
 from s2id.condition import Asked
 from s2id.coords import Grid, Part, extent
+from s2id.media.alpha import covered
 from s2id.network.halves import Encoded, TwoHalves, checked_part, place
 from s2id.network.heads import Features, means
 from s2id.network.settings import EnlargerConfig

@@ -10,8 +10,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from s2id.alpha import covered
 from s2id.coords import Grid, Part
+from s2id.media.alpha import covered
 
 
 def _quartic(u: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:

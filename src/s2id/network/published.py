@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from s2id.alpha import covered
 from s2id.condition import Asked, condition_of
 from s2id.coords import Grid, Part, centres, check_size, extent
 from s2id.errors import InputError
 from s2id.linear import box_weights
+from s2id.media.alpha import covered
 from s2id.network.attention import AxialAttention, CrossAttention, Tokens
 from s2id.network.blocks import FeedForward
 from s2id.network.embeddings import fourier_features, octaves

@@ -2,7 +2,7 @@
 
 A pixel is the mean of the function, clipped to [-1, 1], over the pixel's cell, so pictures of one field agree at every
 size and window. They are rendered tile by tile: memory does not grow with the picture, except for the picture itself.
-Where there is alpha, the function's colours are premultiplied by it (`s2id.alpha`); files hold straight alpha.
+Where there is alpha, the function's colours are premultiplied by it (`s2id.media.alpha`); files hold straight alpha.
 """
 
 import math
@@ -17,17 +17,17 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from s2id.alpha import straight
 from s2id.checks import checked
 from s2id.coords import Grid, check_pixels, check_size, view, whole_size
 from s2id.errors import InputError
 from s2id.files import check_suffix, write_bytes
 from s2id.forms import FORMS
-from s2id.images import format_of, png, to_bytes, to_pillow, write, write_png
+from s2id.media.alpha import straight
+from s2id.media.images import format_of, png, to_bytes, to_pillow, write, write_png
+from s2id.media.palette import from_hex, snap
 from s2id.memory import keep_memory
 from s2id.network.heads import MARGIN, Features
 from s2id.network.published import PixelHead
-from s2id.palette import from_hex, snap
 from s2id.sampling.field_file import Head, field_bytes, read_field
 from s2id.sampling.interpolate import draw, values_per_pixel
 from s2id.settings import MAX_PIXELS, AnySize, Fit, Look, Window
@@ -99,7 +99,7 @@ class Field:
 
     def _repr_png_(self) -> bytes:
         """A small picture, or a sheet of the first functions, which notebooks show."""
-        from s2id.sheets import sheet
+        from s2id.media.sheets import sheet
 
         few = self[:_SHOWN].render(_SHOWN_SIDE)
         buffer = BytesIO()
@@ -169,7 +169,7 @@ class Field:
         """A tensor of every function's picture, with values in [-1, 1]; arguments and errors as for `image`.
 
         Of 2 or 4 channels the last is alpha, and the others are colours premultiplied by it: 2 * colour * alpha - 1,
-        never above alpha. `s2id.alpha.straight` divides, and `s2id.alpha.over` lays the pictures over a ground.
+        never above alpha. In `s2id.media.alpha`, `straight` divides, and `over` lays the pictures over a ground.
 
         Example:
             >>> import s2id

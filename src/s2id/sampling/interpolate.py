@@ -14,8 +14,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from s2id.alpha import covered
 from s2id.coords import Grid
+from s2id.media.alpha import covered
 from s2id.network.heads import CACHED, Features, FieldHead, spline_weights
 from s2id.sampling.field_file import Head
 

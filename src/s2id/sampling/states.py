@@ -14,7 +14,7 @@ from s2id.coords import extent, state_size, trained_size
 from s2id.diffusion.guidance import Guided
 from s2id.diffusion.noise import finer, noise_field, white_noise
 from s2id.diffusion.settings import NoiseKind
-from s2id.images import resize
+from s2id.media.images import resize
 from s2id.memory import check_memory
 from s2id.sampling.model import S2ID
 from s2id.settings import Size

@@ -9,11 +9,11 @@ from typing import Any, TypeVar
 from jaxtyping import Float
 from torch import Tensor
 
-from s2id.alpha import straight
 from s2id.condition import cat
 from s2id.diffusion.samplers import Step
 from s2id.errors import InputError
-from s2id.images import capped, resize, to_bytes, to_pillow
+from s2id.media.alpha import straight
+from s2id.media.images import capped, resize, to_bytes, to_pillow
 from s2id.names import NONE, quoted
 from s2id.network.heads import Features
 from s2id.sampling.conditions import ask, label_index

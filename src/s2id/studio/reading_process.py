@@ -10,9 +10,9 @@ from io import BytesIO
 
 import numpy as np
 
-from s2id.formats import endings
 from s2id.guarded_process import serve
-from s2id.raster import pages, pixels
+from s2id.media.formats import endings
+from s2id.media.raster import pages, pixels
 
 HEAD = struct.Struct("!Q")
 """Length of the settings in JSON: name, frames (whether all frames are asked for), channels, most (pixels). Then they

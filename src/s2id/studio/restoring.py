@@ -8,13 +8,13 @@ from typing import Any
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from s2id.alpha import has_alpha
 from s2id.coords import check_pixels
 from s2id.errors import InputError
-from s2id.images import encoded, to_float
 from s2id.inverse.depixelate import depixelating
 from s2id.inverse.restore import check, disagreement, fitted, restoring, upscale
 from s2id.inverse.settings import RESTORING
+from s2id.media.alpha import has_alpha
+from s2id.media.images import encoded, to_float
 from s2id.sampling.conditions import ask
 from s2id.sampling.model import S2ID
 from s2id.sampling.resolving import resolved

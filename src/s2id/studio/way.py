@@ -7,7 +7,7 @@ from tempfile import TemporaryFile
 
 from s2id.coords import check_pixels
 from s2id.export.page import way_page
-from s2id.films import film_writer
+from s2id.media.films import film_writer
 from s2id.names import NONE, quoted
 from s2id.sampling.field import Field
 from s2id.settings import Size

@@ -19,7 +19,7 @@ from s2id.coords import trained_size
 from s2id.data.pictures import Group, Latents, Pictures
 from s2id.errors import InputError
 from s2id.files import checksum
-from s2id.images import resize, to_float
+from s2id.media.images import resize, to_float
 from s2id.network.settings import ModelConfig
 from s2id.shapes import Images
 from s2id.training.settings import SMALLEST, Preset

@@ -16,8 +16,8 @@ from torch.nn import functional as F
 
 from s2id.data.pictures import Pictures
 from s2id.errors import InputError
-from s2id.images import resize
 from s2id.linear import box_weights
+from s2id.media.images import resize
 from s2id.network.settings import ModelConfig
 from s2id.shapes import Images
 from s2id.training.settings import SMALLEST, Pixelation, Preset

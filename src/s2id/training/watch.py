@@ -18,7 +18,8 @@ from s2id.condition import Condition
 from s2id.data.pictures import Pictures
 from s2id.errors import InputError
 from s2id.files import replacing, writing
-from s2id.images import write
+from s2id.media.images import write
+from s2id.media.sheets import sheet
 from s2id.names import alike, needing_quotes, printable
 from s2id.sampling.conditions import ask, describe
 from s2id.sampling.model import S2ID
@@ -26,7 +27,6 @@ from s2id.sampling.rare import rare
 from s2id.sampling.sample import sample
 from s2id.settings import to_dict
 from s2id.shapes import NULL
-from s2id.sheets import sheet
 from s2id.training.optimisers import learning_rate
 from s2id.training.progress import Progress
 from s2id.training.resolution import warning

@@ -15,12 +15,12 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from s2id.alpha import in_channels, over
 from s2id.condition import Condition
 from s2id.coords import extent
 from s2id.data.pictures import Group, Pictures, chosen_at
 from s2id.errors import InputError
-from s2id.images import to_bytes, to_float
+from s2id.media.alpha import in_channels, over
+from s2id.media.images import to_bytes, to_float
 from s2id.network.enlarger import extremes
 from s2id.network.halves import state_grid
 from s2id.sampling.denoisers import read_out

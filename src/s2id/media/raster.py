@@ -15,8 +15,8 @@ from jaxtyping import UInt8
 from PIL import Image, ImageOps, ImageSequence, UnidentifiedImageError
 
 from s2id.errors import InputError
-from s2id.formats import opened
 from s2id.headers import no_file
+from s2id.media.formats import opened
 from s2id.settings import MAX_PIXELS
 
 _BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339  # TIFF 6.0, the last in section 19

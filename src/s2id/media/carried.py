@@ -6,8 +6,8 @@ from pathlib import Path
 
 from PIL import ExifTags, Image
 
-from s2id.formats import opened
-from s2id.images import chunk
+from s2id.media.formats import opened
+from s2id.media.images import chunk
 
 _METRE = 1 / 0.0254
 """Inches in a metre, in which PNG counts pixels."""

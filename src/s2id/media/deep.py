@@ -8,9 +8,9 @@ from jaxtyping import Float
 from PIL import ExifTags, Image
 from torch import Tensor
 
-from s2id.alpha import premultiply
-from s2id.formats import opened
-from s2id.images import read, to_float
+from s2id.media.alpha import premultiply
+from s2id.media.formats import opened
+from s2id.media.images import read, to_float
 
 _STORED = re.compile(r"(I|LA|RGB|RGBA);16[BLN]?")
 """How Pillow names channels of 16 bits in a file, colours not premultiplied."""

@@ -128,7 +128,7 @@ def check_premultiplied(values: Float[Tensor, "*b c h w"]) -> None:
     if has_alpha(values.shape[-3]) and bool((values - covered(values) > _ROUNDING).any()):
         raise InputError(
             "the picture has colours above its alpha, which premultiplied values never have; "
-            "give s2id.alpha.premultiply(picture)."
+            "give s2id.media.alpha.premultiply(picture)."
         )
 
 

@@ -17,12 +17,12 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 
-from s2id import raster
-from s2id.alpha import has_alpha, straight
 from s2id.errors import InputError
 from s2id.files import replacing
-from s2id.formats import opened
 from s2id.linear import area_weights, box_weights
+from s2id.media import raster
+from s2id.media.alpha import has_alpha, straight
+from s2id.media.formats import opened
 from s2id.settings import Size
 
 _COLOUR_TYPE = {1: 0, 2: 4, 3: 2, 4: 6}  # PNG specification, table 11.1
@@ -164,7 +164,7 @@ def _along_last(images: Float[Tensor, "*b h w"], target: int) -> Float[Tensor, "
 def tile(
     images: Float[Tensor, "b c h w"], columns: int, gap: int = 1, ground: Float[Tensor, " c"] | None = None
 ) -> Float[Tensor, "c height width"]:
-    """Pictures of one size in reading order, in rows; `s2id.sheets.sheet` adds captions.
+    """Pictures of one size in reading order, in rows; `s2id.media.sheets.sheet` adds captions.
 
     Args:
         images: The pictures.
@@ -284,7 +284,7 @@ def format_of(path: Path, size: Size, channels: int) -> str:
     if has_alpha(channels) and not _holds_alpha(kind, raster.MODES[channels].upper()):
         raise InputError(
             f"{path} is a {kind} file, which cannot hold the picture's transparency; use .png, .webp or .tif, or lay "
-            "the picture over a colour first (s2id.alpha.over)."
+            "the picture over a colour first (s2id.media.alpha.over)."
         )
     return kind
 

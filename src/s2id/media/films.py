@@ -15,7 +15,7 @@ from PIL import Image
 from s2id.checks import Within
 from s2id.errors import InputError
 from s2id.files import replacing, writing
-from s2id.images import chunk, filtered, png_start
+from s2id.media.images import chunk, filtered, png_start
 
 Rate = Annotated[float, Within(0.1, 100)]
 """Pictures per second."""

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from s2id.images import to_float
+from s2id.media.images import to_float
 
 MOST = 256
 """Largest number of colours of a palette."""

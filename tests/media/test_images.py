@@ -12,7 +12,7 @@ from torch.nn.functional import avg_pool2d
 from s2id.cli.options import writable
 from s2id.errors import InputError
 from s2id.files import replacing
-from s2id.images import area_weights, read, resize, tile, to_bytes, to_float, to_pillow, write, write_png
+from s2id.media.images import area_weights, read, resize, tile, to_bytes, to_float, to_pillow, write, write_png
 from s2id.sampling.field import Field
 from s2id.sampling.model import load
 

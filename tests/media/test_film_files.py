@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, ImageSequence
 
 from s2id.errors import InputError
-from s2id.films import there_and_back, write_film
+from s2id.media.films import there_and_back, write_film
 
 MODES = ("L", "LA", "RGB", "RGBA")
 

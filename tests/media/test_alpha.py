@@ -11,7 +11,6 @@ from conftest import TINY, enliven
 from PIL import Image
 
 import s2id
-from s2id.alpha import check_premultiplied, covered, has_alpha, over, premultiply, straight, with_alpha
 from s2id.cli.main import main
 from s2id.data import cache
 from s2id.data.registry import load_pictures
@@ -19,7 +18,8 @@ from s2id.evaluation.evaluate import evaluate
 from s2id.evaluation.examiner import ground_of, laid_over
 from s2id.evaluation.judge import Judge
 from s2id.evaluation.settings import EvaluateConfig
-from s2id.images import read, resize, tile, to_bytes, to_float, write
+from s2id.media.alpha import check_premultiplied, covered, has_alpha, over, premultiply, straight, with_alpha
+from s2id.media.images import read, resize, tile, to_bytes, to_float, write
 from s2id.sampling.field import Field
 from s2id.sampling.model import S2ID
 from s2id.sampling.settings import Card, Sampling
@@ -173,7 +173,7 @@ def test_tensors_are_straight_bytes_or_premultiplied_floats():
     one, other = s2id.pictures(bytes_), s2id.pictures(values)
     assert one.channels == 4 and torch.equal(one.groups[0].images, other.groups[0].images)
     assert s2id.pictures(with_alpha(over(values, "white"))).channels == 3, "nothing of it is transparent"
-    with pytest.raises(s2id.InputError, match="colours above its alpha.*give s2id.alpha.premultiply"):
+    with pytest.raises(s2id.InputError, match="colours above its alpha.*give s2id.media.alpha.premultiply"):
         s2id.pictures(to_float(bytes_))
     with pytest.raises(s2id.InputError, match="alpha 'grey' is unknown; choose keep, white, black, checker"):
         s2id.pictures(bytes_, alpha="grey")

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from s2id.sheets import columns, sheet
+from s2id.media.sheets import columns, sheet
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])

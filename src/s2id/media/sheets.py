@@ -9,8 +9,8 @@ from jaxtyping import Float
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from s2id.alpha import has_alpha
-from s2id.images import tile
+from s2id.media.alpha import has_alpha
+from s2id.media.images import tile
 
 _LEAST = 96
 """Pixels along the long side of a tile, at least: smaller pictures are enlarged by a whole factor."""

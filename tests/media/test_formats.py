@@ -12,10 +12,10 @@ import pytest
 from PIL import Image
 
 import s2id
-from s2id import formats, images
 from s2id.errors import InputError
-from s2id.images import decode, read, resize
 from s2id.inverse.frames import read_frames
+from s2id.media import formats, images
+from s2id.media.images import decode, read, resize
 
 
 def png(bits: int, colour: int, row: bytes, key: tuple[int, ...]) -> BytesIO:

@@ -1,0 +1,1 @@
+"""Pictures as tensors and as files: colours and alpha, reading, writing, sheets and films."""
