@@ -90,9 +90,9 @@ def effects(model: S2ID, seeds: list[int], guidance: float) -> dict[str, float]:
 
 
 def _guided(within: Callable[[Tensor, Tensor], Tensor] | None, denoiser: Any, *settings: Any) -> Guided:  # noqa: ANN401
-    """`Guided` with another way to keep in range than its caller's, which is the last of the settings."""
-    guidance, pushes, interval, _ = settings
-    return Guided(denoiser, guidance, pushes, interval, within)
+    """`Guided` with another way to keep in range than its caller's, which is the last but one of the settings."""
+    guidance, pushes, interval, _, learned = settings
+    return Guided(denoiser, guidance, pushes, interval, within, learned)
 
 
 def main() -> None:

@@ -150,7 +150,8 @@ class Upscale:
 
         picture, depth = _given(path, model)
         picture = fitted(model, picture) if model.config.composes else picture
-        to = size or (round(picture.shape[1] * (self.scale or 1)), round(picture.shape[2] * (self.scale or 1)))
+        times = self.scale or 1
+        to = (round(picture.shape[1] * times), round(picture.shape[2] * times)) if size is None else size
         lossy = is_lossy(path)
         exact = not lossy if self.exact is None else self.exact
         enlarged = upscale(model, picture, to, condition, exact=exact).cpu()

@@ -151,7 +151,7 @@ class Sample:
         writable(self.out)
         files = _Files(self, window, model.card)
         drawn = self._draw(model, jobs, asked, plans(model, sizes, self.sampling), files)
-        files.add_sheets([jobs[i] for i in sorted(self.only)] or jobs, per_row=len(seeds))
+        files.add_sheets([jobs[i] for i in sorted({*self.only})] or jobs, per_row=len(seeds))
         print(drawn)
         name_files(files.written)
         return 0

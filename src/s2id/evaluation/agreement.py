@@ -94,12 +94,16 @@ def zoom(samples: Samples, size: Size, base: BasePictures) -> float:
     if samples.model.config.dense:
         return math.nan
     height, width = base.size
-    top, left, bottom, right = _ZOOM
-    part = base.images[..., round(top * height) : round(bottom * height), round(left * width) : round(right * width)]
+    top, bottom, left, right = (
+        round(_ZOOM[i] * side) for i, side in ((0, height), (2, height), (1, width), (3, width))
+    )
+    part = base.images[..., top:bottom, left:right]
+    window = (top / height, left / width, bottom / height, right / width)  # whole pixels of the data's size
+    shown = samples.frame[0] * (bottom - top) / height, samples.frame[1] * (right - left) / width
     values: list[Tensor] = []
     done = 0
-    for pictures in samples.at(size, _ZOOM):
-        rows, columns = frame_part(size, samples.frame, samples.config.fit)
+    for pictures in samples.at(size, window):
+        rows, columns = frame_part(size, shown, samples.config.fit)
         zoomed = as_saved(pictures)[..., rows, columns]
         common = coarser(zoomed, (part.shape[2], part.shape[3]))
         values.append(image_metrics.psnr(resize(zoomed, common), resize(part[done : done + len(zoomed)], common)))

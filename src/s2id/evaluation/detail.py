@@ -2,7 +2,6 @@
 
 import ctypes
 import math
-import resource
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -42,9 +41,13 @@ def reset_peak_memory() -> None:
 
 
 def peak_megabytes() -> float:
-    """Peak memory of the process since `reset_peak_memory`; since its start on systems that cannot restart the peak."""
+    """Peak memory of the process since `reset_peak_memory`, or since its start; NaN on systems that count none."""
     with suppress(OSError, StopIteration):
         lines = Path("/proc/self/status").read_text().splitlines()
         return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024
+    try:
+        import resource
+    except ImportError:  # Windows
+        return math.nan
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most / (2**20 if sys.platform == "darwin" else 1024)

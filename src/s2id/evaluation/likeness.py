@@ -32,6 +32,9 @@ def likeness(images: Images, findings: Findings, asked: Condition, real: RealPic
     chosen = torch.randperm(len(true), generator=torch.Generator().manual_seed(1))[:few]
     near = set_metrics.manifold(true[chosen], own)
     labels, true_labels = _grouping(asked), _grouping(real.known)
+    # where there are classes, pictures of no class say nothing of the variety within one
+    classes = bool((labels != NULL).any() and (true_labels != NULL).any())
+    ours, theirs = ((one != NULL) | (not classes) for one in (labels, true_labels))
     return Likeness(
         right_class=share_equal(findings.classes, asked.label),
         right_attributes=balanced_right(findings, asked, real),
@@ -41,8 +44,8 @@ def likeness(images: Images, findings: Findings, asked: Condition, real: RealPic
         recall=near.recall,
         manifold_density=near.manifold_density,
         coverage=near.coverage,
-        variance=set_metrics.variance_ratio(images, labels, real.images, true_labels),
-        spread=set_metrics.feature_spread(own, labels, true, true_labels),
+        variance=set_metrics.variance_ratio(images[ours], labels[ours], real.images[theirs], true_labels[theirs]),
+        spread=set_metrics.feature_spread(own[ours], labels[ours], true[theirs], true_labels[theirs]),
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from s2id.condition import Condition
-from s2id.coords import extent, state_size
+from s2id.coords import extent, state_size, trained_size
 from s2id.data.pictures import Pictures, rescaled
 from s2id.diffusion.denoiser import convert
 from s2id.diffusion.process import Schedule, alpha_sigma
@@ -94,7 +94,8 @@ def t_scrape(
         pictures: Test set; each time takes the next `batch` pictures of it.
         points: Number of times.
         batch: Number of pictures per time.
-        density: Samples along the long side of the state; `None` is one sample per pixel of the data.
+        density: Samples along the long side of the state; `None` is one sample per pixel of the data, as
+            far as its sides are multiples of the patch.
         seed: Seed of the noise.
 
     Raises:
@@ -105,7 +106,7 @@ def t_scrape(
         raise InputError(f"points is {points} and batch {batch}; both must be at least 1.")
     model.need_denoiser("a t-scrape")
     model.need_pixels("a t-scrape")
-    images, known = _states(model, pictures, density)
+    images, known, frame = _states(model, pictures, density)
     schedule = Schedule(s=model.card.schedule_s)
     generator = torch.Generator().manual_seed(seed)
     for i in range(points):
@@ -116,7 +117,7 @@ def t_scrape(
         logsnr = schedule.logsnr(torch.full((len(x),), t, device=x.device))
         alpha, sigma = alpha_sigma(logsnr)
         x_t = per_sample(alpha, x) * x + per_sample(sigma, x) * eps
-        encoded = model.network.encode(x_t, logsnr)
+        encoded = model.network.encode(x_t, logsnr, frame)
         errors = []
         for label in (condition, None):
             prediction = model.network.predict(model.network.decode(encoded, label), (x.shape[2], x.shape[3]))
@@ -125,8 +126,8 @@ def t_scrape(
         yield Point(t, *errors)
 
 
-def _states(model: S2ID, pictures: Pictures, density: int | None) -> tuple[Images, Condition]:
-    """The largest group of pictures as clean states, and the conditions that the model knows of them."""
+def _states(model: S2ID, pictures: Pictures, density: int | None) -> tuple[Images, Condition, tuple[float, float]]:
+    """The largest group of pictures as clean states, what the model knows of them, and the pictures' frame."""
     if pictures.channels != model.config.channels:
         raise InputError(
             f"{pictures.name} has {pictures.channels} channels and the model draws {model.config.channels}; "
@@ -136,14 +137,15 @@ def _states(model: S2ID, pictures: Pictures, density: int | None) -> tuple[Image
         pictures = rescaled(pictures, model.card.number_ranges)
     group = max(pictures.groups, key=lambda group: len(group.labels))
     images = to_float(group.images)
-    size = (images.shape[2], images.shape[3])
-    if density is not None:
-        if density < 1 or density % model.config.patch:
-            raise InputError(f"density {density} is no multiple of the patch {model.config.patch}; choose one that is.")
-        images = resize(images, state_size(density, extent(size), model.config.patch))
+    size, patch = (images.shape[2], images.shape[3]), model.config.patch
+    if density is not None and (density < 1 or density % patch):
+        raise InputError(f"density {density} is no multiple of the patch {patch}; choose one that is.")
+    state = trained_size(size, max(size), patch) if density is None else state_size(density, extent(size), patch)
+    images = resize(images, state)
     known = group.condition()
     label = known.label if model.config.classes else torch.full_like(known.label, NULL)
     attributes = known.attributes if pictures.attributes == model.card.attributes else None
     numbers = known.numbers if pictures.numbers == model.card.numbers else None
     words = known.words if pictures.words == model.card.words else None
-    return images, Condition(label, attributes, numbers, words=words)
+    tokens = known.tokens if model.config.token_width else None
+    return images, Condition(label, attributes, numbers, tokens, words), extent(size)

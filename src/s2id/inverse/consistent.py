@@ -35,7 +35,7 @@ BYTE = 1 / 127.5 / 12**0.5
 STIFF = 3.0
 """Standard deviation that a coefficient is expected to have; 3 takes the middle of the range to 95 % of it."""
 
-_ROUNDS = 60  # of Gauss and Newton, at most; anti-aliased pictures take about twenty
+_ROUNDS = 60  # of Gauss-Newton, at most; anti-aliased pictures take about twenty
 
 _DAMPING = 0.01  # of the first step, as a share of the normal equations' diagonal
 
@@ -236,7 +236,7 @@ class Pull:
     def solve(self, change: Float[Tensor, "b k h w"]) -> Float[Tensor, "b c h w"]:
         """The coefficients that change the means by `change` at the least of the objective.
 
-        Levenberg's and Marquardt's method: each picture has a damping of its own, and ends by itself.
+        The Levenberg-Marquardt method: each picture has a damping of its own, and ends by itself.
         """
         target = self.measure(self.found) + change
         c = self._guess(target)
@@ -286,7 +286,7 @@ class Pull:
     def _step(
         self, c: Float[Tensor, "b c h w"], left: Float[Tensor, "b k h w"], damping: Float[Tensor, "b 1 1 1"]
     ) -> Float[Tensor, "b c h w"]:
-        """The damped step of Gauss and Newton from coefficients c."""
+        """The damped Gauss-Newton step from coefficients c."""
         slopes, side = self.slopes(c) / BYTE, 2 * _REACH + 1
 
         def forward(v: Tensor) -> Tensor:

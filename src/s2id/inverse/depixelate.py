@@ -248,7 +248,10 @@ def _observed(frames: Float[Tensor, "f c h w"], motion: Float[Tensor, "f 2"], no
     for frame, (y, x) in zip(frames, motion.double().tolist(), strict=True):
         whole = Observation.of_picture(frame, shift=(y * unit, x * unit))
         inside = (whole.coords.abs() <= view / 2).all(1).unflatten(0, frame.shape[1:])
-        parts.append(Observation.of_picture(frame, shift=(y * unit, x * unit), mask=inside, noise=noise))
+        if inside.any():  # a given motion may lead beyond the view
+            parts.append(Observation.of_picture(frame, shift=(y * unit, x * unit), mask=inside, noise=noise))
+    if not parts:
+        raise InputError("no frame shows the first one's view; give the motion since the first frame, which is 0, 0.")
     return Observation.join(parts)
 
 

@@ -43,7 +43,7 @@ def read_frames(path: Path, most: int | None = None) -> Float[Tensor, "f c h w"]
     if not path.exists():
         raise InputError(f"{path} does not exist; give a folder of pictures, a .gif, a .npz or a video.")
     if path.is_dir():
-        frames = stacked([_over_white(file) for file in _pictures(path)[:most]], path)
+        frames = stacked(_read(_pictures(path)[:most], path), path)
     elif path.suffix.lower() in (".npz", ".npy"):
         frames = _array(path, most)
     elif path.suffix.lower() in endings():
@@ -67,8 +67,13 @@ def _pictures(folder: Path) -> list[Path]:
     return [file for file in files if file.suffix.lower() in endings()]
 
 
-def _over_white(file: Path) -> UInt8[Tensor, "c h w"]:
-    return over_white(read(file))
+def _read(files: list[Path], folder: Path) -> list[UInt8[Tensor, "c h w"]]:
+    """Pictures over white, as many as all together may be large."""
+    frames: list[Tensor] = []
+    for file in files:
+        frames.append(over_white(read(file)))
+        raster.check_frames(folder, (len(frames), *frames[-1].shape[1:]), MAX_PIXELS)
+    return frames
 
 
 def over_white(picture: UInt8[Tensor, "_ h w"]) -> UInt8[Tensor, "c h w"]:

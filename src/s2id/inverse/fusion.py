@@ -220,7 +220,9 @@ def fuse(
     operator, y = FramesOperator((h, w), shifts, size), frames.float().movedim(1, 0)[None]
     generator = torch.Generator().manual_seed(0)
     # hidden in all frames: where two frames are nearly the same, each would give away the other's errors
-    shown = (torch.rand(h, w, generator=generator) > _HIDDEN).float().expand(y.shape)
+    shown = torch.rand(h, w, generator=generator) > _HIDDEN
+    shown[0, 0] &= not shown.all()  # of few pixels, chance may have hidden none
+    shown = shown.float().expand(y.shape)
     strength, estimated = _choose(operator, y, shown)
     noise = max(estimated if noise is None else noise, LEAST_NOISE)
     problem = Problem.even(operator, y, torch.ones_like(y), strength)

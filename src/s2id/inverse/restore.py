@@ -107,6 +107,8 @@ def upscale(
     Raises:
         InputError: An argument is out of range.
     """
+    if not 1 <= picture.shape[0] <= 4:
+        raise InputError(f"the picture has {picture.shape[0]} channels; give grey or RGB, with alpha or without.")
     size = whole_size(size, extent((picture.shape[1], picture.shape[2])))
     if isinstance(model.network, Enlarger):
         pair(model, label, range(1))  # refuses a label, which it knows none of

@@ -233,6 +233,8 @@ def device_named(name: str | torch.device = "auto") -> torch.device:
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
+    if str(name).partition(":")[0] == "mps":
+        raise InputError("device mps has no float64, which coordinates need; use cpu.")
     try:
         return torch.empty(0, device=name, dtype=torch.float64).device
     except (RuntimeError, AssertionError, TypeError) as error:

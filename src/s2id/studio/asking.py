@@ -61,7 +61,7 @@ def add_pictures(app: FastAPI, studio: Studio) -> None:
         from s2id.studio.restoring import upscaling
 
         picture = await studio.read(lambda reader: reader.picture(file))
-        return studio.start(upscaling(offer, asked, picture, file, shelves()), picture.numel())
+        return studio.start(upscaling(offer, asked, picture, file, shelves()), 4 * picture.numel())
 
     @app.post("/api/restore", status_code=202, openapi_extra=described(Restore, "picture", "mask?"))
     async def _(request: Request) -> dict[str, str]:
@@ -76,7 +76,7 @@ def add_pictures(app: FastAPI, studio: Studio) -> None:
         picture = await studio.read(lambda reader: reader.picture(file))
         mask = await studio.read(lambda reader: reader.picture(hole, 1)) if hole else None
         names = Files(file.name, hole.name if hole else None)
-        return studio.start(restoration(offer, asked, picture, mask, names, shelves()), picture.numel())
+        return studio.start(restoration(offer, asked, picture, mask, names, shelves()), 4 * picture.numel())
 
     @app.post("/api/depixelate", status_code=202, openapi_extra=described(Depixelate, "files*"))
     async def _(request: Request) -> dict[str, str]:

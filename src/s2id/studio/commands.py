@@ -1,5 +1,7 @@
 """What was done in the studio as a command and as Python, which give the same bytes on the same machine.
 
+Of an uploaded picture with 16 bits per channel the studio reads 8, where the command reads all.
+
 Rounding depends on how many pictures are composed at once, so both name the whole batch that a picture came from.
 """
 

@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
+from itertools import chain, count
 from pathlib import Path
 from types import NoneType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin, get_type_hints
@@ -138,7 +139,7 @@ def _name(source: str, taken: dict[str, Offer]) -> str:
     """A name for a model, which shows nothing of where its file lies and which no other model has."""
     path = Path(source)
     name = source if source in bundled() else (path.stem if path.suffix == ".safetensors" else path.name) or "model"
-    return name if name not in taken else f"{name}-{len(taken) + 1}"
+    return next(free for free in chain([name], (f"{name}-{i}" for i in count(2))) if free not in taken)
 
 
 def _settings(header: Header, densest: int, usual: Sampling | None = None) -> Iterator[tuple[str, dict[str, Any]]]:

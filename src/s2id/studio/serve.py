@@ -50,7 +50,7 @@ def serve(models: Sequence[str], how: Serving) -> int:
     port = listener.getsockname()[1]
     token = how.token or (None if how.host in _LOOPBACK else token_urlsafe(24))
     names = [*_LOOPBACK, how.host, *how.names]
-    hosts = [form for name in names for form in _forms(name, port)] + list(how.names)
+    hosts = [form for name in names for form in _forms(name, port)] + [name.lower() for name in how.names]
     app = create_app(Studio(models, how.device, how.limits, how.runs), hosts, token)
     address = f"http://{_bracketed(_shown(how.host))}:{port}/{f'#token={token}' if token else ''}"
     print(f"the studio is at {address}; Ctrl-C ends it", flush=True)

@@ -8,6 +8,7 @@ import json
 import math
 import os
 from collections.abc import AsyncIterator, Iterator, Sequence
+from itertools import chain, count
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -73,7 +74,7 @@ class Runs:
             inside = sorted(path.parent for path in folder.glob(f"*/{_METRICS}"))
             for one in [folder] if (folder / _METRICS).is_file() else inside:
                 name = one.resolve().name
-                name = name if name not in runs else f"{name}-{len(runs) + 1}"
+                name = next(free for free in chain([name], (f"{name}-{i}" for i in count(2))) if free not in runs)
                 runs[name] = Run(name, one)
         return runs
 

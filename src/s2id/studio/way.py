@@ -60,7 +60,7 @@ class Way:
             "from pathlib import Path",
             "",
             "import s2id",
-            f"from s2id.{'export.page import write_way' if form == 'html' else 'films import write_film'}",
+            f"from s2id.{'export.page import write_way' if form == 'html' else 'media.films import write_film'}",
             "",
             f"model = s2id.load({sheet.source!r})",
             f"way = s2id.between(model, {ends[0]}, {ends[1]}, n={len(self.fields)}{more})",

@@ -8,6 +8,7 @@ from s2id.files import shapes_of
 from s2id.memory import check_memory
 from s2id.network.build import build
 from s2id.network.settings import NetworkConfig
+from s2id.sampling.model import device_named
 from s2id.training.settings import TrainConfig
 
 
@@ -26,7 +27,7 @@ def accelerator_for(config: TrainConfig) -> Accelerator:
         InputError: The device is not available.
     """
     if config.device == "mps":
-        raise InputError("mps has no float64, which coordinates need; train with device cpu.")
+        device_named("mps")  # says why not
     if config.device == "cuda" and not torch.cuda.is_available():
         raise InputError("there is no CUDA GPU on this machine; train with device cpu.")
     cpu = config.device == "cpu" or not torch.cuda.is_available()

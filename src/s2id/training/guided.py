@@ -111,7 +111,8 @@ def guided_batches(
     """Function from a batch's number to noisy states of the data, weights of guidance, and the teacher's answers.
 
     Batches take turns. Half of them ask for the states' own samples, which solvers use; the others for pixels of the
-    function that are finer than the data's.
+    function that are finer than the data's. Every eighth batch, one of the latter, has clean states, and the function
+    that the teacher reads out of them as its target.
 
     Args:
         teacher: The model.

@@ -32,7 +32,7 @@ def learning_rate(config: TrainConfig, done: float, begun: float = 0.0) -> float
     """
     if done < config.warmup:
         return config.lr * (done / config.warmup)
-    share = min(1.0, (done - config.warmup) / (1 - config.warmup))
+    share = min(1.0, (done - config.warmup) / max(1 - config.warmup, 1e-9))
     planned = config.final_lr + (config.lr - config.final_lr) * 0.5 * (1 + math.cos(math.pi * share))
     rising = (done - begun) / max(config.warmup * (1 - begun), 1e-9) if begun else 1.0
     return planned * min(1.0, rising)

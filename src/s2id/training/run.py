@@ -126,6 +126,7 @@ def write_checkpoint(
         write_tensors(partial / "training.safetensors", tensors, {"format": _FORMAT})
         write_text(partial / "run.json", json.dumps(facts, indent=2))
         if final.exists():  # never without one of the two
+            shutil.rmtree(before, ignore_errors=True)  # of a process that ended here
             os.replace(final, before)
         os.replace(partial, final)
     found = checkpoints(folder)
@@ -223,7 +224,8 @@ def check_same(checkpoint: Path, facts: dict[str, Any], own: dict[str, Any]) -> 
         own: Facts that the run would write now.
 
     Raises:
-        InputError: The checkpoint's data, settings or number of processes are not those of the run.
+        InputError: Network, names of labels and words, pixelation, optimiser, autoencoder or pictures per step are not
+            those of the run. That its pictures are the same is not checked: a folder may have grown.
     """
     before, now = network_to_dict(network_from_dict(facts["model"], str(checkpoint))), own["model"]
     if other := [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]:

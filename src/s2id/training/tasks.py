@@ -79,7 +79,8 @@ class Composing:
         if start and start.card.encoder:
             preset = replace(preset, train=replace(preset.train, encoder=start.card.encoder))
         if preset.train.encoder:
-            self.pictures = with_tokens(pictures, text_encoder(preset.train.encoder))
+            known_already = pictures.token_width > 0
+            self.pictures = pictures if known_already else with_tokens(pictures, text_encoder(preset.train.encoder))
         elif start and (distils or not known):
             self.pictures = with_words(pictures, known)
         else:

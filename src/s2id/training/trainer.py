@@ -135,8 +135,7 @@ class Trainer:
         Raises:
             InputError: The time is out of range.
         """
-        in_all = self.seconds / 60 + minutes if minutes > 0 else float(minutes)
-        self.config = replace(self.config, minutes=in_all)
+        self.config = replace(self.config, minutes=self.seconds / 60 + minutes)
         self.begun = self.done
 
     def stop(self) -> None:
@@ -185,6 +184,7 @@ class Trainer:
                 self.save()
                 saved_seconds, saved_images = self.seconds, self.images_seen
         self.save()
+        self.stopping = False  # it may be extended and iterated over again
 
     def _step(self) -> Progress:
         lr = learning_rate(self.config, self.done, self.begun)

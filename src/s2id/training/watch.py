@@ -148,7 +148,7 @@ def _draw_sheet(trainer: Trainer, path: Path) -> None:
     condition, and then each of the first nine attributes. Where words are known, the pictures have the words and
     classes of ten pictures of the data instead.
     """
-    model = trainer.result()
+    model = trainer.result().to(trainer.accelerator.device)
     if not model.config.composes:
         write(path, enlarged_windows(model, trainer.pictures, trainer.config))
         return
