@@ -7,6 +7,7 @@ import subprocess
 import sys
 from threading import Lock, Timer
 
+from s2id.errors import LostError
 from s2id.guarded_process import ANSWER, REQUEST
 
 PATIENCE = 6
@@ -39,6 +40,7 @@ class Guarded:
 
         Raises:
             ValueError: It makes nothing of them, or is lost over them; the message is a clause that says why.
+            LostError: It takes too long, or another program ends it, so that another time it may do better.
             OSError: No process can be started.
         """
         with self._lock:
@@ -50,9 +52,13 @@ class Guarded:
             except EOFError:
                 code = process.wait()
                 late = code == -getattr(signal, "SIGXCPU", 0) or not timer.is_alive()
+                killed = code == -getattr(signal, "SIGKILL", 0)  # as where the machine's memory runs out
                 self.close()
                 why = f"takes more than {seconds} s" if late else f"goes too deep or takes more than {megabytes} MB"
-                raise ValueError(f"{self.what} it {why}") from None
+                raise (LostError if late or killed else ValueError)(f"{self.what} it {why}") from None
+            except BaseException:  # as Ctrl-C: an answer that is still to come would be taken for that to the next
+                self.close()
+                raise
             finally:
                 timer.cancel()
         if not fine:

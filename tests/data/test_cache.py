@@ -13,8 +13,8 @@ import torch
 from PIL import Image
 
 import s2id
-from s2id.data import cache, place
-from s2id.errors import InputError
+from s2id.data import cache, decoding, place
+from s2id.errors import InputError, LostError
 
 
 @pytest.fixture
@@ -183,3 +183,17 @@ def test_an_unlisted_user_without_a_home_has_a_cache(home):
     assert run.returncode == 0 and "set S2ID_CACHE to keep them elsewhere" in run.stderr, run.stderr
     assert Path(run.stdout.strip()).stat().st_uid == 12345
     Path(run.stdout.strip()).rmdir()
+
+
+def test_what_was_lost_is_read_again_next_time(data):
+    files = sorted(data.glob("?.png"))
+
+    def busy(source, name, long_side):
+        if source == files[1]:
+            raise LostError(f"{name} takes more than 5 s.")
+        return decoding.picture(source, name, long_side)
+
+    first, second = cache.store(data, files, None, decoder=busy), cache.store(data, files, None)
+    assert first.skipped == (f"{files[1]} takes more than 5 s.",) and second.skipped == ()
+    assert [sum(len(group.images) for group in kept.groups) for kept in (first, second)] == [2, 3]
+    assert cache.store(data, files, None, decoder=busy).skipped == (), "what is whole is kept"

@@ -22,7 +22,7 @@ from filelock import FileLock
 from jaxtyping import Int, UInt8
 from torch import Tensor
 
-from s2id.data.decoding import Decoder, Entry, decoded, picture
+from s2id.data.decoding import Decoder, Entry, Lost, decoded, picture
 from s2id.data.place import cache_folder
 from s2id.errors import InputError
 from s2id.files import replacing
@@ -143,11 +143,13 @@ def keep(
             kept = next(fitting_ones, None)
             if kept is None:
                 found, told = entries()
-                _build(decoded(iter(found), long_side, workers, decoder), told, asked, alpha, pad)
+                lost = _build(decoded(iter(found), long_side, workers, decoder), told, asked, alpha, pad)
                 for old in {*place.glob("*.npy"), *place.glob("*.json")} - {asked, asked.with_suffix(".npy")}:
                     old.unlink()
                 # still under the lock: a process with another key would remove these files
                 kept = _kept(asked)
+                if lost:  # through no fault of the files, which are read again next time
+                    asked.unlink()
     except OSError as error:
         raise InputError(f"{place} cannot be used to keep shrunk pictures ({error}); free or empty it.") from error
     if kept is None:
@@ -206,8 +208,12 @@ def _build(
     target: Path,
     alpha: Alpha | None,
     pad: bool,
-) -> None:
-    """Write the two files of a data set: every picture goes into a spool first, then out in the order of sizes."""
+) -> bool:
+    """Write the two files of a data set, and tell whether a picture was lost through no fault of its own.
+
+    Every picture goes into a spool first, then out in the order of sizes.
+    """
+    lost = False
     shapes: list[tuple[int, int, int, int]] = []  # index, channels, height, width
     skipped: list[str] = []
     columns: dict[str, list[str]] = {}
@@ -219,6 +225,7 @@ def _build(
                 columns.setdefault(name, []).append(value)
             if isinstance(image, str):
                 skipped.append(printable(image))
+                lost |= isinstance(image, Lost)
                 continue
             spool.write(image.tobytes())
             shapes.append((index, *image.shape))
@@ -228,6 +235,7 @@ def _build(
         whole = {"groups": groups, "skipped": skipped, "columns": columns}
         content = {**whole, "facts": told, "count": count, "alpha": alpha}
         out.write(json.dumps({**content, "sha256": _checksum(content)}).encode())
+    return lost
 
 
 def printable(text: str) -> str:

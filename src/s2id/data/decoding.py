@@ -23,7 +23,7 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from s2id.errors import InputError
+from s2id.errors import InputError, LostError
 from s2id.media.images import decode
 
 _ALONE = 64
@@ -47,6 +47,11 @@ class Entry:
 
 Decoder = Callable[[Any, str, int | None], UInt8[Tensor, "c h w"]]
 """Function (source, name for messages, long side) -> picture. Other processes import it by its name."""
+
+
+class Lost(str):
+    """A sentence about a picture that was lost through no fault of its own, as when a process was ended."""
+
 
 _Outcome = UInt8[np.ndarray, "c h w"] | str
 """A picture, or a sentence that says why there is none."""
@@ -105,7 +110,7 @@ def _decode(entries: Sequence[Entry], long_side: int | None, decoder: Decoder) -
         try:
             return decoder(source, entry.name, long_side).numpy()
         except InputError as error:
-            return str(error)
+            return (Lost if isinstance(error, LostError) else str)(error)
 
     return [(entry, one(entry)) for entry in entries]
 
@@ -160,7 +165,7 @@ def _one_by_one(entries: Sequence[Entry], long_side: int | None, decoder: Decode
             try:
                 yield from pool.submit(_decode, [entry], long_side, decoder).result()
             except BrokenProcessPool:
-                yield entry, f"{entry.name} ended the process that read it; replace or remove it."
+                yield entry, Lost(f"{entry.name} ended the process that read it; replace or remove it.")
                 pool = _pool(1)
     except BrokenProcessPool as error:
         raise InputError(

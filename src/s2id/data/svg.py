@@ -8,7 +8,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from s2id.data.svg_process import MOST_BYTES, SIDE
-from s2id.errors import InputError
+from s2id.errors import InputError, LostError
 from s2id.guarded import Guarded
 
 SECONDS = 5
@@ -33,6 +33,7 @@ def draw(content: bytes, name: str, side: int) -> UInt8[np.ndarray, "h w 4"]:
 
     Raises:
         InputError: The file cannot be drawn, within the limits and by itself; or resvg is not installed.
+        LostError: It takes too long, or there is no process to draw it: another time it may be drawn.
     """
     if not installed():
         raise InputError("SVG needs resvg; pip install 's2id[vectors]' brings it.")
@@ -45,7 +46,8 @@ def draw(content: bytes, name: str, side: int) -> UInt8[np.ndarray, "h w 4"]:
         with Image.open(io.BytesIO(drawn), formats=["PNG"]) as image:
             return np.array(image.convert("RGBA").convert("RGBa"))
     except (OSError, ValueError) as error:
-        raise InputError(f"{name} cannot be drawn as SVG ({error}); replace or remove it.") from error
+        kind = LostError if isinstance(error, LostError | OSError) else InputError
+        raise kind(f"{name} cannot be drawn as SVG ({error}); replace or remove it.") from error
 
 
 _DRAWER = Guarded("s2id.data.svg_process", "drawing")
