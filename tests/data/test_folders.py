@@ -20,6 +20,7 @@ from s2id.data import cache, decoding
 from s2id.data.metadata import read_celeba, read_metadata
 from s2id.data.pictures import Group, Pictures, batch_at, with_tokens
 from s2id.data.registry import load_pictures
+from s2id.data.table import Column, table
 from s2id.diffusion.process import Schedule
 from s2id.errors import InputError
 from s2id.media.images import capped
@@ -166,6 +167,22 @@ def test_celeba_is_read_as_published(celeba):
     (celeba / "list_eval_partition.txt").write_text("000001.jpg 0\n")
     with pytest.raises(InputError, match="holds no picture of CelebA's test split"):
         load_pictures("celeba", celeba, "test")
+
+
+def test_celebas_count_and_last_line_may_have_blanks(celeba):
+    file = celeba / "list_attr_celeba.txt"
+    text = file.read_text()
+    file.write_text("            " + text.replace("\n", "  \n", 1) + "\n  \n")
+    assert len(read_celeba(file).files) == 20
+    file.write_text(text.replace("20", "21", 1))
+    with pytest.raises(InputError, match="promises 21 lines and has 20"):
+        read_celeba(file)
+
+
+def test_names_of_classes_are_compared_in_composed_form():
+    column = Column("label", ["Cafe\u0301", "Caf\xe9", ""], str)
+    read = table(("a", "b", "c"), [column], ("Bar", "Cafe\u0301"))
+    assert read.classes == ("Bar", "Caf\xe9") and read.known.label.tolist() == [1, 1, -1]
 
 
 def test_celeba_that_is_not_is_told(celeba, tmp_path):

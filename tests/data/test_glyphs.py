@@ -1,6 +1,8 @@
 """A glyph is the area its outline covers, at any size; fonts that cannot be used are named."""
 
 import builtins
+import os
+from pathlib import Path
 
 import pytest
 import torch
@@ -146,6 +148,11 @@ def test_about_one_font_in_ten_is_held_out_with_its_family():
     assert 60 < len(names(True, 1000)) < 140
     assert len({held_out(glyphs.Path(f"Roboto-{style}.ttf")) for style in ("Bold", "Italic", "Thin")}) == 1
     assert not held_out(glyphs.Path("NotoSerif-Regular.ttf")), "DroidSerif is the same design"
+
+
+def test_a_name_that_is_no_utf_8_belongs_to_a_split_too():
+    odd = Path(os.fsdecode(b"caf\xe9-Regular.ttf"))
+    assert held_out(odd) == held_out(odd.with_name(odd.name.replace("Regular", "Bold")))
 
 
 def test_a_list_of_fonts_leaves_out_copies_and_the_incomplete(tmp_path):

@@ -60,8 +60,9 @@ def shown(icon, side=8):
 def test_a_set_is_a_class_its_names_are_captions_and_its_categories_attributes(tmp_path, packed):
     path = package(tmp_path / "one", packed=packed, metadata={"categories": {"Animals": ["owl"], "Red": ["red-fox"]}},
                    info={"name": "Flat", "author": {"name": "A"}, "license": {"title": "MIT"}})  # fmt: skip
-    for source in (tmp_path, path):
+    for source, name in ((tmp_path, tmp_path.name), (path, path.stem if packed else "one")):
         pictures = s2id.pictures(source, long_side=16)
+        assert pictures.name == name
         (group,) = pictures.groups
         assert pictures.labels == ("flat",) and pictures.reader == "folder" and not pictures.skipped
         assert group.texts == ("owl", "red fox") and group.labels.tolist() == [0, 0]
@@ -122,6 +123,22 @@ def test_names_that_sets_share_and_aliases_are_one_concept():
 def test_an_alias_does_not_join_what_a_set_draws_apart():
     found = concepts([made("a", ["up"], {"upward": "up"}), made("b", ["up", "upward"])])
     assert found == {("a", "up"): "up", ("b", "up"): "up", ("b", "upward"): "upward"}
+
+
+def test_a_long_row_of_aliases_is_one_concept():
+    names = [f"n{i:04}" for i in range(3000)]
+    rows = [dict(zip(names[start:-1:2], names[start + 1 :: 2], strict=False)) for start in (0, 1)]
+    found = concepts([made("a", ["n2999"]), made("b", ["n0000"], rows[0]), made("c", [], rows[1])])
+    assert len({*found.values()}) == 1 and len(found) == 2
+
+
+def test_without_resvg_the_extra_is_named_and_nothing_is_cached(tmp_path, monkeypatch):
+    package(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr("s2id.data.icon_sets.installed", lambda: False)
+        with pytest.raises(InputError, match=r"holds icons, and SVG needs resvg; pip install 's2id\[vectors\]'"):
+            s2id.pictures(tmp_path)
+    assert len(s2id.pictures(tmp_path)) == 2
 
 
 def test_several_sets_are_joined_and_share_captions_and_categories(tmp_path):

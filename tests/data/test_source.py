@@ -51,6 +51,10 @@ def test_a_tensor_shrinks_to_the_long_side():
         (BYTES, [0, 1, 2, 3, 4, -2], "label -2 cannot be used"),
         (BYTES, [0.5] * 6, "label 0.5 cannot be used"),
         (BYTES, ["a", 1] * 3, "label 'a' cannot be used"),
+        (BYTES, {0, 1, 2, 3, 4, 5}, "labels is a set; give a list with one label for each picture"),
+        (BYTES, "abcdef", "labels is a str; give a list"),
+        (BYTES, dict.fromkeys(range(6), "cat"), "labels is a dict; give a list"),
+        (BYTES, torch.tensor(3), "labels is a Tensor; give a list"),
         ("digits", [0], "labels belong to a tensor"),
         ("nowhere", None, "'nowhere' is not a folder, nor the name of a data set; those are mnist, "),
     ],
@@ -72,11 +76,13 @@ def test_sizes_are_refused_wherever_the_pictures_come_from(tmp_path):
         s2id.pictures(tmp_path, folder="elsewhere")
 
 
-def test_a_folder_and_a_name_are_read(tmp_path):
+def test_a_folder_and_a_name_are_read(tmp_path, monkeypatch):
     (tmp_path / "cat").mkdir()
     Image.new("RGB", (6, 4)).save(tmp_path / "cat" / "a.png")
     for source in (tmp_path, str(tmp_path), tmp_path / "cat"):
         assert s2id.pictures(source).size == (4, 6)
+    monkeypatch.chdir(tmp_path / "cat")
+    assert [s2id.pictures(source).name for source in (".", "..")] == ["cat", tmp_path.name]
     assert len(s2id.pictures("digits", split="test")) == len(load_pictures("digits", split="test"))
 
 

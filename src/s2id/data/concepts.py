@@ -20,15 +20,21 @@ def concepts(packages: Iterable[Package]) -> dict[Named, str]:
     for package in packages:
         for name in package.icons:
             icons.setdefault(name, {})[package.prefix] = name
-    concept = {name: name for name in icons}
+    leads_to: dict[str, str] = {}  # a name that has joined another -> that one
+
+    def concept(name: str) -> str:
+        while (joined := leads_to.get(name, name)) != name:
+            leads_to[name] = name = leads_to.get(joined, joined)  # half of the way next time
+        return name
+
     for package in packages:
         for pair in sorted(package.same.items()):
-            one, other = (concept.setdefault(name, name) for name in pair)
+            one, other = map(concept, pair)
             drawn_in = icons.get(one, {}).keys() & icons.get(other, {}).keys()
             if one == other or drawn_in:
                 continue
             icons[one] = icons.get(one, {}) | icons.pop(other, {})
-            concept |= {name: one for name, known in concept.items() if known == other}
+            leads_to[other] = one
     shown = {one: _usual(names.values()) for one, names in icons.items()}
     return {(prefix, name): shown[one] for one, names in icons.items() for prefix, name in names.items()}
 

@@ -11,7 +11,7 @@ from s2id.data.cache import printable
 from s2id.data.concepts import words
 from s2id.data.drawings import content_of
 from s2id.data.icon_sets import read_sets
-from s2id.data.iconify import is_package
+from s2id.data.iconify import is_package, name_of
 from s2id.data.metadata import read_metadata
 from s2id.data.pictures import Pictures
 from s2id.data.request import Request
@@ -63,7 +63,7 @@ def read(request: Request) -> Pictures:
     if vectors and not table.texts:
         table = replace(table, texts=tuple(words(file.stem) for file in files))
     drawing = (lambda row: (content_of(files[row]), str(files[row]))) if vectors else None
-    pictures = assemble(composed(folder.name), kept, table, request.min_side, drawing)
+    pictures = assemble(name_of(folder), kept, table, request.min_side, drawing)
     skipped = tuple(map(printable, (*told, *pictures.skipped, *lost)))
     return replace(pictures, skipped=skipped, reader="folder")
 

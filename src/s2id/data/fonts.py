@@ -210,7 +210,7 @@ def held_out(path: Path) -> bool:
     All styles of a family (Family-Style.ttf) belong to the same split.
     """
     family = path.stem.split("-")[0].lower()
-    return hashlib.sha256(family.encode()).digest()[0] % 10 == 0 and family not in _TWINS
+    return hashlib.sha256(family.encode("utf-8", "surrogatepass")).digest()[0] % 10 == 0 and family not in _TWINS
 
 
 def pictures(

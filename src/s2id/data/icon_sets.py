@@ -5,7 +5,7 @@ An icon's true picture is known at every size. Icons of several sets that show o
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 from s2id.data.assembly import assemble, unread
@@ -13,12 +13,12 @@ from s2id.data.cache import Kept, keep
 from s2id.data.concepts import concepts, words
 from s2id.data.decoding import Entry
 from s2id.data.drawings import decode
-from s2id.data.iconify import Package, read
+from s2id.data.iconify import Package, name_of, read
 from s2id.data.pictures import Pictures
 from s2id.data.request import Request
+from s2id.data.svg import installed
 from s2id.data.table import Column, Table, table
 from s2id.errors import InputError
-from s2id.names import composed
 
 _CATEGORY = "category "  # before the name of a category, where columns are kept
 
@@ -32,8 +32,10 @@ def read_sets(place: Path, paths: Sequence[Path], request: Request) -> Pictures:
         request: Gives the long side, the least side, what becomes of transparency, and the number of processes.
 
     Raises:
-        InputError: A package cannot be read, two are of one set, or no icon can be drawn.
+        InputError: A package cannot be read, two are of one set, no icon can be drawn, or resvg is not installed.
     """
+    if not installed():
+        raise InputError(f"{place} holds icons, and SVG needs resvg; pip install 's2id[vectors]' brings it.")
     listing = [(str(path), (s := path.stat()).st_size, s.st_mtime_ns) for path in paths]
 
     def entries() -> tuple[Iterator[Entry], dict[str, list[str]]]:
@@ -50,7 +52,7 @@ def read_sets(place: Path, paths: Sequence[Path], request: Request) -> Pictures:
         path, icon = (Path(kept.columns["path"][row]), kept.columns["icon"][row])
         return _kept(path, path.stat().st_mtime_ns).icons[icon].svg().encode(), f"icon {icon} of {path}"
 
-    pictures = assemble(composed(place.stem), kept, _table(kept, place), request.min_side, drawing)
+    pictures = assemble(name_of(place), kept, _table(kept, place), request.min_side, drawing)
     return replace(pictures, skipped=(*kept.facts["left"], *pictures.skipped))
 
 
@@ -113,7 +115,7 @@ def _left(package: Package) -> str | None:
     return f"of the icons of {package.path}, {counted} are left out." if counted else None
 
 
-@lru_cache(maxsize=32)
+@cache
 def _kept(path: Path, _: int) -> Package:
     """A package in memory, so that its icons can be drawn again; it is read anew when the file has changed."""
     return read(path)

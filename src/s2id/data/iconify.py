@@ -6,6 +6,7 @@ code points and info.json whose work it is. See iconify.design/docs/types/iconif
 
 import json
 import math
+import os
 import tarfile
 import zlib
 from collections import Counter
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from s2id.errors import InputError
+from s2id.names import composed
 
 ICONS = "icons.json"
 
@@ -94,6 +96,17 @@ def is_package(path: Path) -> bool:
             return any(_name(member) == ICONS for member in islice(archive, _FIRST))
     except (OSError, EOFError, tarfile.TarError, zlib.error):
         return False
+
+
+def name_of(place: Path) -> str:
+    """Name of a data set: that of its folder, also where the path to it is "."; of an archive that of the file.
+
+    >>> name_of(Path("holiday.2024/../sea.side/.")), name_of(Path("flat/icons.json")), name_of(Path("flat-1.0.tgz"))
+    ('sea.side', 'flat', 'flat-1.0')
+    """
+    whole = Path(os.path.abspath(place))
+    name = whole.parent.name if whole.name == ICONS else whole.stem if whole.suffix.lower() == ".tgz" else whole.name
+    return composed(name) or "folder"
 
 
 def read(path: Path) -> Package:

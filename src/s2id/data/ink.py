@@ -87,7 +87,7 @@ def read(request: Request) -> Pictures:
 def digits(font: Font) -> Iterator[Drawn]:
     """The digits of a font whose strokes are as wide as a pen's. Each has a slant, turn and stretch of its own."""
     for character in string.digits:
-        seed = hashlib.sha256(f"{font.name} {character}".encode()).digest()
+        seed = hashlib.sha256(f"{font.name} {character}".encode("utf-8", "surrogatepass")).digest()
         drawn = placed(font, character, np.random.default_rng(list(seed)))
         if _STROKE[0] <= stroke(drawn.raster((SIDE, SIDE))) <= _STROKE[1]:
             yield drawn

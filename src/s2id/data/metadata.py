@@ -108,9 +108,10 @@ def read_celeba(path: Path) -> Table:
     Raises:
         InputError: A line has another form.
     """
-    lines = read_text(path).splitlines()
+    lines = read_text(path).rstrip().splitlines()
     names = lines[1].split() if len(lines) > 1 else []
-    if not names or not lines[0].strip().isdecimal():
+    count = lines[0].strip() if lines else ""
+    if not names or not count.isdecimal():
         raise InputError(f"{path} does not begin with a count and a line of names; fetch CelebA's own list.")
     if twice := sorted(name for name, count in Counter(names).items() if count > 1):
         raise InputError(f"{path} names the attribute {twice[0]} twice; fetch CelebA's own list.")
@@ -124,8 +125,8 @@ def read_celeba(path: Path) -> Table:
             raise InputError(f"line {i + 3} of {path} names {file} again, after line {files[file]}; keep one of them.")
         files[file] = i + 3
         has[i] = values
-    if len(files) != int(lines[0][:9]):
-        raise InputError(f"{path} promises {lines[0].strip()} lines and has {len(files)}; fetch CelebA's own list.")
+    if len(files) != int(count[:9]):
+        raise InputError(f"{path} promises {count[:20]} lines and has {len(files)}; fetch CelebA's own list.")
     known = Condition(torch.full((len(files),), NULL), torch.from_numpy(has))
     return Table(tuple(files), known, attributes=tuple(names))
 

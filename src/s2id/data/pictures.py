@@ -17,7 +17,7 @@ from s2id.settings import Alpha, Size
 from s2id.shapes import NULL
 
 Split = Literal["train", "test"]
-"""Half of a data set: pictures to train on, or pictures held out."""
+"""Part of a data set: pictures to train on, or pictures held out."""
 
 
 @dataclass(frozen=True)

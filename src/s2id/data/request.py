@@ -22,7 +22,7 @@ class Request:
     folder: Path | None = None
     """Folder of the data set's files. `None` means the reader's usual places."""
     split: Split = "train"
-    """Half of the data set to read."""
+    """Part of the data set to read."""
     long_side: Side | None = None
     """Pictures whose longer side has more pixels are shrunk to this. `None` leaves every picture as it is."""
     min_side: Side = 1

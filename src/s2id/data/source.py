@@ -1,7 +1,8 @@
 """Pictures from Python: a data set by name, a folder, or a tensor."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ def pictures(
         min_side: Pictures with fewer pixels along the shorter side are left out.
         alpha: What becomes of transparency: "keep" makes all pictures RGBA, or grey + alpha; "white", "black",
             "checker" or "#rrggbb" is the ground that they are laid over. `None` keeps it if more than one picture in a
-            hundred has any, and else lays it over white. Of named data sets only "hub" and "folder" have any.
+            hundred has any, and else lays it over white. Of named data sets "hub", "folder" and "vectors" have any.
         workers: Number of other processes that decode files the first time they are read; 0 decodes in this process.
 
     Raises:
@@ -142,10 +143,13 @@ def _classes(
     """Index of each picture's class, and the name of each class.
 
     Raises:
-        InputError: There are more or fewer labels than pictures, or a label is neither a name nor a number from -1.
+        InputError: They have no order, there are more or fewer than pictures, or one is neither a name nor a number
+            from -1.
     """
     if labels is None:
         return torch.full((count,), NULL), ()
+    if isinstance(labels, str | bytes | Mapping | AbstractSet) or getattr(labels, "ndim", 1) == 0:
+        raise InputError(f"labels is a {type(labels).__name__}; give a list with one label for each picture, in order.")
     given: list[Any] = [one.tolist() if isinstance(one, np.generic | Tensor) else one for one in labels]
     if len(given) != count:
         raise InputError(f"there are {count} pictures and {len(given)} labels; give one label for each picture.")

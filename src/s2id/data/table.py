@@ -101,7 +101,7 @@ def table(files: tuple[str, ...], columns: list[Column], classes: tuple[str, ...
     for column in columns:
         if column.name == "label":
             names = [composed(value) for value in column.values]
-            classes = classes or tuple(sorted({*names} - {""}, key=in_order))
+            classes = tuple(map(composed, classes)) or tuple(sorted({*names} - {""}, key=in_order))
             place = {name: i for i, name in enumerate(classes)} | {"": NULL}
             label = torch.tensor([place[name] for name in names])
         elif column.name in TEXTS:
