@@ -61,6 +61,16 @@ def test_a_folder_has_a_file_for_each_picture(tmp_path):
             assert page.mode == "RGBA" and page.tobytes() == picture.tobytes()
 
 
+def test_a_shorter_film_leaves_no_picture_of_a_longer_one_and_no_other_is_lost(tmp_path):
+    write_film(tmp_path, pictures("L", 5))
+    own = {"00007.png", "notes.png", "00008.png"}
+    for name in own:
+        next(pictures("L")).save(tmp_path / name)
+    (tmp_path / "00008.png").write_bytes(b"damaged")
+    write_film(tmp_path, pictures("L", 2))
+    assert {path.name for path in tmp_path.iterdir()} == {"00000.png", "00001.png", *own}
+
+
 @pytest.mark.parametrize("size", [(64, 48), (63, 47)])
 def test_an_mp4_looks_like_its_pictures(tmp_path, size):
     av = pytest.importorskip("av", reason="PyAV is not installed (extra frames)")

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 import s2id
 from s2id.errors import InputError
 from s2id.inverse.frames import read_frames
-from s2id.media import formats, images
+from s2id.media import formats, images, raster
+from s2id.media.carried import facts_of
 from s2id.media.images import decode, read, resize
 
 
@@ -79,6 +80,13 @@ def test_twelve_bits_are_scaled_and_signs_refused():
         decode(tiff(8, 1, b"\xff\x64", sample_format=2), "a.tif")
     for most in (1023, 65535):
         assert decode(BytesIO(b"P5 2 1 %d\n\0\0" % most + struct.pack(">H", most)), "a.pgm").tolist() == [[[0, 255]]]
+
+
+def test_pages_of_sixteen_bits_are_scaled_as_pictures_are(tmp_path):
+    first, *more = (Image.fromarray(np.full((2, 3), value, np.uint16)) for value in (5000, 20000, 60000))
+    first.save(tmp_path / "a.tif", save_all=True, append_images=more)
+    assert [int(page.max()) for page in raster.pages(tmp_path / "a.tif", "a.tif")] == [19, 78, 233]
+    assert read(tmp_path / "a.tif").unique().tolist() == [19]
 
 
 def test_colours_hidden_in_a_gif_are_never_seen(tmp_path):
@@ -179,3 +187,14 @@ def test_a_matrix_that_would_fill_the_memory_is_refused():
         area_weights(100_000, 200_000)
     thin = images.torch.zeros(1, 1, 100_000)
     assert resize(thin, (1, 4000)).shape == (1, 1, 4000), "a matrix of 3 GB if it were written out"
+
+
+def test_how_a_tiff_stores_its_pixels_is_not_taken_over(tmp_path):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Artist] = "A. Painter"
+    Image.new("RGB", (8, 6)).save(tmp_path / "a.tif", exif=exif, compression="tiff_lzw")
+    content = facts_of(tmp_path / "a.tif", 3)
+    at = content.index(b"eXIf")
+    taken = Image.Exif()
+    taken.load(b"Exif\0\0" + content[at + 4 :][: int.from_bytes(content[at - 4 : at])])
+    assert dict(taken) == {ExifTags.Base.Artist: "A. Painter"}

@@ -12,7 +12,11 @@ from s2id.media.images import chunk
 _METRE = 1 / 0.0254
 """Inches in a metre, in which PNG counts pixels."""
 
+_STORAGE = (258, 259, 262, 273, 277, 278, 279, 284, 317, 320, 322, 323, 324, 325, 338, 339)
+"""TIFF's entries on how that file stores its pixels: bits, compression, strips, tiles and the like (TIFF 6.0)."""
+
 _STALE = {
+    **dict.fromkeys(_STORAGE, 0),
     ExifTags.Base.Orientation: 0,
     ExifTags.Base.ImageWidth: 0,
     ExifTags.Base.ImageLength: 0,

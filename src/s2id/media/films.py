@@ -11,6 +11,7 @@ from typing import Annotated, BinaryIO
 
 import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from s2id.checks import Within
 from s2id.errors import InputError
@@ -19,6 +20,9 @@ from s2id.media.images import chunk, filtered, png_start
 
 Rate = Annotated[float, Within(0.1, 100)]
 """Pictures per second."""
+
+_MARK = "S2ID, a picture of a film"
+"""What the files of a film in a folder call their software, so that no others are removed with an older film."""
 
 _CHANNELS = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4}
 
@@ -30,8 +34,8 @@ def write_film(path: Path, pictures: _Pictures, rate: Rate = 25.0) -> None:
 
     Args:
         path: A file whose name ends in .gif, in .png or .apng (an animated PNG, which keeps transparency), or in .mp4
-            (H.264, which needs PyAV); a name without an ending is a folder of PNG files. Without transparency,
-            pictures are laid over white.
+            (H.264, which needs PyAV); a name without an ending is a folder of PNG files, from which those of a longer
+            film that was written there before are removed. Without transparency, pictures are laid over white.
         pictures: Pictures as `Field.image` gives them: L, LA, RGB or RGBA.
         rate: Pictures per second.
 
@@ -42,14 +46,29 @@ def write_film(path: Path, pictures: _Pictures, rate: Rate = 25.0) -> None:
     if not path.suffix:
         with writing(path):
             path.mkdir(parents=True, exist_ok=True)
+            mark, count = PngInfo(), 0
+            mark.add_text("Software", _MARK)
             for number, picture in enumerate(pictures):
-                picture.save(path / f"{number:05}.png")
+                picture.save(path / f"{number:05}.png", pnginfo=mark)
+                count = number + 1
+            for frame in sorted(path.glob("[0-9]" * 5 + ".png")):
+                if int(frame.stem) >= count and _is_marked(frame):  # of a longer film
+                    frame.unlink()
         return
     with replacing(path) as file:
         try:
             write(file, pictures, rate)
         except (ValueError, OverflowError, struct.error) as error:
             raise InputError(f"{path} cannot hold such a film ({error}); choose another size or format.") from error
+
+
+def _is_marked(frame: Path) -> bool:
+    """Whether a picture is of a film that was written here, rather than one that somebody keeps in the same folder."""
+    try:
+        with Image.open(frame, formats=["PNG"]) as picture:
+            return picture.info.get("Software") == _MARK
+    except OSError:
+        return False
 
 
 def film_writer(path: Path) -> Callable[[BinaryIO, _Pictures, float], None]:

@@ -1,7 +1,7 @@
-"""Pictures as files and as tensors: decoding, antialiased resizing, contact sheets, and PNG files of any size.
+"""Pictures as files and as tensors: decoding, antialiased resizing, and PNG files of any size.
 
-Inside the package pictures are floats in [-1, 1]; bytes occur only here and in `data`. Colours are premultiplied by
-alpha (`alpha`) everywhere but in files and Pillow's images.
+What is computed with are floats in [-1, 1]; bytes are what files, stored data sets and screens hold. Colours are
+premultiplied by alpha (`alpha`) everywhere but in files and Pillow's images.
 """
 
 import math

@@ -95,7 +95,7 @@ def count_pages(path: Path) -> int:
 
 
 def _page(page: Image.Image) -> UInt8[np.ndarray, "h w 3"]:
-    whole = page.convert("RGBA")
+    whole = _in_bytes(page).convert("RGBA")
     return np.array(Image.alpha_composite(Image.new("RGBA", whole.size, "white"), whole).convert("RGB"))
 
 
