@@ -2,7 +2,9 @@
 
 A denoiser takes a `Condition`, a plain tensor of classes, or `None`. The network does not attend to what is unknown, so
 a condition in which everything is unknown gives the unconditional model. A further kind of label needs one more field
-of `Condition`, an embedding (`network.embeddings.ConditionTokens`), and an argument of `s2id.ask`.
+of `Condition`, an embedding (`network.embeddings.ConditionTokens`) with its count in `network.settings.BESIDE_CLASSES`,
+labels of pictures (`data.pictures`), names in the model's card, an argument of `s2id.ask` with its words in
+`sampling.conditions.describe`, and a sentence in `sampling.between` on conditions that differ in it.
 """
 
 import math
@@ -155,17 +157,21 @@ def cat(conditions: Sequence[Condition]) -> Condition:
         some = next((part for part in parts if part is not None), None)
         if some is None:
             return None
-        long = max(part.shape[1] for part in parts if part is not None)
+        longest = max(part.shape[1:2] for part in parts if part is not None)  # empty for one value per picture
         whole = []
         for part, condition in zip(parts, conditions, strict=True):
-            row = some.new_full((len(condition), long, *some.shape[2:]), nothing)
+            rows = some.new_full((len(condition), *longest, *some.shape[2:]), nothing)
             if part is not None:
-                row[:, : part.shape[1]] = part
-            whole.append(row)
+                rows[tuple(map(slice, part.shape[:2]))] = part
+            whole.append(rows)
         return torch.cat(whole)
 
     label = torch.cat([condition.label for condition in conditions])
-    return Condition.of(label, {name: padded(name, unknown) for name, unknown in KINDS.items()})
+    kinds = {**KINDS, "guidance": math.nan, "share": 0.0}
+    toward = None
+    if any(condition.toward is not None for condition in conditions):
+        toward = cat([one.toward or replace(one, guidance=None, share=None) for one in conditions])
+    return Condition.of(label, {"toward": toward, **{name: padded(name, nothing) for name, nothing in kinds.items()}})
 
 
 def is_unknown(part: Tensor, unknown: float | int) -> Bool[Tensor, "*shape"]:

@@ -21,6 +21,7 @@ from s2id.files import checksum, fill, write_tensors
 from s2id.network.settings import network_to_dict
 from s2id.sampling.known import MODEL_FILE, bundled
 from s2id.sampling.model import S2ID, load
+from s2id.sampling.readme import readme
 from s2id.settings import to_dict
 
 
@@ -150,8 +151,11 @@ def test_a_file_on_the_hub_comes_back_to_the_bit(model, path, monkeypatch):
         return str(path)
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
-    assert same(load("someone/digits"), model)
-    assert asked == [("someone/digits", MODEL_FILE)]
+    for name in ("someone/digits", "someone/digits-v1.5"):
+        assert same(load(name), model)
+    with pytest.raises(InputError, match="may be a pickle"):
+        load("someone/digits.PT")
+    assert asked == [("someone/digits", MODEL_FILE), ("someone/digits-v1.5", MODEL_FILE)]
 
 
 def test_a_model_the_hub_does_not_give_is_a_sentence(monkeypatch):
@@ -322,6 +326,8 @@ def test_the_readme_of_a_models_folder_says_what_it_is_and_how_to_draw(model, tm
     assert "More Information Needed" not in page and 'label="a cat"' in code
     exec(code.replace("size=512", "size=16").replace("picture.png", str(tmp_path / "picture.png")), {})
     assert (tmp_path / "picture.png").is_file()
+    told = readme(model.facts(), 1, "it's $HOME")
+    assert """`s2id sample 'it'"'"'s $HOME' """ in told
 
 
 def test_a_runs_folder_stands_for_its_model(model, tmp_path):

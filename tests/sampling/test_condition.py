@@ -124,6 +124,10 @@ def test_conditions_split_and_join():
     assert [len(part) for part in parts] == [4, 2]
     again = cat(parts)
     assert all(torch.equal(getattr(again, k), getattr(whole, k)) for k in ("label", "attributes", "numbers", "tokens"))
+    moved = replace(parts[0].weighted(2.0), toward=condition(4, seed=1), share=torch.full((4,), 0.5))
+    both = cat([parts[1], moved])
+    assert both.guidance.nan_to_num(-1).tolist() == [-1, -1, 2, 2, 2, 2] and both.share.tolist() == [0, 0, *[0.5] * 4]
+    assert torch.equal(both.toward.tokens, torch.cat([parts[1].tokens, moved.toward.tokens]))
     assert len(condition_of(None, 3)) == 3 and not condition_of(None, 3).known
     assert condition_of(torch.tensor([1, NULL]), 2).known
 
@@ -203,9 +207,15 @@ def test_samples_hear_conditions_weights_and_what_to_avoid(faces):
     same = s2id.sample(faces, smile, seed=0, steps=2, sampling=Sampling(stronger=(("smiling", 1.5),))).render((8, 8))
     assert torch.allclose(same, drawn[1], atol=1e-5), "a weight of the guidance itself changes nothing"
     pair = s2id.sample(faces, [smile, "dog"], seed=[0, 0], steps=2)
-    assert pair.facts["labels"] == "1 1" and pair.facts["asked"] == "+Smiling -Eyeglasses text; "
+    assert pair.facts["labels"] == "1 1" and pair.facts["asked"] == '["+Smiling -Eyeglasses text", ""]'
     both = pair.render((8, 8))
     assert torch.allclose(both, torch.cat([drawn[1], drawn[0]]), atol=1e-4)
+
+
+def test_what_to_avoid_is_one_for_all_or_one_for_each(faces):
+    hats = s2id.ask(faces, attributes={"wearing hat": True})[torch.zeros(3, dtype=torch.long)]
+    with pytest.raises(InputError, match="avoid is for 3 pictures and 1 are drawn; give one, or one for each"):
+        s2id.sample(faces, "dog", seed=0, steps=1, avoid=hats)
 
 
 def test_classes_as_a_tensor_are_the_same_condition(model):

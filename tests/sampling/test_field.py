@@ -11,9 +11,11 @@ from PIL import Image
 from s2id.coords import view
 from s2id.errors import InputError
 from s2id.media.images import read, resize, to_bytes
-from s2id.network.heads import MARGIN
+from s2id.network.heads import MARGIN, Features
+from s2id.network.published import PixelHead
 from s2id.sampling import field as module
 from s2id.sampling.field import Field
+from s2id.sampling.field_file import of_each
 
 
 def psnr(a, b):
@@ -297,6 +299,25 @@ def test_one_number_is_the_long_side_in_the_aspect_of_what_is_seen(field):
     assert torch.equal(made.render(90), made.render((60, 90)))
     with pytest.raises(InputError, match="size 0x0 is empty"):
         made.image(0)
+
+
+def test_facts_go_with_their_functions_whatever_is_in_a_name(field, tmp_path):
+    texts = ["a dog; wet", '["a cat"]', ""]
+    whole = Field(field(3).features, field(3).head, {"seeds": "5 6 7", "asked": of_each(texts), "data": "pets; all"})
+    assert [one.facts["asked"] for one in whole] == texts and whole[-1][0].facts["seeds"] == "7"
+    back = whole[::-1]
+    assert back.facts["seeds"] == "7 6 5" and [one.facts["asked"] for one in back] == texts[::-1]
+    assert torch.equal(back.features.values, whole.features.values.flip(0)) and not len(whole[3:])
+    whole[:2].save(tmp_path / "a.safetensors")
+    assert Field.load(tmp_path / "a.safetensors")[0].facts == {"seeds": "5", "asked": "a dog; wet", "data": "pets; all"}
+    older = Field(whole.features, whole.head, {"asked": "a dog; a cat; "})
+    assert [one.facts["asked"] for one in older] == ["a dog", "a cat", ""]
+
+
+def test_a_field_of_very_many_samples_is_read_as_it_was_saved(tmp_path):
+    dense = Field(Features(torch.zeros(1, 1, 9000, 1), (1 / 9000, 1.0)), PixelHead(1), {"long_side": "9000"})
+    dense.save(tmp_path / "a.safetensors")
+    assert Field.load(tmp_path / "a.safetensors").features.values.shape == (1, 1, 9000, 1)
 
 
 def test_a_field_shows_itself(field):

@@ -60,6 +60,8 @@ def test_only_a_dense_model_composes_every_size_anew(model):
         (((8, 8),), (8, 8), 8),
         (((12, 20),), (12, 20), 20),
     ]
+    with pytest.raises(InputError, match="size 20000x20 is too long for this model.*choose up to 11,585 pixels a side"):
+        plans(dense, [(20000, 20)])
     (plan,) = plans(dense, sizes, Sampling(density=16))
     assert plan.aspect is None and plan.sampling.density == 16
 

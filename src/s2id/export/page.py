@@ -20,6 +20,7 @@ from s2id.errors import InputError
 from s2id.files import check_suffix, write_bytes
 from s2id.network.heads import Features
 from s2id.sampling.field import Field
+from s2id.sampling.field_file import of_each
 
 _MOST_BYTES = 2**26
 """Largest page."""
@@ -125,7 +126,7 @@ def joined(fields: Sequence[Field]) -> Field:
     first = fields[0]
     facts = {name: text for name, text in first.facts.items() if name in ("data", "long_side", "palette")}
     values = torch.cat([one.features.values for one in fields])
-    names = "; ".join(caption(one) for one in fields)
+    names = of_each([caption(one) for one in fields])
     return Field(Features(values, first.features.frame), first.head, {**facts, "asked": names})
 
 

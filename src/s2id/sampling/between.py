@@ -16,6 +16,7 @@ from s2id.errors import InputError
 from s2id.modes import modes_kept
 from s2id.sampling.conditions import Label, pair
 from s2id.sampling.field import Field
+from s2id.sampling.field_file import of_each
 from s2id.sampling.model import S2ID
 from s2id.sampling.resolving import resolved
 from s2id.sampling.sample import drawing, sample
@@ -123,7 +124,7 @@ def path(
                 arcs = [Arc(first_seed, last_seed, share) for share in few.tolist()]
                 names = f"{_name(first)} to {_name(last)}"
                 words = [f"{share:.3g}% of the way from {names}" for share in (100 * few).tolist()]
-                facts = {"data": model.card.data, "asked": "; ".join(words)}
+                facts = {"data": model.card.data, "asked": of_each(words)}
                 blend = _blend(start, end, few.float())
                 with modes_kept():
                     drawn = result(drawing(model, blend, arcs, sampling, aspect=aspect, facts=facts))

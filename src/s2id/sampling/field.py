@@ -28,7 +28,7 @@ from s2id.media.palette import from_hex, snap
 from s2id.memory import keep_memory
 from s2id.network.heads import MARGIN, Features
 from s2id.network.published import PixelHead
-from s2id.sampling.field_file import Head, field_bytes, read_field
+from s2id.sampling.field_file import Head, field_bytes, of_some, read_field
 from s2id.sampling.interpolate import draw, values_per_pixel
 from s2id.settings import MAX_PIXELS, AnySize, Fit, Look, Window
 
@@ -39,15 +39,6 @@ _MOST_PER_PIXEL = 2**12  # values of the function along a side of a pixel, of wh
 _MOST_VALUES = 2**24  # values of the function in all, beyond two for each pixel that is allowed
 
 _SHOWN, _SHOWN_SIDE = 16, 192  # functions, and pixels along the long side of each, that a notebook shows
-
-_JOINED = {"seeds": " ", "labels": " ", "asked": "; "}
-"""Facts that have a part for each picture, and the separator between the parts."""
-
-
-def _some(name: str, text: str, which: slice) -> str:
-    """The part of a fact that is about some of the pictures."""
-    between = _JOINED.get(name)
-    return between.join(text.split(between)[which]) if between else text
 
 
 def _slices(whole: slice, most: int) -> list[slice]:
@@ -86,10 +77,10 @@ class Field:
 
     def __getitem__(self, index: int | slice) -> "Field":
         """A field of one of the functions, or of some."""
-        if not isinstance(index, slice):
-            index = slice(first := range(len(self))[index], first + 1)
-        facts = {name: _some(name, text, index) for name, text in self.facts.items()}
-        return Field(Features(self.features.values[index], self.features.frame), self.head, facts)
+        chosen = range(len(self))[index]
+        which = list(chosen) if isinstance(chosen, range) else [chosen]
+        facts = of_some(self.facts, len(self), which)
+        return Field(Features(self.features.values[which], self.features.frame), self.head, facts)
 
     def __repr__(self) -> str:
         """What the field holds, in one line."""

@@ -1,8 +1,10 @@
 """Files of fields: a .safetensors file with the features, the head, and a header of facts about the pictures."""
 
 import json
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from torch import nn
@@ -14,7 +16,7 @@ from s2id.headers import no_file
 from s2id.network.enlarger import RelativeHead
 from s2id.network.heads import Features, FieldHead
 from s2id.network.published import PixelHead
-from s2id.settings import check_palette
+from s2id.settings import MAX_PIXELS, check_palette
 
 Head = FieldHead | PixelHead | RelativeHead
 """Layers that turn features into values of the function."""
@@ -23,8 +25,49 @@ _FORMAT = "s2id-field-1"
 
 _Part = Annotated[float, Within(0, 1, open_low=True)]
 
-_MOST_SAMPLES = 2**13
-"""Largest number of feature samples along a side, and of channels of a sample."""
+_MOST_CHANNELS = 2**13
+"""Largest number of channels of a feature sample, for which the head has weights."""
+
+_MOST_SIDE = math.isqrt(MAX_PIXELS)
+"""Largest number of pixels along a side of the data's pictures."""
+
+_NUMBERED = ("seeds", "labels")
+"""Facts that have a number for each picture, with blanks between them; "asked" has a text for each."""
+
+
+def of_each(texts: Sequence[str]) -> str:
+    """A fact with a text for each picture: of one picture the text, of several a JSON list.
+
+    >>> of_each(["a dog"]), of_each(["a dog; wet", "a cat"])
+    ('a dog', '["a dog; wet", "a cat"]')
+    """
+    return texts[0] if len(texts) == 1 else json.dumps(list(texts), ensure_ascii=False)
+
+
+def of_some(facts: Mapping[str, str], count: int, which: Sequence[int]) -> dict[str, str]:
+    """The facts about some of a field's pictures, of which there are `count`.
+
+    >>> of_some({"seeds": "3 4 5", "asked": of_each(["a dog; wet", "a cat", ""])}, count=3, which=[2, 0])
+    {'seeds': '5 3', 'asked': '["", "a dog; wet"]'}
+    """
+    some = dict(facts)
+    for name in facts.keys() & {*_NUMBERED, "asked"}:
+        parts = facts[name].split(" ") if name in _NUMBERED else _texts(facts[name], count)
+        if len(parts) == count:
+            chosen = [parts[i] for i in which]
+            some[name] = " ".join(chosen) if name in _NUMBERED else of_each(chosen)
+    return some
+
+
+def _texts(text: str, count: int) -> list[str]:
+    """The text for each of so many pictures, from what `of_each` gives; older files have "; " between them."""
+    if count == 1:
+        return [text]
+    try:
+        listed: Any = json.loads(text)
+    except (ValueError, RecursionError):
+        listed = None
+    return listed if fits(listed, tuple[str, ...]) else text.split("; ")
 
 
 def field_bytes(features: Features, head: Head, facts: dict[str, str], half: bool = False) -> bytes:
@@ -91,7 +134,7 @@ def _check_facts(file: TensorFile) -> None:
         InputError: The size or the palette of the data's pictures is none.
     """
     side = file.facts.get("long_side", "1")
-    if not (side.isascii() and side.isdecimal() and 0 < int(side[:9]) <= _MOST_SAMPLES and len(side) < 9):
+    if not (side.isascii() and side.isdecimal() and 0 < int(side[:9]) <= _MOST_SIDE and len(side) < 9):
         raise InputError(f"{file.path} says long_side {shown(side)}, which is no size of a picture; save it anew.")
     try:
         check_palette(tuple(file.facts.get("palette", "").split()))
@@ -107,7 +150,7 @@ def _head_of(file: TensorFile) -> Head:
     """
     shapes = file.shapes
     features, out = shapes.get("features", ()), shapes.get("head.out.weight", ())
-    if len(features) != 4 or not all(0 < n <= _MOST_SAMPLES for n in features[1:]) or not features[0]:
+    if len(features) != 4 or not all(features) or features[3] > _MOST_CHANNELS:
         raise InputError(f"{file.path} has features of shape {features}, which are no field's; use it as it was saved.")
     if len(added := shapes.get("head.added.weight", ())) == 2:
         channels = _channels(file, added[0])

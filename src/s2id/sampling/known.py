@@ -155,15 +155,16 @@ def located(source: str | Path) -> Path:
         InputError: There is no such model, or its file may be a pickle.
     """
     path = Path(source)
+    ending = path.suffix.lower()
     if str(source) in bundled():
         path = BUNDLED / str(source) / MODEL_FILE
     elif not str(source):
         raise InputError(f"the model's name is empty; bundled models are {', '.join(bundled())}.")
     elif isdir(path):  # unlike Path.is_dir, it raises no error on a name that is too long
         path = _in_folder(path)
-    elif not path.suffix and str(source).count("/") == 1 and not isdir(path.parent):
+    elif ending not in {".safetensors", *_PICKLES} and str(source).count("/") == 1 and not isdir(path.parent):
         return fetch(str(source), MODEL_FILE, bundled())
-    if path.suffix in _PICKLES:
+    if ending in _PICKLES:
         raise InputError(f"{source} may be a pickle, and pickles run code when read; give a .safetensors file.")
     if reason := no_file(path):
         near = get_close_matches(str(source), bundled(), n=1)

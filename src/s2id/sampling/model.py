@@ -222,7 +222,7 @@ def device_named(name: str | torch.device = "auto") -> torch.device:
 
     Args:
         name: "auto" is the GPU if there is one that CUDA reaches, otherwise the processor. Other names are torch's, as
-            "cpu", "cuda" or "mps".
+            "cpu" or "cuda:1".
 
     Raises:
         InputError: This machine has no such device, or the device has no float64, which coordinates need.

@@ -1,6 +1,7 @@
 """The README.md of a model's folder, which the Hugging Face Hub shows as its model card. Filled in from the model."""
 
 import json
+import shlex
 from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
@@ -73,7 +74,7 @@ def readme(facts: Mapping[str, Any], parameters: int, name: str, training: Mappi
     if card["encoder"]:
         asked = f', s2id.ask(model{asked}, words="any text")'
     enlarges = config["network"] == EnlargerConfig.network
-    title, shell = card["data"] or "unnamed data", f'"{name}"' if " " in name else name
+    title, shell = card["data"] or "unnamed data", shlex.quote(name)
     named = {"name": json.dumps(name), "asked": asked, "shell": shell}
     guide = " and a guide for autoguidance" if "guide" in facts else ""
     rows = {

@@ -24,9 +24,10 @@ from s2id.modes import modes_kept
 from s2id.sampling.conditions import Labels, Seeds, describe, forget, pair
 from s2id.sampling.denoisers import guided_denoiser, read_out
 from s2id.sampling.field import Field
+from s2id.sampling.field_file import of_each
 from s2id.sampling.model import S2ID
 from s2id.sampling.resolving import autoguidance_of, guides_itself, resolved
-from s2id.sampling.settings import DEFAULT_STEPS, Sampling
+from s2id.sampling.settings import DEFAULT_STEPS, MOST_DENSE, Sampling
 from s2id.sampling.states import Arc, affordable, check_states, rise, state_sizes, unit_noise
 from s2id.settings import Size
 from s2id.shapes import Images
@@ -103,7 +104,7 @@ def _facts(model: S2ID, asked: Condition, seeds: Sequence[int | Arc]) -> dict[st
     labels = " ".join(map(str, asked.label.tolist()))
     facts = {"seeds": " ".join(map(str, seeds)), "labels": labels, "data": model.card.data}
     if any(words := describe(model, asked)):
-        facts["asked"] = "; ".join(words)
+        facts["asked"] = of_each(words)
     return facts
 
 
@@ -138,8 +139,10 @@ def compose(
     aspect = aspect or model.card.size or (1, 1)
     if min(aspect) < 1:
         raise InputError(f"aspect {aspect[0]}:{aspect[1]} is empty; both sides must be at least 1.")
+    if avoid is not None and len(avoid) not in (1, len(seeds)):
+        raise InputError(f"avoid is for {len(avoid)} pictures and {len(seeds)} are drawn; give one, or one for each.")
     size, fine = state_sizes(model, aspect, sampling.density)
-    check_states(model, size)
+    check_states(model, size, len(seeds))
     one = _Composition(model, asked, seeds, sampling, avoid, fine, restoring=under is not None)
     solve = one.solve
     if sampling.restarts:
@@ -241,6 +244,9 @@ def plans(model: S2ID, sizes: Sequence[Size], sampling: Sampling = Sampling()) -
         sizes: Sizes of the pictures.
         sampling: Settings.
 
+    Raises:
+        InputError: The model is dense, and a size has more samples along a side than states may have.
+
     Example:
         >>> import s2id
         >>> [plan.sizes for plan in plans(s2id.load("mnist-fast"), [(28, 28), (61, 37)])]
@@ -248,4 +254,10 @@ def plans(model: S2ID, sizes: Sequence[Size], sampling: Sampling = Sampling()) -
     """
     if not model.config.dense or sampling.density is not None:
         return [Plan(tuple(sizes), None, sampling, affordable(sampling.density or model.card.density))]
+    for height, width in sizes:
+        if max(height, width) > MOST_DENSE:
+            raise InputError(
+                f"size {height}x{width} is too long for this model, whose state is the picture; choose up to "
+                f"{MOST_DENSE:,} pixels a side."
+            )
     return [Plan((size,), size, replace(sampling, density=max(size)), affordable(max(size))) for size in sizes]

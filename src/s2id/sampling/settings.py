@@ -19,7 +19,10 @@ DEFAULT_GUIDANCE = 1.5
 Weight = Annotated[float, Within(-1000, 1000)]
 """Weight of guidance. Beyond some tens nothing is left of the picture, and far beyond float32 overflows."""
 
-Density = Annotated[int, Within(1, math.isqrt(MAX_PIXELS))]
+MOST_DENSE = math.isqrt(MAX_PIXELS)
+"""Largest number of samples along a side of a state."""
+
+Density = Annotated[int, Within(1, MOST_DENSE)]
 """Number of samples along the long side of a state."""
 
 Count = Annotated[int, Within(0)]
@@ -60,7 +63,8 @@ class Sampling:
     """Whether logsnr is lowered by 2 ln k on a state k times as dense as in training, where k^2 times as many samples
     show the same picture. Without it, as published, diversity falls as density rises."""
     restarts: Annotated[int, Within(0, 1000)] = setting(0, "sampling")
-    """How often a restored picture is made noisy again and solved anew."""
+    """How often a composed or restored state is made noisy again, up to time 0.7, and solved anew (restart sampling, Xu
+    et al. 2023)."""
     stronger: tuple[tuple[str, Weight], ...] = setting((), "sampling")
     """Guidance weights of single labels, as pairs of a name and a weight. A name is that of an attribute or a number,
     "label" or "style" for the class, "text" for the tokens, "words" for all words, or one of these. All other labels
@@ -112,7 +116,7 @@ class Card:
     """Mean of each channel of the autoencoder's latents: a state is `(latents - mean) / std`."""
     latent_std: tuple[Positive, ...] = ()
     """Standard deviation of each channel of the autoencoder's latents."""
-    detail_density: Annotated[int, Within(0, math.isqrt(MAX_PIXELS))] = 0
+    detail_density: Annotated[int, Within(0, MOST_DENSE)] = 0
     """Number of samples along the long side of the finer state that sampling ends on. 0: it ends on `density`."""
     detail_time: Share = 0.0
     """Time t from which on the state has `detail_density`."""

@@ -57,15 +57,18 @@ def state_sizes(model: S2ID, aspect: Size, density: int | None = None) -> tuple[
     return coarse, fine if card.detail_density and not density else None
 
 
-def check_states(model: S2ID, size: Size) -> None:
-    """Refuse states whose tokens would not fit into this machine's memory.
+def check_states(model: S2ID, size: Size, count: int) -> None:
+    """Refuse so many states, composed at once, whose tokens would not fit into this machine's memory.
 
     Raises:
         InputError: They would not.
     """
     tokens = size[0] * size[1] // model.config.patch**2
-    needed = _ACTIVATIONS * tokens * model.config.width * 4
-    check_memory(f"states of {size[0]}x{size[1]} samples take", needed, "choose a lower density")
+    needed = count * _ACTIVATIONS * tokens * model.config.width * 4
+    several = count > 1
+    advice = "draw fewer at once, or choose a lower density" if several else "choose a lower density"
+    what = f"{count:,} states" if several else "a state"
+    check_memory(f"{what} of {size[0]}x{size[1]} samples {'take' if several else 'takes'}", needed, advice)
 
 
 def unit_noise(
