@@ -74,3 +74,16 @@ def test_pixels_of_a_picture_are_where_the_picture_has_them():
     with torch.inference_mode():
         drawn = model(picture, torch.zeros(1), grid=frame_grid((8, 8)))[0, 0]
     assert divmod(int(drawn.argmax()), 8) == (2, 5)
+
+
+def test_blocks_that_are_computed_anew_change_no_gradient_and_keep_less():
+    gradients, kept = [], []
+    for what in ("no", "blocks"):
+        made, sizes = network(), []
+        made.recompute(what)
+        with torch.autograd.graph.saved_tensors_hooks(lambda x, to=sizes: to.append(x.numel()) or x, lambda x: x):
+            made(torch.rand(1, 4, 6, 6, generator=torch.Generator().manual_seed(0)), torch.zeros(1)).sum().backward()
+        gradients.append([p.grad for p in made.parameters()])
+        kept.append(sum(sizes))
+    assert all(torch.equal(a, b) for a, b in zip(*gradients, strict=True))
+    assert kept[0] - kept[1] > 2 * made.config.blocks * 8 * 6 * 6, "at least two maps of each block"

@@ -19,14 +19,12 @@ from torch import Tensor
 from s2id.coords import view
 from s2id.errors import InputError
 from s2id.linear import area_weights
-from s2id.seeds import key_of, mix, seed_of
+from s2id.seeds import U64, key_of, mix, seed_of
 from s2id.settings import Size, Window
 
 _REACH = 2.0  # the noise is defined for composition coordinates in [-2, 2)
 
 _LEVELS = 15  # leaves of 4 / 2^15: pixels of frames up to 8192 have at most one edge in a leaf
-
-_U64 = NDArray[np.uint64]
 
 _F64 = NDArray[np.float64]
 
@@ -34,7 +32,7 @@ _F64 = NDArray[np.float64]
 class _Basis(NamedTuple):
     """Values of basis functions at some points; at each point only the functions that are not zero there are kept."""
 
-    names: _U64
+    names: U64
     """A number for each function that is not zero at some point."""
     which: NDArray[np.intp]
     """Index in `names` of each point's functions, shape (points, functions)."""
@@ -152,7 +150,7 @@ def _sheet(rows: _Basis, columns: _Basis, key: np.uint64) -> _F64:
     return sheet
 
 
-def _normals(bits: _U64) -> _F64:
+def _normals(bits: U64) -> _F64:
     """Standard normal numbers, each from 64 bits (Box and Muller 1958). torch computes cosines four times as fast."""
     radius = torch.from_numpy((bits >> np.uint64(32)).astype(np.float64)).div_(2**32).add_(2**-33)
     angle = torch.from_numpy((bits & np.uint64(2**32 - 1)).astype(np.float64)).mul_(2 * math.pi / 2**32)

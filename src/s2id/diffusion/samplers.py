@@ -6,7 +6,6 @@ solver. A new solver is one function and one entry of `SAMPLERS`.
 """
 
 import math
-from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from inspect import signature
@@ -189,10 +188,7 @@ def last(steps: Iterator[Step]) -> Images:
     Raises:
         ValueError: There was no step.
     """
-    final = deque(steps, maxlen=1)
-    if not final:
-        raise ValueError("no steps: times must hold at least two entries")
-    return final[0].x_t
+    return result(last_of(steps))
 
 
 def last_of(steps: Iterator[Step]) -> Generator[Step, None, Images]:

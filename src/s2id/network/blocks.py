@@ -70,7 +70,10 @@ class FeedForward(nn.Module):
 
 
 class Film(nn.Module):
-    """Scale, shift and gate of every sub-layer from one vector (FiLM; Peebles and Xie 2022). All start at zero."""
+    """Scale, shift and gate of every sub-layer from one vector; all start at zero.
+
+    This is adaLN-Zero (Peebles and Xie 2022, arXiv 2212.09748, section 3.2).
+    """
 
     def __init__(self, film_width: int, width: int, sublayers: int) -> None:
         super().__init__()

@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from s2id.condition import Asked
 from s2id.coords import Grid, Part, extent
@@ -87,6 +88,9 @@ class Enlarger(TwoHalves):
 class ConvolutionBlock(nn.Module):
     """Two 3x3 convolutions beside a skip connection."""
 
+    recompute = False
+    """Whether the backward pass computes the block a second time instead of keeping its activations."""
+
     def __init__(self, width: int) -> None:
         super().__init__()
         self.first = nn.Conv2d(width, width, 3, padding=1)
@@ -97,6 +101,11 @@ class ConvolutionBlock(nn.Module):
 
     def forward(self, tokens: Images) -> Images:
         """The tokens, changed."""
+        if self.recompute and torch.is_grad_enabled():
+            return checkpoint(self._changed, tokens, use_reentrant=False)
+        return self._changed(tokens)
+
+    def _changed(self, tokens: Images) -> Images:
         return tokens + self.second(F.silu(self.first(tokens)))
 
 

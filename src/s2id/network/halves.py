@@ -1,4 +1,4 @@
-"""What both networks share: the two halves of a call, and checks of their inputs.
+"""What all networks share: the two halves of a call, and checks of their inputs.
 
 state -> encode (once per step) -> decode (once per condition) -> features -> head -> values on a grid
 """

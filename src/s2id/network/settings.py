@@ -104,28 +104,9 @@ class ModelConfig:
         """Whether the decoder takes a weight of guidance."""
         return self.most_guidance > 1
 
-    def for_data(
-        self,
-        *,
-        channels: int,
-        classes: int,
-        latents: Annotated[int, Within(0, 256)] = 0,
-        attributes: Names = 0,
-        numbers: Names = 0,
-        token_width: Annotated[int, Within(0, 2**16)] = 0,
-        words: Names = 0,
-    ) -> "ModelConfig":
-        """The config for data with these facts; each is the field of that name."""
-        return replace(
-            self,
-            channels=channels,
-            latents=latents,
-            classes=classes,
-            attributes=attributes,
-            numbers=numbers,
-            token_width=token_width,
-            words=words,
-        )
+    def for_data(self, **facts: int) -> "ModelConfig":
+        """The config for data with these facts, each of which is the field of that name among `DATA_FIELDS`."""
+        return replace(self, **facts)  # type: ignore[arg-type]
 
     def __post_init__(self) -> None:
         """Refuse what cannot be built."""
