@@ -1,8 +1,9 @@
-"""Measure how well frames of a moving camera are fused: digits with a known truth, and real sequences.
+"""Measure how well frames of a moving camera are fused: digits and drawings with a known truth, and real sequences.
 
 Half the frames of a real sequence are fused, and the result predicts the other half.
 
 python runs/depixelate.py digits [--count 500] [--set mnist] [--weights mnist --seeds 4]   # or --set glyphs
+python runs/depixelate.py drawings DATA [--count 12] [--weights graphics]   # DATA of runs/graphics_data.py
 python runs/depixelate.py real FOLDER [--out out/depixelate]      # FOLDER of .npz files with an array "frames"
 """
 
@@ -23,7 +24,7 @@ from s2id.inverse.alignment import agreeing, refine
 from s2id.inverse.frames import read_frames
 from s2id.inverse.fusion import FramesOperator, fuse
 from s2id.inverse.motion import register
-from s2id.media.images import to_float, write
+from s2id.media.images import resize, to_float, write
 
 FACTOR, NOISE = 4, 0.02  # noise: std of a frame's pixel in [-1, 1]
 SEQUENCES = ("text", "eia_lr", "disk", "alpaca")
@@ -45,13 +46,13 @@ def psnr(found, truth):
     return image_metrics.psnr(found.clamp(-1, 1)[None], truth[None]).item()
 
 
-def look(picture, count, generator):
-    """Frames of a picture on a black ground, and their shifts in pixels: uniform in [-1, 1], 0 for the first frame."""
+def look(picture, count, generator, around=-1.0):
+    """Frames of a picture on a ground, and their shifts in pixels: uniform in [-1, 1], 0 for the first frame."""
     shifts = 2 * torch.rand(count, 2, generator=generator) - 1
     shifts[0] = 0
     size = tuple(picture.shape[1:])
     operator = FramesOperator((size[0] // FACTOR, size[1] // FACTOR), shifts, size)
-    canvas = F.pad(picture, (operator.margin[1],) * 2 + (operator.margin[0],) * 2, value=-1.0)
+    canvas = F.pad(picture, (operator.margin[1],) * 2 + (operator.margin[0],) * 2, value=around)
     frames = operator(canvas[None])[0].movedim(0, 1)
     return frames + NOISE * torch.randn(frames.shape, generator=generator), shifts
 
@@ -98,6 +99,31 @@ def digits(args):
     print(json.dumps({"set": args.set, "count": args.count, "noise": NOISE, "psnr": table, "bars": bars}))
 
 
+def drawings(args):
+    """Held-out drawings in colour, over white, from frames of 32x32 pixels to 128x128: PSNR."""
+    from upscalers import held_out_pictures
+
+    size, model = (128, 128), s2id.load(args.weights)
+    truths = [resize(one, size) for one in held_out_pictures(args.data, args.count)]
+    for count in (4, 9, 16):
+        rows = []
+        for index, truth in enumerate(truths):
+            frames, shifts = look(truth, count, torch.Generator().manual_seed(index), around=1.0)
+            row = {"bicubic": bicubic(frames[0], size), "shift_and_add": shift_and_add(frames, shifts, size)}
+            row["one frame, model"] = s2id.upscale(model, frames[0].clamp(-1, 1), size)
+            for name, motion in {"": shifts, ", motion estimated": None}.items():
+                found = s2id.depixelate(frames, size, motion=motion, model=model)
+                row |= {f"fused{name}": found.fused.picture, f"with the model{name}": found.picture}
+            rows.append({name: psnr(found, truth) for name, found in row.items()})
+            if args.out and count == 9:
+                args.out.mkdir(parents=True, exist_ok=True)
+                nearest = F.interpolate(frames[:1], size)[0]
+                order = [nearest, row["fused, motion estimated"], row["with the model, motion estimated"], truth]
+                write(args.out / f"drawing-{index}.png", side_by_side(order))
+        means = {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
+        print(f"{count:2d} frames  " + "  ".join(f"{k} {v:.2f}" for k, v in means.items()), flush=True)
+
+
 def side_by_side(parts):
     height = max(part.shape[1] for part in parts)
     gap = torch.ones(parts[0].shape[0], height, 4)
@@ -123,6 +149,9 @@ def real(args):
             "shift_and_add": shift_and_add(frames[even], motion[even], size),
             "bicubic": bicubic(frames[0], size),
         }
+        if args.weights:
+            model = s2id.load(args.weights)
+            found["model"] = s2id.depixelate(frames[even], size, motion=motion[even], model=model).picture
         operator = FramesOperator((h, w), motion[odd], size)
         pad = (operator.margin[1],) * 2 + (operator.margin[0],) * 2
         # pixels that look beyond the first frame's view are left out: not every method has anything there
@@ -135,7 +164,7 @@ def real(args):
         most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
         print(
             f"{name:10s} {f'{len(frames)} {h}x{w}':>9s} {rms['fused']:7.4f} {rms['shift_and_add']:9.4f} "
-            f"{rms['bicubic']:7.4f} {seconds:7.1f} {most:5d}",
+            f"{rms['bicubic']:7.4f} {seconds:7.1f} {most:5d}" + (f" {rms['model']:7.4f}" if args.weights else ""),
             flush=True,
         )
         nearest = F.interpolate(frames[:1], size)[0]
@@ -161,7 +190,16 @@ def main() -> None:
     two.add_argument("--sequences", nargs="+", default=SEQUENCES)
     two.add_argument("--most", type=int, default=32, help="frames of a sequence")
     two.add_argument("--out", type=Path, default=Path("out/depixelate"))
+    two.add_argument(
+        "--weights", help="also with this model as prior; its errors come last"
+    )
     two.set_defaults(run=real)
+    three = kinds.add_parser("drawings")
+    three.add_argument("data", type=Path)
+    three.add_argument("--count", type=int, default=12)
+    three.add_argument("--weights", default="graphics")
+    three.add_argument("--out", type=Path, help="folder for pictures of nine frames")
+    three.set_defaults(run=drawings)
     args = parser.parse_args()
     args.run(args)
 

@@ -314,3 +314,19 @@ def test_files_that_hold_no_frames_are_refused(tmp_path):
         "wide.npy": "neither bytes nor floats",
     }.items():
         refused(words, lambda name=name: read_frames(tmp_path / name))
+
+
+def test_a_model_that_enlarges_is_a_prior_for_frames_of_any_size():
+    frames, shifts, truth = shots(4)
+    model = s2id.load("graphics")
+    found = s2id.depixelate(frames, HIGH, model=model, motion=shifts)
+    assert psnr(found.picture, truth) > psnr(found.fused.picture, truth) + 0.5
+    assert found.picture.abs().max() <= 1 and torch.equal(found.uncertainty, found.fused.uncertainty)
+    operator = FramesOperator(LOW, shifts, HIGH)
+    canvas = found.fused.canvas.clone()
+    canvas[:, operator.margin[0] :, operator.margin[1] :][:, : HIGH[0], : HIGH[1]] = found.picture
+    assert (operator(canvas[None])[0].movedim(0, 1) - frames).std() < 0.03, "the frames are explained"
+    coloured = s2id.depixelate(frames.expand(-1, 3, -1, -1), HIGH, model=model, motion=shifts).picture
+    assert coloured.shape == (3, *HIGH) and (coloured - found.picture).abs().mean() < 0.02
+    with pytest.raises(InputError, match="label"):
+        s2id.depixelate(frames, HIGH, model=model, motion=shifts, label="7")

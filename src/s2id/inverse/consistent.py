@@ -54,6 +54,7 @@ def consistent(
     mask: Bool[Tensor, "rows columns"] | None = None,
     noise: float = 0.0,
     mix: Float[Tensor, "k c"] | None = None,
+    drawn: bool = False,
 ) -> Float[Tensor, "b c height width"]:
     """Pictures in [-1, 1] whose means over the measured pixels are as near to these as the colours around allow.
 
@@ -71,13 +72,15 @@ def consistent(
         mask: True where a pixel was measured; `None` is everywhere.
         noise: Standard deviation of the measured pixels' noise, in their unit.
         mix: Matrix from the pictures' channels to the measured ones; `None` measures each channel by itself.
+        drawn: Whether a model drew the pictures, given the measured one, so that colours that the measured one has
+            nowhere are kept: means over large pixels hide the ink of thin strokes.
     """
     if mix is None and found.shape[2:] == measured.shape[2:]:
         left = residual(found, measured, mask)
         return (found + _share(left, mask, noise) * left).clamp(-1, 1)
     if has_alpha(found.shape[1]):
-        return _with_alpha(found, measured, mask, noise, mix)
-    return _moved(found, bounds(found, measured, mask, noise, mix), measured, mask, noise, mix)
+        return _with_alpha(found, measured, mask, noise, mix, drawn)
+    return _moved(found, bounds(found, measured, mask, noise, mix, drawn), measured, mask, noise, mix)
 
 
 def _share(left: Images, mask: Bool[Tensor, "rows columns"] | None, noise: float) -> Float[Tensor, "b 1 1 1"]:
@@ -113,14 +116,15 @@ def _with_alpha(
     mask: Bool[Tensor, "rows columns"] | None,
     noise: float,
     mix: Float[Tensor, "k c"] | None,
+    drawn: bool,
 ) -> Float[Tensor, "b c height width"]:
     """Premultiplied pictures whose alpha is corrected first, then their colours between bounds times that alpha."""
-    alpha = consistent(found[:, -1:], measured[:, -1:], mask, noise)
+    alpha = consistent(found[:, -1:], measured[:, -1:], mask, noise, drawn=drawn)
     around = F.avg_pool2d(measured, 3, 1, 1, count_include_pad=False)
     shows = measured[:, -1:] > -1 + BYTE  # a pixel that shows nothing has the colour of those around it
     known = torch.where(shows, straight(measured), straight(around))[:, :-1]
     colours, mix = straight(found)[:, :-1], None if mix is None else mix[:-1, :-1]
-    values = (colours, *bounds(colours, known, mask, noise, mix))
+    values = (colours, *bounds(colours, known, mask, noise, mix, drawn))
     found, low, high = (premultiply(torch.cat([x, alpha], 1))[:, :-1] for x in values)
     return torch.cat([_moved(found, (low, high), measured[:, :-1], mask, noise, mix), alpha], 1)
 
@@ -131,14 +135,15 @@ def bounds(
     mask: Bool[Tensor, "rows columns"] | None = None,
     noise: float = 0.0,
     mix: Float[Tensor, "k c"] | None = None,
+    drawn: bool = False,
 ) -> tuple[Float[Tensor, "b c height width"], Float[Tensor, "b c height width"]]:
     """Lowest and highest value that each sample of corrected pictures may take.
 
     It is the range of the 3 x 3 measured pixels around, and of the found picture within the measured pixel as far as
     the measured picture has such values anywhere: a stroke thinner than a pixel is darker than the means around, but an
-    ink that is not in the picture is none of its inks. Between pixels' middles the bounds are interpolated, but nowhere
-    wider than the pixel's own. Noise widens them. Where colours are not measured one by one, only the range of all
-    pictures holds.
+    ink that is not in the picture is none of its inks, unless a model drew it. Between pixels' middles the bounds are
+    interpolated, but nowhere wider than the pixel's own. Noise widens them. Where colours are not measured one by one,
+    only the range of all pictures holds.
 
     Arguments as for `consistent`.
     """
@@ -149,7 +154,8 @@ def bounds(
 
     def highest(values: Tensor, known: Tensor) -> Tensor:
         around = F.max_pool2d(known, 3, stride=1, padding=1)
-        own = F.adaptive_max_pool2d(values, small).minimum(known.amax((2, 3), keepdim=True))
+        own = F.adaptive_max_pool2d(values, small)
+        own = own if drawn else own.minimum(known.amax((2, 3), keepdim=True))
         most = around.maximum(own) + noise + BYTE
         smooth = F.interpolate(most, size, mode="bilinear")
         return smooth.minimum(F.interpolate(most, size, mode="nearest-exact")).clamp(-1, 1)

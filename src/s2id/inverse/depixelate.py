@@ -4,6 +4,7 @@ First the camera's motion is found (`motion`, then `alignment`), then the one pi
 (`fusion`). If a model of such pictures is given, pictures are drawn from its posterior given the frames (`posterior`).
 """
 
+import math
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from s2id.coords import check_pixels, check_size, extent, whole_size
 from s2id.diffusion.samplers import Step, result
 from s2id.errors import InputError
 from s2id.inverse.alignment import agreeing
+from s2id.inverse.enlarge import enlarge
 from s2id.inverse.frames import read_frames
 from s2id.inverse.fusion import FramesOperator, Fused, fuse
 from s2id.inverse.motion import register
@@ -24,7 +26,8 @@ from s2id.inverse.observation import STRADDLE, Area, Observation, check_noise, c
 from s2id.inverse.posterior import Measurement, posterior_steps
 from s2id.inverse.settings import RESTORING
 from s2id.media.alpha import covered, has_alpha, with_alpha
-from s2id.sampling.conditions import Label, Seeds, seed_list
+from s2id.network.enlarger import Enlarger
+from s2id.sampling.conditions import Label, Seeds, pair, seed_list
 from s2id.sampling.model import S2ID
 from s2id.sampling.settings import Sampling
 from s2id.sampling.states import state_sizes
@@ -89,6 +92,10 @@ class Depixelated:
         }
 
 
+_SETTLED = 0.75
+"""Pixels along each side of a frame's pixel that frames settle, over the root of their number. Of 4, 9 and 16 frames
+of drawings, these gave the best pictures (runs/depixelate.py drawings)."""
+
 _FARTHEST = 16
 """Length of the longest motion, in frames: a scene's picture grows with it."""
 
@@ -119,11 +126,12 @@ def depixelate(
     Args:
         frames: Pixel values in [-1, 1]; or the path of a folder or file, as for `frames.read_frames`.
         size: Height and width of the picture in pixels, in the frames' aspect; or its long side.
-        model: The prior: a model of pictures that resemble a whole frame. `None` fuses the frames without a prior.
+        model: The prior: a model of pictures that resemble a whole frame; or a model that enlarges, such as "graphics",
+            for frames of any size. `None` fuses the frames without a prior.
         noise: Standard deviation of a frame's pixels, in [-1, 1]; `None` estimates it.
         motion: Movement of the camera, as in the result; `None` estimates it.
         label: Condition for the model: a class's name or index, or the result of `s2id.ask`. `None` is no condition.
-        seeds: The model draws one picture per seed; the result is their mean.
+        seeds: The model draws one picture per seed, and the result is their mean; one that enlarges needs none.
         sampling: Solver and guidance of the model.
 
     Raises:
@@ -153,7 +161,9 @@ def depixelating(
     """
     if model is None and label is not None:
         raise InputError("label asks a model, and there is none; give model, or leave label out.")
-    if model is not None and has_alpha(model.config.channels):
+    if model is not None and isinstance(model.network, Enlarger):
+        pair(model, label, range(1))  # refuses a label, which it knows none of
+    elif model is not None and has_alpha(model.config.channels):
         frames = with_alpha(frames)
     size = whole_size(size, extent((frames.shape[2], frames.shape[3])))
     _check(frames, size, model, noise)
@@ -175,7 +185,9 @@ def _steps(
     motion, likeness, used = _moved(frames, motion)
     fused = fuse(frames[used], motion[used], size, noise)
     picture, std = fused.picture, fused.uncertainty
-    if model is not None:
+    if model is not None and isinstance(model.network, Enlarger):
+        picture = _enlarged(model.network, frames[used], motion[used], fused)
+    elif model is not None:
         picture, std = yield from _under(model, frames[used], motion[used], fused, labels, seeds, sampling)
     notes = tuple(_notes(motion, used, fused, model))
     frame_size = frames.shape[2], frames.shape[3]
@@ -230,15 +242,37 @@ def _under(
     walk = posterior_steps(model, measurement, labels, seeds, sampling, aspect=aspect, iterations=4, bound=None)
     fields = yield from walk
     drawn = fields.render(size, fit="stretch").cpu()
-    mean = drawn.mean(0)
-    # what the mean leaves unexplained is fused like frames of its own
-    operator = FramesOperator(aspect, motion, size)
+    spread = drawn.var(0, correction=int(len(drawn) > 1)).mean(0)
+    return _completed(drawn.mean(0), frames, motion, fused), spread.sqrt()
+
+
+def _enlarged(
+    network: Enlarger, frames: Float[Tensor, "f c h w"], motion: Float[Tensor, "f 2"], fused: Fused
+) -> Float[Tensor, "c height width"]:
+    """The picture of as many pixels as the frames settle, enlarged by the network; it explains the frames as well."""
+    size, times = (fused.picture.shape[1], fused.picture.shape[2]), math.ceil(_SETTLED * len(frames) ** 0.5)
+    settled = min(times * frames.shape[2], size[0]), min(times * frames.shape[3], size[1])
+    seen = fuse(frames, motion, settled, fused.noise, draws=0).picture
+    device = network.stem.weight.device
+    # means over its pixels are estimates, which need not be met: the frames are
+    large = enlarge(network, covered(seen.clamp(-1, 1))[None].to(device), size, exact=False)[0].cpu()
+    return _completed(large, frames, motion, fused)
+
+
+def _completed(
+    picture: Float[Tensor, "c height width"],
+    frames: Float[Tensor, "f c h w"],
+    motion: Float[Tensor, "f 2"],
+    fused: Fused,
+) -> Float[Tensor, "c height width"]:
+    """The picture and what it leaves unexplained of the frames, which is fused like frames of its own."""
+    size = picture.shape[1], picture.shape[2]
+    operator = FramesOperator((frames.shape[2], frames.shape[3]), motion, size)
     top, left = operator.margin
     canvas = fused.canvas.clone()
-    canvas[:, top : top + size[0], left : left + size[1]] = mean
-    left_over = fuse(frames - operator(canvas[None])[0].movedim(0, 1), motion, size, fused.noise)
-    spread = drawn.var(0, correction=int(len(drawn) > 1)).mean(0)
-    return mean + left_over.picture, spread.sqrt()
+    canvas[:, top : top + size[0], left : left + size[1]] = picture
+    left_over = frames - operator(canvas[None])[0].movedim(0, 1)
+    return picture + fuse(left_over, motion, size, fused.noise, draws=0).picture
 
 
 def _observed(frames: Float[Tensor, "f c h w"], motion: Float[Tensor, "f 2"], noise: float) -> Observation:
@@ -274,7 +308,7 @@ def _check(frames: Float[Tensor, "f c h w"], size: Size, model: S2ID | None, noi
             f"size {size[0]}x{size[1]} is of another aspect than the frames' {h}x{w}; "
             f"choose {size[0]}x{round(size[0] * w / h)}."
         )
-    if model is not None:
+    if model is not None and not isinstance(model.network, Enlarger):
         model.need_pixels("de-pixelating under a model")
         if (draws := model.config.channels) != c:
             raise InputError(

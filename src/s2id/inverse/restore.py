@@ -245,7 +245,7 @@ def _steps(
     fields = yield from posterior_steps(model, measurement, labels, seeds, sampling, aspect=aspect)
     rendered, count = fields.render(size, fit="stretch"), at_once(state)
     parts = zip(rendered.split(count), pictures.split(count), strict=True)
-    found = covered(torch.cat([consistent(x, y, mask, noise, mix) for x, y in parts]))
+    found = covered(torch.cat([consistent(x, y, mask, noise, mix, drawn=True) for x, y in parts]))
     return Restored(found, fields, rms(residual(found, pictures, mask, mix), mask))
 
 
