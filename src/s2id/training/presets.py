@@ -89,7 +89,7 @@ PRESETS: dict[str, Preset] = {
     ),
     "graphics": Preset(
         "vectors",
-        EnlargerConfig(),
+        EnlargerConfig(width=64, blocks=8),
         # windows of 24 x 24 pixels of drawings of 512 x 512 pixels
         TrainConfig(
             images=400_000, batch=16, lr=2e-3, densities=(24,), queries=16.0, long_side=512, alpha="keep", ema=0.999
