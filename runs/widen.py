@@ -46,8 +46,8 @@ def main() -> None:
     large.network.load_state_dict(fresh | {n: widened(w, fresh[n]) for n, w in small.network.state_dict().items()})
     picture, noise = torch.rand(1, 4, 12, 12) * 2 - 1, torch.zeros(1)
     with torch.inference_mode():
-        drawn = [model.network.decode(model.network.encode(picture, noise)).values for model in (small, large)]
-    assert torch.allclose(*drawn, atol=1e-4), "the larger network draws something else"
+        before, now = (one.network.decode(one.network.encode(picture, noise)).values for one in (small, large))
+    assert torch.allclose(before, now, atol=1e-4), "the larger network draws something else"
     large.save_pretrained(args.out)
 
 

@@ -175,6 +175,7 @@ def test_what_an_animation_loses_is_said(weights, tmp_path, capsys):
         (("restore", "logo.png", "--size", "0"), "size 0x0 is smaller than the picture's 6x8"),
         (("restore", "logo.png", "--size", "1x1000000000"), "has a side of more than 9 digits; give fewer pixels"),
         (("upscale", "logo.png", "--size", "1000000000"), "has a side of more than 9 digits; give fewer pixels"),
+        (("upscale", "logo.png", "--size", "0"), "size 0"),
         (("upscale", "empty", "--scale", "2"), "empty holds no picture"),
         (("restore", "empty"), "empty is a folder; give a picture."),
         (("restore", "nowhere.png"), "nowhere.png does not exist; give a picture."),

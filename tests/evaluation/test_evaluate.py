@@ -325,3 +325,16 @@ def test_colour_without_classes_is_judged_without_a_judge(model):
     assert floor.likeness.frechet < row.likeness.frechet
     bare, *_ = evaluate(made, None, colours(1), colours(2), config)
     assert bare.size == "16x16" and math.isnan(bare.likeness.frechet) and bare.agreement.psnr == row.agreement.psnr
+
+
+@pytest.mark.parametrize("size", [(16, 16), (13, 15), (10, 14)])
+def test_a_zoom_is_compared_with_the_same_part_of_the_picture(size):
+    card = Card(data="noise", density=8, size=size)
+    made = S2ID(replace(TINY, classes=0), card).eval().requires_grad_(False)
+    enliven(made)
+    larger = (2 * size[0], 2 * size[1])
+    config = replace(QUICK, sizes=(size, larger))
+    images = torch.randint(0, 256, (40, 1, *size), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    data = [Pictures("noise", (Group(images, torch.full((40,), NULL)),), ())] * 2
+    rows = [row for row in evaluate(made, None, *data, config) if row.size == f"{larger[0]}x{larger[1]}"]
+    assert rows[0].agreement.zoom_psnr > 38

@@ -1,5 +1,7 @@
 """The curve of the loss against t is the published protocol's, for both networks."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from conftest import SMALL_PUBLISHED, TINY, enliven
@@ -66,3 +68,8 @@ def test_other_channels_and_densities_are_refused():
         next(t_scrape(silent(), pictures(channels=3)))
     with pytest.raises(InputError, match="density 9 is no multiple of the patch 2"):
         next(t_scrape(silent(), pictures(), density=9))
+
+
+def test_sides_that_are_no_multiples_of_the_patch_become_states_as_in_training():
+    (point,) = t_scrape(silent(replace(TINY, patch=2)), pictures(size=9), points=1, batch=3)
+    assert point.without > 0

@@ -138,3 +138,15 @@ def test_a_grey_look_is_reproduced_in_colours():
     found = consistent(picture(8, 8, channels=3)[None], picture(4, 4, seed=1)[None] / 2, mix=mix)
     assert rms((resize(found, (4, 4)) * mix.reshape(1, 3, 1, 1)).sum(1) - picture(4, 4, seed=1) / 2) < 1e-3
     assert found.abs().max() <= 1
+
+
+def test_ink_that_a_model_drew_is_kept_and_that_of_a_guess_is_not():
+    stroke = -torch.ones(1, 1, 16, 16)
+    stroke[..., 6:8] = 1.0  # half as wide as a measured pixel, which is grey
+    measured = resize(stroke, (4, 4))
+    drawn, guessed = (consistent(stroke, measured, drawn=kept) for kept in (True, False))
+    assert torch.equal(drawn, stroke)
+    thin = stroke.clone()
+    thin[..., 6] = -1.0
+    drawn, guessed = (consistent(thin, measured, drawn=kept) for kept in (True, False))
+    assert drawn.max() > 0.5 > 0.1 > guessed.max()

@@ -330,3 +330,17 @@ def test_a_model_that_enlarges_is_a_prior_for_frames_of_any_size():
     assert coloured.shape == (3, *HIGH) and psnr(coloured, truth) > psnr(found.fused.picture, truth)
     with pytest.raises(InputError, match="label"):
         s2id.depixelate(frames, HIGH, model=model, motion=shifts, label="7")
+
+
+def test_a_folder_of_too_many_pixels_is_refused(tmp_path, monkeypatch):
+    for number in range(3):
+        Image.new("L", (8, 8), 40 * number).save(tmp_path / f"{number}.png")
+    assert len(read_frames(tmp_path)) == 3
+    monkeypatch.setattr("s2id.inverse.frames.MAX_PIXELS", 150)
+    with pytest.raises(InputError, match="holds 3 frames of 8x8"):
+        read_frames(tmp_path)
+
+
+def test_frames_of_one_pixel_are_fused_smoothly():
+    found = fuse(torch.tensor([0.0, 0.5]).reshape(2, 1, 1, 1), torch.tensor([[0.0, 0.0], [0.5, 0.0]]), (4, 4))
+    assert found.strength > 0 and found.picture.isfinite().all()

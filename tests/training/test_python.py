@@ -1,5 +1,6 @@
 """Training from Python: progress, a model at the end, and a folder that one run uses at a time."""
 
+import json
 import shutil
 from dataclasses import replace
 
@@ -12,7 +13,7 @@ from s2id.errors import InputError
 from s2id.training.optimisers import learning_rate
 from s2id.training.presets import PRESETS
 from s2id.training.progress import Rate, duration
-from s2id.training.run import checkpoints, locked
+from s2id.training.run import checkpoints, locked, write_checkpoint
 from s2id.training.settings import TrainConfig
 from s2id.training.watch import drive
 
@@ -195,3 +196,24 @@ def test_a_finished_run_goes_on_for_a_time(tmp_path):
     assert more[0][0] == 7 and more[-1][1] < more[0][1] and rest.trainer.done == 1
     assert max(lr for _, lr in more) <= learning_rate(rest.trainer.config, 1 / 3)
     assert s2id.load(tmp_path).card.images_seen == 16 * more[-1][0]
+
+
+def test_a_run_that_was_stopped_goes_on_when_it_is_iterated_over_again(tmp_path):
+    run = digits(tmp_path, images=64)
+    for progress in run:
+        if progress.step == 2:
+            run.stop()
+    assert [progress.step for progress in run] == [3, 4]
+
+
+def test_a_checkpoint_is_written_beside_what_a_killed_process_left(tmp_path):
+    facts, tensors = {"step": 1}, {"network/a": torch.zeros(2)}
+    write_checkpoint(tmp_path, 64, tensors, facts, 2)
+    (final,) = (tmp_path / "checkpoints").iterdir()
+    shutil.copytree(final, final.with_name(f"{final.name}-before"))
+    write_checkpoint(tmp_path, 64, tensors, {"step": 2}, 2)
+    assert json.loads((final / "run.json").read_text())["step"] == 2
+
+
+def test_a_warm_up_of_the_whole_run_has_a_learning_rate_at_its_end():
+    assert learning_rate(TrainConfig(warmup=1.0), 1.0) == pytest.approx(TrainConfig().lr)

@@ -4,11 +4,13 @@ from dataclasses import replace
 
 import pytest
 import torch
+from conftest import enliven
 
 import s2id
 from s2id import text
 from s2id.cli.main import main
 from s2id.errors import InputError
+from s2id.evaluation.t_scrape import t_scrape
 from s2id.sampling.conditions import describe, forget
 from s2id.sampling.training_data import load_data_of
 from s2id.training.presets import PRESETS
@@ -78,6 +80,9 @@ def test_its_data_are_read_with_their_tokens(toy, folder, tmp_path):
     (group,) = load_data_of(model, folder).groups
     assert group.texts[0] == "dark" and torch.equal(group.tokens[0, :4], letters("dark"))
     assert group.tokens[0, 4:].isnan().all()
+    enliven(model)  # as long as it is new, it hears nothing
+    (point,) = t_scrape(model, load_data_of(model, folder), points=1, batch=8)
+    assert point.with_label != point.without
 
 
 def test_a_run_that_begins_with_such_a_model_keeps_its_encoder(toy, folder, tmp_path):
