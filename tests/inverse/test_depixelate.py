@@ -37,12 +37,12 @@ def scene(margin=4):
     return torch.where(bars, 0.9, picture)[None, None]
 
 
-def shots(count, seed=0, noise=0.01):
-    """Frames by exact area means of the scene, their shifts in pixels, and the picture in the first's place."""
+def shots(count, seed=0, noise=0.01, picture=None):
+    """Frames by exact area means of a scene, their shifts in pixels, and the picture in the first's place."""
     generator = torch.Generator().manual_seed(seed)
     shifts = 2 * torch.rand(count, 2, generator=generator) - 1
     shifts[0] = 0
-    fine, unit = scene(), 1 / max(LOW)
+    fine, unit = scene() if picture is None else picture, 1 / max(LOW)
     frame = tuple((side + 8) * unit for side in LOW)
 
     def seen(size, shift):
@@ -317,7 +317,8 @@ def test_files_that_hold_no_frames_are_refused(tmp_path):
 
 
 def test_a_model_that_enlarges_is_a_prior_for_frames_of_any_size():
-    frames, shifts, truth = shots(4)
+    fine = scene().sign()  # two colours, as in a drawing
+    frames, shifts, truth = shots(4, picture=fine)
     model = s2id.load("graphics")
     found = s2id.depixelate(frames, HIGH, model=model, motion=shifts)
     assert psnr(found.picture, truth) > psnr(found.fused.picture, truth) + 0.5
