@@ -190,9 +190,7 @@ def main() -> None:
     two.add_argument("--sequences", nargs="+", default=SEQUENCES)
     two.add_argument("--most", type=int, default=32, help="frames of a sequence")
     two.add_argument("--out", type=Path, default=Path("out/depixelate"))
-    two.add_argument(
-        "--weights", help="also with this model as prior; its errors come last"
-    )
+    two.add_argument("--weights", help="also with this model as prior; its errors come last")
     two.set_defaults(run=real)
     three = kinds.add_parser("drawings")
     three.add_argument("data", type=Path)
