@@ -9,8 +9,9 @@ import shlex
 import unicodedata
 import zlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from difflib import get_close_matches
+from itertools import chain, count
 
 from s2id.errors import InputError
 
@@ -207,3 +208,12 @@ def printable(text: str) -> str:
     a\tb
     """
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def unused(name: str, taken: Container[str]) -> str:
+    """The name, or where it is taken the first of name-2, name-3 and so on that is not.
+
+    >>> unused("run", ["run", "run-2"])
+    'run-3'
+    """
+    return next(one for one in chain([name], (f"{name}-{i}" for i in count(2))) if one not in taken)

@@ -94,9 +94,7 @@ def zoom(samples: Samples, size: Size, base: BasePictures) -> float:
     if samples.model.config.dense:
         return math.nan
     height, width = base.size
-    top, bottom, left, right = (
-        round(_ZOOM[i] * side) for i, side in ((0, height), (2, height), (1, width), (3, width))
-    )
+    top, left, bottom, right = (round(share * side) for share, side in zip(_ZOOM, 2 * base.size, strict=True))
     part = base.images[..., top:bottom, left:right]
     window = (top / height, left / width, bottom / height, right / width)  # whole pixels of the data's size
     shown = samples.frame[0] * (bottom - top) / height, samples.frame[1] * (right - left) / width

@@ -93,8 +93,8 @@ class Depixelated:
 
 
 _SETTLED = 0.75
-"""Pixels along each side of a frame's pixel that frames settle, over the root of their number. Of 4, 9 and 16 frames
-of drawings, these gave the best pictures (runs/depixelate.py drawings)."""
+"""Pixels along each side of a frame's pixel that frames settle, over the root of their number. From 4, 9 and 16 frames
+of drawings, so many gave the best pictures of all that were tried (runs/LOG.md)."""
 
 _FARTHEST = 16
 """Length of the longest motion, in frames: a scene's picture grows with it."""
@@ -252,7 +252,7 @@ def _enlarged(
     """The picture of as many pixels as the frames settle, enlarged by the network; it explains the frames as well."""
     size, times = (fused.picture.shape[1], fused.picture.shape[2]), math.ceil(_SETTLED * len(frames) ** 0.5)
     settled = min(times * frames.shape[2], size[0]), min(times * frames.shape[3], size[1])
-    seen = fuse(frames, motion, settled, fused.noise, draws=0).picture
+    seen = fused.picture if settled == size else fuse(frames, motion, settled, fused.noise, draws=0).picture
     device = network.stem.weight.device
     # means over its pixels are estimates, which need not be met: the frames are
     large = enlarge(network, covered(seen.clamp(-1, 1))[None].to(device), size, exact=False)[0].cpu()

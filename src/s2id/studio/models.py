@@ -7,7 +7,6 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
-from itertools import chain, count
 from pathlib import Path
 from types import NoneType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin, get_type_hints
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin,
 from s2id.checks import Within
 from s2id.errors import InputError
 from s2id.inverse.settings import RESTORING
+from s2id.names import unused
 from s2id.sampling.known import Header, bundled, licence, located
 from s2id.sampling.resolving import resolved
 from s2id.sampling.settings import Sampling
@@ -139,7 +139,7 @@ def _name(source: str, taken: dict[str, Offer]) -> str:
     """A name for a model, which shows nothing of where its file lies and which no other model has."""
     path = Path(source)
     name = source if source in bundled() else (path.stem if path.suffix == ".safetensors" else path.name) or "model"
-    return next(free for free in chain([name], (f"{name}-{i}" for i in count(2))) if free not in taken)
+    return unused(name, taken)
 
 
 def _settings(header: Header, densest: int, usual: Sampling | None = None) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -8,13 +8,13 @@ import json
 import math
 import os
 from collections.abc import AsyncIterator, Iterator, Sequence
-from itertools import chain, count
 from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Query, Response
 from fastapi.responses import StreamingResponse
 
+from s2id.names import unused
 from s2id.studio.state import Studio, found
 
 _METRICS = "metrics.jsonl"
@@ -73,8 +73,7 @@ class Runs:
         for folder in self._folders:
             inside = sorted(path.parent for path in folder.glob(f"*/{_METRICS}"))
             for one in [folder] if (folder / _METRICS).is_file() else inside:
-                name = one.resolve().name
-                name = next(free for free in chain([name], (f"{name}-{i}" for i in count(2))) if free not in runs)
+                name = unused(one.resolve().name, runs)
                 runs[name] = Run(name, one)
         return runs
 

@@ -78,9 +78,8 @@ class Composing:
         known = start.card.words if start else ()
         if start and start.card.encoder:
             preset = replace(preset, train=replace(preset.train, encoder=start.card.encoder))
-        if preset.train.encoder:
-            known_already = pictures.token_width > 0
-            self.pictures = pictures if known_already else with_tokens(pictures, text_encoder(preset.train.encoder))
+        if preset.train.encoder and not pictures.token_width:
+            self.pictures = with_tokens(pictures, text_encoder(preset.train.encoder))
         elif start and (distils or not known):
             self.pictures = with_words(pictures, known)
         else:
