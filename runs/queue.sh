@@ -30,9 +30,9 @@ graphics-2 | train graphics --data {}/graphics --init @/runs/graphics/model --im
 graphics-wide | train graphics --data {}/graphics --init @/exports/graphics-wide --images 110000 --lr 1e-3 --set warmup=0.02 --set width=64 --set blocks=8
 few-4 | distill @/runs/guided-one/model --guidance 1.5 --set guidance-interval=0.1,0.6 --steps 24 --pairs 3000 --images 40000 --times 1 0.75 0.5 0.25
 scratch-63k | train mnist --images 63000
+scratch-250k | train mnist --images 250000
 emoji | train emoji --data {}/icons --images 1000000
 graphics-3 | train graphics --data {}/graphics --init @/runs/graphics-wide/model --images 200000 --lr 1e-3 --set warmup=0.005
-scratch-250k | train mnist --images 250000
 LIST
 }
 
