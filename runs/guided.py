@@ -22,7 +22,7 @@ from s2id.data.pictures import Pictures, batch_at
 from s2id.data.registry import load_pictures
 from s2id.diffusion.process import alpha_sigma
 from s2id.memory import keep_memory
-from s2id.network.halves import state_grid
+from s2id.network.base import state_grid
 from s2id.network.heads import Features
 from s2id.sampling.model import S2ID, load
 from s2id.training.batches import Batch, means

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import torch
 
-from s2id.sampling.known import MODEL_FILE
 from s2id.sampling.model import load
+from s2id.sampling.model_file import MODEL_FILE
 
 
 def main() -> None:

@@ -9,9 +9,9 @@ import torch
 from PIL import ExifTags, Image, ImageCms
 
 from s2id.cli.main import main
-from s2id.media.carried import is_lossy
-from s2id.media.deep import read_exactly
 from s2id.media.images import chunk, read, to_float
+from s2id.media.metadata import is_lossy
+from s2id.media.sixteen_bits import read_exactly
 from s2id.network.settings import EnlargerConfig
 from s2id.sampling.model import S2ID
 from s2id.sampling.settings import Card

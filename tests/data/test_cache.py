@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 import s2id
-from s2id.data import cache, decoding, place
+from s2id.data import cache, cache_folder, decoding
 from s2id.errors import InputError, LostError
 
 
@@ -126,15 +126,15 @@ def test_the_place_is_what_is_asked_for(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")
     monkeypatch.delenv("S2ID_CACHE", raising=False)
-    assert place.cache_folder() == tmp_path / "home" / ".cache" / "s2id"
+    assert cache_folder.cache_folder() == tmp_path / "home" / ".cache" / "s2id"
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert place.cache_folder() == tmp_path / "xdg" / "s2id"
+    assert cache_folder.cache_folder() == tmp_path / "xdg" / "s2id"
     monkeypatch.setenv("S2ID_CACHE", str(tmp_path / "own"))
-    assert place.cache_folder() == tmp_path / "own"
+    assert cache_folder.cache_folder() == tmp_path / "own"
     (tmp_path / "file").touch()
     monkeypatch.setenv("S2ID_CACHE", str(tmp_path / "file" / "x"))
     with pytest.raises(InputError, match="S2ID_CACHE names .*, which cannot be written"):
-        place.cache_folder()
+        cache_folder.cache_folder()
 
 
 @pytest.mark.parametrize("home", [None, "/dev/null/home", ""])
@@ -150,22 +150,24 @@ def test_without_a_home_it_is_temporary_with_a_note(tmp_path, monkeypatch, capsy
     if home is None:
         monkeypatch.setattr(Path, "home", nobody)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    place._temporary.cache_clear()
-    found = place.cache_folder()
-    assert found.parent == tmp_path and found.stat().st_mode & 0o777 == 0o700 and place.cache_folder() == found
+    cache_folder._temporary.cache_clear()
+    found = cache_folder.cache_folder()
+    assert found.parent == tmp_path and found.stat().st_mode & 0o777 == 0o700 and cache_folder.cache_folder() == found
     told = capsys.readouterr().err
     assert told.count("\n") == 1 and f"files are kept in {found} (" in told and "set S2ID_CACHE" in told
-    place._temporary.cache_clear()
+    cache_folder._temporary.cache_clear()
     found.rmdir()
     (tmp_path / "others").mkdir()
     found.symlink_to(tmp_path / "others")
-    assert place.cache_folder() not in (found, tmp_path / "others"), "what another user may have laid there is not used"
-    place._temporary.cache_clear()
+    assert cache_folder.cache_folder() not in (found, tmp_path / "others"), (
+        "what another user may have laid there is not used"
+    )
+    cache_folder._temporary.cache_clear()
 
 
 NOBODY = """
 import os, sys
-from s2id.data.place import cache_folder
+from s2id.data.cache_folder import cache_folder
 os.setgid(12345)
 os.setuid(12345)
 for name in ("HOME", "S2ID_CACHE", "XDG_CACHE_HOME"):

@@ -15,8 +15,8 @@ import s2id
 from s2id.errors import InputError
 from s2id.inverse.frames import read_frames
 from s2id.media import formats, images, raster
-from s2id.media.carried import facts_of
 from s2id.media.images import decode, read, resize
+from s2id.media.metadata import facts_of
 
 
 def png(bits: int, colour: int, row: bytes, key: tuple[int, ...]) -> BytesIO:

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from s2id.coords import extent, frame_grid
+from s2id.network.base import state_grid
 from s2id.network.enlarger import Enlarger, relative
-from s2id.network.halves import state_grid
 from s2id.network.settings import EnlargerConfig
 
 

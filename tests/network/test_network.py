@@ -13,8 +13,8 @@ from torch.nn.functional import avg_pool2d
 from s2id.coords import Grid, extent, frame_grid
 from s2id.diffusion.denoiser import Network
 from s2id.errors import InputError
+from s2id.network.base import state_grid, step_values
 from s2id.network.build import build
-from s2id.network.halves import state_grid, step_values
 from s2id.network.heads import Features
 from s2id.network.network import FieldNetwork
 from s2id.network.published import PublishedNetwork

@@ -12,7 +12,7 @@ from PIL import Image
 
 import s2id
 from s2id.media.images import resize
-from s2id.sampling.known import BUNDLED, bundled, licence
+from s2id.sampling.model_file import BUNDLED, bundled, licence
 
 
 @pytest.fixture(scope="module")

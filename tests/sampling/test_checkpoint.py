@@ -19,8 +19,8 @@ from safetensors.torch import save_file
 from s2id.errors import InputError
 from s2id.files import checksum, fill, write_tensors
 from s2id.network.settings import network_to_dict
-from s2id.sampling.known import MODEL_FILE, bundled
 from s2id.sampling.model import S2ID, load
+from s2id.sampling.model_file import MODEL_FILE, bundled
 from s2id.sampling.readme import readme
 from s2id.settings import to_dict
 
@@ -187,7 +187,7 @@ def test_a_missing_path_in_a_folder_that_exists_is_not_looked_for_on_the_hub(tmp
 
 
 def test_a_near_miss_of_a_bundled_name_is_suggested(monkeypatch):
-    monkeypatch.setattr("s2id.sampling.known.bundled", lambda: ["mnist", "faces"])
+    monkeypatch.setattr("s2id.sampling.model_file.bundled", lambda: ["mnist", "faces"])
     with pytest.raises(InputError, match="did you mean mnist?"):
         load("mnits")
 

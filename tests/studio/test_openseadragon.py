@@ -18,7 +18,7 @@ from PIL import Image
 pytest.importorskip("fastapi", reason="the studio needs the extra studio")
 
 import s2id  # noqa: E402
-from s2id.data.place import cache_folder  # noqa: E402
+from s2id.data.cache_folder import cache_folder  # noqa: E402
 from s2id.studio.compose import Drawn  # noqa: E402
 from s2id.studio.state import Studio  # noqa: E402
 

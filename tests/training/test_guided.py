@@ -15,7 +15,7 @@ from s2id.diffusion.guidance import Guided, Push, clipped
 from s2id.diffusion.process import Schedule
 from s2id.errors import InputError
 from s2id.evaluation.t_scrape import t_scrape
-from s2id.network.halves import step_values
+from s2id.network.base import step_values
 from s2id.sampling.denoisers import guided_denoiser, read_out, trained_denoiser
 from s2id.sampling.model import S2ID
 from s2id.sampling.sample import compose

@@ -114,8 +114,8 @@ class Guide:
 
     def run(self) -> int:
         """Join the two models and write the file."""
-        from s2id.sampling.known import MODEL_FILE, RUN_MODEL
         from s2id.sampling.model import load
+        from s2id.sampling.model_file import MODEL_FILE, RUN_MODEL
 
         holds = (self.out / name for name in (MODEL_FILE, RUN_MODEL, "checkpoints"))
         if any(exists(path) for path in holds):

@@ -31,8 +31,8 @@ class Info:
     def run(self) -> int:
         """Print what the model file holds."""
         from s2id.files import checksum
-        from s2id.sampling.known import licence
         from s2id.sampling.model import load
+        from s2id.sampling.model_file import licence
 
         model = load(self.weights)
         guide = {"parameters of the guide": sum(p.numel() for p in model.guide.parameters())} if model.guide else {}

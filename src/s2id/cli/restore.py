@@ -52,8 +52,8 @@ def _given(path: Path, model: "S2ID") -> "tuple[Tensor, int]":
     The user is told what is lost: transparency where a model has no alpha, and all but an animation's first picture.
     """
     from s2id.media.alpha import has_alpha
-    from s2id.media.deep import read_exactly
     from s2id.media.raster import count_pages
+    from s2id.media.sixteen_bits import read_exactly
 
     picture, depth = read_exactly(path)
     if (count := count_pages(path)) > 1:
@@ -144,9 +144,9 @@ class Upscale:
     ) -> Path:
         """Enlarge one picture, say how near the result is, and write it; its file."""
         from s2id.inverse.restore import disagreement, fitted, upscale
-        from s2id.media.carried import facts_of, is_lossy
-        from s2id.media.deep import is_deep
         from s2id.media.images import write
+        from s2id.media.metadata import facts_of, is_lossy
+        from s2id.media.sixteen_bits import is_deep
 
         picture, depth = _given(path, model)
         picture = fitted(model, picture) if model.config.composes else picture

@@ -22,8 +22,8 @@ from filelock import FileLock
 from jaxtyping import Int, UInt8
 from torch import Tensor
 
+from s2id.data.cache_folder import cache_folder
 from s2id.data.decoding import Decoder, Entry, Lost, decoded, picture
-from s2id.data.place import cache_folder
 from s2id.errors import InputError
 from s2id.files import replacing
 from s2id.media.alpha import fitting, has_alpha, in_channels, is_coloured, over

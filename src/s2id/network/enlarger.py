@@ -19,7 +19,7 @@ from torch.utils.checkpoint import checkpoint
 from s2id.condition import Asked
 from s2id.coords import Grid, Part, extent
 from s2id.media.alpha import covered
-from s2id.network.halves import Encoded, TwoHalves, checked_part, place
+from s2id.network.base import Encoded, TwoHalves, checked_part, place
 from s2id.network.heads import Features, means
 from s2id.network.settings import EnlargerConfig
 from s2id.shapes import Images, Scalars
@@ -39,7 +39,7 @@ class Enlarger(TwoHalves):
     """Predicts the function that a picture shows. The noise level and conditions, which others take, change nothing.
 
     Example:
-        >>> from s2id.network.halves import state_grid
+        >>> from s2id.network.base import state_grid
         >>> network = Enlarger(EnlargerConfig(width=8, blocks=1))
         >>> network(torch.zeros(1, 4, 5, 3), torch.zeros(1), grid=state_grid((20, 12), (1.0, 0.6))).shape
         torch.Size([1, 4, 20, 12])

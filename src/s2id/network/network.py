@@ -17,9 +17,9 @@ from s2id.condition import Asked, Condition, condition_of
 from s2id.coords import Part, extent
 from s2id.errors import InputError
 from s2id.network.attention import Tokens
+from s2id.network.base import Encoded, TwoHalves, checked_part, class_index, place
 from s2id.network.blocks import Block, normalise
 from s2id.network.embeddings import ConditionFilm, ConditionTokens, GuidanceFilm, NoiseEmbedding, PositionEmbedding
-from s2id.network.halves import Encoded, TwoHalves, checked_part, class_index, place
 from s2id.network.heads import Features, FieldHead
 from s2id.network.settings import BESIDE_CLASSES, ModelConfig
 from s2id.shapes import Images, Scalars, per_sample
@@ -79,7 +79,7 @@ class FieldNetwork(TwoHalves):
     """Predicts the clean picture as a function, from which pixels of any grid are read.
 
     Example:
-        >>> from s2id.network.halves import state_grid
+        >>> from s2id.network.base import state_grid
         >>> network = FieldNetwork(ModelConfig(width=8, heads=2))
         >>> x_t, logsnr = torch.randn(1, 1, 20, 12), torch.zeros(1)
         >>> network(x_t, logsnr, torch.tensor([7])).shape  # at the state's own samples

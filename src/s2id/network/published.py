@@ -18,9 +18,9 @@ from s2id.errors import InputError
 from s2id.linear import box_weights
 from s2id.media.alpha import covered
 from s2id.network.attention import AxialAttention, CrossAttention, Tokens
+from s2id.network.base import Encoded, TwoHalves, checked_part, class_index, place
 from s2id.network.blocks import FeedForward
 from s2id.network.embeddings import fourier_features, octaves
-from s2id.network.halves import Encoded, TwoHalves, checked_part, class_index, place
 from s2id.network.heads import Features
 from s2id.network.settings import PublishedConfig
 from s2id.settings import Size

@@ -21,9 +21,9 @@ from s2id.errors import InputError
 from s2id.files import check_finite, check_suffix, filled, opened, write_tensors, write_text
 from s2id.network.build import build
 from s2id.network.settings import NetworkConfig, network_to_dict
-from s2id.sampling.alike import check_guide
 from s2id.sampling.hub import upload
-from s2id.sampling.known import MODEL_FILE, MODEL_FORMAT, Header, Known, located
+from s2id.sampling.matching import check_guide
+from s2id.sampling.model_file import MODEL_FILE, MODEL_FORMAT, Header, Known, located
 from s2id.sampling.readme import readme
 from s2id.sampling.settings import Card
 from s2id.settings import to_dict

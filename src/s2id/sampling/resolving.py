@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from s2id.diffusion.settings import ALWAYS
 from s2id.errors import InputError
-from s2id.sampling.known import Known
+from s2id.sampling.model_file import Known
 from s2id.sampling.settings import DEFAULT_GUIDANCE, DEFAULT_STEPS, Sampling
 
 

@@ -15,7 +15,7 @@ from s2id.checks import Within
 from s2id.errors import InputError
 from s2id.inverse.settings import RESTORING
 from s2id.names import unused
-from s2id.sampling.known import Header, bundled, licence, located
+from s2id.sampling.model_file import Header, bundled, licence, located
 from s2id.sampling.resolving import resolved
 from s2id.sampling.settings import Sampling
 from s2id.settings import Size, docstrings

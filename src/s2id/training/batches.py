@@ -21,7 +21,7 @@ from s2id.data.pictures import Pictures, chosen_at
 from s2id.diffusion.process import Schedule, alpha_sigma
 from s2id.errors import InputError
 from s2id.media.images import resize, to_bytes, to_float
-from s2id.network.halves import state_grid
+from s2id.network.base import state_grid
 from s2id.network.settings import NetworkConfig
 from s2id.seeds import seed_of
 from s2id.settings import Size

@@ -19,7 +19,7 @@ from s2id.coords import extent, view
 from s2id.data.pictures import Pictures, batch_at
 from s2id.errors import InputError
 from s2id.files import checksum, read_tensors, write_tensors
-from s2id.network.halves import state_grid, step_values
+from s2id.network.base import state_grid, step_values
 from s2id.network.network import FieldNetwork
 from s2id.sampling.denoisers import read_out, trained_denoiser
 from s2id.sampling.model import S2ID

@@ -21,8 +21,8 @@ from s2id.data.pictures import Pictures, chosen_at
 from s2id.errors import InputError
 from s2id.files import checksum, write_text
 from s2id.modes import modes_kept
+from s2id.network.base import state_grid, step_values
 from s2id.network.build import AnyNetwork
-from s2id.network.halves import state_grid, step_values
 from s2id.network.settings import BESIDE_CLASSES
 from s2id.sampling.denoisers import READING
 from s2id.sampling.model import S2ID

@@ -17,7 +17,7 @@ from s2id.errors import InputError
 from s2id.files import read_tensors, write_tensors, write_text, writing
 from s2id.headers import no_file
 from s2id.network.settings import network_from_dict, network_to_dict
-from s2id.sampling.known import RUN_MODEL
+from s2id.sampling.model_file import RUN_MODEL
 from s2id.stopping import unfinished
 from s2id.training.progress import duration
 from s2id.training.settings import TrainConfig

@@ -9,8 +9,8 @@ from pathlib import Path
 from s2id.checks import Positive, checked
 from s2id.data.pictures import Pictures
 from s2id.errors import InputError
-from s2id.sampling.known import RUN_MODEL
 from s2id.sampling.model import S2ID
+from s2id.sampling.model_file import RUN_MODEL
 from s2id.settings import to_dict
 from s2id.training.presets import preset_named
 from s2id.training.progress import Progress, duration, rounded

@@ -21,8 +21,8 @@ from s2id.data.pictures import Group, Pictures, chosen_at
 from s2id.errors import InputError
 from s2id.media.alpha import in_channels, over
 from s2id.media.images import to_bytes, to_float
+from s2id.network.base import state_grid
 from s2id.network.enlarger import extremes
-from s2id.network.halves import state_grid
 from s2id.sampling.denoisers import read_out
 from s2id.sampling.model import S2ID
 from s2id.seeds import seed_of

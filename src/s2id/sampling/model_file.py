@@ -10,8 +10,8 @@ from typing import Any
 from s2id.errors import InputError
 from s2id.headers import fact, headed, no_file
 from s2id.network.settings import NetworkConfig, network_from_dict
-from s2id.sampling.alike import check_names
 from s2id.sampling.hub import fetch
+from s2id.sampling.matching import check_names
 from s2id.sampling.settings import Card
 from s2id.settings import from_dict
 
