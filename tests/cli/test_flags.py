@@ -121,6 +121,20 @@ def test_a_bad_flag_is_refused_in_a_sentence(flag, text, sentence):
     assert str(refused.value) == sentence
 
 
+@pytest.mark.parametrize(
+    ("word", "sentence"),
+    [
+        ("--lable", "sample has no flag --lable; did you mean --label?"),
+        ("--zzz=3", "sample has no flag --zzz; --help lists its flags."),
+        ("--guidance_interval=0,1", "guidance-interval is a setting of sample; write --set guidance-interval=VALUE."),
+    ],
+)
+def test_a_flag_that_there_is_not_is_refused_in_one_sentence(word, sentence):
+    with pytest.raises(InputError) as refused:
+        parse(["sample", "mnist", word])
+    assert str(refused.value) == sentence
+
+
 @pytest.mark.parametrize(("text", "value"), [("3", 3), ("-3", -3), ("none", None), ("None", None)])
 def test_a_number_is_read_by_its_type(text, value):
     assert read(Toy, ["a", "--steps", text]).inner.steps == value

@@ -118,8 +118,8 @@ def read(kind: type[_Command], words: Sequence[str], default: _Command | None = 
         name: How to call the command in its help, e.g. `s2id sample`.
 
     Raises:
-        InputError: A setting is unknown, its text is of another type, or a value is out of range.
-        SystemExit: Help was asked for (code 0), or a flag is unknown or of another type (code 2).
+        InputError: A flag or setting is unknown, its text is of another type, or a value is out of range.
+        SystemExit: Help was asked for (code 0), or something that must be given is missing (code 2).
     """
     found = list(options(kind, default))
     plain = [option for option in found if option.group is None]
@@ -128,6 +128,7 @@ def read(kind: type[_Command], words: Sequence[str], default: _Command | None = 
     if "--help-all" in words:
         words = ["--help"]
         print_after = _listed(settings.values()) if settings else ""
+    _check_flags(words, plain, settings, name)
     try:
         parsed: Any = tyro.cli(
             _flat(plain, bool(settings)),
@@ -148,6 +149,26 @@ def read(kind: type[_Command], words: Sequence[str], default: _Command | None = 
     command = _built(kind, default, values)
     check(command)
     return command
+
+
+def _check_flags(words: Sequence[str], plain: Sequence[Option], settings: Mapping[str, Option], name: str) -> None:
+    """Refuse flags that there are not."""
+    called = name.removeprefix("s2id ") or "this command"
+    known = {"help", *(("set", "help-all") if settings else ())}
+    for option in plain:
+        known |= {f"no-{option.name}"} if option.default is True else {option.name}
+        known |= {word.strip("-") for one in get_args(option.kind) if isinstance(one, Help) for word in one.aliases}
+    for word in words:
+        if word == "--":
+            return
+        flag = word.partition("=")[0].removeprefix("--").replace("_", "-")
+        if not word.startswith("--") or flag in known:
+            continue
+        if flag in settings:
+            raise InputError(f"{flag} is a setting of {called}; write --set {flag}=VALUE.")
+        near = get_close_matches(flag, known, n=2)
+        hint = f"did you mean {' or '.join(f'--{one}' for one in near)}?" if near else "--help lists its flags."
+        raise InputError(f"{called} has no flag --{flag}; {hint}")
 
 
 def _flat(plain: Sequence[Option], settings: bool) -> type:

@@ -7,6 +7,8 @@ towards the lightest or the darkest around in proportion to how far they are fro
 flat areas do, and borders move. It needs whole pixels in each given one; other sizes are area means of such a picture.
 """
 
+from itertools import product
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -17,20 +19,25 @@ from s2id.media.alpha import has_alpha, in_channels
 from s2id.media.images import resize
 from s2id.memory import keep_memory
 from s2id.network.enlarger import Enlarger, agreeing, extremes
-from s2id.network.heads import CACHED, MARGIN, Features
+from s2id.network.heads import MARGIN, Features
 from s2id.settings import Size
 from s2id.shapes import Images
 
-TILE = 192
-"""Given pixels along a side of a tile. The network also computes those around, so a small one costs more."""
+TILE = 512
+"""Given pixels along a side of a tile, at most. The network also computes those around, so small ones cost more, and
+large ones need memory: three quarters of a gigabyte at this size."""
 
-_PIECE = 8
+_PIECE = 4
 """Given pixels along a side of the pieces of a tile that the head draws: it needs few feature samples for each, and
 many are flat."""
 
+_AT_ONCE = 2**22
+"""Interpolated features of the pieces that are drawn at once: enough for torch to share among its threads."""
+
 _VALUES = 6
 """Values along a side of a given pixel that are drawn, at least, before their mean is corrected: of fewer, a border's
-place is not known so well."""
+place is not known so well. As many as feature samples, or a multiple of them, are enough: each is then at its place in
+a sample."""
 
 _SMALL = 4
 """Number of times below which a size that is no multiple is the mean of a picture twice as fine as it need be."""
@@ -75,7 +82,7 @@ def drawn(
         given: RGBA pictures.
         down: Pixels in each given one along y.
         across: The same along x.
-        tile: Given pixels along a side of a tile.
+        tile: Given pixels along a side of a tile, at most.
         exact: Whether means over the given pixels are set right.
     """
     keep_memory()
@@ -83,14 +90,18 @@ def drawn(
     result = given.new_empty(*given.shape[:2], height * down, width * across)
     logsnr = torch.zeros(len(given), device=given.device)
     ends = torch.stack([given, *extremes(given, 1)])
-    for top in range(0, height, tile):
-        for left in range(0, width, tile):
-            rows, columns = slice(top, min(height, top + tile)), slice(left, min(width, left + tile))
-            seen = _with((rows, columns), network.reach + MARGIN, (height, width))
-            features = network.encode(given, logsnr, part=seen).tokens
-            found = _pieces(network, features, seen, (rows, columns), ends, (down, across), exact)
-            result[:, :, top * down : rows.stop * down, left * across : columns.stop * across] = found
+    for rows, columns in product(_tiles(height, tile), _tiles(width, tile)):
+        seen = _with((rows, columns), network.reach + MARGIN, (height, width))
+        features = network.encode(given, logsnr, part=seen).tokens
+        found = _pieces(network, features, seen, (rows, columns), ends, (down, across), exact)
+        result[:, :, rows.start * down : rows.stop * down, columns.start * across : columns.stop * across] = found
     return result
+
+
+def _tiles(side: int, most: int) -> list[slice]:
+    """A side cut into parts of at most so many pixels, as even as they can be."""
+    long = -(-side // -(-side // most))
+    return [slice(first, min(side, first + long)) for first in range(0, side, long)]
 
 
 def _pieces(
@@ -109,7 +120,7 @@ def _pieces(
     )
     near = ends[:, :, :, ys.flatten()][..., xs.flatten()]
     found = near[0].repeat_interleave(times[0], 2).repeat_interleave(times[1], 3)
-    finer = tuple(-(-_VALUES // n) if exact else 1 for n in times)
+    finer = tuple(-(-_VALUES // n) if exact and n % lattice else 1 for n in times)
     size = _PIECE * times[0], _PIECE * times[1]
     into = found.unflatten(2, (-1, size[0])).unflatten(4, (-1, size[1])).permute(0, 2, 4, 1, 3, 5)
     near = near.unflatten(3, ys.shape).unflatten(5, xs.shape).permute(0, 1, 3, 5, 2, 4, 6)
@@ -119,7 +130,7 @@ def _pieces(
     cells = [1 / (n * more) for n, more in zip(times, finer, strict=True)]
     y, x = (centres(round(_PIECE / cell), cell) for cell in cells)
     grid = Grid(y, x, (cells[0], cells[1])).to(features.device)
-    few = max(1, CACHED // (len(y) * len(x) * features.shape[-1]))
+    few = max(1, _AT_ONCE // (len(y) * len(x) * features.shape[-1]))
     for some in busy.split(few) if len(busy) else ():
         b, i, j = some.T
         read = features[b[:, None, None], rows[i][:, :, None], columns[j][:, None]]
