@@ -18,8 +18,7 @@ mkdir -p "$home/runs"
 # exports/mnist-gpu-a: a model of runs/gpu_train.py and its guide, the first two commands of runs/train_mnist.sh.
 # exports/long-at-194k: moving average of `train mnist --init exports/mnist-gpu-a --images 400000 --lr 1e-3 --set warmup=0.005
 # --set detail-density=28 --set detail-share=0.3` after 193,792 images. exports/graphics-wide: runs/widen.py of the
-# bundled graphics. exports/emoji-16: moving average of `train emoji --densities 16 --images 40000` after 25,472 images.
-# A line that fails is passed over.
+# bundled graphics. A line that fails is passed over.
 runs() {
   cat <<'LIST'
 ink | train mnist --init @/exports/long-at-194k --images 120000 --lr 1e-3 --set warmup=0.005 --set detail-density=28 --set detail-share=0.4 --set finer=ink --set finer-share=0.3
@@ -32,8 +31,8 @@ graphics-wide | train graphics --data {}/graphics --init @/exports/graphics-wide
 few-4 | distill @/runs/guided-one/model --guidance 1.5 --set guidance-interval=0.1,0.6 --steps 24 --pairs 3000 --images 40000 --times 1 0.75 0.5 0.25
 scratch-63k | train mnist --images 63000
 scratch-250k | train mnist --images 250000
-emoji-16 | train emoji --data {}/icons --init @/exports/emoji-16 --densities 16 --batch 64 --images 220000 --set warmup=0.005
-emoji | train emoji --data {}/icons --init @/runs/emoji-16/model --images 500000 --lr 2e-3 --set warmup=0.005
+emoji-16 | train emoji --data {}/icons --images 400000 --set detail-density=0
+emoji | train emoji --data {}/icons --init @/runs/emoji-16/model --images 400000 --lr 2e-3 --set warmup=0.005 --set detail-share=0.5
 graphics-3 | train graphics --data {}/graphics --init @/runs/graphics-wide/model --images 200000 --lr 1e-3 --set warmup=0.005
 LIST
 }

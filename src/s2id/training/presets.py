@@ -44,11 +44,11 @@ PRESETS: dict[str, Preset] = {
     ),
     "emoji": Preset(
         "vectors",
-        # tokens of 4 x 4 samples, which overlap: 64 for a picture, so that a wide network is affordable
+        # tokens of 4 x 4 samples, which overlap: few, so that a wide network is affordable
         ModelConfig(
             channels=3,
-            width=192,
-            heads=6,
+            width=160,
+            heads=5,
             encoder_blocks=4,
             decoder_blocks=4,
             film_width=256,
@@ -57,12 +57,14 @@ PRESETS: dict[str, Preset] = {
             lattice=6,
             overlap=True,
         ),
-        # pictures of twice the state's density: detail between its samples is learned, not interpolated
+        # composed on few samples, ended on more, learned from pictures of twice as many: no detail is interpolated
         TrainConfig(
             images=1_000_000,
+            batch=64,
             max_weight=5.0,
-            densities=(32,),
+            densities=(16,),
             density_weights=(1.0,),
+            detail_density=32,
             drop_each=0.25,
             long_side=64,
             alpha="white",
