@@ -12,4 +12,4 @@ $python benchmarks/render.py out/gpu/model --device cuda --repeats 20
 $python -m s2id evaluate out/gpu/model --data "$data" --count 10000 --device cuda --out out/gpu/evaluate
 $python runs/reference.py --data "$data" --full --count 1000 --steps 100 --sampler ddim --device cuda --out out/gpu/reference
 $python runs/gpu_train.py emoji --data "$data/icons" --workers 16 --precision bf16 --compile-blocks --batch 512 --lr 5e-3 --minutes 8.0 \
-  --model.width 256 --model.heads 8 --out out/gpu-emoji
+  --out out/gpu-emoji
