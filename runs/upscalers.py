@@ -90,13 +90,16 @@ def show(table: list[dict[str, Any]]) -> None:
 
 def held_out_pictures(data: Path, count: int) -> list[Float[Tensor, "3 h w"]]:
     """Pictures over white, evenly spread over those that training held out, on a square of `FINE` pixels a side."""
-    pictures = load_pictures("vectors", data, "test", FINE, alpha="keep")
+    pictures = load_pictures(
+        "vectors", data, "test", FINE // 8, alpha="keep"
+    )  # only those that are shown are drawn finely
     places = [(group, i) for group in pictures.groups for i in range(len(group.labels))]
     chosen = [places[k * len(places) // count] for k in range(min(count, len(places)))]
     found = []
     for group, i in chosen:
-        shown = over(to_float(group.images[i]), "white")
-        shown = shown.expand(3, -1, -1)
+        height, width = (8 * side for side in group.images.shape[2:])
+        assert group.truth is not None, "a drawing is known at every size"
+        shown = over(group.truth(i, (height, width)), "white")
         canvas = torch.ones(3, FINE, FINE)
         top, left = ((FINE - side) // 2 for side in shown.shape[1:])
         canvas[:, top : top + shown.shape[1], left : left + shown.shape[2]] = shown
