@@ -78,9 +78,11 @@ def _is_pickle(path: Path) -> bool:
     """Whether a file was written by pickle or torch.save."""
     try:
         with open(path, "rb") as file:
-            start = file.read(8)
+            start = file.read(9)
     except OSError:
         return False
-    # a .safetensors file begins with the length of its header in eight bytes, of which the last are zero
-    protocol = len(start) > 2 and start[0] == 0x80 and 2 <= start[1] <= 5 and not start.endswith(b"\0\0")
+    # a .safetensors file begins with the length of its header in eight bytes, of which the last are zero, and with its
+    # {; a pickle has the length of its first frame from the fourth byte on, which ends in zeros too, but later
+    header = start[:8].endswith(b"\0\0") and start[8:] in (b"", b"{")
+    protocol = len(start) > 2 and start[0] == 0x80 and 2 <= start[1] <= 5 and not header
     return start[:2] == b"PK" or protocol

@@ -15,8 +15,7 @@ from PIL import Image
 import s2id
 from s2id.cli import commands
 from s2id.cli.main import main
-from s2id.cli.options import parse_seeds, parse_window, suffix
-from s2id.errors import InputError
+from s2id.cli.options import parse_seeds, suffix
 from s2id.evaluation.judge import Judge
 from s2id.media.images import read
 from s2id.network.settings import ModelConfig
@@ -150,9 +149,8 @@ def test_thin_and_tiny_pictures_work(weights, tmp_path, capsys, size):
 )
 def test_bad_arguments_are_refused_before_anything_is_written(weights, tmp_path, capsys, words, sentence):
     out = tmp_path / "out"
-    assert sentence in refused(capsys, "sample", weights, "--label", "1", "--out", out, *words) or words[0] == "--label"
-    if words[0] == "--label":
-        assert sentence in refused(capsys, "sample", weights, "--out", out, *words)
+    asked = [] if words[0] == "--label" else ["--label", "1"]
+    assert sentence in refused(capsys, "sample", weights, *asked, "--out", out, *words)
     assert not list(out.glob("*.png"))
 
 
@@ -171,9 +169,13 @@ def test_pickles_are_refused_unread(tmp_path, capsys):
         def __reduce__(self):
             return (pytest.fail, ("the pickle was loaded",))
 
-    for name in ("model.pt", "renamed.safetensors"):
+    # whole phrases: this test's own folder holds the word
+    for name, said in {
+        "model.pt": "may be a pickle, and",
+        "renamed.safetensors": "is a pickle, which runs code",
+    }.items():
         (tmp_path / name).write_bytes(pickle.dumps(Trap()))
-        assert "pickle" in refused(capsys, "info", tmp_path / name)
+        assert said in refused(capsys, "info", tmp_path / name)
 
 
 def test_truncated_and_altered_weights_are_refused(weights, tmp_path, capsys):
@@ -378,8 +380,6 @@ def test_unknown_flags_exit_with_2():
 
 def test_seed_lists_and_ranges_parse():
     assert parse_seeds("5") == [5] and parse_seeds("0-3,9") == [0, 1, 2, 3, 9]
-    with pytest.raises(InputError):
-        parse_window("1,2,3")
 
 
 def test_training_begins_with_given_weights(tmp_path, monkeypatch):
@@ -440,8 +440,3 @@ def test_a_reader_who_has_enough_is_no_error(words):
     done = subprocess.run([sys.executable, "-m", "s2id", *words], stdout=writes, stderr=subprocess.PIPE, timeout=120)
     os.close(writes)
     assert (done.returncode, done.stderr) == (141, b"")
-
-
-def test_seeds_beyond_a_million_are_refused_before_they_are_listed():
-    with pytest.raises(InputError, match="more than 1,000,000 seeds"):
-        parse_seeds("0-99999999999")

@@ -20,7 +20,7 @@ from s2id.errors import InputError
 from s2id.files import checksum, fill, write_tensors
 from s2id.network.settings import network_to_dict
 from s2id.sampling.model import S2ID, load
-from s2id.sampling.model_file import MODEL_FILE, bundled
+from s2id.sampling.model_file import MODEL_FILE
 from s2id.sampling.readme import readme
 from s2id.settings import to_dict
 
@@ -167,11 +167,6 @@ def test_a_model_the_hub_does_not_give_is_a_sentence(monkeypatch):
         load("someone/digits")
 
 
-def test_every_bundled_model_loads():
-    for name in bundled():
-        assert load(name).card.data
-
-
 @pytest.mark.parametrize("name", ["nothing", "missing.safetensors", "no/such/file.safetensors"])
 def test_a_missing_model_is_a_sentence(name):
     with pytest.raises(InputError, match=f"there is no model '{name}'"):
@@ -188,7 +183,7 @@ def test_a_missing_path_in_a_folder_that_exists_is_not_looked_for_on_the_hub(tmp
 
 def test_a_near_miss_of_a_bundled_name_is_suggested(monkeypatch):
     monkeypatch.setattr("s2id.sampling.model_file.bundled", lambda: ["mnist", "faces"])
-    with pytest.raises(InputError, match="did you mean mnist?"):
+    with pytest.raises(InputError, match=r"did you mean mnist\?"):
         load("mnits")
 
 
@@ -249,7 +244,10 @@ def test_a_pickle_is_never_read_whatever_its_name(tmp_path, name, dump):
         torch.save({"bomb": Bomb()}, tmp_path / name)
     else:
         (tmp_path / name).write_bytes(pickle.dumps(Bomb()))
-    with pytest.raises(InputError, match="pickle"):
+    # not the word alone, which this test's own folder holds too
+    with pytest.raises(
+        InputError, match="is a pickle, which runs code when read|may be a pickle, and pickles run code"
+    ):
         load(tmp_path / name)
 
 
