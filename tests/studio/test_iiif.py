@@ -61,17 +61,32 @@ def test_other_addresses_are_refused_in_a_sentence(path):
 
 
 def test_any_address_is_understood_or_refused_in_a_sentence():
-    draw = random.Random(0)
+    draw, understood = random.Random(0), 0
+
+    def number():
+        return draw.choice(["", "0", "1", "7", "99", "100", "512", "3000", "12345", "0.5", "33.3", "1e3", "-1", "x"])
+
+    def listed(count):
+        return ",".join(number() for _ in range(count))
+
+    # letters by chance are hardly ever of the grammar, so addresses are put together of its parts, right or wrong
     for _ in range(3000):
-        words = ["".join(draw.choices("01239,.:!^pctfulmaxsqre", k=draw.randint(0, 9))) for _ in range(3)]
+        regions = ["full", "square", listed(4), f"pct:{listed(4)}", "".join(draw.choices("019,.:pctful", k=6))]
+        sizes = ["max", listed(2), f"!{listed(2)}", f"pct:{number()}", "".join(draw.choices("09,.:!^max", k=5))]
+        size = draw.choice(["", "^"]) + draw.choice(sizes)
+        turn = draw.choice(["", "", "!"]) + draw.choice(["0", "90", "270.0", "360", number()])
         full = draw.randint(1, 9000), draw.randint(1, 9000)
         try:
-            asked = iiif.asked(full, *words, "default", "jpg")
+            asked = iiif.asked(full, draw.choice(regions), size, turn, "default", "jpg")
         except InputError:
             continue
+        understood += 1
         top, left, bottom, right = asked.window(full)
         assert 0 <= top < bottom <= 1 and 0 <= left < right <= 1
         assert 1 <= asked.size[0] * asked.size[1] <= iiif.MOST_AREA
+        again = iiif.asked(full, *asked.canonical.rpartition("/")[0].split("/"), "default", "jpg")
+        assert (again.size, again.degrees, again.mirrored) == (asked.size, asked.degrees, asked.mirrored)
+    assert 300 < understood < 2700
 
 
 @pytest.fixture(scope="module")

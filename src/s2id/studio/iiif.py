@@ -87,8 +87,12 @@ def asked(full: Size, region: str, size: str, rotation: str, quality: str, form:
         raise InputError(f"quality {quality[:40]!r} is none of {', '.join(QUALITIES)}.")
     if form not in FORMATS:
         raise InputError(f"format {form[:40]!r} is none of {', '.join(FORMATS)}.")
-    whole = box == (0.0, 0.0, full[1], full[0])
-    names = "full" if whole else ",".join(f"{v:g}" if v == round(v) else f"{v:.6f}" for v in box)
+    if box == (0.0, 0.0, full[1], full[0]):
+        names = "full"
+    elif all(v == round(v) for v in box):
+        names = ",".join(f"{v:.0f}" for v in box)
+    else:  # pixels are whole numbers in addresses, and shares of the picture need not be
+        names = "pct:" + ",".join(f"{100 * v / side:.12f}" for v, side in zip(box, 2 * (full[1], full[0]), strict=True))
     most = found == _within((box[3], box[2]))
     larger = "^" if found[0] > box[3] or found[1] > box[2] else ""
     sides = "max" if most else f"{larger}{found[1]},{found[0]}"
