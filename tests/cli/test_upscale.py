@@ -47,7 +47,11 @@ def test_any_scale_above_one(weights, tmp_path, scale, size):
 
 @pytest.mark.parametrize(
     ("words", "said"),
-    [((), "one of --scale 4 and --size"), (("--scale", 2, "--size", 9), "one of"), (("--scale", 1), "scale")],
+    [
+        ((), "one of --scale 4 and --size"),
+        (("--scale", 2, "--size", 9), "one of --scale 4 and --size"),
+        (("--scale", 1), "scale is 1; it must be a number, above 1"),
+    ],
 )
 def test_a_size_is_said_once(weights, tmp_path, capsys, words, said):
     logo().save(tmp_path / "logo.png")

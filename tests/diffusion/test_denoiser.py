@@ -129,8 +129,9 @@ def guide(denoiser, guidance, label):
 
 def test_guidance_one_is_the_plain_denoiser_and_zero_ignores_the_label(clouds):
     label = torch.tensor([0, 1])
-    plain, none = guide(clouds, 1.0, label), guide(clouds, 1.0, None)
-    assert torch.equal(plain, guide(clouds, 1.0, label))
+    x_t = torch.randn(2, 1, 3, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    plain, none = (clouds(x_t, torch.full((2,), 0.6, dtype=torch.float64), asked) for asked in (label, None))
+    assert torch.equal(guide(clouds, 1.0, label), plain) and torch.equal(guide(clouds, 1.0, None), none)
     assert torch.allclose(guide(clouds, 0.0, label), none)
     assert (plain - none).abs().max() > 0.01
 

@@ -7,8 +7,10 @@ import torch
 from conftest import SMALL_PUBLISHED, TINY, enliven
 
 from s2id.data.pictures import Group, Pictures
+from s2id.diffusion.process import Schedule
 from s2id.errors import InputError
 from s2id.evaluation.t_scrape import Curve, Point, t_scrape
+from s2id.media.images import resize, to_float
 from s2id.sampling.model import S2ID
 from s2id.sampling.settings import Card
 
@@ -71,5 +73,9 @@ def test_other_channels_and_densities_are_refused():
 
 
 def test_sides_that_are_no_multiples_of_the_patch_become_states_as_in_training():
-    (point,) = t_scrape(silent(replace(TINY, patch=2)), pictures(size=9), points=1, batch=3)
-    assert point.without > 0
+    data = pictures(size=9)
+    (point,) = t_scrape(silent(replace(TINY, patch=2)), data, points=1, batch=30)
+    # as of a network that predicts 0 for states of 8x8 samples, which are means of the pictures
+    power = resize(to_float(data.groups[0].images), (8, 8)).square().mean().item()
+    alpha, sigma = (a.item() for a in Schedule()(torch.tensor(0.5, dtype=torch.float64)))
+    assert point.without == pytest.approx(power * (alpha / sigma) ** 2, rel=0.01)

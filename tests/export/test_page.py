@@ -2,7 +2,7 @@
 
 import html
 import re
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from copy import deepcopy
 from hashlib import sha256
 from importlib.resources import files
@@ -82,10 +82,11 @@ def test_a_page_runs_its_own_scripts_only(digits):
     policy = html.unescape(re.search(r'Content-Security-Policy" content="([^"]*)"', text)[1])
     rules = dict(rule.split(" ", 1) for rule in policy.split("; "))
     scripts = re.findall(r'<script type="module"[^>]*>(.*?)</script>', text, flags=re.DOTALL)
-    hashes = {f"'sha256-{module._digest(script)}'" for script in scripts}
+    hashes = {
+        f"'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'" for script in scripts
+    }  # as browsers do
     assert len(hashes) == 2 and set(rules["script-src"].split()) == {*hashes, "'wasm-unsafe-eval'"}
     assert rules["default-src"] == "'none'" and "connect-src" not in rules
-    assert sha256(b"").digest() != module._digest("")  # bytes against text: the hash is in base64
 
 
 def test_a_notebook_shows_the_page_in_a_frame_of_its_own(digits):
@@ -105,11 +106,14 @@ def test_a_page_that_cannot_be_is_refused_with_a_sentence(digits, tmp_path, monk
     assert not list(tmp_path.iterdir())
 
 
-def test_pixels_and_alpha_have_pages_too(field):
-    for made in (field(channels=4), field(2, channels=2)):
-        assert len(held(page([made]).decode())) == 1
-    pixels = Field(Features(torch.zeros(1, 4, 4, 3), (1.0, 1.0)), s2id.sampling.field.PixelHead(3))
-    assert len(held(page([pixels]).decode())) == 1
+def test_pixels_and_alpha_have_pages_too(field, tmp_path):
+    values = torch.rand(1, 4, 4, 3, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    pixels = Field(Features(values, (1.0, 1.0)), s2id.sampling.field.PixelHead(3))
+    for made in (field(channels=4), field(2, channels=2), pixels):
+        (content,) = held(page([made]).decode())
+        (tmp_path / "again.safetensors").write_bytes(content)
+        again = Field.load(tmp_path / "again.safetensors")
+        assert (again.render(50) - made.render(50)).abs().max() <= 0.5 / 127.5
 
 
 def test_export_writes_a_page_or_a_gallery(digits, tmp_path, capsys):

@@ -174,7 +174,14 @@ def test_values_that_do_not_fit_are_refused(model):
         sample_posterior(model, Measurement(Blur(8), torch.zeros(1, 1, 8, 7)), aspect=(8, 8))
 
 
-@pytest.mark.parametrize(("value", "noise"), [(float("nan"), 0.0), (0.0, -1.0), (0.0, float("nan"))])
-def test_what_nobody_can_have_measured_is_refused(value, noise):
-    with pytest.raises(InputError):
+@pytest.mark.parametrize(
+    ("value", "noise", "said"),
+    [
+        (float("nan"), 0.0, "the measured values hold NaN"),
+        (0.0, -1.0, "noise is -1; it is a standard deviation"),
+        (0.0, float("nan"), "noise is nan; it is a standard deviation"),
+    ],
+)
+def test_what_nobody_can_have_measured_is_refused(value, noise, said):
+    with pytest.raises(InputError, match=said):
         Measurement(Area(Observation.of_picture(torch.zeros(1, 4, 4)), (4, 4)), torch.full((1, 16, 1), value), noise)

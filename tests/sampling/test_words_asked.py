@@ -127,16 +127,16 @@ def test_words_travel_with_the_weights(icons, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    "changes",
+    ("changes", "said"),
     [
-        {"words": ("a", "a", "b", "c", "d"), "word_counts": ()},
-        {"word_counts": (1,)},
-        {"words": ("a",), "word_counts": ()},
+        ({"words": ("a", "a", "b", "c", "d"), "word_counts": ()}, "words names one of its entries twice"),
+        ({"word_counts": (1,)}, "word_counts has 1 entries for 5 names"),
+        ({"words": ("a",), "word_counts": ()}, "has 1 words and the network 5"),
     ],
     ids=["twice", "counts", "fewer"],
 )
-def test_a_card_whose_words_do_not_fit_is_refused(icons, changes, tmp_path):
-    with pytest.raises(InputError, match="word"):
+def test_a_card_whose_words_do_not_fit_is_refused(icons, changes, said, tmp_path):
+    with pytest.raises(InputError, match=said):
         S2ID(icons.config, replace(icons.card, **changes)).save(tmp_path / "a.safetensors")
         s2id.load(tmp_path / "a.safetensors")
 

@@ -131,11 +131,11 @@ def bomb():
 
 
 HOSTILE = {
-    "bomb": (bomb(), "999,"),
+    "bomb": (bomb(), "31623x31623 pixels, and more than"),
     "cut": (png(Image.effect_noise((64, 64), 50))[:800], "cannot be read"),
     "text": (b"<script>alert(1)</script>", "no format that is known"),
     "empty": (b"", "no format that is known"),
-    "huge": (png(Image.new("1", (6000, 6000))), "more than"),
+    "huge": (png(Image.new("1", (6000, 6000))), "6000x6000 pixels, and more than"),
 }
 
 
@@ -146,7 +146,7 @@ def test_hostile_pictures_cost_a_sentence(client, name):
         "/api/upscale", data={"model": "mnist"}, files={"picture": ("../../<img>.png", content, "image/png")}
     )
     assert answer.status_code == 400 and answer.json()["error"].endswith(".")
-    assert said.replace("999,", "") in answer.json()["error"] and "<" not in answer.json()["error"]
+    assert said in answer.json()["error"] and "<" not in answer.json()["error"]
     assert ".." not in answer.json()["error"]
 
 

@@ -234,9 +234,15 @@ def test_a_students_settings_are_those_that_its_training_uses():
         StudentConfig(batch=0)
 
 
-@pytest.mark.parametrize("times", [(1.0,), (0.9, 0.5), (1.0, 0.0), (1.0, 0.5, 0.5), (1.0, 0.3)])
-def test_times_that_cannot_be_are_refused(times):
-    with pytest.raises(InputError, match="time"):
+@pytest.mark.parametrize(
+    ("times", "said"),
+    [
+        *((times, "give two or more, from 1 down") for times in ((1.0,), (0.9, 0.5), (1.0, 0.0), (1.0, 0.5, 0.5))),
+        ((1.0, 0.3), "time 0.3 is between the teacher's steps; choose multiples of 1 / 4"),
+    ],
+)
+def test_times_that_cannot_be_are_refused(times, said):
+    with pytest.raises(InputError, match=said):
         DistillConfig(times=times, sampling=Sampling(4))
 
 

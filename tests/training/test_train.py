@@ -273,7 +273,12 @@ def test_every_precision_and_attention_trains(tmp_path, precision, attention):
         load_pictures("digits"),
         tmp_path,
     )
-    assert all(math.isfinite(p.loss) for p in trainer.run())
+    attended = [weight for name, weight in trainer.network.named_parameters() if name.endswith("qkv.weight")]
+    before = [weight.detach().clone() for weight in attended]
+    losses = [progress.loss for progress in trainer.run()]
+    assert len(losses) == 3 and all(map(math.isfinite, losses))
+    assert trainer.accelerator.mixed_precision == precision
+    assert before and not any(torch.equal(*pair) for pair in zip(attended, before, strict=True))
 
 
 def test_the_target_of_the_published_network_is_the_noise():
@@ -412,7 +417,9 @@ def test_a_checkpoint_from_before_a_field_existed_goes_on(tmp_path):
     facts = json.loads(path.read_text())
     del facts["model"]["condition_film"]
     path.write_text(json.dumps(facts))
-    tiny(tmp_path).resume(checkpoints(tmp_path)[-1])
+    again = tiny(tmp_path, seed=1)
+    again.resume(checkpoints(tmp_path)[-1])
+    assert_same(weights(again), weights(first))
 
 
 def test_detail_is_trained_at_late_times_on_denser_states(tmp_path):
