@@ -100,15 +100,15 @@ def whole_size(size: AnySize, frame: tuple[float, float] = (1.0, 1.0), window: W
         window: Region of the frame that the picture shows; `None` is the whole frame.
 
     Raises:
-        InputError: The long side is absurdly long.
+        InputError: A side is absurdly long.
 
     >>> whole_size(1024, frame=(9.0, 16.0)), whole_size((5, 7), frame=(9.0, 16.0))
     ((576, 1024), (5, 7))
     """
+    if max(map(abs, (size,) if isinstance(size, int) else size)) > _MOST_SIDE:  # which floats and messages may not hold
+        raise InputError(f"size {shown(size)} is beyond any picture; both sides can have {_MOST_SIDE:,} pixels.")
     if not isinstance(size, int):
         return size
-    if size > _MOST_SIDE:
-        raise InputError(f"size {shown(size)} is beyond any picture; both sides can have {_MOST_SIDE:,} pixels.")
     top, left, bottom, right = window or (0.0, 0.0, 1.0, 1.0)
     sides = frame[0] * (bottom - top), frame[1] * (right - left)
     if not min(sides) > 0:

@@ -98,7 +98,7 @@ def test_what_is_no_label_or_seed_is_refused_by_name(model, value):
         assert "\n" not in str(caught.value) and str(caught.value).endswith(".")
 
 
-@pytest.mark.parametrize("seed", ["7", -1, 10**30, [-1], [None], None, range(10**9)], ids=kind_of)
+@pytest.mark.parametrize("seed", ["7", -1, 10**30, 10**400, -(10**5000), [-1], [None], None, range(10**9)], ids=kind_of)
 def test_seeds_out_of_range_are_refused(model, seed):
     with pytest.raises(InputError, match="^seed (is|has)"):
         s2id.sample(model, 1, seed)
@@ -112,6 +112,8 @@ def test_nothing_is_no_label_and_no_seed(model):
             s2id.sample(model, label)
         with pytest.raises(InputError, match="there is no seed"):
             s2id.sample(model, 1, label)
+    with pytest.raises(InputError, match="label '1000.* is none of this model's|label 'of type int' is none"):
+        s2id.sample(model, 10**5000)
     for label in ("7.0", "", "10", 10, -1):
         with pytest.raises(InputError, match=re.escape(f"label '{label}' is none of this model's; choose one of 0, 1")):
             s2id.sample(model, label)
@@ -130,6 +132,6 @@ def test_attributes_and_numbers_are_what_they_say():
     }.values():
         with pytest.raises(InputError, match=re.escape(said)):
             s2id.ask(FACES, attributes=values)
-    for value in (math.nan, math.inf, 1e308, 10**400, "30", True, None, torch.zeros(2)):
+    for value in (math.nan, math.inf, 1e308, 10**400, 10**5000, "30", True, None, torch.zeros(2)):
         with pytest.raises(InputError, match="^number 'age' is "):
             s2id.ask(FACES, numbers={"age": value})

@@ -10,6 +10,7 @@ from PIL import Image
 
 from s2id.coords import view
 from s2id.errors import InputError
+from s2id.inverse.restore import upscale
 from s2id.media.images import read, resize, to_bytes
 from s2id.network.heads import MARGIN, Features
 from s2id.network.published import PixelHead
@@ -212,6 +213,15 @@ def test_a_window_that_is_no_region_is_refused(field, tmp_path, window):
         with pytest.raises(InputError, match="no region of the frame"):
             draw((4, 4), window)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "size", [2**41, -(10**5000), (10**5000, 1), (1, -(10**400))], ids=["long", "-", "high", "wide"]
+)
+def test_a_size_beyond_any_number_is_refused(field, model, size):
+    for use in (field().render, field().image, lambda size: upscale(model, torch.zeros(1, 4, 4), size)):
+        with pytest.raises(InputError, match="^size .* is beyond any picture; both sides can have"):
+            use(size)
 
 
 def test_an_empty_size_is_refused(field):

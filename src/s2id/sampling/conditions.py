@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from s2id.checks import MisfitError, checked, fits, meant
+from s2id.checks import MisfitError, checked, fits, meant, shown
 from s2id.condition import KINDS, Condition, cat, scaled
 from s2id.errors import InputError
 from s2id.names import WHOLE, is_number, position
@@ -85,16 +85,18 @@ def ask(
         more["attributes"] = torch.zeros(1, config.attributes, dtype=torch.long)
     for index, name, has in _found(attributes, card.attributes, "attribute"):
         if not isinstance(has, bool | np.bool_):
-            raise InputError(f"attribute {name!r} is {has!r}; give True if the picture has it, or False.")
+            raise InputError(f"attribute {name!r} is {shown(has)}; give True if the picture has it, or False.")
         more["attributes"][0, index] = 1 if has else -1
     if config.numbers:
         more["numbers"] = torch.full((1, config.numbers), torch.nan)
     for index, name, value in _found(numbers, card.numbers, "number"):
         if not fits(value, float):
-            raise InputError(f"number {name!r} is {value!r}; give a finite number.")
+            raise InputError(f"number {name!r} is {shown(value)}; give a finite number.")
         more["numbers"][0, index] = scaled(float(value), *card.number_ranges[index])
         if not more["numbers"][0, index].isfinite():
-            raise InputError(f"number {name!r} is {value!r}, which is too far from the data's; give one like them.")
+            raise InputError(
+                f"number {name!r} is {shown(value)}, which is too far from the data's; give one like them."
+            )
     if tokens is not None:
         if tokens.ndim != 2 or tokens.shape[1] != config.token_width:
             raise InputError(
@@ -113,7 +115,7 @@ def _words(given: Any) -> str:  # noqa: ANN401  (whatever was given)
     """
     several = [given] if isinstance(given, str) else given
     if not isinstance(several, Sequence) or not all(isinstance(one, str) for one in several):
-        raise InputError(f"words is {given!r}; give a text such as 'red fox', or a list of words.")
+        raise InputError(f"words is {shown(given)}; give a text such as 'red fox', or a list of words.")
     return " ".join(several)
 
 
@@ -124,7 +126,7 @@ def _found(asked: Any, known: Sequence[str], kind: str) -> list[tuple[int, str, 
         InputError: The model has no such name, or two of them are one.
     """
     if asked is not None and not isinstance(asked, Mapping):
-        raise InputError(f"{kind}s are {asked!r}; give a dict from names to values.")
+        raise InputError(f"{kind}s are {shown(asked)}; give a dict from names to values.")
     found: dict[int, tuple[str, Any]] = {}
     for name, value in (asked or {}).items():
         if not isinstance(name, str):
@@ -202,7 +204,7 @@ def label_index(model: S2ID, label: Label) -> int:
     """
     if label is None:
         return NULL
-    text = label if isinstance(label, str) else str(_whole(label, "label"))
+    text = label if isinstance(label, str) else shown(_whole(label, "label"))  # str refuses thousands of digits
     indices = [str(i) for i in range(model.config.classes)]
     names = model.card.labels or indices
     if not names:
@@ -250,7 +252,7 @@ def seed_list(seed: Seeds, argument: str = "seed") -> list[int]:
     if not seeds:
         raise InputError("there is no seed; give at least one.")
     if wrong := [one for one in seeds if not 0 <= one <= LARGEST_SEED]:
-        raise InputError(f"{argument} is {wrong[0]:g}; it must be a whole number from 0 to {LARGEST_SEED}.")
+        raise InputError(f"{argument} is {shown(wrong[0])}; it must be a whole number from 0 to {LARGEST_SEED}.")
     return seeds
 
 
