@@ -92,6 +92,37 @@ def test_a_field_file_is_rendered_without_its_model(weights, tmp_path, capsys):
     assert "NUL" in refused(capsys, "render", field, "--size", "9", "--out", f"{tmp_path}/a\0b")
 
 
+def test_only_the_pictures_that_are_named_are_written_with_the_values_that_they_have_among_all(
+    weights, tmp_path, capsys
+):
+    words = ("sample", weights, "--label", "2,5", "--seed", "0-1", "--steps", 1, "--set", "batch=3", "--out")
+    assert run(capsys, *words, tmp_path / "all")[0] == 0
+    assert run(capsys, *words, tmp_path / "few", "--set", "only=1,3")[0] == 0
+    few = {path.name: path.read_bytes() for path in (tmp_path / "few").iterdir()}
+    assert {*few} == {"label2-seed1-8x8.png", "label5-seed1-8x8.png"}
+    assert few == {name: (tmp_path / "all" / name).read_bytes() for name in few}
+    assert "only names picture 4 and there are 4" in refused(capsys, *words, tmp_path / "no", "--set", "only=4")
+    assert not (tmp_path / "no").exists()
+
+
+def test_more_pixels_than_are_allowed_are_refused_by_both_commands_that_draw(weights, tmp_path, capsys):
+    draw = ("sample", weights, "--label", 2, "--steps", 1, "--size", "10x10", "--out", tmp_path)
+    assert "has 100 pixels and the limit is 99;" in refused(capsys, *draw, "--set", "max-pixels=99")
+    assert run(capsys, *draw, "--set", "max-pixels=100", "--fields")[0] == 0
+    again = ("render", tmp_path / "label2-seed0.safetensors", "--size", "10x10", "--out", tmp_path / "again")
+    assert "has 100 pixels and the limit is 99;" in refused(capsys, *again, "--max-pixels", 99)
+    assert run(capsys, *again, "--max-pixels", 100)[0] == 0
+    assert "render needs a size; give --size" in refused(capsys, *again[:2])
+
+
+def test_a_window_without_a_size_has_its_own_aspect_at_the_long_side_of_the_training_pictures(
+    weights, tmp_path, capsys
+):
+    words = ("sample", weights, "--label", 2, "--steps", 1, "--window", "0,0.25,1,0.75", "--out", tmp_path)
+    assert run(capsys, *words)[0] == 0
+    assert picture_size(tmp_path / "label2-seed0-8x4-window0_0.25_1_0.75.png") == (4, 8)
+
+
 def test_different_windows_have_different_names():
     windows = [(0.0, 0.0, 1.0, 0.5), (0.0, 0.0, 1.0, 0.50000001), (1e-9, 0.0, 1.0, 0.5), (0.0, 0.0, 1.0, 0.1 + 0.2)]
     names = [suffix((9, 9), window) for window in windows]

@@ -140,6 +140,15 @@ def test_a_number_is_read_by_its_type(text, value):
     assert read(Toy, ["a", "--steps", text]).inner.steps == value
 
 
+def test_of_a_flag_given_twice_the_last_counts_and_sizes_and_settings_add_up():
+    words = ["--steps", "3", "--steps", "4", "--set", "eta=0.5", "--set", "density=9", "--size", "8x8", "--size", "9"]
+    command = parse(["sample", "mnist", *words])
+    assert (command.sampling.steps, command.sampling.eta, command.sampling.density) == (4, 0.5, 9)
+    assert [*command.size] == ["8x8", "9"]
+    with pytest.raises(InputError, match="--set eta is given twice; give it once"):
+        parse(["sample", "mnist", "--set", "eta=0.5", "--set", "eta=0.25"])
+
+
 def test_help_all_lists_every_setting_by_group(capsys):
     with pytest.raises(SystemExit) as done:
         read(Toy, ["--help-all"])

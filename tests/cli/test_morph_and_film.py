@@ -35,6 +35,21 @@ def test_frames_of_a_film_are_the_images_of_their_windows(seven, tmp_path):
         assert page.tobytes() == seven.image((24, 36), (0.3, 0.4, 0.5, 0.5)).tobytes()
 
 
+def test_a_film_begins_where_it_is_told_and_has_the_look_that_it_is_told(seven, tmp_path, capsys):
+    ends, size = ((0.2, 0.1, 0.4, 0.3), (0.7, 0.3, 0.9, 0.5)), (12, 18)
+    words = ["film", str(tmp_path / "seven.safetensors"), "--size", "12x18", "--seconds", "0.1", "--set", "rate=20"]
+    words += [
+        word for name, end in zip(("--from", "--to"), ends, strict=True) for word in (name, ",".join(map(str, end)))
+    ]
+    for look in ("smooth", "squares"):
+        assert main([*words, "--set", f"look={look}", "--out", str(tmp_path / look)]) == 0
+        for number, window in ((0, ends[0]), (2, ends[1])):
+            with Image.open(tmp_path / look / f"{number:05}.png") as page:
+                assert page.tobytes() == seven.image(size, window, look=look).tobytes(), (look, number)
+        assert len(list((tmp_path / look).iterdir())) == 3
+    assert "the limit is 215;" in said(capsys, [*words, "--set", "max-pixels=215", "--out", str(tmp_path / "none")])
+
+
 def test_a_film_lasts_as_long_as_its_way_and_comes_back(seven, tmp_path):
     words = ["film", str(tmp_path / "seven.safetensors"), "--to", "0,0,0.01,0.01", "--size", "8", "--set", "rate=10"]
     assert main([*words, "--loop", "--out", str(tmp_path / "a.gif")]) == 0

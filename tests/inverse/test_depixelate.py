@@ -15,6 +15,7 @@ from s2id.cli.main import main
 from s2id.coords import extent
 from s2id.errors import InputError
 from s2id.inverse.alignment import refine
+from s2id.inverse.depixelate import Depixelated
 from s2id.inverse.frames import read_frames
 from s2id.inverse.fusion import FramesOperator, differences, differences_transpose, fuse
 from s2id.inverse.motion import register
@@ -283,6 +284,36 @@ def test_noise_motion_and_seeds_are_checked(model):
     refused("noise", lambda: s2id.depixelate(textured(), (24, 24), noise=-1.0))
     refused("motions", lambda: s2id.depixelate(textured(), (24, 24), motion=torch.zeros(2, 2)))
     refused("no seed", lambda: s2id.depixelate(textured(), (24, 24), model=model, seeds=[]))
+
+
+def test_a_label_without_a_model_and_motion_that_is_none_are_refused(tmp_path, capsys):
+    refused("label asks a model, and there is none", lambda: s2id.depixelate(textured(), (24, 24), label=7))
+    for motion in (torch.full((3, 2), math.nan), torch.full((3, 2), 12.0 * 16)):
+        refused(
+            "no number, or farther than 16 frames", lambda m=motion: s2id.depixelate(textured(), (24, 24), motion=m)
+        )
+    np.save(tmp_path / "a.npy", textured()[:, 0].numpy())
+    assert main(["depixelate", str(tmp_path / "a.npy"), "--size", "24", "--label", "7", "--out", str(tmp_path)]) == 2
+    assert "--label, --with, --without and words need a model; name one with --weights" in capsys.readouterr().err
+
+
+def test_the_file_of_facts_says_what_white_is_in_the_picture_of_the_uncertainty():
+    shifts = torch.tensor([[0.0, 0.0], [0.5, -0.25], [-0.125, 0.5]])
+    fused = fuse(textured(), shifts, (24, 24), 0.01, draws=2)
+    used = torch.tensor([True, True, False])
+    found = Depixelated(fused.picture, fused.uncertainty, shifts, torch.ones(3), used, fused, (12, 12), ("a note.",))
+    facts = json.loads(json.dumps(found.facts()))
+    assert torch.allclose((found.spread[0] + 1) / 2 * facts["uncertainty_white"], found.uncertainty, atol=1e-6)
+    assert facts["motion"] == shifts.tolist() and facts["used"] == [True, True, False] and facts["notes"] == ["a note."]
+    assert (facts["frame_size"], facts["size"], facts["noise"]) == ([12, 12], [24, 24], pytest.approx(0.01))
+
+
+def test_what_moves_by_itself_is_said(sixteen):
+    frames, shifts = (one[:8].clone() for one in sixteen[:2])
+    for i in range(1, 8, 2):
+        frames[i, :, 4:8, 2 * i : 2 * i + 4] = 1.0
+    (moved, _) = s2id.depixelate(frames, (32, 40), motion=shifts).notes
+    assert moved.endswith("of the pixels do not fit the others; something moved besides the camera.")
 
 
 def test_a_camera_that_stood_still_gains_nothing():

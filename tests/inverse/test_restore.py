@@ -11,7 +11,7 @@ from PIL import Image
 import s2id
 from s2id.cli.main import main
 from s2id.errors import InputError
-from s2id.inverse.restore import check, observation_of_state, restore, upscale
+from s2id.inverse.restore import Restored, check, disagreement, observation_of_state, restore, upscale
 from s2id.media.images import read, resize, to_float, write
 from s2id.sampling.model import S2ID
 from s2id.sampling.settings import Card, Sampling
@@ -136,6 +136,31 @@ def test_enlarging_keeps_the_old_pixels(model, low):
     large = upscale(model, picture(*low), (32, 32), label="3")
     assert large.shape == (1, 32, 32)
     assert rms(resize(large, low) - picture(*low)) < LEVEL
+
+
+def test_one_number_is_the_long_side_of_the_answer(model):
+    assert upscale(model, picture(2, 4), 8).shape == (1, 4, 8)
+    assert restore(model, picture(4, 2), 8, seeds=[0], sampling=Sampling(1, 1.0)).pictures.shape == (1, 1, 8, 4)
+
+
+def test_disagreement_is_of_what_a_file_will_hold_and_of_measured_pixels_alone():
+    low = picture(4, 4, channels=3)
+    large = low.repeat_interleave(2, 1).repeat_interleave(2, 2)[None]
+    assert disagreement(large, low) < LEVEL / 2 and disagreement(large, low, depth=16) < LEVEL / 200
+    wrong, mask = large.clone(), torch.ones(4, 4, dtype=torch.bool)
+    wrong[..., :2, :2] += 0.32  # the first of 16 measured pixels
+    assert disagreement(wrong, low) == pytest.approx(0.32 / 4, abs=LEVEL / 2)
+    mask[0, 0] = False
+    assert disagreement(wrong, low, mask) < LEVEL / 2
+    grey = (low * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(0, keepdim=True)
+    assert disagreement(large, grey) < LEVEL / 2 < 0.05 < disagreement(large.flip(1), grey)
+
+
+def test_the_deviation_is_shown_from_black_to_white(field):
+    pictures = torch.tensor([-1.0, 1.0])[:, None, None, None] * torch.tensor([0.0, 0.25, 0.5]).reshape(1, 1, 1, 3)
+    found = Restored(pictures, field(2), torch.zeros(2))
+    assert torch.allclose(found.std.flatten(), 2**0.5 * torch.tensor([0.0, 0.25, 0.5]))
+    assert torch.allclose(found.spread, 2 * found.std - 1) and not found.mean.any()
 
 
 def test_both_are_public():

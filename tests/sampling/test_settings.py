@@ -83,6 +83,22 @@ def test_devices_are_named(model):
         device_named("cuda:99")
 
 
+def test_labels_and_seeds_that_are_no_pairs_and_frames_without_a_side_are_refused(model):
+    with pytest.raises(InputError, match="2 labels and 3 seeds cannot be paired; give as many of each, or one"):
+        s2id.sample(model, [1, 2], [0, 1, 2])
+    for aspect in ((0, 4), (4, -1)):
+        with pytest.raises(InputError, match=f"aspect {aspect[0]}:{aspect[1]} is empty"):
+            s2id.sample(model, 1, 0, steps=1, aspect=aspect)
+    with pytest.raises(InputError, match="this field holds no function; choose at least one"):
+        s2id.sample(model, 1, 0, steps=1)[1:].render(8)
+
+
+def test_a_name_that_the_package_lacks_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="module 's2id' has no attribute 'smaple'"):
+        s2id.smaple  # noqa: B018
+    assert not hasattr(s2id, "torch") and "__version__" in dir(s2id)
+
+
 def test_the_public_names_are_listed_and_start_no_torch():
     code = "import s2id, sys; assert set(s2id.__all__) < set(dir(s2id)); assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -129,6 +129,44 @@ def test_a_job_that_waited_says_when_its_turn_has_come():
     assert heard[-2:] == [("queued", 0), ("done", None)]
 
 
+def test_a_job_that_takes_too_long_fails_in_a_sentence_and_the_next_is_done():
+    queue, x = Queue(limit=2, most_bytes=1), torch.zeros(1)
+
+    def forever(_):
+        while True:
+            x.add_(1)
+
+    slow, next_ = Job(forever, seconds=0.05), Job(lambda _: {"made": 1}, seconds=60.0)
+    queue.add(slow)
+    queue.add(next_)
+
+    async def end(job):
+        return [event async for event in job.follow()][-1]
+
+    for job, state in ((slow, "failed"), (next_, "done")):
+        assert asyncio.run(end(job)).name == job.state == state
+    assert slow.events[-1].data["error"] == "this took more than 0.05 s and was stopped; ask for less at once."
+    queue.close()
+
+
+def test_an_error_of_the_studios_own_is_no_clients_business(caplog):
+    job = Job(lambda _: {"made": 1 // 0}, seconds=60.0)
+    job.run()
+    assert job.state == "failed" and "division" not in job.events[-1].data["error"]
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_a_client_that_comes_late_or_back_hears_all_but_the_previews_that_newer_ones_replaced(client):
+    job = Job(lambda job: [job.say("preview", index=i % 2, step=i) for i in range(6)] and {}, seconds=60.0)
+    job.run()
+    assert [(one.name, one.data.get("step")) for one in job.events] == [("preview", 4), ("preview", 5), ("done", None)]
+    name = client.post("/api/compose", json={"model": "mnist-fast", "label": 7}).json()["job"]
+    numbers = [int(word[4:]) for word in client.get(f"/api/jobs/{name}/events").text.splitlines() if word[:4] == "id: "]
+    again = client.get(f"/api/jobs/{name}/events", headers={"last-event-id": str(numbers[-2])}).text
+    assert numbers == sorted(numbers) and len(numbers) > 2
+    assert [word for word in again.splitlines() if word.startswith("id: ")] == [f"id: {numbers[-1]}"]
+
+
 def test_a_job_that_is_left_inside_a_library_is_cancelled_whatever_the_library_makes_of_it():
     def work(job):
         job.cancel()
