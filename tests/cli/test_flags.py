@@ -162,7 +162,7 @@ def test_help_all_lists_every_setting_by_group(capsys):
 def test_every_flag_says_what_it_is_for(kind, capsys):
     found = list(options(kind))
     shared = [one for option in found for one in getattr(option.kind, "__metadata__", ()) if isinstance(one, Help)]
-    assert all(option.help for option in found if not getattr(option.kind, "__metadata__", None))
+    assert found and all(option.help for option in found if not getattr(option.kind, "__metadata__", None))
     assert all(one.text for one in shared)
     for group in (True, False):
         names = [option.name for option in found if (option.group is None) is group]

@@ -1,5 +1,6 @@
 """What is wrong with pictures that nobody prepared: read as they were meant, or left out and named."""
 
+import math
 import os
 import struct
 import subprocess
@@ -215,7 +216,8 @@ def test_pictures_of_one_class_train_and_are_drawn(tmp_path):
     preset = PRESETS["tiny"]
     train = replace(preset.train, images=8, batch=4, device="cpu")
     trainer = Trainer(replace(preset, train=train), s2id.pictures(tmp_path / "data"), tmp_path / "run")
-    assert all(progress.loss < 100 for progress in trainer.run())
+    losses = [progress.loss for progress in trainer.run()]
+    assert len(losses) == 2 and all(map(math.isfinite, losses))
     model = trainer.result()
     assert model.card.labels == ("cat",)
     assert s2id.sample(model, "cat", 0, steps=1).render((8, 8)).isfinite().all()

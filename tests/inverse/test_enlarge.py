@@ -118,7 +118,7 @@ def test_the_bundled_model_is_far_ahead_of_bicubic_interpolation(drawing, times)
     truth, given = resize(drawing, (64 * times, 64 * times)), to_float(to_bytes(resize(drawing, (64, 64))))
     found = upscale(load("graphics"), given, (64 * times, 64 * times))
     bicubic = torch.nn.functional.interpolate(given[None], truth.shape[1:], mode="bicubic")[0].clamp(-1, 1)
-    assert 10 * torch.log10((bicubic - truth).square().mean() / (found - truth).square().mean()) > 5  # decibels
+    assert 10 * torch.log10((bicubic - truth).square().mean() / (found - truth).square().mean()) > 10  # decibels
 
 
 def test_the_bundled_model_keeps_colours_behind_transparency(drawing):
@@ -135,4 +135,4 @@ def test_the_bundled_model_keeps_colours_behind_transparency(drawing):
                 torch.nn.functional.interpolate(given[None], (256, 256), mode="bicubic")[0],
             )
         )
-        assert (shown - wanted).square().mean() < 0.5 * (bicubic - wanted).square().mean()
+        assert (shown - wanted).square().mean() < 0.3 * (bicubic - wanted).square().mean()

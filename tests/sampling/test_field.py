@@ -84,13 +84,13 @@ def test_functions_in_a_batch_do_not_know_each_other(field):
 def test_a_small_picture_is_the_area_mean_of_a_large_one(field, small):
     made = field()
     large = made.render((1024, 1024))
-    assert psnr(resize(large, small), made.render(small)) > 45
+    assert psnr(resize(large, small), made.render(small)) > 75
 
 
 def test_a_zoom_is_the_area_mean_of_a_closer_zoom(field):
     window = (0.31, 0.42, 0.32, 0.43)
     closer = field().render((96, 96), window)
-    assert psnr(resize(closer, (12, 12)), field().render((12, 12), window)) > 60
+    assert psnr(resize(closer, (12, 12)), field().render((12, 12), window)) > 100
 
 
 def test_no_value_of_the_function_lies_beyond_the_range(field):
@@ -100,7 +100,7 @@ def test_no_value_of_the_function_lies_beyond_the_range(field):
     fine, coarse = made.render((240, 240)), made.render((24, 24))
     assert fine.abs().max() == 1 and (fine.abs() == 1).float().mean() > 0.3
     # bounded before the mean is taken, so sizes still agree
-    assert psnr(resize(fine, (24, 24)), coarse) > 35
+    assert psnr(resize(fine, (24, 24)), coarse) > 40
 
 
 def test_an_oblong_picture_shows_the_whole_frame_in_its_middle(field):
@@ -110,7 +110,7 @@ def test_an_oblong_picture_shows_the_whole_frame_in_its_middle(field):
     filled = made.render((40, 100), fit="fill")
     assert torch.allclose(filled, made.render((100, 100))[:, :, 30:70], atol=1e-5)
     stretched = made.render((40, 100), fit="stretch")
-    assert psnr(resize(stretched, (20, 20)), made.render((20, 20))) > 45
+    assert psnr(resize(stretched, (20, 20)), made.render((20, 20))) > 80
 
 
 @pytest.mark.parametrize(("size", "window"), [((3, 90), None), ((90, 3), None), ((4, 50), (0.1, 0.2, 0.3, 0.9))])
