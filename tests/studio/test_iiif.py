@@ -2,6 +2,7 @@
 
 import io
 import random
+import re
 
 import pytest
 import torch
@@ -112,6 +113,15 @@ def test_a_region_is_the_fields_own_window(client, field):
     image = opened(client, name, "1024,512,2048,1024/64,/0/default.png")
     wanted = own.image((32, 64), window=(0.125, 0.125, 0.375, 0.375), fit="stretch")
     assert image.tobytes() == wanted.tobytes() and image.mode == "RGB"
+
+
+def test_the_canonical_address_of_any_answer_gives_the_same_answer(client, field):
+    for path in ("full/max/0", "pct:33.3,10,20.05,30/64,/!90", "1000,3000,501,77/^pct:150/180.0", "square/,40/360"):
+        answer = client.get(f"/iiif/{field[0]}/{path}/default.png")
+        (address,) = re.findall(r'<([^>]*)>;rel="canonical"', answer.headers["link"])
+        again = client.get(address)
+        assert again.status_code == 200, again.text
+        assert again.content == answer.content and f'<{address}>;rel="canonical"' in again.headers["link"]
 
 
 def test_pictures_are_turned_clockwise_and_mirrored_before(client, field):
