@@ -187,8 +187,8 @@ def test_help_is_short(capsys):
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_every_setting_of_a_preset_is_set(preset):
-    command = parse(["train", preset, "--set", "width=48", "--set", "keep=7", "--lr", "0.5"])
-    assert command.model.width == 48 and command.train.keep == 7 and command.train.lr == 0.5
+    command = parse(["train", preset, "--set", "width=240", "--set", "keep=7", "--lr", "0.5"])
+    assert command.model.width == 240 and command.train.keep == 7 and command.train.lr == 0.5
 
 
 @pytest.mark.parametrize("name", DATA_FIELDS)

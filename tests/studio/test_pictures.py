@@ -131,7 +131,7 @@ def bomb():
 
 
 HOSTILE = {
-    "bomb": (bomb(), "31623x31623 pixels, and more than"),
+    "bomb": (bomb(), "(more than 178,956,970 pixels are not read)"),
     "cut": (png(Image.effect_noise((64, 64), 50))[:800], "cannot be read"),
     "text": (b"<script>alert(1)</script>", "no format that is known"),
     "empty": (b"", "no format that is known"),

@@ -51,10 +51,15 @@ def opened(source: Path | BytesIO) -> Image.Image:
 
     Raises:
         UnidentifiedImageError: It is of none of the formats in `RASTER`.
+        ValueError: It says that it has more pixels than Pillow reads.
     """
     endings()  # adds formats to Pillow
     with warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning):
-        return Image.open(source, formats=[kind for kind in RASTER if kind in Image.OPEN])
+        try:
+            return Image.open(source, formats=[kind for kind in RASTER if kind in Image.OPEN])
+        except Image.DecompressionBombError as error:
+            most = 2 * (Image.MAX_IMAGE_PIXELS or 0)  # as Pillow has it
+            raise ValueError(f"more than {most:,} pixels are not read") from error
 
 
 @cache
