@@ -71,7 +71,7 @@ class Enlarger(TwoHalves):
         size, (rows, columns) = checked_part(x_t, self.config, part)
         picture = x_t[:, :, rows, columns]
         inside, span = relative(picture)
-        # channels last: a CPU convolves faster, though it differentiates slower, and what is read of a sample is together
+        # with channels last, a CPU convolves faster, though it differentiates slower
         order = torch.contiguous_format if torch.is_grad_enabled() else torch.channels_last
         seen = torch.cat([picture, inside, span], dim=1).contiguous(memory_format=order)
         tokens = self.stem(seen)
