@@ -7,6 +7,7 @@ Seconds by the clock and peak memory of each process, and seconds for each furth
 
 import argparse
 import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -15,7 +16,7 @@ from pathlib import Path
 import torch
 
 from s2id.data.registry import load_pictures
-from s2id.media.images import to_float, write
+from s2id.media.images import tile, to_float, write
 
 SHOWN, SIDE = 64, 64
 
@@ -26,18 +27,14 @@ def sheet(drawings: Path) -> torch.Tensor:
     group = max(
         (one for one in pictures.groups if one.images.shape[2:] == (SIDE, SIDE)), key=lambda one: len(one.labels)
     )
-    chosen = to_float(group.images[torch.arange(SHOWN) * len(group.labels) // SHOWN])
-    return torch.cat([torch.cat(list(row), dim=2) for row in chosen.split(8)], dim=1)
+    return tile(to_float(group.images[torch.arange(SHOWN) * len(group.labels) // SHOWN]), columns=8, gap=0)
 
 
 def timed(picture: Path, scale: int, out: Path) -> tuple[float, float]:
     """Seconds and gigabytes of a process that enlarges a picture or a folder of them."""
     start = time.perf_counter()
     words = [sys.executable, "-m", "s2id", "upscale", str(picture), "--scale", str(scale), "--out", str(out)]
-    child = os.posix_spawn(
-        sys.executable, words, os.environ, file_actions=[(os.POSIX_SPAWN_OPEN, 1, "/dev/null", os.O_WRONLY, 0)]
-    )
-    _, status, usage = os.wait4(child, 0)
+    _, status, usage = os.wait4(subprocess.Popen(words, stdout=subprocess.DEVNULL).pid, 0)
     assert status == 0, f"{' '.join(words)} failed"
     return time.perf_counter() - start, usage.ru_maxrss / 1e6
 

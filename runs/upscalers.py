@@ -90,9 +90,8 @@ def show(table: list[dict[str, Any]]) -> None:
 
 def held_out_pictures(data: Path, count: int) -> list[Float[Tensor, "3 h w"]]:
     """Pictures over white, evenly spread over those that training held out, on a square of `FINE` pixels a side."""
-    pictures = load_pictures(
-        "vectors", data, "test", FINE // 8, alpha="keep"
-    )  # only those that are shown are drawn finely
+    # small: only those that are shown are drawn finely
+    pictures = load_pictures("vectors", data, "test", FINE // 8, alpha="keep")
     places = [(group, i) for group in pictures.groups for i in range(len(group.labels))]
     chosen = [places[k * len(places) // count] for k in range(min(count, len(places)))]
     found = []

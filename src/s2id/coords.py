@@ -60,6 +60,15 @@ class Grid:
         return Grid(self.y.to(device), self.x.to(device), self.cell)
 
 
+def slices(whole: slice, most: int) -> list[slice]:
+    """A slice cut into parts of at most so many entries.
+
+    >>> slices(slice(2, 7), most=3)
+    [slice(2, 5, None), slice(5, 7, None)]
+    """
+    return [slice(first, min(first + most, whole.stop)) for first in range(whole.start, whole.stop, most)]
+
+
 def check_size(size: Size) -> None:
     """Refuse a size with an empty side, or one that no picture has.
 
@@ -68,7 +77,12 @@ def check_size(size: Size) -> None:
     """
     if min(size) < 1:
         raise InputError(f"size {size[0]}x{size[1]} is empty; both sides must be at least 1 pixel.")
-    if max(size) > _MOST_SIDE:
+    _check_most(size)
+
+
+def _check_most(size: AnySize) -> None:
+    """Refuse a side so long that floats and messages may not hold it."""
+    if max(map(abs, (size,) if isinstance(size, int) else size)) > _MOST_SIDE:
         raise InputError(f"size {shown(size)} is beyond any picture; both sides can have {_MOST_SIDE:,} pixels.")
 
 
@@ -105,8 +119,7 @@ def whole_size(size: AnySize, frame: tuple[float, float] = (1.0, 1.0), window: W
     >>> whole_size(1024, frame=(9.0, 16.0)), whole_size((5, 7), frame=(9.0, 16.0))
     ((576, 1024), (5, 7))
     """
-    if max(map(abs, (size,) if isinstance(size, int) else size)) > _MOST_SIDE:  # which floats and messages may not hold
-        raise InputError(f"size {shown(size)} is beyond any picture; both sides can have {_MOST_SIDE:,} pixels.")
+    _check_most(size)
     if not isinstance(size, int):
         return size
     top, left, bottom, right = window or (0.0, 0.0, 1.0, 1.0)

@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from s2id.coords import Grid, Part, centres
+from s2id.coords import Grid, Part, centres, slices
 from s2id.media.alpha import has_alpha, in_channels
 from s2id.media.images import resize
 from s2id.memory import keep_memory
@@ -36,8 +36,8 @@ _AT_ONCE = 2**22
 
 _VALUES = 6
 """Values along a side of a given pixel that are drawn, at least, before their mean is corrected: of fewer, a border's
-place is not known so well. As many as feature samples, or a multiple of them, are enough: each is then at its place in
-a sample."""
+place is not known so well. Where a given pixel gets as many pixels as it has feature samples, or a multiple, one value
+for each pixel is enough: the values then lie where the samples do."""
 
 _SMALL = 4
 """Number of times below which a size that is no multiple is the mean of a picture twice as fine as it need be."""
@@ -90,18 +90,12 @@ def drawn(
     result = given.new_empty(*given.shape[:2], height * down, width * across)
     logsnr = torch.zeros(len(given), device=given.device)
     ends = torch.stack([given, *extremes(given, 1)])
-    for rows, columns in product(_tiles(height, tile), _tiles(width, tile)):
+    for rows, columns in product(slices(slice(0, height), tile), slices(slice(0, width), tile)):
         seen = _with((rows, columns), network.reach + MARGIN, (height, width))
         features = network.encode(given, logsnr, part=seen).tokens
         found = _pieces(network, features, seen, (rows, columns), ends, (down, across), exact)
         result[:, :, rows.start * down : rows.stop * down, columns.start * across : columns.stop * across] = found
     return result
-
-
-def _tiles(side: int, most: int) -> list[slice]:
-    """A side cut into parts of at most so many pixels, as even as they can be."""
-    long = -(-side // -(-side // most))
-    return [slice(first, min(side, first + long)) for first in range(0, side, long)]
 
 
 def _pieces(

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from s2id.checks import checked
-from s2id.coords import Grid, check_pixels, check_size, view, whole_size
+from s2id.coords import Grid, check_pixels, check_size, slices, view, whole_size
 from s2id.errors import InputError
 from s2id.files import check_suffix, write_bytes
 from s2id.forms import FORMS
@@ -39,11 +39,6 @@ _MOST_PER_PIXEL = 2**12  # values of the function along a side of a pixel, of wh
 _MOST_VALUES = 2**24  # values of the function in all, beyond two for each pixel that is allowed
 
 _SHOWN, _SHOWN_SIDE = 16, 192  # functions, and pixels along the long side of each, that a notebook shows
-
-
-def _slices(whole: slice, most: int) -> list[slice]:
-    """A slice in parts of at most so many entries."""
-    return [slice(first, min(first + most, whole.stop)) for first in range(whole.start, whole.stop, most)]
 
 
 class Field:
@@ -260,7 +255,7 @@ class Field:
         for top in range(seen[0].start, seen[0].stop, rows):
             tiles = [
                 draw(self.head, features, grid.part(slice(top, min(top + rows, seen[0].stop)), part), bound=1.0)
-                for part in _slices(seen[1], columns)
+                for part in slices(seen[1], columns)
             ]
             strip = F.pad(torch.cat(tiles, dim=3), (seen[1].start, width - seen[1].stop, 0, 0), mode="replicate")
             if top == seen[0].start:
