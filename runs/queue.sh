@@ -31,9 +31,8 @@ graphics-wide | train graphics --data {}/graphics --init @/exports/graphics-wide
 few-4 | distill @/runs/guided-one/model --guidance 1.5 --set guidance-interval=0.1,0.6 --steps 24 --pairs 3000 --images 40000 --times 1 0.75 0.5 0.25
 scratch-63k | train mnist --images 63000
 scratch-250k | train mnist --images 250000
-emoji-16 | train emoji --data {}/icons --images 800000 --set detail-density=0
-emoji-16b | train emoji --data {}/icons --init @/runs/emoji-16/model --images 400000 --lr 3e-3 --set warmup=0.005 --set detail-density=0
-emoji | train emoji --data {}/icons --init @/runs/emoji-16b/model --images 150000 --lr 1e-3 --set warmup=0.005 --set detail-share=0.5
+emoji-mean | train emoji --data {}/icons --images 350000 --set detail-density=0
+emoji | train emoji --data {}/icons --init @/runs/emoji-mean/model --images 120000 --lr 1.5e-3 --set warmup=0.005 --set detail-share=0.5
 graphics-3 | train graphics --data {}/graphics --init @/runs/graphics-wide/model --images 200000 --lr 1e-3 --set warmup=0.005
 LIST
 }

@@ -32,6 +32,10 @@ class Encoded:
     """Height and width of the part of the frame that the tokens cover, in composition units."""
     middle: tuple[float, float] = (0.0, 0.0)
     """Middle of that part, (y, x) in composition units."""
+    size: tuple[int, int] = (0, 0)
+    """Height and width of the whole state, in samples."""
+    part: Part = (slice(None), slice(None))
+    """Rows and columns of samples that the tokens cover."""
 
 
 class TwoHalves(nn.Module, ABC):

@@ -19,6 +19,7 @@ from s2id.errors import InputError
 from s2id.network.attention import Tokens
 from s2id.network.base import Encoded, TwoHalves, checked_part, class_index, place
 from s2id.network.blocks import Block, normalise
+from s2id.network.canvas import Canvas, stretched
 from s2id.network.embeddings import ConditionFilm, ConditionTokens, GuidanceFilm, NoiseEmbedding, PositionEmbedding
 from s2id.network.heads import Features, FieldHead
 from s2id.network.settings import BESIDE_CLASSES, ModelConfig
@@ -106,6 +107,8 @@ class FieldNetwork(TwoHalves):
         self.condition = nn.Embedding(config.classes + 1, config.condition_tokens * width)
         self.asked = ConditionTokens(config) if any(getattr(config, name) for name in BESIDE_CLASSES) else None
         self.condition_film = ConditionFilm(config) if config.condition_film else None
+        self.canvas = Canvas(config) if config.canvas else None
+        self.canvas_stem = (OverlappingStem if config.overlap else Stem)(config) if config.canvas else None
         self.guidance_film = GuidanceFilm(config) if config.guided else None
         self.encoder = nn.ModuleList(Block(config, cross=False) for _ in range(config.encoder_blocks))
         self.decoder = nn.ModuleList(Block(config, cross=True) for _ in range(config.decoder_blocks))
@@ -126,7 +129,7 @@ class FieldNetwork(TwoHalves):
         film = self.noise(logsnr.to(x_t), 1 / max(size))
         for block in self.encoder:
             tokens = block(tokens, film)
-        return Encoded(tokens, film, *place(size, frame or extent(size), part))
+        return Encoded(tokens, film, *place(size, frame or extent(size), part), size, (rows, columns))
 
     def decode(self, encoded: Encoded, label: Asked | None = None) -> Features:
         """The predicted function under a condition; arguments and errors as for `TwoHalves.decode`."""
@@ -137,6 +140,8 @@ class FieldNetwork(TwoHalves):
             film = film + self.condition_film(condition, known)
         if asked.guidance is not None:
             film = film + self._guidance_film(asked.guidance, encoded.film)
+        if self.canvas is not None:
+            tokens = tokens + self._canvas_tokens(asked, encoded)
         for block in self.decoder:
             tokens = block(tokens, film, condition, known)
         tokens = normalise(tokens)
@@ -144,6 +149,21 @@ class FieldNetwork(TwoHalves):
         if self.state is not None:
             state = rearrange(self.state(tokens), "b h w (c p q) -> b c (h p) (w q)", p=patch, q=patch)
         return Features(values, encoded.frame, encoded.middle, state)
+
+    def _canvas_tokens(self, asked: Condition, encoded: Encoded) -> Tokens:
+        """What the tokens see of the picture that the condition alone lets expect."""
+        assert self.canvas is not None and self.canvas_stem is not None
+        rows, columns = encoded.part
+        picture = stretched(self.canvas(self.canvas_code(asked)), encoded.size)
+        return self.canvas_stem(picture[:, :, rows, columns])
+
+    def canvas_code(self, asked: Condition) -> Float[Tensor, "b d"]:
+        """The vector that the canvas of a condition is made from, on the way to that of another where one is given."""
+        assert self.canvas is not None
+        code = self.canvas.code(class_index(asked.label, self.config.classes), asked)
+        if asked.toward is None or asked.share is None:
+            return code
+        return code.lerp(self.canvas_code(asked.toward), per_sample(asked.share.to(code), code))
 
     def _guidance_film(self, guidance: Float[Tensor, " b"], film: Float[Tensor, "b f"]) -> Float[Tensor, "b f"]:
         if self.guidance_film is None:

@@ -90,6 +90,11 @@ class ModelConfig:
     shows between them."""
     condition_film: bool = True
     """Whether the condition also scales, shifts and gates the decoder's blocks, beside being attended to."""
+    canvas: Side = 0
+    """Samples along each side of the picture that is expected of the condition alone, which training learns first and
+    tokens see. 0: they see none."""
+    canvas_width: Width = 256
+    """Channels of the vector that the canvas is made from."""
     most_guidance: Annotated[float, Within(1, 1000)] = 1.0
     """Largest weight of guidance that the decoder takes as an input, so that one call gives what guidance and
     autoguidance take several for. 1: it takes none. Guidance distillation sets it."""
@@ -112,6 +117,8 @@ class ModelConfig:
         """Refuse what cannot be built."""
         check(self)
         _check_heads(self.width, self.heads)
+        if self.canvas and self.latents:
+            raise InputError("a canvas is a picture, and the states are latents; leave out canvas or the autoencoder.")
 
 
 @dataclass(frozen=True)

@@ -171,6 +171,8 @@ class TrainConfig:
     dense_finish: Share = setting(0.25, "states")
     """Share of the run, at its end, that trains on whole states where `token_share` is below 1."""
 
+    canvas_steps: Count = setting(4000, "optimiser")
+    """Steps of 256 pictures that teach a network's canvas before the run's own, where it has one."""
     drop_label: Share = setting(0.1, "data")
     """Share of pictures that are trained without any condition."""
     drop_each: Annotated[float, Within(0, 0.5)] = setting(0.5, "data")

@@ -22,6 +22,7 @@ from s2id.files import fill
 from s2id.memory import keep_memory
 from s2id.modes import modes_kept
 from s2id.network.build import build
+from s2id.network.network import FieldNetwork
 from s2id.network.settings import ModelConfig, network_to_dict
 from s2id.sampling.model import S2ID
 from s2id.sampling.settings import Card
@@ -29,6 +30,7 @@ from s2id.seeds import seed_of
 from s2id.settings import to_dict
 from s2id.stopping import uninterrupted
 from s2id.training.batches import Batch, DrawAhead
+from s2id.training.canvas import teach_canvas
 from s2id.training.card import card_of
 from s2id.training.device import accelerator_for, check_network
 from s2id.training.optimisers import (
@@ -89,12 +91,15 @@ class Trainer:
 
     def _build(self) -> None:
         """Network, moving average and optimisers, with the weights that the run begins with."""
+        self._untaught: FieldNetwork | None = None
         check_network(self.model, self.accelerator.device)
         with modes_kept():
             torch.manual_seed(self.config.seed)
             network = build(self.model)
         if self.start is not None:
             network.load_state_dict(_with_new_words(self.start.network.state_dict(), self.model.words))
+        elif isinstance(network, FieldNetwork) and network.canvas is not None:
+            self._untaught = network
         network.recompute(self.config.recompute)
         self.average = AveragedModel(
             network, device=self.accelerator.device, multi_avg_fn=warm_average(self.config.ema)
@@ -162,6 +167,11 @@ class Trainer:
             DivergedError: The loss is not finite.
         """
         keep_memory()
+        if self._untaught is not None and self.step == 0:
+            with modes_kept():
+                teach_canvas(self._untaught, self.pictures, self.config)
+            self.average.module.load_state_dict(self._untaught.state_dict())
+            self._untaught = None
         saved_seconds, saved_images = self.seconds, self.images_seen
         rate = Rate()
         while self.done < 1 and not self._agree_to_stop():
@@ -328,8 +338,9 @@ class Trainer:
 
 def _with_new_words(weights: dict[str, Tensor], count: int) -> dict[str, Tensor]:
     """Weights of a model whose new words, up to a count, begin as the mean of all that it knows."""
-    if count:
-        known = weights["asked.words.weight"]
-        new = known.mean(0, keepdim=True).expand(count - len(known), -1)
-        weights = {**weights, "asked.words.weight": torch.cat([known, new])}
+    for name in ("asked.words.weight", "canvas.asked.words.weight"):
+        if count and name in weights:
+            known = weights[name]
+            new = known.mean(0, keepdim=True).expand(count - len(known), -1)
+            weights = {**weights, name: torch.cat([known, new])}
     return weights
