@@ -34,8 +34,8 @@ class Encoded:
     """Middle of that part, (y, x) in composition units."""
     size: tuple[int, int] = (0, 0)
     """Height and width of the whole state, in samples."""
-    part: Part = (slice(None), slice(None))
-    """Rows and columns of samples that the tokens cover."""
+    covered: Part = (slice(None), slice(None))
+    """Rows and columns of the whole state's tokens that these are."""
 
 
 class TwoHalves(nn.Module, ABC):

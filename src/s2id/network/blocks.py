@@ -48,7 +48,7 @@ class Neighbours(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """Two linear layers with SiLU between them, on each token alone."""
+    """Two linear layers with SiLU between them, on each vector alone."""
 
     recompute = False
     """Compute the hidden layer a second time in the backward pass instead of keeping it in memory."""
@@ -58,13 +58,13 @@ class FeedForward(nn.Module):
         self.rise = nn.Linear(width, expansion * width)
         self.fall = nn.Linear(expansion * width, width)
 
-    def forward(self, x: Tokens) -> Tokens:
-        """The transformed tokens."""
+    def forward(self, x: Float[Tensor, "*grid d"]) -> Float[Tensor, "*grid d"]:
+        """The transformed vectors."""
         if self.recompute and torch.is_grad_enabled():
             return checkpoint(self._layers, x, use_reentrant=False, preserve_rng_state=False)
         return self._layers(x)
 
-    def _layers(self, x: Tokens) -> Tokens:
+    def _layers(self, x: Float[Tensor, "*grid d"]) -> Float[Tensor, "*grid d"]:
         # only the backward pass needs the input of silu; writing over it saves a third of the time
         return self.fall(F.silu(self.rise(x), inplace=not torch.is_grad_enabled()))
 

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -60,7 +59,7 @@ class Canvas(nn.Module):
         return self.out(code).unflatten(1, (-1, self.side, self.side))
 
 
-def stretched(canvas: Images, size: Size) -> Images:
+def stretched(canvas: Images, size: Size) -> Float[Tensor, "b c y x"]:
     """A canvas at the samples of a state: means where these are farther apart, interpolated where they are nearer."""
     if tuple(canvas.shape[2:]) == tuple(size):
         return canvas

@@ -125,11 +125,12 @@ class FieldNetwork(TwoHalves):
         tokens = self.stem(x_t[:, :, rows, columns])
         # positions and density are those of the whole state, so that a part's tokens know where they are
         position = self.position((size[0] // patch, size[1] // patch))
-        tokens = tokens + position[tuple(slice(s.start // patch, s.stop // patch) for s in (rows, columns))]
+        covered = (slice(rows.start // patch, rows.stop // patch), slice(columns.start // patch, columns.stop // patch))
+        tokens = tokens + position[covered]
         film = self.noise(logsnr.to(x_t), 1 / max(size))
         for block in self.encoder:
             tokens = block(tokens, film)
-        return Encoded(tokens, film, *place(size, frame or extent(size), part), size, (rows, columns))
+        return Encoded(tokens, film, *place(size, frame or extent(size), part), size, covered)
 
     def decode(self, encoded: Encoded, label: Asked | None = None) -> Features:
         """The predicted function under a condition; arguments and errors as for `TwoHalves.decode`."""
@@ -153,9 +154,8 @@ class FieldNetwork(TwoHalves):
     def _canvas_tokens(self, asked: Condition, encoded: Encoded) -> Tokens:
         """What the tokens see of the picture that the condition alone lets expect."""
         assert self.canvas is not None and self.canvas_stem is not None
-        rows, columns = encoded.part
         picture = stretched(self.canvas(self.canvas_code(asked)), encoded.size)
-        return self.canvas_stem(picture[:, :, rows, columns])
+        return self.canvas_stem(picture)[:, *encoded.covered]
 
     def canvas_code(self, asked: Condition) -> Float[Tensor, "b d"]:
         """The vector that the canvas of a condition is made from, on the way to that of another where one is given."""

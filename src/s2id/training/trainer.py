@@ -169,7 +169,7 @@ class Trainer:
         keep_memory()
         if self._untaught is not None and self.step == 0:
             with modes_kept():
-                teach_canvas(self._untaught, self.pictures, self.config)
+                teach_canvas(self._untaught, self.pictures, self.config, self._agree_to_stop)
             self.average.module.load_state_dict(self._untaught.state_dict())
             self._untaught = None
         saved_seconds, saved_images = self.seconds, self.images_seen

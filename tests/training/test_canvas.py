@@ -1,0 +1,123 @@
+"""The picture that a condition alone lets expect: taught first, then fixed, and seen by every token."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from conftest import TINY
+
+import s2id
+from s2id.condition import Condition
+from s2id.data.pictures import Group, Pictures
+from s2id.errors import InputError
+from s2id.media.images import to_float
+from s2id.network.network import FieldNetwork
+from s2id.shapes import NULL
+from s2id.training.presets import PRESETS
+from s2id.training.settings import Preset
+
+INKS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255), "white": (255, 255, 255)}
+HALF, OTHER, ALL = slice(0, 4), slice(4, 8), slice(0, 8)
+PLACES = {"above": (HALF, ALL), "left": (ALL, HALF), "right": (ALL, OTHER), "below": (OTHER, ALL)}
+PART = (slice(4, 12), slice(0, 8))
+
+
+def toys():
+    images = torch.zeros(16, 3, 8, 8, dtype=torch.uint8)
+    texts = [f"{ink} {place}" for ink in INKS for place in PLACES]
+    for image, text in zip(images, texts, strict=True):
+        ink, place = text.split()
+        image[(slice(None), *PLACES[place])] = torch.tensor(INKS[ink], dtype=torch.uint8)[:, None, None]
+    return Pictures("toys", (Group(images, torch.full((16,), NULL), texts=tuple(texts)),), ())
+
+
+def preset(steps=150, **changes):
+    tiny, model = PRESETS["tiny"], {"canvas": 4, "canvas_width": 64}
+    given = {"images": 64, "batch": 16, "device": "cpu", "canvas_steps": steps, "drop_each": 0.1, **changes}
+    return Preset("folder", replace(tiny.model, **model), replace(tiny.train, **given))
+
+
+def canvases(model, **asked):
+    network = model.network
+    return network.canvas(network.canvas_code(s2id.ask(model, **asked))).detach()
+
+
+def test_a_canvas_is_the_mean_picture_of_a_condition(tmp_path):
+    pictures = toys()
+    run = s2id.train(pictures, tmp_path, preset(800))
+    list(run)
+    truth = torch.nn.functional.avg_pool2d(to_float(pictures.groups[0].images), 2)
+    drawn = torch.cat([canvases(run.model, words=text) for text in pictures.groups[0].texts])
+    assert (drawn - truth).square().mean() < 0.02
+    spread = (truth - truth.mean(0)).square().mean()
+    assert (canvases(run.model) - truth.mean(0)).square().mean() < 0.1 * spread
+    assert (canvases(run.model, words="red") - truth[:4].mean(0)).square().mean() < 0.1 * spread
+
+
+def test_a_runs_own_steps_leave_the_canvas_as_it_was_taught(tmp_path):
+    run = s2id.train(toys(), tmp_path, preset(20))
+    after = []
+    for progress in run:
+        if progress.step in (1, 4):
+            after.append([p.clone() for p in run.trainer.network.canvas.parameters()])
+    assert all(map(torch.equal, *after))
+    assert all(map(torch.equal, after[0], run.model.network.canvas.parameters()))
+    assert not any(p.requires_grad for p in run.trainer.network.canvas.parameters())
+
+
+def test_a_run_with_a_canvas_resumes_to_the_bit(tmp_path):
+    straight, broken = (s2id.train(toys(), tmp_path / name, preset(20)) for name in "ab")
+    losses = [progress.loss for progress in straight]
+    for progress in broken:
+        if progress.step == 2:
+            broken.stop()
+    assert [progress.loss for progress in s2id.train(toys(), tmp_path / "b", preset(20), resume="latest")] == losses[2:]
+
+
+def test_a_run_that_is_stopped_while_the_canvas_is_taught_teaches_it_anew(tmp_path):
+    stopped, straight = (s2id.train(toys(), tmp_path / name, preset(20)) for name in "ab")
+    stopped.stop()
+    assert not list(stopped)
+    again = s2id.train(toys(), tmp_path / "a", preset(20), resume="latest")
+    assert [progress.loss for progress in again] == [progress.loss for progress in straight]
+
+
+def test_a_model_to_begin_with_keeps_its_canvas_and_new_words_begin_as_the_mean(tmp_path):
+    first = s2id.train(toys(), tmp_path / "a", preset(20))
+    list(first)
+    texts = tuple(text.replace("red", "ruby") for text in toys().groups[0].texts)
+    other = replace(toys(), groups=(replace(toys().groups[0], texts=texts),))
+    later = s2id.train(other, tmp_path / "b", preset(20), start=first.model)
+    list(later)
+    known, grown = (model.network.canvas.asked.words.weight for model in (first.model, later.model))
+    assert torch.equal(grown[:8], known) and torch.allclose(grown[8], known.mean(0))
+
+
+def test_tokens_of_a_part_see_the_canvas_as_within_the_whole(network):
+    for overlap in (False, True):
+        made = network(canvas=4, canvas_width=8, overlap=overlap, channels=3, words=5)
+        torch.nn.init.normal_(made.canvas.out.weight)
+        asked = Condition(torch.tensor([2]), words=torch.tensor([[1, 4]]))
+        x_t = torch.randn(1, 3, 16, 12)
+        whole, part = (made._canvas_tokens(asked, made.encode(x_t, torch.zeros(1), part=p)) for p in (None, PART))
+        assert whole.shape == (1, 8, 6, 16) and torch.equal(whole[:, 2:6, 0:4], part)
+
+
+def test_a_canvas_changes_what_is_drawn_and_goes_the_way_between_two_conditions(network):
+    made = network(canvas=4, canvas_width=8, words=5)
+    torch.nn.init.normal_(made.canvas.out.weight)
+    asked, toward = (Condition(torch.tensor([2]), words=torch.tensor([[word]])) for word in (1, 4))
+    ends = [made.canvas_code(one) for one in (asked, toward)]
+    halfway = replace(asked, toward=toward, share=torch.tensor([0.5]))
+    assert torch.allclose(made.canvas_code(halfway), sum(ends) / 2)
+    x_t = torch.randn(1, 1, 8, 8)
+    drawn = made(x_t, torch.zeros(1), asked)
+    made.canvas.out.weight.zero_()
+    assert not torch.allclose(drawn, made(x_t, torch.zeros(1), asked), atol=1e-3)
+
+
+def test_a_canvas_is_refused_where_no_whole_picture_is_seen(tmp_path):
+    with pytest.raises(InputError, match="leave out canvas or pixelate"):
+        s2id.train(toys(), tmp_path, preset(pixelate="area:2"))
+    with pytest.raises(InputError, match="leave out canvas or the autoencoder"):
+        FieldNetwork(replace(TINY, canvas=4, latents=4))
