@@ -82,15 +82,21 @@ def test_a_run_that_is_stopped_while_the_canvas_is_taught_teaches_it_anew(tmp_pa
     assert [progress.loss for progress in again] == [progress.loss for progress in straight]
 
 
-def test_a_model_to_begin_with_keeps_its_canvas_and_new_words_begin_as_the_mean(tmp_path):
+def test_a_model_to_begin_with_keeps_its_canvas_unless_there_are_new_words(tmp_path):
     first = s2id.train(toys(), tmp_path / "a", preset(20))
     list(first)
+    known = first.model.network.canvas.state_dict()
+    same = s2id.train(toys(), tmp_path / "b", preset(20), start=first.model)
+    list(same)
+    assert all(torch.equal(known[name], value) for name, value in same.model.network.canvas.state_dict().items())
     texts = tuple(text.replace("red", "ruby") for text in toys().groups[0].texts)
     other = replace(toys(), groups=(replace(toys().groups[0], texts=texts),))
-    later = s2id.train(other, tmp_path / "b", preset(20), start=first.model)
+    later = s2id.train(other, tmp_path / "c", preset(400), start=first.model)
+    grown = later.model.network.canvas.asked.words.weight
+    assert torch.equal(grown[:8], known["asked.words.weight"]) and torch.allclose(grown[8], grown[:8].mean(0))
     list(later)
-    known, grown = (model.network.canvas.asked.words.weight for model in (first.model, later.model))
-    assert torch.equal(grown[:8], known) and torch.allclose(grown[8], known.mean(0))
+    red = torch.nn.functional.avg_pool2d(to_float(toys().groups[0].images[0]), 2)
+    assert (canvases(later.model, words="ruby above") - red).square().mean() < 0.05
 
 
 def test_tokens_of_a_part_see_the_canvas_as_within_the_whole(network):

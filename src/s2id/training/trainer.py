@@ -98,7 +98,8 @@ class Trainer:
             network = build(self.model)
         if self.start is not None:
             network.load_state_dict(_with_new_words(self.start.network.state_dict(), self.model.words))
-        elif isinstance(network, FieldNetwork) and network.canvas is not None:
+        known = self.start.card.words if self.start is not None else None
+        if isinstance(network, FieldNetwork) and network.canvas is not None and known != self.pictures.words:
             self._untaught = network
         network.recompute(self.config.recompute)
         self.average = AveragedModel(
