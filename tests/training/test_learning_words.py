@@ -139,3 +139,13 @@ def test_a_pair_of_words_that_was_never_seen_is_drawn_right(tmp_path):
         nearest = (pictures[:, None] - kinds).square().flatten(2).mean(2).argmin(1)
         right.append(sum(KINDS[i] == asked for i in nearest.tolist()))
     assert min(right) >= 6, right
+
+
+def test_a_share_of_the_pictures_loses_all_attributes():
+    generator = torch.Generator().manual_seed(0)
+    known = Condition(torch.zeros(4000, dtype=torch.long), attributes=torch.ones(4000, 8, dtype=torch.int8))
+    config = TrainConfig(drop_label=0.1, drop_each=0.1, drop_attributes=0.5)
+    hidden = hide(known, config, generator).attributes == 0
+    assert hidden.all(1).float().mean().item() == pytest.approx(0.1 + 0.9 * 0.5, abs=0.03)
+    without = hide(known, replace(config, drop_attributes=0.0), generator).attributes == 0
+    assert without.all(1).float().mean().item() == pytest.approx(0.1, abs=0.03)

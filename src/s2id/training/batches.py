@@ -29,6 +29,9 @@ from s2id.shapes import NULL, Images, Scalars, per_sample
 from s2id.training.pixelated import PixelatedViews, enlarged, pixelated
 from s2id.training.settings import Pixelation, StudentConfig, TrainConfig
 
+HIDING = ("drop_label", "drop_each", "drop_attributes")
+"""Settings that say which labels are hidden."""
+
 _FLOATS = 2**24
 """Number of pixel values that are converted to floats at a time."""
 
@@ -218,11 +221,12 @@ def hide(known: Condition, config: TrainConfig | StudentConfig, generator: torch
 
     Some pictures lose their whole condition. Where a condition has several labels, the others lose each label with a
     probability that is drawn per picture, so that a model learns to be asked for any subset of the labels. Each word is
-    a label of its own, and some pictures lose all their words, because guidance compares with that.
+    a label of its own, and some pictures lose all their words, because guidance compares with that; some lose all their
+    attributes, because who asks for words names none.
 
     Args:
         known: Conditions of a batch.
-        config: Settings with the shares to hide, `drop_label` and `drop_each`.
+        config: Settings with the shares to hide, `HIDING`.
         generator: Source of randomness, on the conditions' device; `None` is that device's own.
     """
     random = partial(torch.rand, generator=generator, device=known.label.device)
@@ -239,6 +243,9 @@ def hide(known: Condition, config: TrainConfig | StudentConfig, generator: torch
 
     label = known.label.masked_fill(lost(known.label[:, None])[:, 0], NULL)
     hidden = Condition.of(label, {name: part.masked_fill(lost(part), unknown) for name, part, unknown in parts})
+    if hidden.attributes is not None and config.drop_attributes:
+        bare = random(len(known), 1) < config.drop_attributes
+        hidden = replace(hidden, attributes=hidden.attributes.masked_fill(bare, 0))
     if hidden.words is None:
         return hidden
     wordless = random(len(known), 1) < config.drop_label

@@ -28,7 +28,7 @@ from s2id.sampling.sample import compose
 from s2id.sampling.states import affordable, state_sizes, unit_noise
 from s2id.seeds import seed_of
 from s2id.settings import Size, to_dict
-from s2id.training.batches import Batch, hide, target_pixels
+from s2id.training.batches import HIDING, Batch, hide, target_pixels
 from s2id.training.settings import DistillConfig, Preset, StudentConfig
 from s2id.training.trainer import Trainer
 
@@ -223,7 +223,7 @@ def _facts(teacher: S2ID, config: DistillConfig, train: StudentConfig) -> dict[s
         **{name: str(value) for name, value in to_dict(config.sampling).items()},
         "autoguidance": str(autoguidance_of(teacher, config.sampling.autoguidance)),
     }
-    return {**own, "seed": str(train.seed), "drop_label": str(train.drop_label), "drop_each": str(train.drop_each)}
+    return {**own, **{name: str(getattr(train, name)) for name in ("seed", *HIDING)}}
 
 
 def _check(path: Path, found: dict[str, str], wanted: dict[str, str]) -> None:

@@ -67,6 +67,7 @@ PRESETS: dict[str, Preset] = {
             density_weights=(1.0,),
             detail_density=32,
             drop_each=0.25,
+            drop_attributes=0.5,
             long_side=64,
             alpha="white",
         ),

@@ -179,6 +179,8 @@ class TrainConfig:
     """Mean share of a picture's labels that are hidden, where there are attributes, numbers, text or words. Each
     picture draws its own share, uniformly from 0 to twice this, so with 0.5 every number of known labels is equally
     frequent. Of the other pictures, a share of `drop_label` loses all words."""
+    drop_attributes: Share = setting(0.0, "data")
+    """Share of the pictures that lose all attributes, so that words and a class are enough to ask for."""
     word_pictures: Annotated[int, Within(0)] = setting(2, "data")
     """Number of pictures whose captions must have a word, for the word to be learned. 0 learns no words."""
     encoder: str = setting("", "data")
@@ -292,6 +294,8 @@ class StudentConfig:
     """Share of trajectories, or of states, that have no condition."""
     drop_each: Annotated[float, Within(0, 0.5)] = setting(0.5, "data")
     """Mean share of a picture's labels that its trajectory is drawn without, as in `TrainConfig`."""
+    drop_attributes: Share = setting(0.0, "data")
+    """Share of the trajectories that are drawn without any attribute, as in `TrainConfig`."""
     checkpoint_minutes: Time = setting(5.0, "files")
     """Minutes between checkpoints."""
     sample_minutes: Time = setting(0.0, "files")
