@@ -6,10 +6,11 @@ LOOSE := --allow-untyped-defs --allow-incomplete-defs --allow-any-generics  # sc
 
 .PHONY: demo test test-slow train lint format clean
 
-demo: $(VENV)/.core  ## draw digits at several sizes from the bundled weights, and a page to zoom into them
+demo: $(VENV)/.core  ## draw digits and hearts at several sizes from the bundled weights, and a page to zoom into them
 	$(BIN)/s2id sample mnist --label all --seed 0-9 --size 28x28 --grid --out demo
 	$(BIN)/s2id sample mnist --label 2 --seed 0 --fields --out demo \
 	  --size 28x28 --size 61x37 --size 1024x1024 --size 1024x576
+	$(BIN)/s2id sample emoji --words "red heart" --style all --size 256 --grid --out demo
 	$(BIN)/s2id render demo/label2-seed0.safetensors --size 512x512 --window 0.125,0.375,0.5,0.75
 	$(BIN)/s2id sample mnist --label all --seed 0-2 --size 256 --fields --out demo/gallery
 	$(BIN)/s2id export demo/gallery/*.safetensors --out demo/index.html
