@@ -113,9 +113,12 @@ class Library:
             InputError: There is no such model, or its file is damaged.
         """
         self.offers: dict[str, Offer] = {}
-        for source in sources or bundled():
+        headers = {source: Header.read(located(source)) for source in sources or bundled()}
+        # a model of words comes last where none is named: until words are given, it draws anything
+        order = sources or sorted(headers, key=lambda source: bool(headers[source].card.words))
+        for source in order:
             name = _name(source, self.offers)
-            self.offers[name] = Offer(name, source, Header.read(located(source)), device)
+            self.offers[name] = Offer(name, source, headers[source], device)
 
     def named(self, source: str) -> str:
         """Name of the model of a source."""

@@ -132,7 +132,7 @@ function wordPicker(words, taken, change) {
   const input = make("input", {
     type: "text",
     list: id,
-    placeholder: "red fox",
+    placeholder: "red heart",
     autocomplete: "off",
     spellcheck: false,
   });
