@@ -4,38 +4,19 @@ from dataclasses import replace
 
 import pytest
 import torch
+from toys import INKS, KINDS, PLACES, picture, toys
 
 import s2id
 from s2id.condition import Condition
-from s2id.data.pictures import Group, Pictures
 from s2id.errors import InputError
 from s2id.sampling.training_data import load_data_of
-from s2id.shapes import NULL
 from s2id.training.batches import hide
 from s2id.training.distil import draw_trajectories, load_trajectories
 from s2id.training.presets import PRESETS
 from s2id.training.settings import DistillConfig, Preset, StudentConfig, TrainConfig
 from s2id.training.watch import drive
 
-INKS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255), "white": (255, 255, 255)}
-HALF, OTHER, ALL = slice(0, 4), slice(4, 8), slice(0, 8)
-PLACES = {"above": (HALF, ALL), "left": (ALL, HALF), "right": (ALL, OTHER), "below": (OTHER, ALL)}
-KINDS = [(ink, place) for ink in INKS for place in PLACES]
 HELD = ("green", "left")
-
-
-def picture(ink, place):
-    made = torch.zeros(3, 8, 8, dtype=torch.uint8)
-    made[(slice(None), *PLACES[place])] = torch.tensor(INKS[ink], dtype=torch.uint8)[:, None, None]
-    return made
-
-
-def toys(kinds):
-    images = torch.stack([picture(*kind) for kind in kinds])
-    texts = tuple(f"{place}, {ink}" for ink, place in kinds)
-    return Pictures("toys", (Group(images, torch.full((len(kinds),), NULL), texts=texts),), ())
-
-
 SEEN = toys([kind for kind in KINDS if kind != HELD])
 
 
