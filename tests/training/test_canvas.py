@@ -5,30 +5,17 @@ from dataclasses import replace
 import pytest
 import torch
 from conftest import TINY
+from toys import KINDS, toys
 
 import s2id
 from s2id.condition import Condition
-from s2id.data.pictures import Group, Pictures
 from s2id.errors import InputError
 from s2id.media.images import to_float
 from s2id.network.network import FieldNetwork
-from s2id.shapes import NULL
 from s2id.training.presets import PRESETS
 from s2id.training.settings import Preset
 
-INKS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255), "white": (255, 255, 255)}
-HALF, OTHER, ALL = slice(0, 4), slice(4, 8), slice(0, 8)
-PLACES = {"above": (HALF, ALL), "left": (ALL, HALF), "right": (ALL, OTHER), "below": (OTHER, ALL)}
 PART = (slice(4, 12), slice(0, 8))
-
-
-def toys():
-    images = torch.zeros(16, 3, 8, 8, dtype=torch.uint8)
-    texts = [f"{ink} {place}" for ink in INKS for place in PLACES]
-    for image, text in zip(images, texts, strict=True):
-        ink, place = text.split()
-        image[(slice(None), *PLACES[place])] = torch.tensor(INKS[ink], dtype=torch.uint8)[:, None, None]
-    return Pictures("toys", (Group(images, torch.full((16,), NULL), texts=tuple(texts)),), ())
 
 
 def preset(steps=150, **changes):
@@ -43,7 +30,7 @@ def canvases(model, **asked):
 
 
 def test_a_canvas_is_the_mean_picture_of_a_condition(tmp_path):
-    pictures = toys()
+    pictures = toys(KINDS)
     run = s2id.train(pictures, tmp_path, preset(800))
     list(run)
     truth = torch.nn.functional.avg_pool2d(to_float(pictures.groups[0].images), 2)
@@ -55,7 +42,7 @@ def test_a_canvas_is_the_mean_picture_of_a_condition(tmp_path):
 
 
 def test_a_runs_own_steps_leave_the_canvas_as_it_was_taught(tmp_path):
-    run = s2id.train(toys(), tmp_path, preset(20))
+    run = s2id.train(toys(KINDS), tmp_path, preset(20))
     after = []
     for progress in run:
         if progress.step in (1, 4):
@@ -66,36 +53,42 @@ def test_a_runs_own_steps_leave_the_canvas_as_it_was_taught(tmp_path):
 
 
 def test_a_run_with_a_canvas_resumes_to_the_bit(tmp_path):
-    straight, broken = (s2id.train(toys(), tmp_path / name, preset(20)) for name in "ab")
+    straight, broken = (s2id.train(toys(KINDS), tmp_path / name, preset(20)) for name in "ab")
     losses = [progress.loss for progress in straight]
     for progress in broken:
         if progress.step == 2:
             broken.stop()
-    assert [progress.loss for progress in s2id.train(toys(), tmp_path / "b", preset(20), resume="latest")] == losses[2:]
+    assert [
+        progress.loss for progress in s2id.train(toys(KINDS), tmp_path / "b", preset(20), resume="latest")
+    ] == losses[2:]
 
 
-def test_a_run_that_is_stopped_while_the_canvas_is_taught_teaches_it_anew(tmp_path):
-    stopped, straight = (s2id.train(toys(), tmp_path / name, preset(20)) for name in "ab")
-    stopped.stop()
+@pytest.mark.parametrize("after", [0, 7, 20])
+def test_a_run_that_is_stopped_while_the_canvas_is_taught_teaches_it_anew(tmp_path, monkeypatch, after):
+    stopped, straight = (s2id.train(toys(KINDS), tmp_path / name, preset(20)) for name in "ab")
+    asked = iter([False] * after)
+    monkeypatch.setattr(stopped.trainer, "_agree_to_stop", lambda: next(asked, True))
     assert not list(stopped)
-    again = s2id.train(toys(), tmp_path / "a", preset(20), resume="latest")
-    assert [progress.loss for progress in again] == [progress.loss for progress in straight]
+    monkeypatch.undo()
+    losses = [progress.loss for progress in straight]
+    again = s2id.train(toys(KINDS), tmp_path / "a", preset(20), resume="latest")
+    assert [progress.loss for progress in again] == losses
 
 
 def test_a_model_to_begin_with_keeps_its_canvas_unless_there_are_new_words(tmp_path):
-    first = s2id.train(toys(), tmp_path / "a", preset(20))
+    first = s2id.train(toys(KINDS), tmp_path / "a", preset(20))
     list(first)
     known = first.model.network.canvas.state_dict()
-    same = s2id.train(toys(), tmp_path / "b", preset(20), start=first.model)
+    same = s2id.train(toys(KINDS), tmp_path / "b", preset(20), start=first.model)
     list(same)
     assert all(torch.equal(known[name], value) for name, value in same.model.network.canvas.state_dict().items())
-    texts = tuple(text.replace("red", "ruby") for text in toys().groups[0].texts)
-    other = replace(toys(), groups=(replace(toys().groups[0], texts=texts),))
+    texts = tuple(text.replace("red", "ruby") for text in toys(KINDS).groups[0].texts)
+    other = replace(toys(KINDS), groups=(replace(toys(KINDS).groups[0], texts=texts),))
     later = s2id.train(other, tmp_path / "c", preset(400), start=first.model)
     grown = later.model.network.canvas.asked.words.weight
     assert torch.equal(grown[:8], known["asked.words.weight"]) and torch.allclose(grown[8], grown[:8].mean(0))
     list(later)
-    red = torch.nn.functional.avg_pool2d(to_float(toys().groups[0].images[0]), 2)
+    red = torch.nn.functional.avg_pool2d(to_float(toys(KINDS).groups[0].images[0]), 2)
     assert (canvases(later.model, words="ruby above") - red).square().mean() < 0.05
 
 
@@ -124,6 +117,6 @@ def test_a_canvas_changes_what_is_drawn_and_goes_the_way_between_two_conditions(
 
 def test_a_canvas_is_refused_where_no_whole_picture_is_seen(tmp_path):
     with pytest.raises(InputError, match="leave out canvas or pixelate"):
-        s2id.train(toys(), tmp_path, preset(pixelate="area:2"))
+        s2id.train(toys(KINDS), tmp_path, preset(pixelate="area:2"))
     with pytest.raises(InputError, match="leave out canvas or the autoencoder"):
         FieldNetwork(replace(TINY, canvas=4, latents=4))

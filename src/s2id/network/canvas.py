@@ -38,7 +38,7 @@ class Canvas(nn.Module):
         self.requires_grad_(False)
 
     def code(self, index: Int[Tensor, " b"], asked: Condition) -> Float[Tensor, "b d"]:
-        """The sum of the embedded labels, of each kind that may have many the mean.
+        """The sum of all embedded labels; of labels of one kind, their sum over the root of their number.
 
         Args:
             index: Class of each picture, from 0; the number of classes where it is unknown.
@@ -60,7 +60,7 @@ class Canvas(nn.Module):
 
 
 def stretched(canvas: Images, size: Size) -> Float[Tensor, "b c y x"]:
-    """A canvas at the samples of a state: means where these are farther apart, interpolated where they are nearer."""
+    """A canvas at the samples of a state, interpolated linearly; where these are farther apart, without aliasing."""
     if tuple(canvas.shape[2:]) == tuple(size):
         return canvas
     return F.interpolate(canvas, size, mode="bilinear", align_corners=False, antialias=True)

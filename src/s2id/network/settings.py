@@ -142,6 +142,7 @@ class PublishedConfig:
     numbers: ClassVar = 0
     token_width: ClassVar = 0
     words: ClassVar = 0
+    canvas: ClassVar = 0
     most_guidance: ClassVar = 1.0
     guided: ClassVar = False
     patch: ClassVar = 1
@@ -217,6 +218,7 @@ class EnlargerConfig:
     numbers: ClassVar = 0
     token_width: ClassVar = 0
     words: ClassVar = 0
+    canvas: ClassVar = 0
     patch: ClassVar = 1
 
     width: Width = 48

@@ -87,7 +87,7 @@ def check_data(pictures: Pictures, config: TrainConfig, model: NetworkConfig) ->
         raise InputError(f"density {wrong[0]} is no multiple of the patch {model.patch}; choose one that is.")
     if pictures.finer is not None and (model.dense or model.latents or config.pixelate):
         raise InputError("finer pictures are for functions of pictures; leave them out with latents or pixelate.")
-    if getattr(model, "canvas", 0) and config.pixelate:
+    if model.canvas and config.pixelate:
         raise InputError("a canvas is learned from pictures that are seen whole; leave out canvas or pixelate.")
     height, width = min((group.images.shape[2:] for group in pictures.groups), key=min)
     if min(height, width) < model.patch:

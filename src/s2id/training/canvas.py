@@ -8,7 +8,6 @@ from torch.nn import functional as F
 from tqdm import trange
 
 from s2id.data.pictures import Pictures, chosen_at
-from s2id.network.base import class_index
 from s2id.network.network import FieldNetwork
 from s2id.seeds import seed_of
 from s2id.training.batches import hide, means
@@ -18,7 +17,7 @@ from s2id.training.settings import TrainConfig
 
 _BATCH = 256
 _COURSE = TrainConfig(lr=2e-3, final_lr=0.0, warmup=0.05)
-"""Learning rate, which no setting changes: what the canvas learns is the same for all data, a regression."""
+"""Settings of the learning rate, which rises and falls as a run's does."""
 
 
 def teach_canvas(
@@ -30,7 +29,7 @@ def teach_canvas(
         network: A network with a canvas; its other weights stay as they are.
         pictures: The data, with the words that the network knows.
         config: Settings of the run, of which `canvas_steps` says how long this takes.
-        stopped: Whether to end at once.
+        stopped: Is asked before each step; where it says yes, the canvas is left half taught.
     """
     canvas = network.canvas
     assert canvas is not None
@@ -38,15 +37,14 @@ def teach_canvas(
     generator = torch.Generator().manual_seed(seed_of(config.seed, 0, 2))
     canvas.requires_grad_(True)
     matrices = [p for p in canvas.blocks.parameters() if p.ndim > 1]
-    others = [p for p in canvas.parameters() if all(p is not matrix for matrix in matrices)]
+    others = [p for p in canvas.parameters() if p not in {*matrices}]
     optimisers = [torch.optim.AdamW(others, betas=(0.9, 0.99), weight_decay=0.0, fused=True), Muon(matrices, lr=0.0)]
     for step in trange(config.canvas_steps, desc="canvas", leave=False, disable=None):
         if stopped():
             break
         group, chosen = chosen_at(pictures, step, _BATCH, config.seed)
         asked = hide(group.condition(chosen), config, generator).to(device)
-        drawn = canvas(canvas.code(class_index(asked.label, network.config.classes), asked))
-        loss = F.mse_loss(drawn, means(group.images[chosen], size).to(device))
+        loss = F.mse_loss(canvas(network.canvas_code(asked)), means(group.images[chosen], size).to(device))
         canvas.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(canvas.parameters(), config.clip)

@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from s2id.files import fill
 from s2id.memory import keep_memory
 from s2id.modes import modes_kept
 from s2id.network.build import build
+from s2id.network.canvas import Canvas
 from s2id.network.network import FieldNetwork
 from s2id.network.settings import ModelConfig, network_to_dict
 from s2id.sampling.model import S2ID
@@ -91,7 +93,6 @@ class Trainer:
 
     def _build(self) -> None:
         """Network, moving average and optimisers, with the weights that the run begins with."""
-        self._untaught: FieldNetwork | None = None
         check_network(self.model, self.accelerator.device)
         with modes_kept():
             torch.manual_seed(self.config.seed)
@@ -99,8 +100,9 @@ class Trainer:
         if self.start is not None:
             network.load_state_dict(_with_new_words(self.start.network.state_dict(), self.model.words))
         known = self.start.card.words if self.start is not None else None
-        if isinstance(network, FieldNetwork) and network.canvas is not None and known != self.pictures.words:
-            self._untaught = network
+        self._untaught: Canvas | None = None
+        if isinstance(network, FieldNetwork) and known != self.pictures.words:
+            self._untaught = deepcopy(network.canvas)  # from which it is taught, wherever a stop may have left it
         network.recompute(self.config.recompute)
         self.average = AveragedModel(
             network, device=self.accelerator.device, multi_avg_fn=warm_average(self.config.ema)
@@ -169,10 +171,7 @@ class Trainer:
         """
         keep_memory()
         if self._untaught is not None and self.step == 0:
-            with modes_kept():
-                teach_canvas(self._untaught, self.pictures, self.config, self._agree_to_stop)
-            self.average.module.load_state_dict(self._untaught.state_dict())
-            self._untaught = None
+            self._teach_canvas(self._untaught)
         saved_seconds, saved_images = self.seconds, self.images_seen
         rate = Rate()
         while self.done < 1 and not self._agree_to_stop():
@@ -196,6 +195,14 @@ class Trainer:
                 saved_seconds, saved_images = self.seconds, self.images_seen
         self.save()
         self.stopping = False  # it may be extended and iterated over again
+
+    def _teach_canvas(self, untaught: Canvas) -> None:
+        """Teach the network's canvas, from what it is before."""
+        network = self.accelerator.unwrap_model(self.network)
+        network.canvas.load_state_dict(untaught.state_dict())
+        with modes_kept():
+            teach_canvas(network, self.pictures, self.config, self._agree_to_stop)
+        self.average.module.load_state_dict(network.state_dict())
 
     def _step(self) -> Progress:
         lr = learning_rate(self.config, self.done, self.begun)
