@@ -6,7 +6,8 @@ Every held-out picture becomes a state of the density that the model composes on
 The signal-to-noise ratio falls with the square of the density, so that all models see the pictures equally well, and
 the noise of all is one field. What a model then expects, under the picture's own conditions, is compared with the
 picture at the data's pixels, in units of [-1, 1]. Of drawings, `--part` takes those whose concept training has in other
-styles (pair), or those whose concept it does not have at all (concept), which say what the words or texts are worth.
+styles (pair), or those whose concept it does not have at all (concept), which say what the words or texts are worth;
+`--part seen` takes drawings of the training split, which say how much of them a model has kept.
 """
 
 import argparse
@@ -47,7 +48,8 @@ def error(model: s2id.S2ID, pictures: Pictures, noise: float, count: int, part: 
     """Mean squared error at the pictures' pixels of the expected pictures, at one level of noise."""
     group = max(pictures.groups, key=lambda group: len(group.labels))
     held = parts(group.texts, [""] * len(group.texts))  # a concept is held out whatever its style
-    rows = [i for i in range(len(group.labels)) if part is None or (part == "concept") == (held[i] == "concept")]
+    whole = part in (None, "seen")
+    rows = [i for i in range(len(group.labels)) if whole or (part == "concept") == (held[i] == "concept")]
     chosen = torch.tensor(rows[:: max(1, len(rows) // count)][:count])
     known, size = group.condition(chosen), pictures.size
     coarse, fine = state_sizes(model, size)
@@ -77,13 +79,13 @@ def main() -> None:
     parser.add_argument("models", nargs="+")
     parser.add_argument("--data", type=Path, required=True, help="folder that the models were trained on")
     parser.add_argument("--noise", type=float, nargs="+", default=[4, 2, 0, -2, -4], help="logsnr of 24 samples a side")
-    parser.add_argument("--count", type=int, default=400, help="number of held-out pictures")
-    parser.add_argument("--part", choices=["pair", "concept"], help="kind of the held-out drawings; all by default")
+    parser.add_argument("--count", type=int, default=400, help="number of pictures")
+    parser.add_argument("--part", choices=["seen", "pair", "concept"], help="kind of drawings; all held-out ones by default")
     args = parser.parse_args()
     rows: list[list[object]] = []
     for path in args.models:
         model = s2id.load(path)
-        pictures = load_data_of(model, args.data, split="test")
+        pictures = load_data_of(model, args.data, split="train" if args.part == "seen" else "test")
         errors = [error(model, pictures, noise, args.count, args.part) for noise in args.noise]
         rows.append([path, model.card.images_seen, *(f"{one:.4f}" for one in errors)])
     print(markdown(["model", "images seen", *(f"logsnr {noise:g}" for noise in args.noise)], rows))
