@@ -80,7 +80,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder that the models were trained on")
     parser.add_argument("--noise", type=float, nargs="+", default=[4, 2, 0, -2, -4], help="logsnr of 24 samples a side")
     parser.add_argument("--count", type=int, default=400, help="number of pictures")
-    parser.add_argument("--part", choices=["seen", "pair", "concept"], help="kind of drawings; all held-out ones by default")
+    parser.add_argument(
+        "--part", choices=["seen", "pair", "concept"], help="kind of drawings; all held-out ones by default"
+    )
     args = parser.parse_args()
     rows: list[list[object]] = []
     for path in args.models:
