@@ -11,6 +11,7 @@ import s2id
 from s2id.condition import Condition
 from s2id.errors import InputError
 from s2id.media.images import to_float
+from s2id.network.canvas import stretched
 from s2id.network.network import FieldNetwork
 from s2id.training.presets import PRESETS
 from s2id.training.settings import Preset
@@ -98,7 +99,8 @@ def test_tokens_of_a_part_see_the_canvas_as_within_the_whole(network):
         torch.nn.init.normal_(made.canvas.out.weight)
         asked = Condition(torch.tensor([2]), words=torch.tensor([[1, 4]]))
         x_t = torch.randn(1, 3, 16, 12)
-        whole, part = (made._canvas_tokens(asked, made.encode(x_t, torch.zeros(1), part=p)) for p in (None, PART))
+        canvas = stretched(made.canvas(made.canvas_code(asked)), (16, 12))
+        whole, part = (made._canvas_tokens(canvas, made.encode(x_t, torch.zeros(1), part=p)) for p in (None, PART))
         assert whole.shape == (1, 8, 6, 16) and torch.equal(whole[:, 2:6, 0:4], part)
 
 

@@ -36,6 +36,8 @@ class Encoded:
     """Height and width of the whole state, in samples."""
     covered: Part = (slice(None), slice(None))
     """Rows and columns of the whole state's tokens that these are."""
+    state: tuple[Float[Tensor, "b c y x"], Scalars] | None = None
+    """The part of the state that the tokens cover, and the logsnr of its samples, where the decoder needs them."""
 
 
 class TwoHalves(nn.Module, ABC):
@@ -86,7 +88,7 @@ class TwoHalves(nn.Module, ABC):
         supersample: int | None = None,
         part: Part | None = None,
     ) -> Float[Tensor, "n k y x"] | tuple[Float[Tensor, "n k y x"], Float[Tensor, "n c _ _"]]:
-        """The prediction at a grid's pixels; where states are latents, a pair of this and the predicted clean state.
+        """The prediction at a grid's pixels; of networks that predict the clean state by itself too, a pair of both.
 
         Args:
             x_t: State.
@@ -126,7 +128,7 @@ class TwoHalves(nn.Module, ABC):
 
         A predicted function is clipped to [-1, 1] before means are taken, as where it is rendered.
         """
-        if features.state is not None:
+        if features.state is not None and self.config.latents:
             return features.state
         bound = 1.0 if self.config.prediction == "x" else None
         return self.head(features, state_grid(size, features.frame), step_values(self.config), bound)

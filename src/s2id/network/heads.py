@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from einops import rearrange
@@ -56,6 +57,30 @@ def spline_weights(position: Float[Tensor, " q"], width: float, count: int) -> F
     return torch.zeros(len(position), count, dtype=position.dtype, device=position.device).scatter_add(1, ends, weights)
 
 
+@lru_cache(maxsize=64)
+def _inverse_means(cells: int, samples: int) -> Float[Tensor, "samples cells"]:
+    """Matrix from the means over cells of an axis to the smallest control samples whose spline has these means."""
+    width = samples / cells
+    with torch.inference_mode(False):  # it is kept, and training may be the next to use it
+        middles = (torch.arange(cells, dtype=torch.float64) + 0.5) * width - 0.5
+        return torch.linalg.pinv(spline_weights(middles, width, samples)).float()
+
+
+def spline_of(means: Float[Tensor, "b c y x"], size: tuple[int, int]) -> Float[Tensor, "b h w c"]:
+    """Control samples of a cubic B-spline whose means over the cells of a grid on the same frame are given.
+
+    Args:
+        means: The means; they are met where there are at least as many control samples along each axis.
+        size: Number of control samples along y and x.
+
+    Example:
+        >>> spline_of(torch.ones(1, 1, 2, 2), (3, 3)).round(decimals=4).unique().tolist()
+        [1.0]
+    """
+    rows, columns = (_inverse_means(n, m).to(means) for n, m in zip(means.shape[2:], size, strict=True))
+    return torch.einsum("hy,bcyx,wx->bhwc", rows, means, columns)
+
+
 MARGIN = 2
 """Number of samples of canvas that are added on each side of a frame."""
 
@@ -73,7 +98,7 @@ class Features:
     middle: tuple[float, float] = (0.0, 0.0)
     """Middle of the part of the frame that the samples cover, (y, x) in composition units."""
     state: Float[Tensor, "b k y x"] | None = None
-    """Predicted clean state where states are latents; `None` where states are means of the function."""
+    """Predicted clean state, of networks that predict one beside the function: of latents, or with a local estimate."""
 
     @property
     def pitch(self) -> tuple[float, float]:
@@ -204,6 +229,20 @@ class FieldHead(nn.Module):
         """The function's values from interpolated features: the two layers."""
         inplace = not torch.is_grad_enabled()  # only the backward pass needs the input of silu
         return self.out(F.silu(self.hidden(F.silu(read, inplace)), inplace))
+
+    @torch.no_grad()
+    def begin_with_differences(self) -> None:
+        """Make the values the last features but `channels` less the last `channels`; all others change nothing yet.
+
+        Both layers hand a number on exactly as the difference of two of theirs, because silu(x) - silu(-x) = x.
+        """
+        given = 2 * self.channels
+        for layer in (self.hidden.weight[-given:], self.hidden.weight[:, -given:], self.out.weight, self.out.bias):
+            layer.zero_()
+        self.hidden.bias[-given:].zero_()
+        one = torch.eye(self.channels)
+        self.hidden.weight[-given:, -given:] = torch.cat([torch.cat([one, -one], 1), torch.cat([-one, one], 1)])
+        self.out.weight[:, -given:] = torch.cat([one, -one], 1)
 
     @classmethod
     def lerp(cls, start: "FieldHead", end: "FieldHead", weight: float) -> "FieldHead":

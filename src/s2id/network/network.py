@@ -21,7 +21,8 @@ from s2id.network.base import Encoded, TwoHalves, checked_part, class_index, pla
 from s2id.network.blocks import Block, normalise
 from s2id.network.canvas import Canvas, stretched
 from s2id.network.embeddings import ConditionFilm, ConditionTokens, GuidanceFilm, NoiseEmbedding, PositionEmbedding
-from s2id.network.heads import Features, FieldHead
+from s2id.network.heads import Features, FieldHead, spline_of
+from s2id.network.local import LocalEstimate
 from s2id.network.settings import BESIDE_CLASSES, ModelConfig
 from s2id.shapes import Images, Scalars, per_sample
 
@@ -113,7 +114,10 @@ class FieldNetwork(TwoHalves):
         self.encoder = nn.ModuleList(Block(config, cross=False) for _ in range(config.encoder_blocks))
         self.decoder = nn.ModuleList(Block(config, cross=True) for _ in range(config.decoder_blocks))
         self.lattice = (OverlappingLattice if config.overlap else Lattice)(config)
-        self.head = FieldHead(config.head_width, config.channels)
+        self.local = LocalEstimate(config) if config.local_blocks else None
+        self.head = FieldHead(config.head_width + (2 * config.channels if config.local_blocks else 0), config.channels)
+        if self.local is not None:
+            self.head.begin_with_differences()
         self.state = nn.Linear(width, config.latents * patch**2) if config.latents else None
 
     def encode(
@@ -130,7 +134,8 @@ class FieldNetwork(TwoHalves):
         film = self.noise(logsnr.to(x_t), 1 / max(size))
         for block in self.encoder:
             tokens = block(tokens, film)
-        return Encoded(tokens, film, *place(size, frame or extent(size), part), size, covered)
+        state = (x_t[:, :, rows, columns], logsnr.to(x_t)) if self.local is not None else None
+        return Encoded(tokens, film, *place(size, frame or extent(size), part), size, covered, state)
 
     def decode(self, encoded: Encoded, label: Asked | None = None) -> Features:
         """The predicted function under a condition; arguments and errors as for `TwoHalves.decode`."""
@@ -141,21 +146,29 @@ class FieldNetwork(TwoHalves):
             film = film + self.condition_film(condition, known)
         if asked.guidance is not None:
             film = film + self._guidance_film(asked.guidance, encoded.film)
+        canvas = None
         if self.canvas is not None:
-            tokens = tokens + self._canvas_tokens(asked, encoded)
+            canvas = stretched(self.canvas(self.canvas_code(asked)), encoded.size)
+            tokens = tokens + self._canvas_tokens(canvas, encoded)
         for block in self.decoder:
             tokens = block(tokens, film, condition, known)
         tokens = normalise(tokens)
         values, patch, state = self.lattice(tokens), self.config.patch, None
         if self.state is not None:
             state = rearrange(self.state(tokens), "b h w (c p q) -> b c (h p) (w q)", p=patch, q=patch)
+        if self.local is not None:
+            assert encoded.state is not None and canvas is not None
+            rows, columns = (slice(patch * part.start, patch * part.stop) for part in encoded.covered)
+            x_t, logsnr = encoded.state
+            values, state = self.local(values, x_t, canvas[:, :, rows, columns], logsnr, film)
+            mean = spline_of(state, (values.shape[1], values.shape[2]))
+            values = torch.cat([values, mean, -mean], dim=-1)
         return Features(values, encoded.frame, encoded.middle, state)
 
-    def _canvas_tokens(self, asked: Condition, encoded: Encoded) -> Tokens:
+    def _canvas_tokens(self, canvas: Float[Tensor, "b c y x"], encoded: Encoded) -> Tokens:
         """What the tokens see of the picture that the condition alone lets expect."""
-        assert self.canvas is not None and self.canvas_stem is not None
-        picture = stretched(self.canvas(self.canvas_code(asked)), encoded.size)
-        return self.canvas_stem(picture)[:, *encoded.covered]
+        assert self.canvas_stem is not None
+        return self.canvas_stem(canvas)[:, *encoded.covered]
 
     def canvas_code(self, asked: Condition) -> Float[Tensor, "b d"]:
         """The vector that the canvas of a condition is made from, on the way to that of another where one is given."""

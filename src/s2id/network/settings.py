@@ -95,6 +95,11 @@ class ModelConfig:
     tokens see. 0: they see none."""
     canvas_width: Width = 256
     """Channels of the vector that the canvas is made from."""
+    local_blocks: Blocks = 0
+    """Blocks of two 3x3 convolutions at the state's own samples, which correct what the canvas and each sample by
+    itself let expect. 0: the prediction is made of tokens alone."""
+    local_width: Width = 32
+    """Channels of a sample in these blocks."""
     most_guidance: Annotated[float, Within(1, 1000)] = 1.0
     """Largest weight of guidance that the decoder takes as an input, so that one call gives what guidance and
     autoguidance take several for. 1: it takes none. Guidance distillation sets it."""
@@ -119,6 +124,11 @@ class ModelConfig:
         _check_heads(self.width, self.heads)
         if self.canvas and self.latents:
             raise InputError("a canvas is a picture, and the states are latents; leave out canvas or the autoencoder.")
+        if self.local_blocks and not self.canvas:
+            raise InputError(
+                f"local_blocks is {self.local_blocks} and there is no canvas to correct; set canvas too, or leave "
+                "both out."
+            )
 
 
 @dataclass(frozen=True)
@@ -143,6 +153,7 @@ class PublishedConfig:
     token_width: ClassVar = 0
     words: ClassVar = 0
     canvas: ClassVar = 0
+    local_blocks: ClassVar = 0
     most_guidance: ClassVar = 1.0
     guided: ClassVar = False
     patch: ClassVar = 1
@@ -219,6 +230,7 @@ class EnlargerConfig:
     token_width: ClassVar = 0
     words: ClassVar = 0
     canvas: ClassVar = 0
+    local_blocks: ClassVar = 0
     patch: ClassVar = 1
 
     width: Width = 48

@@ -54,7 +54,7 @@ class Batch:
     target: Float[Tensor, "b k y x"] | PixelatedViews
     """Targets of the field, or the pixelated views that the targets are computed from."""
     state: Float[Tensor, "b _ _ _"] | None
-    """Clean states, where the network predicts latents beside the field; `None` elsewhere."""
+    """Clean states, where the network predicts them beside the field; `None` elsewhere."""
     part: Part | None
     """Rows and columns of the states that the network sees; `None` is the whole state."""
     flat: Bool[Tensor, "b 1 y x"] | None = None
@@ -146,7 +146,7 @@ def draw(
     affordable = (height.stop - height.start) * (width.stop - width.start) * config.queries / factor**2
     rows, columns = target_pixels(inside(size, samples, (height, width)), affordable, generator)
     grid, target = frame_grid(size).part(rows, columns), to_float(pixels[:, :, rows, columns])
-    clean = state[:, :, height, width] if model.latents else None
+    clean = state[:, :, height, width] if model.latents or model.local_blocks else None
     flat = flat_areas(pixels)[:, :, rows, columns]
     return Batch(x_t, logsnr, condition, extent(size), grid, factor, target, clean, part, flat)
 

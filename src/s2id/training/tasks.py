@@ -55,7 +55,7 @@ class Task(Protocol):
         ...
 
     def loss(self, batch: Batch, field: Tensor, state: Tensor | None) -> Tensor:
-        """Loss of the predicted values of the field, and of the predicted latents where there are any."""
+        """Loss of the predicted values of the field, and of the predicted clean state where there is one."""
         ...
 
 
@@ -94,7 +94,7 @@ class Composing:
         return draw(self.pictures, self.config, self.model, self.schedule, number, share)
 
     def loss(self, batch: Batch, field: Tensor, state: Tensor | None) -> Tensor:
-        """The weighted squared error of the field, and that of the latents."""
+        """The weighted squared error of the field, and that of the clean state."""
         conditions, device = len(batch.condition) // len(batch.x_t), field.device
         kind, bound = self.model.prediction, self.config.max_weight
         prediction, logsnr = field.float(), batch.logsnr.repeat(conditions).to(device)

@@ -25,7 +25,7 @@ from s2id.modes import modes_kept
 from s2id.network.build import build
 from s2id.network.canvas import Canvas
 from s2id.network.network import FieldNetwork
-from s2id.network.settings import ModelConfig, network_to_dict
+from s2id.network.settings import ModelConfig, NetworkConfig, network_to_dict
 from s2id.sampling.model import S2ID
 from s2id.sampling.settings import Card
 from s2id.seeds import seed_of
@@ -98,7 +98,7 @@ class Trainer:
             torch.manual_seed(self.config.seed)
             network = build(self.model)
         if self.start is not None:
-            network.load_state_dict(_with_new_words(self.start.network.state_dict(), self.model.words))
+            network.load_state_dict(_grown(self.start.network.state_dict(), network, self.model))
         known = self.start.card.words if self.start is not None else None
         self._untaught: Canvas | None = None
         if isinstance(network, FieldNetwork) and known != self.pictures.words:
@@ -335,8 +335,10 @@ class Trainer:
                 f"the model to begin with knows other labels than {self.pictures.name}; use the data it was trained on."
             )
         same = start.config
-        if isinstance(same, ModelConfig):  # which may learn more words
+        if isinstance(same, ModelConfig) and isinstance(self.model, ModelConfig):  # it may learn more
             same = replace(same, words=self.model.words)
+            if not same.local_blocks:
+                same = replace(same, local_blocks=self.model.local_blocks, local_width=self.model.local_width)
         if same != self.model:
             raise InputError(
                 "the model to begin with is another network; give the run the model's own settings (`s2id info` prints "
@@ -344,11 +346,17 @@ class Trainer:
             )
 
 
-def _with_new_words(weights: dict[str, Tensor], count: int) -> dict[str, Tensor]:
-    """Weights of a model whose new words, up to a count, begin as the mean of all that it knows."""
+def _grown(weights: dict[str, Tensor], network: nn.Module, config: NetworkConfig) -> dict[str, Tensor]:
+    """A model's weights for a network that may know more words, or have a local estimate where the model has none.
+
+    New words begin as the mean of all known ones. A new estimate, and the head, which adds to it, begin anew.
+    """
+    if config.local_blocks and "local.out.weight" not in weights:
+        own = {name: value for name, value in network.state_dict().items() if name.startswith(("local.", "head."))}
+        weights = {**weights, **own}
     for name in ("asked.words.weight", "canvas.asked.words.weight"):
-        if count and name in weights:
+        if config.words and name in weights:
             known = weights[name]
-            new = known.mean(0, keepdim=True).expand(count - len(known), -1)
+            new = known.mean(0, keepdim=True).expand(config.words - len(known), -1)
             weights = {**weights, name: torch.cat([known, new])}
     return weights
