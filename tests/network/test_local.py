@@ -16,6 +16,7 @@ from s2id.network.local import SPREAD
 from s2id.network.network import FieldNetwork
 from s2id.training.presets import PRESETS
 from s2id.training.settings import Preset
+from s2id.training.tasks import task_of
 
 LOCAL = {"canvas": 4, "canvas_width": 8, "local_blocks": 2, "local_width": 8, "channels": 3}
 
@@ -132,6 +133,18 @@ def test_a_model_without_it_is_begun_from_and_the_run_resumes(tmp_path):
     drawn = s2id.sample(straight.model, s2id.ask(straight.model, words="red"), 0, steps=2)
     drawn.save(tmp_path / "drawn.safetensors")
     assert torch.equal(s2id.Field.load(tmp_path / "drawn.safetensors").render((40, 30)), drawn.render((40, 30)))
+
+
+def test_training_compares_all_samples_of_the_clean_state(tmp_path):
+    tiny = PRESETS["tiny"]
+    model = replace(tiny.model, canvas=4, local_blocks=1, local_width=8)
+    task = task_of(Preset("folder", model, replace(tiny.train, device="cpu")), toys(KINDS), None)
+    batch = task.batch(0, 1.0)
+    assert batch.state is not None and batch.state.shape == batch.x_t.shape
+    right = task.loss(batch, batch.target, batch.state)
+    wrong = batch.state.clone()
+    wrong[0, 0, 0, 0] += 1
+    assert right == 0 and task.loss(batch, batch.target, wrong) > 0
 
 
 def test_a_correction_needs_a_canvas():
