@@ -97,6 +97,7 @@ def test_splines_have_the_means_that_are_asked_for():
         for n, count in ((6, 9), (4, 6))
     )
     assert torch.allclose(torch.einsum("yh,bhwc,xw->bcyx", rows, samples, columns), means, atol=1e-5)
+    assert torch.allclose(spline_of(torch.ones(1, 1, 6, 4), (9, 7)), torch.ones(1, 9, 7, 1), atol=1e-5)
     with torch.inference_mode():
         spline_of(means, (7, 5))
     means.requires_grad_(True)

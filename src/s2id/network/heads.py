@@ -59,11 +59,13 @@ def spline_weights(position: Float[Tensor, " q"], width: float, count: int) -> F
 
 @lru_cache(maxsize=64)
 def _inverse_means(cells: int, samples: int) -> Float[Tensor, "samples cells"]:
-    """Matrix from the means over cells of an axis to the smallest control samples whose spline has these means."""
+    """Matrix from the means over cells of an axis to the flattest control samples whose spline has these means."""
     width = samples / cells
     with torch.inference_mode(False):  # it is kept, and training may be the next to use it
         middles = (torch.arange(cells, dtype=torch.float64) + 0.5) * width - 0.5
-        return torch.linalg.pinv(spline_weights(middles, width, samples)).float()
+        means = spline_weights(middles, width, samples)
+        steps = torch.eye(samples, dtype=torch.float64).diff(dim=0)
+        return torch.linalg.solve(means.mT @ means + 1e-8 * steps.mT @ steps, means.mT).float()
 
 
 def spline_of(means: Float[Tensor, "b c y x"], size: tuple[int, int]) -> Float[Tensor, "b h w c"]:
