@@ -11,9 +11,11 @@ import s2id
 from s2id.condition import Condition
 from s2id.diffusion.process import alpha_sigma
 from s2id.errors import InputError
+from s2id.network.canvas import stretched
 from s2id.network.heads import FieldHead, spline_of, spline_weights
 from s2id.network.local import SPREAD
 from s2id.network.network import FieldNetwork
+from s2id.shapes import NULL
 from s2id.training.presets import PRESETS
 from s2id.training.settings import Preset
 from s2id.training.tasks import task_of
@@ -29,8 +31,7 @@ def made(**changes):
 
 
 def canvas_of(network, size):
-    code = network.canvas.code(torch.tensor([network.config.classes]), Condition(torch.tensor([-1])))
-    return torch.nn.functional.interpolate(network.canvas(code), size, mode="bilinear", antialias=True)
+    return stretched(network.canvas(network.canvas_code(Condition(torch.tensor([NULL])))), size)
 
 
 @pytest.mark.parametrize("overlap", [False, True])

@@ -88,7 +88,7 @@ class TwoHalves(nn.Module, ABC):
         supersample: int | None = None,
         part: Part | None = None,
     ) -> Float[Tensor, "n k y x"] | tuple[Float[Tensor, "n k y x"], Float[Tensor, "n c _ _"]]:
-        """The prediction at a grid's pixels; of networks that predict the clean state by itself too, a pair of both.
+        """The prediction at a grid's pixels. Networks that predict a clean state too return a pair: this and the state.
 
         Args:
             x_t: State.

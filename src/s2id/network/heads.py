@@ -100,7 +100,7 @@ class Features:
     middle: tuple[float, float] = (0.0, 0.0)
     """Middle of the part of the frame that the samples cover, (y, x) in composition units."""
     state: Float[Tensor, "b k y x"] | None = None
-    """Predicted clean state, of networks that predict one beside the function: of latents, or with a local estimate."""
+    """The clean state that networks of latents, and those with a local estimate, predict beside the function."""
 
     @property
     def pitch(self) -> tuple[float, float]:
@@ -234,9 +234,10 @@ class FieldHead(nn.Module):
 
     @torch.no_grad()
     def begin_with_differences(self) -> None:
-        """Make the values the last features but `channels` less the last `channels`; all others change nothing yet.
+        """Set the weights so that the head's values are a difference of features, and nothing else changes them yet.
 
-        Both layers hand a number on exactly as the difference of two of theirs, because silu(x) - silu(-x) = x.
+        Of the last 2 * `channels` features, it is the first half less the second. Both layers hand a number on
+        exactly as the difference of two of theirs, because silu(x) - silu(-x) = x.
         """
         given = 2 * self.channels
         for layer in (self.hidden.weight[-given:], self.hidden.weight[:, -given:], self.out.weight, self.out.bias):

@@ -197,7 +197,7 @@ class Trainer:
         self.stopping = False  # it may be extended and iterated over again
 
     def _teach_canvas(self, untaught: Canvas) -> None:
-        """Teach the network's canvas, from what it is before."""
+        """Teach the network's canvas, which begins with the untaught one's weights."""
         network = self.accelerator.unwrap_model(self.network)
         network.canvas.load_state_dict(untaught.state_dict())
         with modes_kept():
