@@ -1,18 +1,22 @@
-"""Three other networks beside ours, each with about as many parameters and trained for as many minutes, then judged.
+"""Four other networks beside ours, each with about as many parameters and trained for as many minutes, then judged.
 
     python runs/peers.py --data data --minutes 10 --out docs/results/peers
 
 - s2id: the preset `mnist` with 3 + 3 blocks. One composition, rendered at each size.
 - reference: the published system (preset `reference`) at half its width, which makes the parameters equal.
 - unet: diffusers' UNet2DModel with classes. dit: its DiTTransformer2DModel.
+- kdiffusion: the same UNet, trained and drawn as k-diffusion's configs/config_mnist.json says: preconditioning, noise
+  levels and loss weights (Karras et al. 2022, arXiv 2206.00364), AdamW, dropout, moving average. Classes are added; the
+  network's size, the batch and the learning rate are the others', and nothing is augmented. As published it has some 20
+  million parameters, and one core trains on two pictures a second.
 
 The others draw other sizes as their users do: `native`, the network on a state of that size; `bicubic`, at 28x28 and
 enlarged. Guidance 1 throughout. All of a row's pictures are judged at 28x28 after area means; `edge` is the width from
 10 to 90 % at the size itself, in training pixels. A row whose pictures would take more than --row-minutes is not drawn:
 its seconds are one step's times the number of steps, and the rest is left out. As many training pictures have a row.
 The others' minutes are the processor's (bind OMP_NUM_THREADS to 1: it adds threads up), so that what else the machine
-does costs them nothing; ours are the clock's. Everything is kept in --out; started again, it goes on at the part it was
-in. Writes table.md, table.json and sheet.png.
+does costs them nothing; ours are the clock's. Rows are kept in --out, and weights and checkpoints in --runs: started
+again, it goes on where it was, theirs at most five minutes before. Writes table.md, table.json and sheet.png.
 """
 
 import argparse
@@ -25,7 +29,15 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from diffusers import DDIMScheduler, DDPMScheduler, DiTTransformer2DModel, DPMSolverMultistepScheduler, UNet2DModel
+from diffusers import (
+    DDIMScheduler,
+    DDPMScheduler,
+    DiTTransformer2DModel,
+    DPMSolverMultistepScheduler,
+    EDMDPMSolverMultistepScheduler,
+    SchedulerMixin,
+    UNet2DModel,
+)
 from PIL import Image, ImageDraw
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -68,8 +80,11 @@ SAMPLERS = {
     "reference": {"ddim": 50},
     "unet": {"ddim": 50, "dpmpp": 20},
     "dit": {"ddim": 50, "dpmpp": 20},
+    "kdiffusion": {"dpmpp": 20},
 }
 NOISE = DDPMScheduler(num_train_timesteps=1000, beta_schedule="squaredcos_cap_v2")
+KARRAS = EDMDPMSolverMultistepScheduler(sigma_min=1e-2, sigma_max=80.0, sigma_data=0.6162)
+SAVE_MINUTES = 5.0
 Draw = Callable[[list[int], int, int, int], Tensor]
 """(labels, first seed, side, steps) -> pictures."""
 
@@ -83,7 +98,24 @@ class Trained:
     draw: dict[str, Draw]
 
 
-def unet() -> nn.Module:
+@dataclass(frozen=True)
+class Recipe:
+    """How a network of diffusers is made, trained and drawn."""
+
+    make: Callable[[], nn.Module]
+    loss: Callable[[nn.Module, Tensor, Tensor, torch.Generator], Tensor]
+    """Function (network, clean pictures, classes, generator) -> loss."""
+    schedulers: dict[str, Callable[[], SchedulerMixin]]
+    """The scheduler of each sampler."""
+    adamw: dict
+    """Settings of AdamW, without the learning rate."""
+    average: Callable[..., None]
+    """Update rule of the moving average."""
+    clock: float = 1.0
+    """The network's time over the scheduler's."""
+
+
+def unet(dropout: float = 0.0) -> nn.Module:
     """A convolutional network of diffusers, attention at 14x14 and 7x7."""
     return UNet2DModel(
         in_channels=1,
@@ -95,6 +127,7 @@ def unet() -> nn.Module:
         num_class_embeds=NULL_CLASS + 1,
         norm_num_groups=8,
         attention_head_dim=8,
+        dropout=dropout,
     )
 
 
@@ -110,6 +143,69 @@ def dit() -> nn.Module:
         patch_size=2,
         num_embeds_ada_norm=NULL_CLASS,
     )
+
+
+def eps_loss(network: nn.Module, x: Tensor, label: Tensor, generator: torch.Generator) -> Tensor:
+    """Mean squared error of eps at uniform times of diffusers' cosine schedule."""
+    eps = torch.randn(x.shape, generator=generator)
+    t = torch.randint(NOISE.config.num_train_timesteps, (len(x),), generator=generator)
+    said = predicted(network, NOISE.add_noise(x, eps, t), t, label)
+    return F.mse_loss(said, eps)
+
+
+def karras_loss(network: nn.Module, x: Tensor, label: Tensor, generator: torch.Generator) -> Tensor:
+    """k-diffusion's loss: sigma's density "cosine", weights "sqrt-snr", Karras' preconditioning of the network."""
+    bounds = KARRAS.config
+    low, high = (math.atan(one / bounds.sigma_data) for one in (bounds.sigma_min, bounds.sigma_max))
+    angle = low + (high - low) * torch.rand(len(x), generator=generator)
+    sigma = bounds.sigma_data * angle.tan().view(-1, 1, 1, 1)
+    noisy = x + sigma * torch.randn(x.shape, generator=generator)
+    said = predicted(network, KARRAS.precondition_inputs(noisy, sigma), CLOCK * sigma.flatten().log() / 4, label)
+    error = KARRAS.precondition_outputs(noisy, said, sigma) - x
+    # of the network's own output; weight 1 of it is c_out^-2 of the picture's
+    c_out = sigma * bounds.sigma_data / (sigma**2 + bounds.sigma_data**2).sqrt()
+    weight = sigma * bounds.sigma_data / (sigma**2 + bounds.sigma_data**2)
+    return (weight * (error / c_out).square()).mean()
+
+
+def predicted(network: nn.Module, x: Tensor, t: Tensor, label: Tensor) -> Tensor:
+    """A network's output in floats, computed in bfloat16 where the processor multiplies that."""
+    with torch.autocast("cpu", torch.bfloat16, enabled=multiplies_bf16(torch.device("cpu"))):
+        return network(x, timestep=t, class_labels=label).sample.float()
+
+
+@torch.no_grad()
+def inverse_average(averages: list[Tensor], currents: list[Tensor], steps: Tensor) -> None:
+    """k-diffusion's moving average: its decay is 1 - (1 + n)^(-2/3) after n steps, and at most 0.9999."""
+    torch._foreach_lerp_(averages, currents, max(1e-4, (1 + int(steps)) ** -0.6667))
+
+
+CLOCK = 1000.0
+"""What the network's sinusoids of whole steps need of Karras' log(sigma) / 4, which is between -1.2 and 1.1."""
+
+EPS_SCHEDULERS: dict[str, Callable[[], SchedulerMixin]] = {
+    "ddim": lambda: DDIMScheduler.from_config(NOISE.config),
+    # without the bound, its first steps on this schedule divide by nearly nothing (diffusers' manual)
+    "dpmpp": lambda: DPMSolverMultistepScheduler.from_config(NOISE.config, lambda_min_clipped=-5.1),
+}
+EPS_RULES = {
+    "loss": eps_loss,
+    "schedulers": EPS_SCHEDULERS,
+    "adamw": {"betas": (0.9, 0.99), "weight_decay": PRESETS["mnist"].train.weight_decay},
+    "average": warm_average(PRESETS["mnist"].train.ema),
+}
+THEIRS = {
+    "unet": Recipe(unet, **EPS_RULES),
+    "dit": Recipe(dit, **EPS_RULES),
+    "kdiffusion": Recipe(
+        partial(unet, dropout=0.05),
+        karras_loss,
+        {"dpmpp": lambda: EDMDPMSolverMultistepScheduler.from_config(KARRAS.config)},
+        {"betas": (0.95, 0.999), "eps": 1e-6, "weight_decay": 1e-3},
+        inverse_average,
+        CLOCK,
+    ),
+}
 
 
 def train_ours(name: str, pictures: Pictures, minutes: float, folder: Path) -> Trained:
@@ -141,66 +237,94 @@ def ours(model: S2ID, sampler: str) -> Draw:
 
 
 def train_theirs(batch: int, name: str, pictures: Pictures, minutes: float, folder: Path) -> Trained:
-    """A network of diffusers, trained with AdamW to predict eps on its cosine schedule."""
-    torch.manual_seed(0)
-    network = {"unet": unet, "dit": dit}[name]()
+    """A network of diffusers, trained by its recipe."""
+    recipe = THEIRS[name]
     path = folder / "model.safetensors"
     if not path.is_file():
-        seen = fit(network, pictures, minutes, batch)
-        write_tensors(path, network.state_dict(), {"format": "peer", "images": str(seen)})
+        torch.manual_seed(0)
+        fit(recipe, pictures, minutes, batch, folder)
+    network = recipe.make()
     tensors, facts = read_tensors(path, "peer")
     fill(network, tensors, path)
     network.eval().requires_grad_(False)
     parameters = sum(p.numel() for p in network.parameters())
-    return Trained(parameters, int(facts["images"]), {s: theirs(network, s) for s in SAMPLERS[name]})
+    drawn = {sampler: theirs(network, recipe, sampler) for sampler in SAMPLERS[name]}
+    return Trained(parameters, int(facts["images"]), drawn)
 
 
-def fit(network: nn.Module, pictures: Pictures, minutes: float, batch: int) -> int:
-    """Train for some minutes of processor time and leave the moving average in the network; the number of images."""
+def fit(recipe: Recipe, pictures: Pictures, minutes: float, batch: int, folder: Path) -> None:
+    """Train for some minutes of processor time; writes the moving average's weights, model.safetensors."""
     config = replace(PRESETS["mnist"].train, lr=1e-3)
-    optimiser = torch.optim.AdamW(network.parameters(), betas=(0.9, 0.99), weight_decay=config.weight_decay, fused=True)
-    average = AveragedModel(network, multi_avg_fn=warm_average(config.ema))
-    fast = multiplies_bf16(torch.device("cpu"))
+    network = recipe.make()
+    optimiser = torch.optim.AdamW(network.parameters(), fused=True, **recipe.adamw)
+    average = AveragedModel(network, multi_avg_fn=recipe.average)
+    kept, number, before = folder / "checkpoint.safetensors", 0, 0.0
+    if kept.is_file():
+        tensors, facts = read_tensors(kept, "peer")
+        number, before = int(facts["number"]), float(facts["seconds"])
+        restore(tensors, network, average, optimiser)
     network.train()
-    start, number = time.process_time(), 0
-    while (done := (time.process_time() - start) / (60 * minutes)) < 1:
+    start, saved = time.process_time() - before, before
+    while (spent := time.process_time() - start) < 60 * minutes:
+        if spent - saved > 60 * SAVE_MINUTES:
+            saved = spent
+            state = {"format": "peer", "number": str(number), "seconds": str(spent)}
+            write_tensors(kept, checkpoint(network, average, optimiser), state)
         for group in optimiser.param_groups:
-            group["lr"] = learning_rate(config, done)
+            group["lr"] = learning_rate(config, spent / (60 * minutes))
         generator = torch.Generator().manual_seed(seed_of(0, number))
         pixels, known = batch_at(pictures, number, batch, 0)
-        x, eps = to_float(pixels), torch.randn(pixels.shape, generator=generator)
-        t = torch.randint(NOISE.config.num_train_timesteps, (len(x),), generator=generator)
         label = known.label
         if isinstance(network, UNet2DModel):
-            dropped = torch.rand(len(x), generator=generator) < config.drop_label
+            dropped = torch.rand(len(label), generator=generator) < config.drop_label
             label = label.masked_fill(dropped, NULL_CLASS)
-        with torch.autocast("cpu", torch.bfloat16, enabled=fast):
-            said = network(NOISE.add_noise(x, eps, t), timestep=t, class_labels=label).sample
-        F.mse_loss(said.float(), eps).backward()
+        recipe.loss(network, to_float(pixels), label, generator).backward()
         nn.utils.clip_grad_norm_(network.parameters(), config.clip)
         optimiser.step()
         optimiser.zero_grad()
         average.update_parameters(network)
         number += 1
-    network.load_state_dict(average.module.state_dict())
-    return number * batch
+    facts = {"format": "peer", "images": str(number * batch)}
+    write_tensors(folder / "model.safetensors", average.module.state_dict(), facts)
 
 
-def theirs(network: nn.Module, sampler: str) -> Draw:
+def checkpoint(network: nn.Module, average: AveragedModel, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """All of a run's tensors by name."""
+    tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
+    tensors |= {f"average.{name}": tensor for name, tensor in average.state_dict().items()}
+    for index, state in optimiser.state_dict()["state"].items():
+        tensors |= {f"optimiser.{index}.{name}": tensor for name, tensor in state.items()}
+    return tensors
+
+
+def restore(
+    tensors: dict[str, Tensor], network: nn.Module, average: AveragedModel, optimiser: torch.optim.Optimizer
+) -> None:
+    """Put a checkpoint's tensors back."""
+
+    def part(name: str) -> dict[str, Tensor]:
+        return {key.removeprefix(f"{name}."): one for key, one in tensors.items() if key.startswith(f"{name}.")}
+
+    network.load_state_dict(part("network"))
+    average.load_state_dict(part("average"))
+    count = len(list(network.parameters()))
+    groups = optimiser.state_dict()["param_groups"]
+    optimiser.load_state_dict({"state": {i: part(f"optimiser.{i}") for i in range(count)}, "param_groups": groups})
+
+
+def theirs(network: nn.Module, recipe: Recipe, sampler: str) -> Draw:
     """Sampling with diffusers' schedulers."""
 
     @torch.inference_mode()
     def draw(labels: list[int], first: int, side: int, steps: int) -> Tensor:
-        if sampler == "ddim":
-            scheduler = DDIMScheduler.from_config(NOISE.config)
-        else:  # without the bound, its first steps on this schedule divide by nearly nothing (diffusers' manual)
-            scheduler = DPMSolverMultistepScheduler.from_config(NOISE.config, lambda_min_clipped=-5.1)
+        scheduler = recipe.schedulers[sampler]()
         scheduler.set_timesteps(steps)
         seeds = range(first, first + len(labels))
         x = torch.stack([torch.randn(1, side, side, generator=torch.Generator().manual_seed(s)) for s in seeds])
-        label = torch.tensor(labels)
+        x, label = x * scheduler.init_noise_sigma, torch.tensor(labels)
         for t in scheduler.timesteps:
-            said = network(x, timestep=t.expand(len(x)), class_labels=label).sample
+            seen = scheduler.scale_model_input(x, t)
+            said = network(seen, timestep=recipe.clock * t.expand(len(x)), class_labels=label).sample
             x = scheduler.step(said, t, x).prev_sample
         return x.clamp(-1, 1)
 
@@ -325,7 +449,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--row-minutes", type=float, default=5.0)
     parser.add_argument("--count", type=int, default=1000)
-    parser.add_argument("--batch", type=int, default=64, help="of unet and dit; few steps want a small one")
+    parser.add_argument("--batch", type=int, default=64, help="of diffusers' networks; few steps want a small one")
     parser.add_argument("--networks", nargs="*", choices=list(SAMPLERS), default=list(SAMPLERS))
     parser.add_argument("--sides", type=int, nargs="*", default=list(SIDES))
     parser.add_argument("--runs", type=Path, default=Path("out/peers"), help="weights and checkpoints")
