@@ -22,6 +22,9 @@ from s2id.stopping import unfinished
 
 _Module = TypeVar("_Module", bound=nn.Module)
 
+_SCALE = ":scale"
+"""What the name of a tensor's scales ends in."""
+
 _DEEPEST = 256
 """Largest number of folders in one another that are made; Python makes them by recursion, which has a limit."""
 
@@ -115,6 +118,29 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str,
     write_bytes(path, packed(tensors, facts))
 
 
+def stored(tensors: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
+    """Tensors as a file has them.
+
+    Args:
+        tensors: Floats by name.
+        dtype: Type of the numbers. `torch.int8` takes a byte for each: a matrix becomes whole numbers from -127 to 127
+            and, under its name with `:scale`, the float32 of each row that they are multiplied by; what has one axis
+            becomes float16. `TensorFile.tensors` multiplies.
+    """
+    if dtype != torch.int8:
+        return {name: tensor.detach().to(dtype) for name, tensor in tensors.items()}
+    found = {}
+    for name, tensor in tensors.items():
+        if tensor.ndim < 2:
+            found[name] = tensor.detach().half()
+            continue
+        rows = tensor.detach().flatten(1)
+        scale = rows.abs().amax(1).clamp(min=1e-30) / 127
+        found[name] = (rows / scale[:, None]).round().to(torch.int8).view(tensor.shape)
+        found[name + _SCALE] = scale
+    return found
+
+
 def packed(tensors: Mapping[str, Tensor], facts: Mapping[str, str]) -> bytes:
     """The content of the file that `write_tensors` writes, always the same bytes; arguments as there."""
     ready = {k: v.cpu().contiguous() for k, v in tensors.items()}
@@ -135,20 +161,28 @@ class TensorFile:
     facts: dict[str, str]
     """Texts by name: what `write_tensors` was given, without the checksum."""
     shapes: dict[str, tuple[int, ...]]
-    """Shape of each tensor by its name."""
+    """Shape of each tensor by its name, without those of scales."""
+    scales: dict[str, tuple[int, ...]]
+    """Shape of each tensor's scales by the tensor's name, where it has any."""
     _checksum: str | None
     _read: Callable[[str], Tensor]
 
     def tensors(self) -> dict[str, Tensor]:
-        """All tensors of the file by name.
+        """All tensors of the file by name, with their rows multiplied by their scales.
 
         Raises:
-            InputError: They do not match the file's checksum, or hold NaN or infinity.
+            InputError: They do not match the file's checksum, hold NaN or infinity, or scales are not one per row.
         """
-        tensors = {name: self._read(name) for name in self.shapes}
+        names = [*self.shapes, *(name + _SCALE for name in self.scales)]
+        tensors = {name: self._read(name) for name in names}
         if self._checksum != checksum(tensors, self.facts):
             raise InputError(f"{self.path} was altered: it does not match its checksum; fetch it again.")
         check_finite(tensors, str(self.path))
+        for name, shape in self.scales.items():
+            scale, rows = tensors.pop(name + _SCALE), self.shapes.get(name, ())
+            if shape != rows[:1] or not rows or not scale.is_floating_point():
+                raise InputError(f"{self.path} has not one scale for each row of {name}; use the file as it was saved.")
+            tensors[name] = tensors[name] * scale.view(-1, *[1] * (len(rows) - 1))
         return tensors
 
     def fact(self, name: str) -> Any:  # noqa: ANN401  (any value of JSON)
@@ -170,7 +204,8 @@ def opened(path: Path, kind: str) -> Iterator[TensorFile]:
     with headed(path, kind, "pt") as (file, facts):
         digest = facts.pop("sha256", None)
         shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
-        yield TensorFile(path, facts, shapes, digest, file.get_tensor)
+        scales = {name.removesuffix(_SCALE): shapes.pop(name) for name in [*shapes] if name.endswith(_SCALE)}
+        yield TensorFile(path, facts, shapes, scales, digest, file.get_tensor)
 
 
 def read_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, str]]:

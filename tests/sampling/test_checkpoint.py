@@ -17,7 +17,7 @@ from huggingface_hub.errors import LocalEntryNotFoundError
 from safetensors.torch import save_file
 
 from s2id.errors import InputError
-from s2id.files import checksum, fill, write_tensors
+from s2id.files import checksum, fill, stored, write_tensors
 from s2id.network.settings import network_to_dict
 from s2id.sampling.model import S2ID, load
 from s2id.sampling.model_file import MODEL_FILE
@@ -55,6 +55,49 @@ def test_half_precision_files_are_half_as_long_and_close(model, tmp_path, path):
         assert torch.allclose(value, weights(model)[key], rtol=1e-3, atol=1e-6)
     assert (tmp_path / "half.safetensors").stat().st_size < 0.6 * path.stat().st_size
     assert weights(model)["stem.weight"].dtype == torch.float32
+
+
+def test_files_of_bytes_are_short_and_wrong_by_at_most_half_a_step_of_each_row(model, tmp_path, path):
+    with torch.no_grad():
+        model.network.stem.weight[0] = 0.0
+    model.save(tmp_path / "bytes.safetensors", torch.int8)
+    small = load(tmp_path / "bytes.safetensors")
+    assert small.config == model.config and small.card == model.card
+    assert (tmp_path / "bytes.safetensors").stat().st_size < 0.5 * path.stat().st_size  # most of it is the header
+    for key, value in weights(small).items():
+        own = weights(model)[key]
+        assert value.dtype == torch.float32
+        if own.ndim < 2:
+            assert torch.equal(value, own.half().float())
+        else:
+            step = own.flatten(1).abs().amax(1) / 127
+            assert ((value - own).flatten(1).abs().amax(1) <= 0.501 * step).all()
+    small.save(tmp_path / "again.safetensors", torch.int8)
+    again = load(tmp_path / "again.safetensors")
+    assert all(torch.allclose(weights(again)[key], value, atol=1e-7) for key, value in weights(small).items())
+
+
+@pytest.mark.parametrize(
+    "scale",
+    [torch.ones(3), torch.ones(16, 1), torch.ones(16, dtype=torch.int8)],
+    ids=["too few", "two axes", "whole numbers"],
+)
+def test_a_file_whose_scales_are_not_one_per_row_is_refused(model, tmp_path, scale):
+    tensors = stored(model.tensors(), torch.int8)
+    assert "stem.weight:scale" in tensors and len(tensors["stem.weight:scale"]) == 16
+    tensors["stem.weight:scale"] = scale
+    facts = {name: json.dumps(values) for name, values in model.facts().items()}
+    write_tensors(tmp_path / "a.safetensors", tensors, {"format": "s2id-model-1", **facts})
+    with pytest.raises(InputError, match=r"a\.safetensors has not one scale for each row of stem\.weight"):
+        load(tmp_path / "a.safetensors")
+
+
+def test_whole_numbers_without_scales_are_refused(model, tmp_path):
+    tensors = {k: v for k, v in stored(model.tensors(), torch.int8).items() if k != "stem.weight:scale"}
+    facts = {name: json.dumps(values) for name, values in model.facts().items()}
+    write_tensors(tmp_path / "a.safetensors", tensors, {"format": "s2id-model-1", **facts})
+    with pytest.raises(InputError, match="the values of stem.weight in .* are no numbers with a point"):
+        load(tmp_path / "a.safetensors")
 
 
 def test_a_folder_for_the_hub_comes_back_to_the_bit(model, tmp_path):

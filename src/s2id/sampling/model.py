@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from s2id.checks import checked
 from s2id.diffusion.process import Schedule
 from s2id.errors import InputError
-from s2id.files import check_finite, check_suffix, filled, opened, write_tensors, write_text
+from s2id.files import check_finite, check_suffix, filled, opened, stored, write_tensors, write_text
 from s2id.network.build import build
 from s2id.network.settings import NetworkConfig, network_to_dict
 from s2id.sampling.hub import upload
@@ -121,7 +121,8 @@ class S2ID(Known, nn.Module):
 
         Args:
             path: The file; an old file is replaced once the new one is complete.
-            dtype: Type of the numbers in the file; loading converts them to float32.
+            dtype: Type of the numbers in the file; loading converts them to float32. `torch.int8` is the smallest: a
+                byte for each weight, and a scale for each row of a matrix.
 
         Raises:
             InputError: The file's name does not end in .safetensors, it cannot be written, or a weight is no number.
@@ -129,8 +130,7 @@ class S2ID(Known, nn.Module):
         check_suffix(Path(path), ".safetensors")
         facts = {name: json.dumps(values) for name, values in self.facts().items()}
         check_finite(self.tensors(), "the model")
-        tensors = {k: v.detach().to(dtype) for k, v in self.tensors().items()}
-        write_tensors(Path(path), tensors, {"format": MODEL_FORMAT, **facts})
+        write_tensors(Path(path), stored(self.tensors(), dtype), {"format": MODEL_FORMAT, **facts})
 
     @checked
     def save_pretrained(
