@@ -420,7 +420,19 @@ def test_training_begins_with_given_weights(tmp_path, monkeypatch):
     first, second = (load(tmp_path / name / "model") for name in ("first", "second"))
     torch.testing.assert_close(second.network.state_dict(), first.network.state_dict(), rtol=0, atol=1e-3)
     assert second.card.images_seen == first.card.images_seen + 32
-    assert main(["train", "digits", "--init", "first/model", "--out", "third"]) == 2
+
+
+def test_training_from_a_model_has_its_network_but_for_settings_that_are_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    tiny = ["--images", "32", "--device", "cpu", "--set", "sample-minutes=0"]
+    assert main(["train", "tiny", *tiny, "--set", "width=32", "--set", "heads=2", "--out", "first"]) == 0
+    assert main(["train", "tiny", *tiny, "--init", "first/model", "--out", "second"]) == 0
+    first, second = (load(tmp_path / name / "model") for name in ("first", "second"))
+    assert second.config == first.config and first.config.width == 32
+    capsys.readouterr()
+    named = [*tiny, "--init", "first/model", "--set", "film-width=24", "--out", "third"]
+    assert main(["train", "tiny", *named]) == 2
+    assert "the model to begin with is another network" in capsys.readouterr().err
 
 
 def test_the_program_says_its_version(capsys):

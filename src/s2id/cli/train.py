@@ -12,7 +12,7 @@ from s2id.checks import Positive
 from s2id.cli.flags import Help, part
 from s2id.cli.options import could_write, writable
 from s2id.errors import InputError
-from s2id.network.settings import DATA_FIELDS, ModelConfig, NetworkConfig, network_to_dict
+from s2id.network.settings import DATA_FIELDS, ModelConfig, NetworkConfig, like, network_to_dict
 from s2id.settings import setting, to_dict
 from s2id.training.presets import PRESETS, preset_named
 from s2id.training.settings import SMALLEST, TrainConfig
@@ -52,7 +52,8 @@ class Train:
     --resume names none. The learning rate rises to that of a run of both lengths and falls again. None: the run's own
     length."""
     init: str | None = None
-    """Model to begin with: a bundled name, a file, a folder or a Hub repository. None: random weights."""
+    """Model to begin with: a bundled name, a file, a folder or a Hub repository. Settings of the network are that
+    model's where the preset's are left as they are. None: random weights."""
     finer: str | None = setting(None, "data")
     """Finer pictures of another source, from which the model learns what lies between the pixels: NAME:FOLDER, with
     the name of a data set, e.g. ink:fonts, or NAME alone for the folder of --data. They are read with up to eight times
@@ -87,10 +88,11 @@ class Train:
         from s2id.training.watch import drive
 
         own = PRESETS[self.preset]
-        preset, train = replace(own, train=self.train, model=self.model), self.train
-        patch = self.model.patch or SMALLEST
-        resume = self.resume or (None if self.extra_minutes is None else "latest")
         start = load_model(self.init) if self.init else None
+        model = like(start.config, self.model, own.model) if start else self.model
+        preset, train = replace(own, train=self.train, model=model), self.train
+        patch = model.patch or SMALLEST
+        resume = self.resume or (None if self.extra_minutes is None else "latest")
         alpha = train.alpha or (start.card.alpha if start else None)
         pictures = load_pictures(
             preset.data, self.data, long_side=train.long_side, min_side=patch, alpha=alpha, workers=train.workers

@@ -1,6 +1,6 @@
 """Settings of the networks: ours, the published one and the enlarger. No field is an image size."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Annotated, Any, ClassVar, Literal
 
 from s2id.checks import Within, check
@@ -261,6 +261,28 @@ NetworkConfig = ModelConfig | PublishedConfig | EnlargerConfig
 _CONFIGS: dict[str, type[NetworkConfig]] = {
     config.network: config for config in (ModelConfig, PublishedConfig, EnlargerConfig)
 }
+
+
+def like(start: NetworkConfig, asked: NetworkConfig, preset: NetworkConfig) -> NetworkConfig:
+    """Settings of a network that begins with another's weights: the other's where the preset's were left as they are.
+
+    Args:
+        start: Settings of the network to begin with.
+        asked: The preset's settings, some of them changed.
+        preset: The preset's settings. What data decide stays as `asked` has it, and all where the networks are of two
+            kinds.
+
+    Example:
+        >>> preset = ModelConfig(width=64, heads=2)
+        >>> found = like(ModelConfig(width=96, heads=4, classes=7), replace(preset, film_width=32), preset)
+        >>> found.width, found.heads, found.film_width, found.classes
+        (96, 4, 32, 10)
+    """
+    if type(start) is not type(asked):
+        return asked
+    names = {field.name for field in fields(asked)} - {*DATA_FIELDS, "most_guidance"}
+    left = (name for name in names if getattr(asked, name) == getattr(preset, name))
+    return replace(asked, **{name: getattr(start, name) for name in left})
 
 
 def network_to_dict(config: NetworkConfig) -> dict[str, Any]:
