@@ -188,15 +188,11 @@ EPS_SCHEDULERS: dict[str, Callable[[], SchedulerMixin]] = {
     # without the bound, its first steps on this schedule divide by nearly nothing (diffusers' manual)
     "dpmpp": lambda: DPMSolverMultistepScheduler.from_config(NOISE.config, lambda_min_clipped=-5.1),
 }
-EPS_RULES = {
-    "loss": eps_loss,
-    "schedulers": EPS_SCHEDULERS,
-    "adamw": {"betas": (0.9, 0.99), "weight_decay": PRESETS["mnist"].train.weight_decay},
-    "average": warm_average(PRESETS["mnist"].train.ema),
-}
+EPS_ADAMW = {"betas": (0.9, 0.99), "weight_decay": PRESETS["mnist"].train.weight_decay}
+EPS_AVERAGE = warm_average(PRESETS["mnist"].train.ema)
 THEIRS = {
-    "unet": Recipe(unet, **EPS_RULES),
-    "dit": Recipe(dit, **EPS_RULES),
+    "unet": Recipe(unet, eps_loss, EPS_SCHEDULERS, EPS_ADAMW, EPS_AVERAGE),
+    "dit": Recipe(dit, eps_loss, EPS_SCHEDULERS, EPS_ADAMW, EPS_AVERAGE),
     "kdiffusion": Recipe(
         partial(unet, dropout=0.05),
         karras_loss,
