@@ -93,6 +93,24 @@ def test_a_model_to_begin_with_keeps_its_canvas_unless_there_are_new_words(tmp_p
     assert (canvases(later.model, words="ruby above") - red).square().mean() < 0.05
 
 
+def test_a_run_with_another_canvas_teaches_it_and_keeps_all_other_weights(tmp_path):
+    first = s2id.train(toys(KINDS), tmp_path / "a", preset(20))
+    list(first)
+    known = first.model.network.state_dict()
+    other = preset(400)
+    other = replace(other, model=replace(other.model, canvas=8, canvas_width=48))
+    later = s2id.train(toys(KINDS), tmp_path / "b", other, start=first.model)
+    begun = later.trainer.network.state_dict()
+    rest = [name for name in known if not name.startswith("canvas.")]
+    assert len(rest) > 40 and all(torch.equal(begun[name], known[name]) for name in rest)
+    list(later)
+    truth = to_float(toys(KINDS).groups[0].images[:1])
+    assert (canvases(later.model, words=toys(KINDS).groups[0].texts[0]) - truth).square().mean() < 0.05
+    without = replace(other, model=replace(other.model, canvas=0))
+    with pytest.raises(InputError, match="another network"):
+        s2id.train(toys(KINDS), tmp_path / "c", without, start=first.model)
+
+
 def test_tokens_of_a_part_see_the_canvas_as_within_the_whole(network):
     for overlap in (False, True):
         made = network(canvas=4, canvas_width=8, overlap=overlap, channels=3, words=5)

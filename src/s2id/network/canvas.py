@@ -30,7 +30,8 @@ class Canvas(nn.Module):
         if any(getattr(config, name) for name in BESIDE_CLASSES):
             self.asked = ConditionTokens(replace(config, width=width, heads=1))
         self.blocks = nn.ModuleList(FeedForward(width, 2) for _ in range(2))
-        self.out = nn.Linear(width, config.state_channels * self.side**2)
+        self.rise = nn.Linear(width, 2 * width)
+        self.out = nn.Linear(2 * width, config.state_channels * self.side**2)
         for embedding in self.modules():
             if isinstance(embedding, nn.Embedding):
                 nn.init.normal_(embedding.weight, std=0.5)
@@ -55,8 +56,9 @@ class Canvas(nn.Module):
         """The small pictures, (b, c, side, side)."""
         for block in self.blocks:
             code = code + block(F.layer_norm(code, code.shape[-1:]))
-        code = F.layer_norm(code, code.shape[-1:])
-        return self.out(code).unflatten(1, (-1, self.side, self.side))
+        # hidden channels are twice the code's: the pictures are mixtures of as many, and too few blur them
+        hidden = F.silu(self.rise(F.layer_norm(code, code.shape[-1:])))
+        return self.out(hidden).unflatten(1, (-1, self.side, self.side))
 
 
 def stretched(canvas: Images, size: Size) -> Float[Tensor, "b c y x"]:

@@ -11,12 +11,11 @@ from s2id.data.pictures import Pictures, chosen_at
 from s2id.network.network import FieldNetwork
 from s2id.seeds import seed_of
 from s2id.training.batches import hide, means
-from s2id.training.muon import Muon
 from s2id.training.optimisers import learning_rate
 from s2id.training.settings import TrainConfig
 
 _BATCH = 256
-_COURSE = TrainConfig(lr=2e-3, final_lr=0.0, warmup=0.05)
+_COURSE = TrainConfig(lr=4e-3, final_lr=0.0, warmup=0.05)
 """Settings of the learning rate, which rises and falls as a run's does."""
 
 
@@ -36,9 +35,8 @@ def teach_canvas(
     device, size = canvas.out.weight.device, (canvas.side, canvas.side)
     generator = torch.Generator().manual_seed(seed_of(config.seed, 0, 2))
     canvas.requires_grad_(True)
-    matrices = [p for p in canvas.blocks.parameters() if p.ndim > 1]
-    others = [p for p in canvas.parameters() if p not in {*matrices}]
-    optimisers = [torch.optim.AdamW(others, betas=(0.9, 0.99), weight_decay=0.0, fused=True), Muon(matrices, lr=0.0)]
+    # Muon would take as long as all else together, and at equal time AdamW gets farther
+    optimiser = torch.optim.AdamW(canvas.parameters(), betas=(0.9, 0.99), weight_decay=0.0, fused=True)
     for step in trange(config.canvas_steps, desc="canvas", leave=False, disable=None):
         if stopped():
             break
@@ -48,9 +46,8 @@ def teach_canvas(
         canvas.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(canvas.parameters(), config.clip)
-        for optimiser in optimisers:
-            for parameters in optimiser.param_groups:
-                parameters["lr"] = learning_rate(_COURSE, step / config.canvas_steps)
-            optimiser.step()
+        for parameters in optimiser.param_groups:
+            parameters["lr"] = learning_rate(_COURSE, step / config.canvas_steps)
+        optimiser.step()
     canvas.zero_grad()
     canvas.requires_grad_(False)

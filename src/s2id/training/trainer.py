@@ -98,8 +98,10 @@ class Trainer:
             torch.manual_seed(self.config.seed)
             network = build(self.model)
         if self.start is not None:
-            network.load_state_dict(_grown(self.start.network.state_dict(), network, self.model))
-        known = self.start.card.words if self.start is not None else None
+            network.load_state_dict(_grown(self.start.network.state_dict(), network, self.model, self.start.config))
+        known = None  # by the canvas that the run begins with
+        if self.start is not None and _same_canvas(self.start.config, self.model):
+            known = self.start.card.words
         self._untaught: Canvas | None = None
         if isinstance(network, FieldNetwork) and known != self.pictures.words:
             self._untaught = deepcopy(network.canvas)  # from which it is taught, wherever a stop may have left it
@@ -337,6 +339,8 @@ class Trainer:
         same = start.config
         if isinstance(same, ModelConfig) and isinstance(self.model, ModelConfig):  # it may learn more
             same = replace(same, words=self.model.words)
+            if same.canvas and self.model.canvas:
+                same = replace(same, canvas=self.model.canvas, canvas_width=self.model.canvas_width)
             if not same.local_blocks:
                 same = replace(same, local_blocks=self.model.local_blocks, local_width=self.model.local_width)
         if same != self.model:
@@ -346,17 +350,30 @@ class Trainer:
             )
 
 
-def _grown(weights: dict[str, Tensor], network: nn.Module, config: NetworkConfig) -> dict[str, Tensor]:
-    """A model's weights for a network that may know more words, or have a local estimate where the model has none.
+def _same_canvas(one: NetworkConfig, other: NetworkConfig) -> bool:
+    """Whether two networks have canvases of one size and width, or none."""
+    if not isinstance(one, ModelConfig) or not isinstance(other, ModelConfig):
+        return True
+    return (one.canvas, one.canvas_width) == (other.canvas, other.canvas_width)
 
-    New words begin as the mean of all known ones. A new estimate, and the head, which adds to it, begin anew.
+
+def _grown(
+    weights: dict[str, Tensor], network: nn.Module, config: NetworkConfig, start: NetworkConfig
+) -> dict[str, Tensor]:
+    """A model's weights for a network that may know more words, or have another canvas, or a local estimate.
+
+    New words begin as the mean of all known ones. Another canvas begins anew. So do a local estimate where the model
+    has none, and the head, which adds to it.
     """
+    if not _same_canvas(start, config):
+        own = {name: value for name, value in network.state_dict().items() if name.startswith("canvas.")}
+        weights = {name: value for name, value in weights.items() if not name.startswith("canvas.")} | own
     if config.local_blocks and "local.out.weight" not in weights:
         own = {name: value for name, value in network.state_dict().items() if name.startswith(("local.", "head."))}
         weights = {**weights, **own}
     for name in ("asked.words.weight", "canvas.asked.words.weight"):
-        if config.words and name in weights:
-            known = weights[name]
+        known = weights.get(name)
+        if known is not None and len(known) < config.words:
             new = known.mean(0, keepdim=True).expand(config.words - len(known), -1)
             weights = {**weights, name: torch.cat([known, new])}
     return weights
