@@ -8,7 +8,7 @@
 - kdiffusion: the same UNet, trained and drawn as k-diffusion's configs/config_mnist.json says: preconditioning, noise
   levels and loss weights (Karras et al. 2022, arXiv 2206.00364), AdamW, dropout, moving average. Classes are added; the
   network's size, the batch and the learning rate are the others', and nothing is augmented. As published it has some 20
-  million parameters, and one core trains on two pictures a second.
+  million parameters, and one core trains on one to two pictures a second.
 
 The others draw other sizes as their users do: `native`, the network on a state of that size; `bicubic`, at 28x28 and
 enlarged. Guidance 1 throughout. All of a row's pictures are judged at 28x28 after area means; `edge` is the width from
