@@ -12,10 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from common import drawings
 
 import s2id
 from s2id.data.pictures import Group
-from s2id.data.split import parts
 from s2id.evaluation.report import markdown
 from s2id.media.images import resize
 from s2id.network.canvas import stretched
@@ -52,9 +52,7 @@ def main() -> None:
         model = s2id.load(path)
         for name in ("seen", "pair"):
             pictures = load_data_of(model, args.data, split="train" if name == "seen" else "test")
-            group = max(pictures.groups, key=lambda group: len(group.labels))
-            held = parts(group.texts, [""] * len(group.texts))
-            rows = [i for i in range(len(held)) if name == "seen" or held[i] != "concept"]
+            group, rows = drawings(pictures, name)
             found = errors(model, group, rows)
             table.append([path, model.config.canvas, name, len(rows), *(f"{one:.4f}" for one in found)])
     print(markdown(["model", "canvas", "drawings", "n", *(f"error on {side}" for side in SIDES)], table))

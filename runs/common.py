@@ -13,7 +13,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from s2id.data.pictures import Group, Pictures
 from s2id.data.registry import load_pictures
+from s2id.data.split import parts
 from s2id.evaluation.evaluate import evaluate
 from s2id.evaluation.judge import load as load_judge
 from s2id.evaluation.report import markdown
@@ -75,6 +77,20 @@ class Likeness28:
         training, samples = islice(rows, 2)  # the rows of evenness, which follow, take as long again
         self.floor = {name: getattr(training.likeness, name) for name in self.columns}
         return {name: getattr(samples.likeness, name) for name in self.columns}
+
+
+def drawings(pictures: Pictures, part: str | None) -> tuple[Group, list[int]]:
+    """The largest group of pictures, and the rows of it that are of a part.
+
+    Args:
+        pictures: Drawings of concepts in styles, of training or held out.
+        part: "pair" or "concept", as in `s2id.data.split`, of held-out drawings; "seen" and `None` are all.
+    """
+    group = max(pictures.groups, key=lambda group: len(group.labels))
+    if part in (None, "seen"):
+        return group, list(range(len(group.labels)))
+    held = parts(group.texts, [""] * len(group.texts))  # a concept is held out whatever its style
+    return group, [i for i, one in enumerate(held) if (part == "concept") == (one == "concept")]
 
 
 def write_tables(folder: Path, facts: dict, names: Sequence[str], floor: dict, rows: list[dict]) -> None:

@@ -15,11 +15,11 @@ import math
 from pathlib import Path
 
 import torch
+from common import drawings
 
 import s2id
 from s2id.coords import extent
 from s2id.data.pictures import Pictures
-from s2id.data.split import parts
 from s2id.diffusion.noise import noise_field
 from s2id.diffusion.process import Schedule, alpha_sigma
 from s2id.evaluation.report import markdown
@@ -46,10 +46,7 @@ def time_of(schedule: Schedule, logsnr: float) -> float:
 @torch.inference_mode()
 def error(model: s2id.S2ID, pictures: Pictures, noise: float, count: int, part: str | None) -> float:
     """Mean squared error at the pictures' pixels of the expected pictures, at one level of noise."""
-    group = max(pictures.groups, key=lambda group: len(group.labels))
-    held = parts(group.texts, [""] * len(group.texts))  # a concept is held out whatever its style
-    whole = part in (None, "seen")
-    rows = [i for i in range(len(group.labels)) if whole or (part == "concept") == (held[i] == "concept")]
+    group, rows = drawings(pictures, part)
     chosen = torch.tensor(rows[:: max(1, len(rows) // count)][:count])
     known, size = group.condition(chosen), pictures.size
     coarse, fine = state_sizes(model, size)

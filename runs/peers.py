@@ -61,9 +61,9 @@ from s2id.sampling.sample import sample
 from s2id.sampling.settings import Sampling
 from s2id.seeds import seed_of
 from s2id.training.device import multiplies_bf16
-from s2id.training.optimisers import learning_rate, warm_average
+from s2id.training.optimisers import learning_rate, load_optimisers, optimiser_tensors, warm_average
 from s2id.training.presets import PRESETS
-from s2id.training.run import checkpoints
+from s2id.training.run import checkpoints, read_parts, write_checkpoint
 from s2id.training.settings import Preset
 from s2id.training.trainer import Trainer
 
@@ -162,10 +162,8 @@ def karras_loss(network: nn.Module, x: Tensor, label: Tensor, generator: torch.G
     noisy = x + sigma * torch.randn(x.shape, generator=generator)
     said = predicted(network, KARRAS.precondition_inputs(noisy, sigma), CLOCK * sigma.flatten().log() / 4, label)
     error = KARRAS.precondition_outputs(noisy, said, sigma) - x
-    # of the network's own output; weight 1 of it is c_out^-2 of the picture's
-    c_out = sigma * bounds.sigma_data / (sigma**2 + bounds.sigma_data**2).sqrt()
-    weight = sigma * bounds.sigma_data / (sigma**2 + bounds.sigma_data**2)
-    return (weight * (error / c_out).square()).mean()
+    # sqrt-snr weighs the error of the network's own output, which is the picture's over c_out: together this
+    return (error.square() / (sigma * bounds.sigma_data)).mean()
 
 
 def predicted(network: nn.Module, x: Tensor, t: Tensor, label: Tensor) -> Tensor:
@@ -254,18 +252,22 @@ def fit(recipe: Recipe, pictures: Pictures, minutes: float, batch: int, folder: 
     network = recipe.make()
     optimiser = torch.optim.AdamW(network.parameters(), fused=True, **recipe.adamw)
     average = AveragedModel(network, multi_avg_fn=recipe.average)
-    kept, number, before = folder / "checkpoint.safetensors", 0, 0.0
-    if kept.is_file():
-        tensors, facts = read_tensors(kept, "peer")
-        number, before = int(facts["number"]), float(facts["seconds"])
-        restore(tensors, network, average, optimiser)
+    number, before = 0, 0.0
+    if found := checkpoints(folder):
+        kept, facts = read_parts(found[-1]), json.loads((found[-1] / "run.json").read_text())
+        network.load_state_dict(kept["network"])
+        average.load_state_dict(kept["average"])
+        load_optimisers([optimiser], kept["optimiser"])
+        number, before = facts["step"], facts["seconds"]
     network.train()
     start, saved = time.process_time() - before, before
     while (spent := time.process_time() - start) < 60 * minutes:
         if spent - saved > 60 * SAVE_MINUTES:
             saved = spent
-            state = {"format": "peer", "number": str(number), "seconds": str(spent)}
-            write_tensors(kept, checkpoint(network, average, optimiser), state)
+            parts = {"network": network.state_dict(), "average": average.state_dict()}
+            parts["optimiser"] = optimiser_tensors([optimiser])
+            tensors = {f"{part}/{name}": tensor for part, some in parts.items() for name, tensor in some.items()}
+            write_checkpoint(folder, number * batch, tensors, {"step": number, "seconds": spent}, keep=1)
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(config, spent / (60 * minutes))
         generator = torch.Generator().manual_seed(seed_of(0, number))
@@ -280,32 +282,8 @@ def fit(recipe: Recipe, pictures: Pictures, minutes: float, batch: int, folder: 
         optimiser.zero_grad()
         average.update_parameters(network)
         number += 1
-    facts = {"format": "peer", "images": str(number * batch)}
-    write_tensors(folder / "model.safetensors", average.module.state_dict(), facts)
-
-
-def checkpoint(network: nn.Module, average: AveragedModel, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """All of a run's tensors by name."""
-    tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
-    tensors |= {f"average.{name}": tensor for name, tensor in average.state_dict().items()}
-    for index, state in optimiser.state_dict()["state"].items():
-        tensors |= {f"optimiser.{index}.{name}": tensor for name, tensor in state.items()}
-    return tensors
-
-
-def restore(
-    tensors: dict[str, Tensor], network: nn.Module, average: AveragedModel, optimiser: torch.optim.Optimizer
-) -> None:
-    """Put a checkpoint's tensors back."""
-
-    def part(name: str) -> dict[str, Tensor]:
-        return {key.removeprefix(f"{name}."): one for key, one in tensors.items() if key.startswith(f"{name}.")}
-
-    network.load_state_dict(part("network"))
-    average.load_state_dict(part("average"))
-    count = len(list(network.parameters()))
-    groups = optimiser.state_dict()["param_groups"]
-    optimiser.load_state_dict({"state": {i: part(f"optimiser.{i}") for i in range(count)}, "param_groups": groups})
+    images = {"format": "peer", "images": str(number * batch)}
+    write_tensors(folder / "model.safetensors", average.module.state_dict(), images)
 
 
 def theirs(network: nn.Module, recipe: Recipe, sampler: str) -> Draw:

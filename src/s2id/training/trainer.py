@@ -365,12 +365,11 @@ def _grown(
     New words begin as the mean of all known ones. Another canvas begins anew. So do a local estimate where the model
     has none, and the head, which adds to it.
     """
-    if not _same_canvas(start, config):
-        own = {name: value for name, value in network.state_dict().items() if name.startswith("canvas.")}
-        weights = {name: value for name, value in weights.items() if not name.startswith("canvas.")} | own
-    if config.local_blocks and "local.out.weight" not in weights:
-        own = {name: value for name, value in network.state_dict().items() if name.startswith(("local.", "head."))}
-        weights = {**weights, **own}
+    anew: tuple[str, ...] = () if _same_canvas(start, config) else ("canvas.",)
+    if config.local_blocks and not start.local_blocks:
+        anew += ("local.", "head.")
+    own = {name: value for name, value in network.state_dict().items() if name.startswith(anew)}
+    weights = {name: value for name, value in weights.items() if not name.startswith(anew)} | own
     for name in ("asked.words.weight", "canvas.asked.words.weight"):
         known = weights.get(name)
         if known is not None and len(known) < config.words:
