@@ -6,6 +6,7 @@ from io import BytesIO
 import numpy as np
 import psutil
 import pytest
+import torch
 from browser import chromium, rendered
 from PIL import Image
 
@@ -61,11 +62,16 @@ def fields(name, digit, field):
         return digit
     if name == "pixels":
         return digit.squares()
+    if name == "enlarged":  # of three channels, whose ends are crisp
+        network = s2id.load("graphics").network
+        picture = digit.render(8).expand(-1, 3, -1, -1) * torch.tensor([1, 0.5, -1])[:, None, None]
+        with torch.inference_mode():
+            return s2id.Field(*network.function_of(picture))
     return field(lattice=(9, 12), channels=int(name))
 
 
 @pytest.mark.parametrize("engine", ["webgl2", "arrays"])
-@pytest.mark.parametrize("name", ["digit", "pixels", "2", "3", "4"])
+@pytest.mark.parametrize("name", ["digit", "pixels", "enlarged", "2", "3", "4"])
 def test_pixels_are_those_of_python(page, digit, field, name, engine):
     made = fields(name, digit, field)
     pictures, used = rendered(page, made, engine, CASES)

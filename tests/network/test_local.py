@@ -11,13 +11,15 @@ import s2id
 from s2id.condition import Condition
 from s2id.diffusion.process import alpha_sigma
 from s2id.errors import InputError
+from s2id.network.base import state_grid, step_values
 from s2id.network.canvas import stretched
 from s2id.network.heads import FieldHead, spline_of, spline_weights
 from s2id.network.local import SPREAD
 from s2id.network.network import FieldNetwork
 from s2id.shapes import NULL
+from s2id.training.distil import draw_trajectories, load_trajectories, student_batches, student_trainer
 from s2id.training.presets import PRESETS
-from s2id.training.settings import Preset
+from s2id.training.settings import DistillConfig, Preset, StudentConfig
 from s2id.training.tasks import task_of
 
 LOCAL = {"canvas": 4, "canvas_width": 8, "local_blocks": 2, "local_width": 8, "channels": 3}
@@ -147,6 +149,52 @@ def test_training_compares_all_samples_of_the_clean_state(tmp_path):
     wrong = batch.state.clone()
     wrong[0, 0, 0, 0] += 1
     assert right == 0 and task.loss(batch, batch.target, wrong) > 0
+
+
+@torch.no_grad()
+def test_solvers_get_the_clean_state_at_its_own_samples_and_the_function_elsewhere():
+    network, x_t = made(), 2 * torch.randn(2, 3, 12, 8)
+    torch.nn.init.normal_(network.head.out.weight, std=0.3)
+    features = network.decode(network.encode(x_t, torch.full((2,), 6.0)))
+    assert torch.equal(network.predict(features, (12, 8)), features.state.clamp(-1, 1))
+    assert features.state.abs().max() > 1
+    finer = network.predict(features, (24, 16))
+    values = step_values(network.config)
+    assert torch.equal(finer, network.head(features, state_grid((24, 16), features.frame), values, 1.0))
+    guided = made(most_guidance=2.0)  # taught its function alone
+    features = guided.decode(guided.encode(x_t, torch.zeros(2)), Condition(torch.tensor([NULL] * 2)).weighted(1.0))
+    assert not torch.equal(guided.predict(features, (12, 8)), features.state.clamp(-1, 1))
+
+
+def test_a_clean_state_may_go_beyond_white_where_the_picture_is_white(tmp_path):
+    tiny = PRESETS["tiny"]
+    model = replace(tiny.model, canvas=4, local_blocks=1, local_width=8)
+    task = task_of(Preset("folder", model, replace(tiny.train, device="cpu")), toys(KINDS), None)
+    batch = task.batch(0, 1.0)
+    white = batch.state >= 1 - 1e-5
+    assert white.any()
+    assert task.loss(batch, batch.target, torch.where(white, 1.5, batch.state)) < 1e-9
+    assert task.loss(batch, batch.target, torch.where(white, 0.5, batch.state)) > 0.01
+
+
+def test_a_student_is_taught_the_clean_state_that_solvers_get(tmp_path):
+    tiny = PRESETS["tiny"]
+    train = replace(tiny.train, images=32, batch=16, device="cpu", canvas_steps=5, drop_each=0.1)
+    run = s2id.train(toys(KINDS), tmp_path, Preset("folder", replace(tiny.model, canvas=4, local_blocks=1), train))
+    list(run)
+    sampling = s2id.Sampling(steps=4, guidance=1.0, temperature=0.5)
+    config = DistillConfig(pairs=4, times=(1.0, 0.5), sampling=sampling)
+    student = StudentConfig(images=16, batch=4)
+    list(draw_trajectories(run.model, toys(KINDS), config, student, tmp_path / "drawn"))
+    drawn = load_trajectories(tmp_path / "drawn", 4)
+    noise = drawn.states[:, 0]
+    assert 0.3 < noise.std() < 0.7, "trajectories begin with noise of the asked temperature"
+    batches = student_batches(run.model, drawn, config, student)
+    first, last = batches(0), batches(1)
+    assert torch.equal(first.state, first.target)
+    assert last.state.shape == last.x_t.shape
+    trainer = student_trainer(run.model, toys(KINDS), drawn, config, student, tmp_path / "student")
+    assert trainer.card().temperature == 0.5
 
 
 def test_a_correction_needs_a_canvas():

@@ -19,6 +19,7 @@ from s2id.errors import InputError
 from s2id.media.images import resize
 from s2id.sampling.denoisers import read_out, trained_denoiser
 from s2id.sampling.model import S2ID
+from s2id.sampling.resolving import resolved
 from s2id.sampling.sample import compose
 from s2id.sampling.settings import Sampling
 from s2id.sampling.states import rise, state_sizes, unit_noise
@@ -169,3 +170,31 @@ def test_a_seed_is_its_own_picture_on_finer_states_too(rising, sampler, eta):
     alone = s2id.sample(rising, 3, seed=5, sampling=settings).render((12, 12))
     among = s2id.sample(rising, [1, 3], seed=[4, 5], sampling=settings).render((12, 12))[1:]
     torch.testing.assert_close(alone, among, rtol=0, atol=1e-4)
+
+
+def test_the_temperature_is_a_factor_of_the_noise_and_the_cards_where_none_is_asked_for(rising):
+    enliven(rising)
+
+    def drawn(seed=0, **settings):
+        return s2id.sample(rising, 3, seed, Sampling(steps=4, **settings)).render((12, 12))
+
+    (step, *_) = compose(rising, s2id.ask(rising, label=3), [0], Sampling(steps=4, temperature=0.5))
+    denoiser = Guided(trained_denoiser(rising, (8, 8)), 1.5)
+    x_t = 0.5 * unit_noise(rising, (8, 8), [0])
+    first = next(iter(dpmpp_2m(denoiser, x_t, torch.linspace(1, 0, 5, dtype=torch.float64), s2id.ask(rising, label=3))))
+    assert torch.allclose(step.x_t, first.x_t, atol=1e-5)
+    assert torch.equal(drawn(0, temperature=0.0), drawn(1, temperature=0.0))
+    assert not torch.allclose(drawn(0), drawn(1), atol=1e-2)
+    plain, half = drawn(), drawn(temperature=0.5)
+    rising.card = replace(rising.card, temperature=0.5)
+    assert torch.equal(drawn(), half) and torch.equal(drawn(temperature=1.0), plain)
+    assert not torch.allclose(plain, half, atol=1e-3)
+
+
+def test_restoring_has_all_its_noise_whatever_the_cards_temperature(model):
+    model.card = replace(model.card, temperature=0.5)
+    assert resolved(model, Sampling(), restoring=True).temperature == 1
+    assert resolved(model, Sampling()).temperature == 0.5
+    assert resolved(model, Sampling(temperature=0.2), restoring=True).temperature == 0.2
+    with pytest.raises(InputError, match="temperature"):
+        Sampling(temperature=-0.1)

@@ -35,12 +35,13 @@ class Info:
         from s2id.sampling.model_file import licence
 
         model = load(self.weights)
-        guide = {"parameters of the guide": sum(p.numel() for p in model.guide.parameters())} if model.guide else {}
+        networks = {"guide": model.guide, "renderer": model.renderer}
+        more = {f"parameters of the {a}": sum(p.numel() for p in b.parameters()) for a, b in networks.items() if b}
         facts = {
             "weights": self.weights,
             **({"licence": said} if (said := licence(str(self.weights))) else {}),
             "parameters": sum(p.numel() for p in model.network.parameters()),
-            **guide,
+            **more,
             "sha256": checksum(model.tensors()),
             **model.facts(),
         }

@@ -4,8 +4,8 @@
 // The arithmetic is that of the Python files named at each part: weights in doubles, the layers in single precision, by
 // WebGL2 or on typed arrays. Both give the bytes of `Field.image`, at most one level off.
 
+const FINEST = 3 / 8, COARSEST = 3 / 2; // cells, in samples, that layers can be told: network/enlarger.py
 const MARGIN = 2; // samples of canvas around the frame: network/heads.py
-const PER_SAMPLE = 5; // samples that a cubic B-spline's mean over at most half a sample needs
 const MOST_ZOOM = 1e6, LEAST_ZOOM = 0.5; // of the frame as it fits the element
 const FRAME_MS = 25; // longest frame while the picture moves
 const TILE_MS = 200; // of a tile of the picture at rest, about
@@ -55,30 +55,46 @@ function parseField(buffer) {
   if (!(frame?.length === 2 && Math.min(...frame) > 0 && Math.max(...frame) === 1)) throw refuse("it has no frame");
   const { shape: [count, height, width, depth], values } = tensor("features", 0, 0, 0, 0);
   if (!(values.length > 0)) throw refuse("it is empty");
-  const channels = header["head.out.weight"]?.shape?.[0] ?? depth;
+  const last = ["head.out", "head.added"].find((name) => header[`${name}.weight`]);
+  const [channels, inner] = header[`${last}.weight`]?.shape ?? [depth];
   if (channels > 4) throw refuse(`it draws ${channels} channels, and pictures have at most 4`);
-  const layers = header["head.out.weight"] && layersOf(tensor, depth);
+  const layers = last && layersOf(tensor, depth, channels, inner, last);
   return { frame, facts, count, height, width, depth, values, channels, layers };
 }
 
 /**
  * The two layers of `FieldHead` in one list, with zeros up to groups of four: matrices of 4 x 4, column after column,
  * for each group of hidden units and the inputs that `read` lists; then, from `outer`, `bias` and `last` on, weights of
- * each unit, the units' bias, and the channels'. Matrices of zeros are left out: with a guide, half of them.
+ * each unit, the units' bias, and the channels'. Matrices of zeros are left out: with a guide, half of them. Those of
+ * `RelativeHead` have a `cell` too, and after the features the picture's own values, and their ranges.
  */
-function layersOf(tensor, depth) {
-  const { shape: [channels], values: out } = tensor("head.out.weight", 0, depth), four = 4 * Math.ceil(depth / 4);
+function layersOf(tensor, features, channels, depth, name) {
+  const { values: out } = tensor(`${name}.weight`, channels, depth), units = 4 * Math.ceil(depth / 4);
+  const relative = name === "head.added", four = units + (relative && 8);
+  tensor("features", 0, 0, 0, depth + (relative && 2 * channels));
   const weights = tensor("head.hidden.weight", depth, depth).values;
-  const groups = Array.from({ length: four / 4 }, (_, j) => 4 * j);
+  const groups = Array.from({ length: units / 4 }, (_, j) => 4 * j);
   const weight = (j, k) => (j < depth && k < depth ? weights[j * depth + k] : 0), each = [0, 1, 2, 3];
   const matrix = (j, k) => each.flatMap((b) => each.map((a) => weight(j + a, k + b)));
   const read = groups.map((j) => groups.filter((k) => matrix(j, k).some(Boolean) || j + k === 0));
-  const outer = 16 * read.flat().length, bias = outer + 4 * four, last = bias + four, all = new Float32Array(last + 4);
+  const outer = 16 * read.flat().length, bias = outer + 4 * units, last = bias + units;
+  const all = new Float32Array(last + 4), hidden = tensor("head.hidden.bias", depth).values;
   all.set(read.flatMap((inputs, j) => inputs.flatMap((k) => matrix(4 * j, k))));
   for (let k = 0; k < depth; k++) for (let c = 0; c < channels; c++) all[outer + 4 * k + c] = out[c * depth + k];
-  all.set(tensor("head.hidden.bias", depth).values, bias);
-  all.set(tensor("head.out.bias", channels).values, last);
-  return { channels, four, read, all, outer, bias, last };
+  all.set(hidden, bias);
+  all.set(tensor(`${name}.bias`, channels).values, last);
+  const cell = relative && tensor("head.cell.weight", depth, 1).values, per = relative ? 6 : 5;
+  const place = (k) => (k < depth ? k : units + 4 * Math.floor((k - depth) / channels) + ((k - depth) % channels));
+  return { channels, four, units, per, place, read, all, outer, bias, last, hidden, cell };
+}
+
+/** Tells the layers of `RelativeHead` how wide the cells are that they give means of. */
+function tell(field, { cell }, factor) {
+  const { all, bias, hidden, cell: told } = field.layers ?? {};
+  if (!told) return;
+  const width = Math.max(...pitchOf(field).map((pitch, i) => cell[i] / pitch)) / factor;
+  const log = Math.log2(clamp(width, FINEST, COARSEST));
+  all.set(hidden.map((value, j) => value + told[j] * log), bias);
 }
 
 /** Numbers from bits of half precision (IEEE 754 binary16). */
@@ -110,7 +126,7 @@ function onCanvas({ height, width, depth, channels, layers, values }, index) {
       const ring = y === 0 || x === 0 || y === h - 1 || x === w - 1;
       const [inY, inX] = [clamp(y - MARGIN, 0, height - 1), clamp(x - MARGIN, 0, width - 1)];
       const here = canvas.subarray((y * w + x) * four, (y * w + x + 1) * four);
-      for (let k = 0; k < depth; k++) here[k] = ring ? around[k] : at(inY, inX, k);
+      for (let k = 0; k < depth; k++) here[layers ? layers.place(k) : k] = ring ? around[k] : at(inY, inX, k);
       if (!layers) bound(here, channels); // pixels are bounded before means are taken of them
     }
   }
@@ -141,7 +157,8 @@ const pitchOf = ({ frame, height, width }) => [frame[0] / height, frame[1] / wid
 /** Values of the function along a side of a pixel: `Features.supersample`. */
 function supersample(field, cell) {
   if (!field.layers) return 1; // means of pixels are exact
-  return Math.max(1, ...pitchOf(field).map((pitch, i) => Math.ceil((4 * cell[i]) / pitch - 1e-9)));
+  const width = field.layers.cell ? COARSEST : 1 / 4;
+  return Math.max(1, ...pitchOf(field).map((pitch, i) => Math.ceil(cell[i] / pitch / width - 1e-9)));
 }
 
 /** Part [rows, columns] of a grid beyond which only canvas lies, and so many pixels more: `Features.touched`. */
@@ -201,7 +218,7 @@ function axisWeights(field, canvas, grid, axis, [begin, end], factor) {
   const pitch = pitchOf(field)[axis], count = [canvas.height, canvas.width][axis];
   const cell = grid.cell[axis] / factor, n = (end - begin) * factor;
   const width = field.layers ? cell / pitch : Math.max(cell / pitch, 1e-6);
-  const per = Math.min(count, field.layers ? PER_SAMPLE : Math.ceil(width) + 1);
+  const per = Math.min(count, field.layers?.per ?? Math.ceil(width) + 1);
   const reach = field.layers ? width / 2 + 2 : width / 2 + 0.5;
   const kernel = field.layers ? splineWeights : boxWeights;
   const lines = new Float32Array(n * (per + 1)), row = new Float64Array(per);
@@ -222,10 +239,10 @@ function axisWeights(field, canvas, grid, axis, [begin, end], factor) {
 const silu = (x) => x / (1 + Math.exp(-x));
 
 /** Values of the function from features `x`, which are changed, into `values`: `FieldHead.values`. */
-function evaluate({ read, all, outer, bias, last, channels }, x, values, at) {
-  for (let k = 0; k < x.length; k++) x[k] = silu(x[k]);
+function evaluate({ read, all, outer, bias, last, channels, units, cell }, x, values, at) {
+  for (let k = 0; k < units; k++) x[k] = silu(x[k]);
   for (let c = 0; c < channels; c++) values[at + c] = all[last + c];
-  for (let j = 0, matrix = 0; j < x.length; j++) {
+  for (let j = 0, matrix = 0; j < units; j++) {
     const inputs = read[j >> 2];
     let sum = all[bias + j];
     for (let n = 0, p = matrix + (j % 4); n < inputs.length; n++, p += 16) {
@@ -235,6 +252,7 @@ function evaluate({ read, all, outer, bias, last, channels }, x, values, at) {
     for (let c = 0; c < channels; c++) values[at + c] += all[outer + 4 * j + c] * unit;
     if (j % 4 === 3) matrix += 16 * inputs.length;
   }
+  if (cell) for (let c = 0; c < channels; c++) values[at + c] = x[units + c] + x[units + 4 + c] * values[at + c];
 }
 
 /** Bytes of a pixel, from its premultiplied mean: `alpha.straight`, then `images.to_bytes`. */
@@ -291,16 +309,16 @@ const SILU = [
 ];
 
 /** The program of `vectorRow`: {memory, run, from}, the last where it finds features, in bytes. */
-function assemble({ read, all, outer, bias, last, four }) {
-  const x = last + 4, unit = x + four, from = 4 * (unit + four); // places in memory, but for the last in numbers
+function assemble({ read, all, outer, bias, last, four, units, per, cell }) {
+  const x = last + 4, unit = x + four, from = 4 * (unit + units); // places in memory, but for the last in numbers
   const code = [get(0), 0x2a, 2, 0, 0xa8, whole(4 * four), 0x6c, set(3)]; // where the first sample's features are
   const plus = (one, more) => code.push(whole(0), spread(4 * one), whole(0), load(4 * more), TIMES, ADD);
   for (let k = 0; k < four; k += 4) {
     code.push(whole(0));
-    for (let i = 0; i < PER_SAMPLE; i++) {
+    for (let i = 0; i < per; i++) {
       code.push(get(3), load(from + 4 * (i * four + k)), get(0), spread(4 * i + 4), TIMES, i ? ADD : []);
     }
-    code.push(silus, store(4 * (x + k)));
+    code.push(k < units ? silus : [], store(4 * (x + k)));
   }
   let matrix = 0;
   read.forEach((inputs, j) => {
@@ -309,9 +327,10 @@ function assemble({ read, all, outer, bias, last, four }) {
     code.push(silus, store(4 * (unit + 4 * j)));
   });
   code.push(get(1), whole(0), load(4 * last));
-  for (let j = 0; j < four; j++) plus(unit + j, outer + 4 * j);
-  code.push(store(0)); // and on to the next point
-  for (const [i, step] of [[0, 4 * (PER_SAMPLE + 1)], [1, 16], [2, -1]]) code.push(get(i), whole(step), 0x6a, set(i));
+  for (let j = 0; j < units; j++) plus(unit + j, outer + 4 * j);
+  const [own, span] = [0, 4].map((more) => [whole(0), load(4 * (x + units + more))]);
+  code.push(cell ? [span, TIMES, own, ADD] : [], store(0)); // and on to the next point
+  for (const [i, step] of [[0, 4 * (per + 1)], [1, 16], [2, -1]]) code.push(get(i), whole(step), 0x6a, set(i));
   const bytes = [
     [0, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
     section(1, [0x60, 1, 0x7b, 1, 0x7b], [0x60, 3, 0x7f, 0x7f, 0x7f, 0]), // silu(x), run(lines, values, n)
@@ -322,7 +341,6 @@ function assemble({ read, all, outer, bias, last, four }) {
   ];
   const program = new WebAssembly.Module(Uint8Array.from(bytes.flat(Infinity)));
   const { m: memory, r: run } = new WebAssembly.Instance(program).exports;
-  new Float32Array(memory.buffer).set(all);
   return { memory, run, from };
 }
 
@@ -338,6 +356,7 @@ function vectorRow({ layers }, { width, four }, per, n) {
   const { memory, run, from } = layers.program, lines = from + 4 * width * four, values = lines + 4 * n * (per + 1);
   const pages = Math.ceil((values + 16 * n) / 2 ** 16) - memory.buffer.byteLength / 2 ** 16;
   if (pages > 0) memory.grow(pages);
+  new Float32Array(memory.buffer).set(layers.all);
   const part = (first, stop) => new Float32Array(memory.buffer, first, (stop - first) / 4);
   const shared = { read: part(from, lines), lines: part(lines, values), values: part(values, values + 16 * n) };
   return { ...shared, run: () => run(lines, values, n) };
@@ -350,6 +369,7 @@ class Arrays {
   /** Straight RGBA bytes of a part [rows, columns] of a grid, each [first, stop]. */
   draw(field, canvas, grid, part) {
     const factor = supersample(field, grid.cell), { four } = canvas, { channels } = field;
+    tell(field, grid, factor);
     const [y, x] = part.map((range, axis) => axisWeights(field, canvas, grid, axis, range, factor));
     const [high, wide] = sidesOf(part);
     const bytes = new Uint8ClampedArray(high * wide * 4), sums = new Float64Array(wide * 4);
@@ -399,15 +419,15 @@ void main() {
 
 /** Shader of the pixels: the columns' weights, the layers, and the mean over the pixel. */
 function pixelShader({ layers, channels }, four) {
-  const groups = four / 4, last = "rgba"[channels - 1], alpha = channels % 2 === 0;
+  const groups = four / 4, units = layers?.units / 4, last = "rgba"[channels - 1], alpha = channels % 2 === 0;
   let matrix = 0;
-  const units = layers?.read.map((inputs, j) => {
+  const sums = layers?.read.map((inputs, j) => {
     const terms = inputs.map((k) => `hidden[${matrix++}] * x[${k / 4}]`);
     return `value += outer[${j}] * silu(${[`bias[${j}]`, ...terms].join(" + ")});`;
   });
   return `${HEADER}
 ${layers ? `layout(std140) uniform Layers {
-  mat4 hidden[${matrix}]; mat4 outer[${groups}]; vec4 bias[${groups}]; vec4 last; };` : ""}
+  mat4 hidden[${matrix}]; mat4 outer[${units}]; vec4 bias[${units}]; vec4 last; };` : ""}
 uniform sampler2D read, columns; uniform int per, offset, factor, flip; out vec4 colour;
 vec4 silu(vec4 x) { return x / (1.0 + exp(-x)); }
 vec4 point(int row, int column) {
@@ -418,9 +438,10 @@ vec4 point(int row, int column) {
     float weight = texelFetch(columns, ivec2(i + 1, column), 0).r;
     for (int k = 0; k < ${groups}; k++) x[k] += weight * texelFetch(read, ivec2((start + i) * ${groups} + k, row), 0);
   }
-  ${layers ? `for (int k = 0; k < ${groups}; k++) x[k] = silu(x[k]);
+  ${layers ? `for (int k = 0; k < ${units}; k++) x[k] = silu(x[k]);
   vec4 value = last;
-  ${units.join("\n")}` : "vec4 value = x[0];"}
+  ${sums.join("\n")}
+  ${layers.cell ? `value = x[${units}] + x[${units + 1}] * value;` : ""}` : "vec4 value = x[0];"}
   value = clamp(value, -1.0, 1.0);
   return ${alpha ? `min(value, value.${last})` : "value"};
 }
@@ -472,6 +493,7 @@ class Graphics {
     if (gl.isContextLost()) throw new Error("lost");
     resize(this.canvas, high, wide);
     const factor = supersample(field, grid.cell), groups = canvas.four / 4;
+    tell(field, grid, factor);
     const [y, x] = part.map((range, axis) => axisWeights(field, canvas, grid, axis, range, factor));
     const { first: offset, stop } = x, across = (stop - offset) * groups;
     this.#texture(0, gl.R32F, y.per + 1, y.n, gl.RED, y.lines);
@@ -571,7 +593,7 @@ function serve() {
       const field = parseField(bytes);
       fields.set(++opened, field);
       const { values, layers, ...told } = field;
-      return { id: opened, layers: Boolean(layers), ...told };
+      return { id: opened, layers: layers && { cell: Boolean(layers.cell) }, ...told };
     },
     close({ id }) {
       fields.delete(id);

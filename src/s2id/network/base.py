@@ -124,12 +124,18 @@ class TwoHalves(nn.Module, ABC):
                 module.recompute = what == "blocks"  # type: ignore[assignment]
 
     def predict(self, features: Features, size: tuple[int, int]) -> Images:
-        """The prediction at the samples of a state of a size; where states are latents, the clean state.
+        """The prediction at the samples of a state of a size.
 
-        A predicted function is clipped to [-1, 1] before means are taken, as where it is rendered.
+        It is the clean state that some networks predict beside the function, at that state's own size: the function's
+        means stray from it, and a solver would add these errors up step by step. Elsewhere it is the function. Guidance
+        distillation teaches the function alone. Both are clipped to [-1, 1], as where they are rendered, before means
+        are taken; latents are not.
         """
-        if features.state is not None and self.config.latents:
-            return features.state
+        own = features.state
+        if own is not None and self.config.latents:
+            return own
+        if own is not None and not self.config.guided and tuple(own.shape[2:]) == tuple(size):
+            return own.clamp(-1, 1)
         bound = 1.0 if self.config.prediction == "x" else None
         return self.head(features, state_grid(size, features.frame), step_values(self.config), bound)
 

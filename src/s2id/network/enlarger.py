@@ -9,6 +9,7 @@ whole.
 """
 
 import math
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float
@@ -18,7 +19,7 @@ from torch.utils.checkpoint import checkpoint
 
 from s2id.condition import Asked
 from s2id.coords import Grid, Part, extent
-from s2id.media.alpha import covered
+from s2id.media.alpha import covered, in_channels
 from s2id.network.base import Encoded, TwoHalves, checked_part, place
 from s2id.network.heads import Features, means
 from s2id.network.settings import EnlargerConfig
@@ -29,6 +30,14 @@ _AROUND = 2
 
 _FLAT = 0.05
 """Range of values, of [-1, 1], below which those around count as equal."""
+
+_MIXES = {
+    1: torch.tensor([[1 / 3, 1 / 3, 1 / 3, 0]]),
+    2: torch.tensor([[1 / 3, 1 / 3, 1 / 3, 0], [0, 0, 0, 1]]),
+    3: torch.eye(3, 4),
+    4: torch.eye(4),
+}
+"""Channels of grey pictures, grey ones with alpha, RGB and RGBA, as means of the four that the network draws."""
 
 _COARSEST, _FINEST = 3 / 2, 3 / 8
 """Largest and smallest width of a cell, in feature samples, that the head is told: at three samples a side of a pixel,
@@ -87,6 +96,19 @@ class Enlarger(TwoHalves):
     def decode(self, encoded: Encoded, label: Asked | None = None) -> Features:
         """The predicted function; arguments as for `TwoHalves.decode`."""
         return Features(encoded.tokens, encoded.frame, encoded.middle)
+
+    def function_of(self, picture: Images, frame: tuple[float, float] | None = None) -> tuple[Features, "RelativeHead"]:
+        """The function that a picture shows, and the head that reads it in the picture's own channels.
+
+        Args:
+            picture: Pictures of 1 to 4 channels, premultiplied, in [-1, 1].
+            frame: Height and width of the frame that they cover, in composition units; `None` has square pixels.
+        """
+        given = in_channels(picture, self.config.channels)
+        features = self.decode(self.encode(given, picture.new_zeros(len(picture)), frame))
+        mix = _MIXES[picture.shape[1]].to(picture)
+        seen, own, span = features.values.split([self.config.head_width, *[self.config.channels] * 2], dim=-1)
+        return replace(features, values=torch.cat([seen, own @ mix.mT, span @ mix.mT], -1)), self.head.mixed(mix)
 
 
 class ConvolutionBlock(nn.Module):
@@ -186,6 +208,14 @@ class RelativeHead(nn.Module):
         seen = min(max(width / split, _FINEST), _COARSEST)
         told = self.cell.weight[:, 0] * math.log2(seen) + self.hidden.bias
         return means(features, grid, lambda read: self.values(read, told), split, bound)
+
+    def mixed(self, mix: Float[Tensor, "n c"]) -> "RelativeHead":
+        """The head whose channels are means of this one's, for features whose values and ranges are mixed as well."""
+        with torch.device("meta"):  # drawing weights only to replace them would change the caller's random numbers
+            head = RelativeHead(self.hidden.in_features, len(mix))
+        added = {"added.weight": mix @ self.added.weight, "added.bias": mix @ self.added.bias}
+        head.load_state_dict({**self.state_dict(), **added}, assign=True)
+        return head.requires_grad_(False)
 
     def values(self, read: Float[Tensor, "*b d"], told: Float[Tensor, " n"]) -> Float[Tensor, "*b c"]:
         """Means over cells from interpolated features, values and ranges, and the hidden layer's bias for the cells."""

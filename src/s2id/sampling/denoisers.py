@@ -73,7 +73,7 @@ def read_out(
     frame: tuple[float, float] | None = None,
     autoguidance: float = 1.0,
 ) -> Field:
-    """The functions that composed states show: one more call of the network, on states without noise.
+    """The functions that composed states show: of the model's renderer, or else one more call of the network.
 
     Args:
         model: The model that composed the states.
@@ -88,6 +88,10 @@ def read_out(
     """
     size = (x.shape[2], x.shape[3])
     facts = {**_data_facts(model), **(facts or {})}
+    if model.renderer is not None:
+        picture = _clean(model, x, asked, t).clamp(-1, 1)
+        features, drawn_by = model.renderer.function_of(picture, frame or extent(size))
+        return Field(features, drawn_by, facts)
     if model.config.dense:
         return Field(Features(x.movedim(1, -1), frame or extent(size)), PixelHead(model.config.channels), facts)
     logsnr = _schedule(model, size).logsnr(torch.full((len(x),), t, dtype=torch.float64, device=x.device)).to(x)
@@ -104,3 +108,11 @@ def read_out(
     weaker = read(model.guide)
     both = Features(torch.cat([weaker.values, own.values], dim=-1), own.frame, own.middle)
     return Field(both, FieldHead.lerp(model.guide.head, head, 1 + READING * (autoguidance - 1)), facts)
+
+
+def _clean(model: S2ID, x: Images, asked: Asked, t: float) -> Images:
+    """The composed states without the noise that they may have left: that of a distilled model's last time."""
+    if not t:
+        return x
+    moment = torch.full((len(x),), t, dtype=torch.float64, device=x.device)
+    return trained_denoiser(model, (x.shape[2], x.shape[3]))(x, moment, asked.to(x.device))

@@ -1,4 +1,4 @@
-"""Models and their files: a model is a network, a card and perhaps a guide, in one .safetensors file.
+"""Models and their files: a network, a card, and perhaps a guide and a renderer, in one .safetensors file.
 
 The file's header holds the settings of the networks, the card and a checksum; `config.json` beside it repeats these
 for people and for the Hugging Face Hub. Pickles are never read.
@@ -20,7 +20,8 @@ from s2id.diffusion.process import Schedule
 from s2id.errors import InputError
 from s2id.files import check_finite, check_suffix, filled, opened, stored, write_tensors, write_text
 from s2id.network.build import build
-from s2id.network.settings import NetworkConfig, network_to_dict
+from s2id.network.enlarger import Enlarger
+from s2id.network.settings import EnlargerConfig, NetworkConfig, network_to_dict
 from s2id.sampling.hub import upload
 from s2id.sampling.matching import check_guide
 from s2id.sampling.model_file import MODEL_FILE, MODEL_FORMAT, Header, Known, located
@@ -28,21 +29,28 @@ from s2id.sampling.readme import readme
 from s2id.sampling.settings import Card
 from s2id.settings import to_dict
 
-_GUIDE = "guide."
+_GUIDE, _RENDERER = "guide.", "renderer."
 
 
 class S2ID(Known, nn.Module):
-    """A network, the card of facts that sampling needs, and perhaps a weaker network as a guide."""
+    """A network, the card of facts that sampling needs, perhaps a weaker network as a guide, perhaps a renderer."""
 
     made_by: ClassVar = "s2id.load"
     """Where users have it from, for messages."""
 
-    def __init__(self, config: NetworkConfig, card: Card, guide: NetworkConfig | None = None) -> None:
+    def __init__(
+        self,
+        config: NetworkConfig,
+        card: Card,
+        guide: NetworkConfig | None = None,
+        renderer: EnlargerConfig | None = None,
+    ) -> None:
         super().__init__()
         self.config = config
         self.card = card
         self.network = build(config)
         self.guide = build(guide) if guide else None
+        self.renderer = Enlarger(renderer) if renderer else None
 
     @checked
     def guided_by(self, weaker: "S2ID", autoguidance: float) -> "S2ID":
@@ -62,6 +70,30 @@ class S2ID(Known, nn.Module):
                 raise InputError("a model that guides itself takes no guide and is none; use the one it learned from.")
         both = self._copy(replace(self.card, autoguidance=autoguidance))
         both.guide = deepcopy(weaker.network).to(self.network.stem.weight).eval().requires_grad_(False)
+        return both
+
+    @checked
+    def drawn_by(self, enlarger: "S2ID") -> "S2ID":
+        """A copy of the model whose composed states are drawn by a network that enlarges, in place of its own head.
+
+        A state is a small picture. The enlarger has seen the truth of many such pictures at many sizes, so borders are
+        crisp and flat colours flat where the model's own head has not learned enough.
+
+        Args:
+            enlarger: A model that enlarges, as the bundled "graphics", or another that is drawn by one.
+
+        Raises:
+            InputError: This model composes no small pictures, or the other one does not enlarge.
+        """
+        task = "drawing by another network"
+        self.need_composition(task)
+        self.need_pixels(task)
+        self.need_function(task)
+        network = enlarger.renderer or enlarger.network
+        if not isinstance(network, Enlarger):
+            raise InputError("the model to draw with does not enlarge pictures; give one that does, as graphics.")
+        both = self._copy(self.card)
+        both.renderer = deepcopy(network).to(self.network.stem.weight).eval().requires_grad_(False)
         return both
 
     @checked
@@ -96,14 +128,17 @@ class S2ID(Known, nn.Module):
         return copy.eval().requires_grad_(False)
 
     def tensors(self) -> dict[str, Tensor]:
-        """All weights by name; those of the guide have a prefix."""
-        guides = self.guide.state_dict() if self.guide else {}
-        return {**self.network.state_dict(), **{_GUIDE + name: tensor for name, tensor in guides.items()}}
+        """All weights by name; those of the guide and of the renderer have prefixes."""
+        found = dict(self.network.state_dict())
+        for prefix, network in ((_GUIDE, self.guide), (_RENDERER, self.renderer)):
+            found |= {prefix + name: tensor for name, tensor in network.state_dict().items()} if network else {}
+        return found
 
     def facts(self) -> dict[str, Any]:
         """Settings of the networks and the card as plain values, for JSON."""
-        guide = {"guide": network_to_dict(self.guide.config)} if self.guide else {}
-        return {"config": network_to_dict(self.config), "card": to_dict(self.card), **guide}
+        networks = {"guide": self.guide, "renderer": self.renderer}
+        more = {name: network_to_dict(network.config) for name, network in networks.items() if network}
+        return {"config": network_to_dict(self.config), "card": to_dict(self.card), **more}
 
     @property
     def schedule(self) -> Schedule:
@@ -182,7 +217,7 @@ class S2ID(Known, nn.Module):
 
             def make() -> S2ID:
                 try:
-                    return cls(header.config, header.card, header.guide)
+                    return cls(header.config, header.card, header.guide, header.renderer)
                 except InputError as error:
                     raise InputError(f"{path} cannot be used: {error}") from error
 
@@ -192,7 +227,7 @@ class S2ID(Known, nn.Module):
 
 def _own_name(name: str) -> str:
     """Name in `S2ID.state_dict` of a tensor of a file, where the network's own tensors have no prefix."""
-    return name if name.startswith(_GUIDE) else f"network.{name}"
+    return name if name.startswith((_GUIDE, _RENDERER)) else f"network.{name}"
 
 
 @checked

@@ -9,7 +9,7 @@ from typing import Any
 
 from s2id.errors import InputError
 from s2id.headers import fact, headed, no_file
-from s2id.network.settings import NetworkConfig, network_from_dict
+from s2id.network.settings import EnlargerConfig, NetworkConfig, network_from_dict
 from s2id.sampling.hub import fetch
 from s2id.sampling.matching import check_names
 from s2id.sampling.settings import Card
@@ -34,6 +34,8 @@ class Known:
     card: Card
     guide: Any
     """The weaker network that steers it, or that one's settings; `None` if there is none."""
+    renderer: Any
+    """The network that draws the composed states, or that one's settings; `None` where the model's own head does."""
 
     def need_pixels(self, task: str) -> None:
         """Refuse a task whose states must be pictures.
@@ -100,6 +102,7 @@ class Header(Known):
     config: NetworkConfig
     card: Card
     guide: NetworkConfig | None = None
+    renderer: EnlargerConfig | None = None
 
     @classmethod
     def read(cls, path: Path) -> "Header":
@@ -122,11 +125,18 @@ class Header(Known):
         Raises:
             InputError: They are none of a model, or contradict one another.
         """
-        config, card = (fact(path, facts, name) for name in ("config", "card"))
+
+        def network(name: str) -> NetworkConfig | None:
+            return network_from_dict(fact(path, facts, name), f"the {name} in {path}") if name in facts else None
+
+        renderer = network("renderer")
+        if not isinstance(renderer, EnlargerConfig | None):
+            raise InputError(f"the renderer in {path} is no network that enlarges; use the file as it was saved.")
         header = cls(
-            network_from_dict(config, f"the config in {path}"),
-            from_dict(Card, card, f"the card in {path}"),
-            network_from_dict(fact(path, facts, "guide"), f"the guide in {path}") if "guide" in facts else None,
+            network_from_dict(fact(path, facts, "config"), f"the config in {path}"),
+            from_dict(Card, fact(path, facts, "card"), f"the card in {path}"),
+            network("guide"),
+            renderer,
         )
         check_names(header.config, header.card, path)
         return header

@@ -76,7 +76,8 @@ def readme(facts: Mapping[str, Any], parameters: int, name: str, training: Mappi
     enlarges = config["network"] == EnlargerConfig.network
     title, shell = card["data"] or "unnamed data", shlex.quote(name)
     named = {"name": json.dumps(name), "asked": asked, "shell": shell}
-    guide = " and a guide for autoguidance" if "guide" in facts else ""
+    beside = {"guide": "a guide for autoguidance", "renderer": "a network that draws the composed states"}
+    more = "".join(f", and {what}" for name, what in beside.items() if name in facts)
     rows = {
         "data": card["data"],
         "pictures": "x".join(map(str, card["size"] or ()))
@@ -91,7 +92,7 @@ def readme(facts: Mapping[str, Any], parameters: int, name: str, training: Mappi
         "text encoder": card["encoder"],
         "images seen in training, repetitions counted": f"{card['images_seen']:,}",
         "samples along the long side of the state that it composes": "" if enlarges else str(card["density"]),
-        "network": f"{config['network']}, {parameters:,} parameters{guide}",
+        "network": f"{config['network']}, {parameters:,} parameters{more}",
     }
     return _PAGE.format(
         title=title,

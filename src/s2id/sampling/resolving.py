@@ -30,7 +30,8 @@ def resolved(model: Known, sampling: Sampling, steered: bool = False, restoring:
             raise InputError("a picture is restored without autoguidance; leave autoguidance out.")
         sampling = replace(sampling, autoguidance=1.0)
     autoguidance = autoguidance_of(model, sampling.autoguidance)
-    sampling = replace(sampling, autoguidance=autoguidance)
+    temperature = temperature_of(model, sampling.temperature, restoring)
+    sampling = replace(sampling, autoguidance=autoguidance, temperature=temperature)
     if not own:
         guidance = DEFAULT_GUIDANCE if sampling.guidance is None else sampling.guidance
         most, learned = model.config.most_guidance, guides_itself(model, autoguidance)
@@ -81,6 +82,13 @@ def autoguidance_of(model: Known, wanted: float | None = None) -> float:
         )
     if wanted != 1 and model.guide is None and not model.config.guided:
         raise InputError(f"autoguidance is {wanted:g} and this model has no guide; `s2id guide` gives it one.")
+    return wanted
+
+
+def temperature_of(model: Known, wanted: float | None = None, restoring: bool = False) -> float:
+    """Factor of the noise: the wanted one, or else the one in the model's card, or 1 where a picture is restored."""
+    if wanted is None:
+        return 1.0 if restoring else model.card.temperature
     return wanted
 
 

@@ -26,7 +26,7 @@ from s2id.sampling.denoisers import guided_denoiser, read_out
 from s2id.sampling.field import Field
 from s2id.sampling.field_file import of_each
 from s2id.sampling.model import S2ID
-from s2id.sampling.resolving import autoguidance_of, guides_itself, resolved
+from s2id.sampling.resolving import autoguidance_of, guides_itself, resolved, temperature_of
 from s2id.sampling.settings import DEFAULT_STEPS, MOST_DENSE, Sampling
 from s2id.sampling.states import Arc, affordable, check_states, rise, state_sizes, unit_noise
 from s2id.settings import Size
@@ -169,6 +169,7 @@ class _Composition:
         self.model, self.sampling, self.fine = model, sampling, None if restoring else fine
         self.seeds = seeds
         assert sampling.guidance is not None and sampling.autoguidance is not None  # resolved
+        self.temperature = temperature_of(model, sampling.temperature, restoring)
         self.guidance, self.autoguidance = sampling.guidance, sampling.autoguidance
         self.learned = guides_itself(model, self.autoguidance)
         whole = self._comparable(condition_of(asked, len(seeds)))
@@ -188,8 +189,8 @@ class _Composition:
         return asked.weighted(1.0) if self.learned else asked
 
     def noise(self, size: Size, stream: int = 0) -> Images:
-        """The unit noise of every seed on states of a size."""
-        return unit_noise(self.model, size, self.seeds, self.sampling.noise, stream)
+        """The noise of every seed on states of a size, of the wanted temperature."""
+        return self.temperature * unit_noise(self.model, size, self.seeds, self.sampling.noise, stream)
 
     def denoiser(self, size: Size) -> Guided:
         """The guided denoiser of states of a size."""

@@ -16,6 +16,9 @@ DEFAULT_STEPS = 12
 DEFAULT_GUIDANCE = 1.5
 """Weight of classifier-free guidance where the settings name none."""
 
+Temperature = Annotated[float, Within(0, 2)]
+"""Factor of the noise that composing begins with."""
+
 Weight = Annotated[float, Within(-1000, 1000)]
 """Weight of guidance. Beyond some tens nothing is left of the picture, and far beyond float32 overflows."""
 
@@ -53,6 +56,10 @@ class Sampling:
     eta: Share = setting(0.0, "sampling")
     """Share of fresh noise in every step, from 0 to 1, for the solvers "ddim" and "dpmpp". With more than 0, a seed
     gives another picture for another number of steps."""
+    temperature: Temperature | None = setting(None, "sampling")
+    """Factor of all noise: 1 draws pictures as various as the model expects them, less draws what it is surer of, which
+    is smoother and differs less from seed to seed; at 0 every seed draws the same. `None` is the card's, which is 1 for
+    most models; pictures are restored at 1."""
     density: Density | None = setting(None, "sampling")
     """Number of samples along the long side of the one state to compose on. `None` is the density of training, which
     may end on a finer state."""
@@ -126,6 +133,8 @@ class Card:
     """What became of transparency in training: "keep", or the ground that it was laid over."""
     autoguidance: Weight = 1.0
     """Weight of autoguidance by the guide where the settings of sampling name none; 1 is off."""
+    temperature: Temperature = 1.0
+    """Factor of the noise that composing begins with where the settings of sampling name none."""
     pictures: Count = 0
     """Number of pictures in the data set. 0: unknown."""
     label_counts: tuple[Count, ...] = ()

@@ -46,4 +46,5 @@ def card_of(
         schedule_s=schedule.s,
         schedule_shift=schedule.shift,
         palette=palette,
+        temperature=config.temperature,
     )

@@ -19,11 +19,12 @@ from s2id.coords import extent, view
 from s2id.data.pictures import Pictures, batch_at
 from s2id.errors import InputError
 from s2id.files import checksum, read_tensors, write_tensors
+from s2id.media.images import resize
 from s2id.network.base import state_grid, step_values
 from s2id.network.network import FieldNetwork
 from s2id.sampling.denoisers import read_out, trained_denoiser
 from s2id.sampling.model import S2ID
-from s2id.sampling.resolving import autoguidance_of, resolved
+from s2id.sampling.resolving import autoguidance_of, resolved, temperature_of
 from s2id.sampling.sample import compose
 from s2id.sampling.states import affordable, state_sizes, unit_noise
 from s2id.seeds import seed_of
@@ -98,7 +99,9 @@ def _draw(teacher: S2ID, config: DistillConfig, seeds: list[int], asked: Conditi
     walk = [step.x_t for step in steps]
     # a teacher may end on finer states: all of the student's calls come before, and its target shows their result
     coarse = [x_t for x_t in walk if (x_t.shape[2], x_t.shape[3]) == size]
-    states = torch.stack([unit_noise(teacher, size, seeds, config.sampling.noise), *coarse], dim=1)
+    noise = unit_noise(teacher, size, seeds, config.sampling.noise)
+    start = temperature_of(teacher, config.sampling.temperature) * noise
+    states = torch.stack([start, *coarse], dim=1)
     field = read_out(teacher, walk[-1], asked, autoguidance=autoguidance_of(teacher, config.sampling.autoguidance))
     picture = field.render(picture_size(teacher), fit="stretch")
     more = {name: part for name, part, _ in asked.parts()}
@@ -127,6 +130,7 @@ def student_batches(
         train: Seed, states per batch, and values of the field per sample of the state.
     """
     size = (drawn.states.shape[3], drawn.states.shape[4])
+    local = bool(teacher.config.local_blocks)  # its network predicts the clean state beside the function
     frame, denoiser = extent(size), trained_denoiser(teacher, size, config.sampling.shift)
     times, at = torch.tensor(config.times, dtype=torch.float64), [round((1 - t) * config.steps) for t in config.times]
     alpha, sigma = denoiser.schedule(times)
@@ -144,14 +148,15 @@ def student_batches(
             after = drawn.states[chosen, at[call + 1]]
             target = (after - ratio * x_t) / (alpha[call + 1] - ratio * alpha[call]).item()
             own, values = state_grid(size, frame), step_values(teacher.config)
-            return Batch(x_t, noise, asked, frame, own, values, target, None, None)
+            return Batch(x_t, noise, asked, frame, own, values, target, target if local else None, None)
         height, width = drawn.pictures.shape[2:]
         factor = train.supersample[int(torch.randint(len(train.supersample), (), generator=generator))]
         affordable = size[0] * size[1] * train.queries / factor**2
         rows, columns = target_pixels((slice(0, height), slice(0, width)), affordable, generator)
         grid = view((height, width), frame, fit="stretch").part(rows, columns)
         picture = drawn.pictures[chosen][:, :, rows, columns]
-        return Batch(x_t, noise, asked, frame, grid, factor, picture, None, None)
+        clean = resize(drawn.pictures[chosen], size) if local else None
+        return Batch(x_t, noise, asked, frame, grid, factor, picture, clean, None)
 
     return batch
 
@@ -174,7 +179,15 @@ def student_trainer(
     Raises:
         InputError: The data are not those that the teacher was trained on.
     """
-    card = replace(teacher.card, times=config.times, detail_density=0, detail_time=0.0, autoguidance=1.0)
+    temperature = temperature_of(teacher, config.sampling.temperature)
+    card = replace(
+        teacher.card,
+        times=config.times,
+        detail_density=0,
+        detail_time=0.0,
+        autoguidance=1.0,
+        temperature=temperature,
+    )
     start = S2ID(teacher.config, card)
     start.network.load_state_dict(teacher.network.state_dict())
     if isinstance(start.network, FieldNetwork) and start.network.guidance_film is not None:

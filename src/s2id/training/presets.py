@@ -76,6 +76,8 @@ PRESETS: dict[str, Preset] = {
             drop_attributes=0.5,
             long_side=64,
             alpha="white",
+            temperature=0.7,
+            renderer="graphics",
         ),
     ),
     "folder": Preset("folder", _BY_DATA, _PICTURES),

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from s2id.checks import Positive, Share, Within, check
 from s2id.errors import InputError
 from s2id.network.settings import ModelConfig, NetworkConfig, Recompute
-from s2id.sampling.settings import DEFAULT_STEPS, Density, Sampling
+from s2id.sampling.settings import DEFAULT_STEPS, Density, Sampling, Temperature
 from s2id.settings import Alpha, check_alpha, setting
 
 SMALLEST = 2
@@ -163,6 +163,12 @@ class TrainConfig:
     number of values covers."""
     max_weight: Positive = setting(10.0, "states")
     """Upper bound of the loss weight 1 / sigma^2 of x-prediction, with which it equals v-prediction."""
+    temperature: Temperature = setting(1.0, "states")
+    """Factor of the noise that the trained model begins to draw with, where it is asked for no other: less than 1 draws
+    smoother pictures that differ less."""
+    renderer: str = setting("", "states")
+    """Model that enlarges, as "graphics", which the trained one takes with it to draw composed states instead of its
+    own head. Empty: it draws them itself."""
     schedule_shift: Annotated[float, Within(-100, 100)] = setting(-1.0, "states")
     """Constant added to logsnr of the cosine schedule. Below 0, training and sampling spend more time on noisy
     states, where a picture's composition is decided."""

@@ -31,6 +31,9 @@ from s2id.training.windows import check_windows, draw_windows
 _ROUNDED = 1.5 / 255
 """Difference of means, of [-1, 1], that rounding to bytes explains."""
 
+_ROUNDING = 1e-5
+"""Difference of means over white pixels from white that float32 explains."""
+
 _OWN = 0.25
 """Share of an enlarger's loss that is of its values before their means are set right."""
 
@@ -110,7 +113,8 @@ class Composing:
         error = loss(kind, prediction, target, logsnr, bound)
         if state is not None and batch.state is not None:
             clean = batch.state.to(device).repeat(conditions, 1, 1, 1)
-            error = error + loss(kind, state.float(), clean, logsnr, bound)
+            state = state.float() if self.model.latents else clipped_where_right(state.float(), clean)
+            error = error + loss(kind, state, clean, logsnr, bound)
         return error
 
 
@@ -208,13 +212,13 @@ def clipped_where_right(
 ) -> Float[Tensor, "b c y x"]:
     """Predictions without what exceeds [-1, 1] where the target is that bound.
 
-    A function is clipped where it is rendered. So beyond white is white, and need not be exactly white: a network that
-    goes beyond it draws a ground without a trace of its lattice. Elsewhere nothing is clipped, because a clipped error
-    would have no gradient.
+    A function is clipped where it is rendered, and a predicted picture where a solver goes on from it. So beyond white
+    is white, and need not be exactly white: a network that goes beyond it draws a ground without a trace of its
+    lattice. Elsewhere nothing is clipped, because a clipped error would have no gradient.
 
     Example:
         >>> clipped_where_right(torch.tensor([[[[1.5, 1.5]]]]), torch.tensor([[[[1.0, 0.9]]]])).tolist()
         [[[[1.0, 1.5]]]]
     """
-    below = torch.where(target >= 1, prediction.clamp(max=1), prediction)
-    return torch.where(target <= -1, below.clamp(min=-1), below)
+    below = torch.where(target >= 1 - _ROUNDING, prediction.clamp(max=1), prediction)
+    return torch.where(target <= _ROUNDING - 1, below.clamp(min=-1), below)

@@ -26,7 +26,7 @@ from s2id.network.build import build
 from s2id.network.canvas import Canvas
 from s2id.network.network import FieldNetwork
 from s2id.network.settings import ModelConfig, NetworkConfig, network_to_dict
-from s2id.sampling.model import S2ID
+from s2id.sampling.model import S2ID, load
 from s2id.sampling.settings import Card
 from s2id.seeds import seed_of
 from s2id.settings import to_dict
@@ -82,6 +82,9 @@ class Trainer:
         if start is not None:
             self._check_start(start)
         self.start, self._draw_batch = start, batches
+        self.renderer = load(self.config.renderer) if self.config.renderer else None
+        if batches is not None and start is not None and start.renderer is not None:  # a student draws as its teacher
+            self.renderer = start
         self.accelerator = accelerator_for(self.config)
         self._build()
         self._draw_ahead = DrawAhead(self._batch)
@@ -156,7 +159,8 @@ class Trainer:
         """The model with the moving average of the weights."""
         model = S2ID(self.model, self.card())
         model.network.load_state_dict(self.average.module.state_dict())
-        return model.eval().requires_grad_(False)
+        model.eval().requires_grad_(False)
+        return model if self.renderer is None else model.drawn_by(self.renderer)
 
     def card(self) -> Card:
         """The card of the model as it is now."""
