@@ -76,7 +76,7 @@ PRESETS: dict[str, Preset] = {
             drop_attributes=0.5,
             long_side=64,
             alpha="white",
-            temperature=0.7,
+            temperature=0.8,
             renderer="graphics",
         ),
     ),
