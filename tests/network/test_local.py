@@ -16,8 +16,11 @@ from s2id.network.canvas import stretched
 from s2id.network.heads import FieldHead, spline_of, spline_weights
 from s2id.network.local import SPREAD
 from s2id.network.network import FieldNetwork
+from s2id.network.settings import EnlargerConfig
+from s2id.sampling.model import S2ID
 from s2id.shapes import NULL
 from s2id.training.distil import draw_trajectories, load_trajectories, student_batches, student_trainer
+from s2id.training.guided import guided_student
 from s2id.training.presets import PRESETS
 from s2id.training.settings import DistillConfig, Preset, StudentConfig
 from s2id.training.tasks import task_of
@@ -194,7 +197,12 @@ def test_a_student_is_taught_the_clean_state_that_solvers_get(tmp_path):
     assert torch.equal(first.state, first.target)
     assert last.state.shape == last.x_t.shape
     trainer = student_trainer(run.model, toys(KINDS), drawn, config, student, tmp_path / "student")
-    assert trainer.card().temperature == 0.5
+    assert trainer.card().temperature == 0.5 and trainer.result().renderer is None
+    enlarger = S2ID(EnlargerConfig(width=8, blocks=1), run.model.card)
+    teacher = run.model.drawn_by(enlarger)
+    trainer = student_trainer(teacher, toys(KINDS), drawn, config, student, tmp_path / "other")
+    for made in (trainer.result(), guided_student(teacher, 1.0, 0)):
+        assert torch.equal(made.renderer.stem.weight, enlarger.network.stem.weight)
 
 
 def test_a_correction_needs_a_canvas():

@@ -192,6 +192,7 @@ def student_trainer(
     start.network.load_state_dict(teacher.network.state_dict())
     if isinstance(start.network, FieldNetwork) and start.network.guidance_film is not None:
         start.network.guidance_film.begin_at(resolved(teacher, config.sampling).guidance or 1.0)
+    start = start.drawn_by(teacher) if teacher.renderer is not None else start
     preset = Preset("folder", teacher.config, train.training(teacher.card.density))
     return Trainer(preset, pictures, folder, start, student_batches(teacher, drawn, config, train))
 

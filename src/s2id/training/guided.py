@@ -77,6 +77,7 @@ def guided_student(teacher: S2ID, autoguidance: float, seed: int) -> S2ID:
         torch.manual_seed(seed)
         student = S2ID(replace(teacher.config, most_guidance=MOST_GUIDANCE), card)  # type: ignore[arg-type]
     student.network.load_state_dict({**student.network.state_dict(), **teacher.network.state_dict()})
+    student = student.drawn_by(teacher) if teacher.renderer is not None else student
     return student.to(teacher.device)
 
 

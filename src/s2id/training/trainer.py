@@ -83,7 +83,7 @@ class Trainer:
             self._check_start(start)
         self.start, self._draw_batch = start, batches
         self.renderer = load(self.config.renderer) if self.config.renderer else None
-        if batches is not None and start is not None and start.renderer is not None:  # a student draws as its teacher
+        if batches is not None and start is not None and start.renderer is not None:  # a student draws as it began
             self.renderer = start
         self.accelerator = accelerator_for(self.config)
         self._build()
