@@ -6,7 +6,6 @@ python runs/ship.py out/emoji/model src/s2id/sampling/weights/emoji --bytes   # 
 
 import argparse
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -20,14 +19,8 @@ def main() -> None:
     parser.add_argument("source", type=Path)
     parser.add_argument("target", type=Path)
     parser.add_argument("--bytes", action="store_true", help="one byte for each weight")
-    parser.add_argument("--renderer", help="model that draws the composed states")
-    parser.add_argument("--temperature", type=float, help="factor of the noise that drawing begins with")
     args = parser.parse_args()
     model = load(args.source)
-    if args.renderer:
-        model = model.drawn_by(load(args.renderer))
-    if args.temperature is not None:
-        model.card = replace(model.card, temperature=args.temperature)
     # its README.md is written by hand
     model.save(args.target / MODEL_FILE, torch.int8 if args.bytes else torch.float16)
     (args.target / "config.json").write_text(json.dumps(model.facts(), indent=2) + "\n")

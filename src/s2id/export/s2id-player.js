@@ -56,9 +56,10 @@ function parseField(buffer) {
   const { shape: [count, height, width, depth], values } = tensor("features", 0, 0, 0, 0);
   if (!(values.length > 0)) throw refuse("it is empty");
   const last = ["head.out", "head.added"].find((name) => header[`${name}.weight`]);
-  const [channels, inner] = header[`${last}.weight`]?.shape ?? [depth];
+  const [channels, inner] = last ? tensor(`${last}.weight`, 0, 0).shape : [depth, depth];
+  if (depth !== inner + (last === "head.added" ? 2 * channels : 0)) throw refuse("its head does not fit its features");
   if (channels > 4) throw refuse(`it draws ${channels} channels, and pictures have at most 4`);
-  const layers = last && layersOf(tensor, depth, channels, inner, last);
+  const layers = last && layersOf(tensor, channels, inner, last);
   return { frame, facts, count, height, width, depth, values, channels, layers };
 }
 
@@ -68,10 +69,9 @@ function parseField(buffer) {
  * each unit, the units' bias, and the channels'. Matrices of zeros are left out: with a guide, half of them. Those of
  * `RelativeHead` have a `cell` too, and after the features the picture's own values, and their ranges.
  */
-function layersOf(tensor, features, channels, depth, name) {
+function layersOf(tensor, channels, depth, name) {
   const { values: out } = tensor(`${name}.weight`, channels, depth), units = 4 * Math.ceil(depth / 4);
-  const relative = name === "head.added", four = units + (relative && 8);
-  tensor("features", 0, 0, 0, depth + (relative && 2 * channels));
+  const relative = name === "head.added", four = units + (relative ? 8 : 0);
   const weights = tensor("head.hidden.weight", depth, depth).values;
   const groups = Array.from({ length: units / 4 }, (_, j) => 4 * j);
   const weight = (j, k) => (j < depth && k < depth ? weights[j * depth + k] : 0), each = [0, 1, 2, 3];

@@ -127,9 +127,9 @@ class TwoHalves(nn.Module, ABC):
         """The prediction at the samples of a state of a size.
 
         It is the clean state that some networks predict beside the function, at that state's own size: the function's
-        means stray from it, and a solver would add these errors up step by step. Elsewhere it is the function. Guidance
-        distillation teaches the function alone. Both are clipped to [-1, 1], as where they are rendered, before means
-        are taken; latents are not.
+        means stray from it, and a solver would add these errors up step by step. Elsewhere it is the means of the
+        function, as it always is after guidance distillation, which teaches the function alone. A predicted picture is
+        clipped to [-1, 1]; so is a function, as where it is rendered, before means are taken. Latents are not clipped.
         """
         own = features.state
         if own is not None and self.config.latents:

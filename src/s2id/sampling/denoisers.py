@@ -88,10 +88,6 @@ def read_out(
     """
     size = (x.shape[2], x.shape[3])
     facts = {**_data_facts(model), **(facts or {})}
-    if model.renderer is not None:
-        picture = _clean(model, x, asked, t).clamp(-1, 1)
-        features, drawn_by = model.renderer.function_of(picture, frame or extent(size))
-        return Field(features, drawn_by, facts)
     if model.config.dense:
         return Field(Features(x.movedim(1, -1), frame or extent(size)), PixelHead(model.config.channels), facts)
     logsnr = _schedule(model, size).logsnr(torch.full((len(x),), t, dtype=torch.float64, device=x.device)).to(x)
@@ -101,6 +97,10 @@ def read_out(
 
     if guides_itself(model, autoguidance):  # the last call is never moved away from the unconditional one
         asked = condition_of(asked, len(x)).weighted(1.0)
+    if model.renderer is not None:
+        clean = model.network.predict(read(model.network), size) if t else x
+        features, drawn_by = model.renderer.function_of(clean.clamp(-1, 1), frame or extent(size))
+        return Field(features, drawn_by, facts)
     own, head = read(model.network), model.network.head
     if autoguidance == 1 or model.guide is None:
         return Field(own, head, facts)
@@ -108,11 +108,3 @@ def read_out(
     weaker = read(model.guide)
     both = Features(torch.cat([weaker.values, own.values], dim=-1), own.frame, own.middle)
     return Field(both, FieldHead.lerp(model.guide.head, head, 1 + READING * (autoguidance - 1)), facts)
-
-
-def _clean(model: S2ID, x: Images, asked: Asked, t: float) -> Images:
-    """The composed states without the noise that they may have left: that of a distilled model's last time."""
-    if not t:
-        return x
-    moment = torch.full((len(x),), t, dtype=torch.float64, device=x.device)
-    return trained_denoiser(model, (x.shape[2], x.shape[3]))(x, moment, asked.to(x.device))

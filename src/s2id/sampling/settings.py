@@ -17,7 +17,7 @@ DEFAULT_GUIDANCE = 1.5
 """Weight of classifier-free guidance where the settings name none."""
 
 Temperature = Annotated[float, Within(0, 2)]
-"""Factor of the noise that composing begins with."""
+"""Factor of all noise that is drawn."""
 
 Weight = Annotated[float, Within(-1000, 1000)]
 """Weight of guidance. Beyond some tens nothing is left of the picture, and far beyond float32 overflows."""
@@ -134,7 +134,7 @@ class Card:
     autoguidance: Weight = 1.0
     """Weight of autoguidance by the guide where the settings of sampling name none; 1 is off."""
     temperature: Temperature = 1.0
-    """Factor of the noise that composing begins with where the settings of sampling name none."""
+    """Factor of all noise that is drawn, where the settings of sampling name none."""
     pictures: Count = 0
     """Number of pictures in the data set. 0: unknown."""
     label_counts: tuple[Count, ...] = ()

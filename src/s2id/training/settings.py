@@ -164,8 +164,8 @@ class TrainConfig:
     max_weight: Positive = setting(10.0, "states")
     """Upper bound of the loss weight 1 / sigma^2 of x-prediction, with which it equals v-prediction."""
     temperature: Temperature = setting(1.0, "states")
-    """Factor of the noise that the trained model begins to draw with, where it is asked for no other: less than 1 draws
-    smoother pictures that differ less."""
+    """Factor of all noise that the trained model draws with, where it is asked for no other: less than 1 gives smoother
+    pictures that differ less from seed to seed."""
     renderer: str = setting("", "states")
     """Model that enlarges, as "graphics", which the trained one takes with it to draw composed states instead of its
     own head. Empty: it draws them itself."""
