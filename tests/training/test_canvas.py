@@ -13,6 +13,7 @@ from s2id.errors import InputError
 from s2id.media.images import to_float
 from s2id.network.canvas import stretched
 from s2id.network.network import FieldNetwork
+from s2id.training.canvas import teach_canvas
 from s2id.training.presets import PRESETS
 from s2id.training.settings import Preset
 
@@ -40,6 +41,14 @@ def test_a_canvas_is_the_mean_picture_of_a_condition(tmp_path):
     spread = (truth - truth.mean(0)).square().mean()
     assert (canvases(run.model) - truth.mean(0)).square().mean() < 0.1 * spread
     assert (canvases(run.model, words="red") - truth[:4].mean(0)).square().mean() < 0.1 * spread
+
+
+@pytest.mark.parametrize(("pictures", "steps"), [(16, 100), (64, 225)])
+def test_a_canvas_sees_each_picture_as_often_however_many_there_are(tmp_path, pictures, steps):
+    run = s2id.train(toys(KINDS * (pictures // len(KINDS))), tmp_path, preset(None))
+    asked = []
+    teach_canvas(run.trainer.network, run.trainer.pictures, run.trainer.config, lambda: bool(asked.append(1)))
+    assert len(asked) == steps
 
 
 def test_a_runs_own_steps_leave_the_canvas_as_it_was_taught(tmp_path):

@@ -98,7 +98,9 @@ class Sample:
 
         classes = model.config.classes
         if self.label is None and self.words is None and classes and self.traits == Traits():
-            yield from ((seed_of(seed) % classes, seed) for seed in seeds)
+            # of a model that went on with pictures of few classes, one of these
+            taught = [i for i, count in enumerate(model.card.label_counts) if count] or range(classes)
+            yield from ((taught[seed_of(seed) % len(taught)], seed) for seed in seeds)
             return
         labels: list[int | None] = []
         for word in split(NONE if self.label is None else self.label):

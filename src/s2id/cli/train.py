@@ -83,14 +83,17 @@ class Train:
         from s2id.data.pictures import with_finer
         from s2id.data.registry import load_pictures
         from s2id.sampling.model import load as load_model
+        from s2id.training.card import like_card
         from s2id.training.latents import load_autoencoder, with_latents
         from s2id.training.train import begin
         from s2id.training.watch import drive
 
         own = PRESETS[self.preset]
         start = load_model(self.init) if self.init else None
-        model = like(start.config, self.model, own.model) if start else self.model
-        preset, train = replace(own, train=self.train, model=model), self.train
+        model, train = self.model, self.train
+        if start:
+            model, train = like(start.config, model, own.model), like_card(start.card, train, own.train)
+        preset = replace(own, train=train, model=model)
         patch = model.patch or SMALLEST
         resume = self.resume or (None if self.extra_minutes is None else "latest")
         alpha = train.alpha or (start.card.alpha if start else None)

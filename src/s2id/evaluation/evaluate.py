@@ -163,5 +163,5 @@ def _check_model(model: S2ID, test: Pictures, config: EvaluateConfig, examined: 
         )
     # a card without names of classes fits any names: their number was compared above
     card = model.card if model.card.labels else replace(model.card, labels=test.labels)
-    if not card.knows(test.names):
+    if card.names != test.names:
         raise InputError(f"{test.name} knows other things than the model; name the data set it was trained on.")

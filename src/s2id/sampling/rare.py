@@ -20,7 +20,8 @@ def rare(card: Card) -> list[str]:
     >>> rare(Card(labels=("cat", "dog"), pictures=909, label_counts=(900, 9)))
     ['classes with fewer than 100 pictures, which may come out as others: dog (9).']
     """
-    kinds = {"classes": _classes(card), "attributes": [pair for both in _attributes(card) for pair in both]}
+    classes = [(name, count) for name, count in _classes(card) if count]  # of others, the data have none to look at
+    kinds = {"classes": classes, "attributes": [pair for both in _attributes(card) for pair in both]}
     sentences = []
     for kind, counted in kinds.items():
         few = sorted((count, name) for name, count in counted if count < FEW)

@@ -138,7 +138,7 @@ class Card:
     pictures: Count = 0
     """Number of pictures in the data set. 0: unknown."""
     label_counts: tuple[Count, ...] = ()
-    """Number of pictures of each class, by index. Empty: unknown."""
+    """Number of pictures of each class in the last training, by index. Empty: unknown."""
     attribute_counts: tuple[tuple[Count, Count], ...] = ()
     """Number of pictures that have each attribute, and of those that lack it, by index. Empty: unknown."""
     words: tuple[str, ...] = ()
@@ -171,6 +171,7 @@ class Card:
                 raise InputError(f"{name} has {len(getattr(self, name))} entries for {len(names)} names.")
         check_palette(self.palette)
 
-    def knows(self, names: tuple[tuple[str, ...], ...]) -> bool:
-        """Whether the names of labels, attributes and numbers of some data are those of the training data."""
-        return (self.labels, self.attributes, self.numbers) == names
+    @property
+    def names(self) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+        """Names of the classes, of the attributes and of the numbers."""
+        return self.labels, self.attributes, self.numbers

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from s2id.data.captions import with_words
+from s2id.data.known import with_known
 from s2id.data.pictures import Pictures, Split, with_tokens
 from s2id.data.registry import READERS, load_pictures
 from s2id.errors import InputError
@@ -49,7 +50,8 @@ def load_data_of(
         folder = Path(card.data)
     long_side = max(card.size) if card.size else None
     pictures = load_pictures(reader, folder, split, long_side, min_side=model.config.patch, alpha=card.alpha)
-    return with_captions(pictures, card)
+    known = with_known(pictures, *card.names, card.number_ranges, model.config.channels)
+    return with_captions(known, card)
 
 
 def with_captions(pictures: Pictures, card: Card) -> Pictures:

@@ -15,6 +15,7 @@ from s2id.training.optimisers import learning_rate
 from s2id.training.settings import TrainConfig
 
 _BATCH = 256
+_EPOCHS, _LEAST = 900, 100
 _COURSE = TrainConfig(lr=4e-3, final_lr=0.0, warmup=0.05)
 """Settings of the learning rate, which rises and falls as a run's does."""
 
@@ -27,7 +28,7 @@ def teach_canvas(
     Args:
         network: A network with a canvas; its other weights stay as they are.
         pictures: The data, with the words that the network knows.
-        config: Settings of the run, of which `canvas_steps` says how long this takes.
+        config: Settings of the run, of which `canvas_steps` may say how long this takes.
         stopped: Is asked before each step; where it says yes, the canvas is left half taught.
     """
     canvas = network.canvas
@@ -37,7 +38,10 @@ def teach_canvas(
     canvas.requires_grad_(True)
     # Muon would take as long as all else together, and at equal time AdamW gets farther
     optimiser = torch.optim.AdamW(canvas.parameters(), betas=(0.9, 0.99), weight_decay=0.0, fused=True)
-    for step in trange(config.canvas_steps, desc="canvas", leave=False, disable=None):
+    steps = config.canvas_steps
+    if steps is None:
+        steps = max(_LEAST, _EPOCHS * len(pictures) // _BATCH)
+    for step in trange(steps, desc="canvas", leave=False, disable=None):
         if stopped():
             break
         group, chosen = chosen_at(pictures, step, _BATCH, config.seed)
@@ -47,7 +51,7 @@ def teach_canvas(
         loss.backward()
         nn.utils.clip_grad_norm_(canvas.parameters(), config.clip)
         for parameters in optimiser.param_groups:
-            parameters["lr"] = learning_rate(_COURSE, step / config.canvas_steps)
+            parameters["lr"] = learning_rate(_COURSE, step / steps)
         optimiser.step()
     canvas.zero_grad()
     canvas.requires_grad_(False)

@@ -209,7 +209,7 @@ def check_origin(teacher: S2ID, pictures: Pictures, task: str) -> None:
         InputError: The model is distilled already, composes latents or predicts no functions; or the data are not those
             it was trained on.
     """
-    if not teacher.card.knows(pictures.names):
+    if teacher.card.names != pictures.names:
         raise InputError(f"{pictures.name} has other labels than the model; name the data set it was trained on.")
     teacher.need_denoiser(task)
     teacher.need_pixels(task)

@@ -72,7 +72,6 @@ PRESETS: dict[str, Preset] = {
             detail_density=32,
             detail_share=0.6,
             drop_each=0.1,
-            canvas_steps=30_000,
             drop_attributes=0.5,
             long_side=64,
             alpha="white",

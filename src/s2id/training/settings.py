@@ -168,7 +168,7 @@ class TrainConfig:
     pictures that differ less from seed to seed."""
     renderer: str = setting("", "states")
     """Model that enlarges, as "graphics", which the trained one takes with it to draw composed states instead of its
-    own head. Empty: it draws them itself."""
+    own head. Empty: it draws as the model that the run begins with does, or with its own head."""
     schedule_shift: Annotated[float, Within(-100, 100)] = setting(-1.0, "states")
     """Constant added to logsnr of the cosine schedule. Below 0, training and sampling spend more time on noisy
     states, where a picture's composition is decided."""
@@ -177,8 +177,9 @@ class TrainConfig:
     dense_finish: Share = setting(0.25, "states")
     """Share of the run, at its end, that trains on whole states where `token_share` is below 1."""
 
-    canvas_steps: Count = setting(4000, "optimiser")
-    """Steps of 256 pictures that teach a network's canvas before the run's own, where it has one."""
+    canvas_steps: Count | None = setting(None, "optimiser")
+    """Steps of 256 pictures that teach a network's canvas before the run's own, where it has one that does not know all
+    labels yet. None: as many as show each picture 900 times, and at least 100."""
     drop_label: Share = setting(0.1, "data")
     """Share of pictures that are trained without any condition."""
     drop_each: Annotated[float, Within(0, 0.5)] = setting(0.5, "data")

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from s2id.data.captions import learn_words, with_words
+from s2id.data.known import with_known
 from s2id.data.pictures import Pictures, unlabelled, with_tokens
 from s2id.data.pixel_art import palette_of
 from s2id.diffusion.denoiser import loss
@@ -79,11 +80,13 @@ class Composing:
             InputError: Preset and data do not fit.
         """
         known = start.card.words if start else ()
+        if start and not distils:
+            pictures = with_known(pictures, *start.card.names, start.card.number_ranges, start.config.channels)
         if start and start.card.encoder:
             preset = replace(preset, train=replace(preset.train, encoder=start.card.encoder))
         if preset.train.encoder and not pictures.token_width:
             self.pictures = with_tokens(pictures, text_encoder(preset.train.encoder))
-        elif start and (distils or not known):
+        elif distils:
             self.pictures = with_words(pictures, known)
         else:
             self.pictures = learn_words(pictures, preset.train.word_pictures, known)

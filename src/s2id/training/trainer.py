@@ -25,7 +25,7 @@ from s2id.modes import modes_kept
 from s2id.network.build import build
 from s2id.network.canvas import Canvas
 from s2id.network.network import FieldNetwork
-from s2id.network.settings import ModelConfig, NetworkConfig, network_to_dict
+from s2id.network.settings import network_to_dict
 from s2id.sampling.model import S2ID, load
 from s2id.sampling.settings import Card
 from s2id.seeds import seed_of
@@ -35,6 +35,7 @@ from s2id.training.batches import Batch, DrawAhead
 from s2id.training.canvas import teach_canvas
 from s2id.training.card import card_of
 from s2id.training.device import accelerator_for, check_network
+from s2id.training.growing import can_grow, grown, same_canvas
 from s2id.training.optimisers import (
     learning_rate,
     load_optimisers,
@@ -82,8 +83,8 @@ class Trainer:
         if start is not None:
             self._check_start(start)
         self.start, self._draw_batch = start, batches
-        self.renderer = load(self.config.renderer) if self.config.renderer else None
-        if batches is not None and start is not None and start.renderer is not None:  # a student draws as it began
+        self.renderer = load(self.config.renderer) if self.config.renderer and batches is None else None
+        if self.renderer is None and start is not None and start.renderer is not None:  # it draws as it began
             self.renderer = start
         self.accelerator = accelerator_for(self.config)
         self._build()
@@ -101,12 +102,9 @@ class Trainer:
             torch.manual_seed(self.config.seed)
             network = build(self.model)
         if self.start is not None:
-            network.load_state_dict(_grown(self.start.network.state_dict(), network, self.model, self.start.config))
-        known = None  # by the canvas that the run begins with
-        if self.start is not None and _same_canvas(self.start.config, self.model):
-            known = self.start.card.words
+            network.load_state_dict(grown(network, self.start.network))
         self._untaught: Canvas | None = None
-        if isinstance(network, FieldNetwork) and known != self.pictures.words:
+        if isinstance(network, FieldNetwork) and not self._canvas_knows_all():
             self._untaught = deepcopy(network.canvas)  # from which it is taught, wherever a stop may have left it
         network.recompute(self.config.recompute)
         self.average = AveragedModel(
@@ -114,6 +112,13 @@ class Trainer:
         )
         self.network, *self.optimisers = self.accelerator.prepare(network, *make_optimisers(network, self.config))
         self.forward: nn.Module = torch.compile(self.network) if self.config.compile else self.network  # type: ignore[assignment]
+
+    def _canvas_knows_all(self) -> bool:
+        """Whether the canvas that the run begins with knows all labels of the data, as a student's does."""
+        if self.start is None or not same_canvas(self.start.config, self.model):
+            return False
+        card, pictures = self.start.card, self.pictures
+        return self._draw_batch is not None or (card.names, card.words) == (pictures.names, pictures.words)
 
     @property
     def images_seen(self) -> int:
@@ -167,7 +172,8 @@ class Trainer:
         seen = self.images_seen + (self.start.card.images_seen if self.start is not None else 0)
         if self.start is not None and self._draw_batch is not None:
             return replace(self.start.card, images_seen=seen)
-        return card_of(self.pictures, self.config, self.schedule, seen, self.task.palette or ())
+        known = self.start.card if self.start is not None else None
+        return card_of(self.pictures, self.config, self.schedule, seen, self.task.palette or (), known)
 
     def run(self) -> Iterator[Progress]:
         """Train to the end, with checkpoints on the way, and yield the progress after every optimiser step.
@@ -336,47 +342,8 @@ class Trainer:
         return {f"{part}/{name}": tensor for part, tensors in parts.items() for name, tensor in tensors.items()}
 
     def _check_start(self, start: S2ID) -> None:
-        if not start.card.knows(self.pictures.names):
-            raise InputError(
-                f"the model to begin with knows other labels than {self.pictures.name}; use the data it was trained on."
-            )
-        same = start.config
-        if isinstance(same, ModelConfig) and isinstance(self.model, ModelConfig):  # it may learn more
-            same = replace(same, words=self.model.words)
-            if same.canvas and self.model.canvas:
-                same = replace(same, canvas=self.model.canvas, canvas_width=self.model.canvas_width)
-            if not same.local_blocks:
-                same = replace(same, local_blocks=self.model.local_blocks, local_width=self.model.local_width)
-        if same != self.model:
+        if not can_grow(start.config, self.model):
             raise InputError(
                 "the model to begin with is another network; give the run the model's own settings (`s2id info` prints "
                 "them)."
             )
-
-
-def _same_canvas(one: NetworkConfig, other: NetworkConfig) -> bool:
-    """Whether two networks have canvases of one size and width, or none."""
-    if not isinstance(one, ModelConfig) or not isinstance(other, ModelConfig):
-        return True
-    return (one.canvas, one.canvas_width) == (other.canvas, other.canvas_width)
-
-
-def _grown(
-    weights: dict[str, Tensor], network: nn.Module, config: NetworkConfig, start: NetworkConfig
-) -> dict[str, Tensor]:
-    """A model's weights for a network that may know more words, or have another canvas, or a local estimate.
-
-    New words begin as the mean of all known ones. Another canvas begins anew. So do a local estimate where the model
-    has none, and the head, which adds to it.
-    """
-    anew: tuple[str, ...] = () if _same_canvas(start, config) else ("canvas.",)
-    if config.local_blocks and not start.local_blocks:
-        anew += ("local.", "head.")
-    own = {name: value for name, value in network.state_dict().items() if name.startswith(anew)}
-    weights = {name: value for name, value in weights.items() if not name.startswith(anew)} | own
-    for name in ("asked.words.weight", "canvas.asked.words.weight"):
-        known = weights.get(name)
-        if known is not None and len(known) < config.words:
-            new = known.mean(0, keepdim=True).expand(config.words - len(known), -1)
-            weights = {**weights, name: torch.cat([known, new])}
-    return weights

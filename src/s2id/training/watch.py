@@ -152,7 +152,8 @@ def _draw_sheet(trainer: Trainer, path: Path) -> None:
     if not model.config.composes:
         write(path, enlarged_windows(model, trainer.pictures, trainer.config))
         return
-    names: list[str] = [trainer.pictures.labels[i] for i in range(min(10, model.config.classes))]
+    counted = zip(trainer.pictures.labels, trainer.pictures.label_counts, strict=True)
+    names: list[str] = [name for name, count in counted if count][:10]
     labels: list[str | Condition | None] = [*names]
     if model.card.words:
         names, labels = _of_the_data(model, trainer.pictures)
