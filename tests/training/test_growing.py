@@ -87,6 +87,12 @@ def test_what_cannot_be_grown_is_refused(tmp_path):
     first = s2id.train(toys(KINDS), tmp_path / "a", preset()).model
     with pytest.raises(InputError, match="another network"):
         s2id.train(toys(KINDS), tmp_path / "b", preset(width=32), start=first)
+    with pytest.raises(InputError, match="another network"):
+        s2id.train(toys(KINDS), tmp_path / "b", preset(), start=s2id.load("graphics"))
+    (group,) = toys(KINDS).groups
+    clear = replace(toys(KINDS), alpha="keep", groups=(replace(group, images=group.images[:, [0, 1, 2, 0]]),))
+    with pytest.raises(InputError, match="begin with draws 3 channels and toys has 4; choose another model"):
+        s2id.train(clear, tmp_path / "b", preset(), start=first)
 
 
 def test_the_command_goes_on_from_a_model_with_a_folder_of_ones_own(tmp_path, capsys):

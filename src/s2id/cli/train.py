@@ -52,8 +52,9 @@ class Train:
     --resume names none. The learning rate rises to that of a run of both lengths and falls again. None: the run's own
     length."""
     init: str | None = None
-    """Model to begin with: a bundled name, a file, a folder or a Hub repository. Settings of the network are that
-    model's where the preset's are left as they are. None: random weights."""
+    """Model to begin with: a bundled name, a file, a folder or a Hub repository. Settings of the network, its states
+    and its noise are that model's where the preset's are left as they are, and labels of the data that it does not
+    know are added to its own. None: random weights."""
     finer: str | None = setting(None, "data")
     """Finer pictures of another source, from which the model learns what lies between the pixels: NAME:FOLDER, with
     the name of a data set, e.g. ink:fonts, or NAME alone for the folder of --data. They are read with up to eight times

@@ -157,7 +157,9 @@ def train(
             length; `Run.extend` makes it longer.
         minutes: Length of the run as a time, instead of the preset's.
         device: Where to compute: "auto", "cpu" or "cuda". `None` is the preset's, "auto".
-        start: Model whose weights the run begins with; `None` begins with random weights.
+        start: Model whose weights the run begins with; labels of the pictures that it does not know are added to its
+            own. A preset given by name then has that model's network, states and noise. `None` begins with random
+            weights.
         resume: "latest", or the folder of a checkpoint, to go on from. `None` begins a run.
 
     Raises:

@@ -342,6 +342,12 @@ class Trainer:
         return {f"{part}/{name}": tensor for part, tensors in parts.items() for name, tensor in tensors.items()}
 
     def _check_start(self, start: S2ID) -> None:
+        if start.config.composes and self.model.composes and start.config.channels != self.model.channels:
+            raise InputError(
+                f"the model to begin with draws {start.config.channels} channels and {self.pictures.name} has "
+                f"{self.model.channels}; choose another model, or convert the pictures (--alpha decides about "
+                "transparency)."
+            )
         if not can_grow(start.config, self.model):
             raise InputError(
                 "the model to begin with is another network; give the run the model's own settings (`s2id info` prints "
