@@ -51,6 +51,13 @@ def test_a_canvas_sees_each_picture_as_often_however_many_there_are(tmp_path, pi
     assert len(asked) == steps
 
 
+def test_a_canvas_takes_a_fifth_of_a_runs_minutes_at_most(tmp_path):
+    run = s2id.train(toys(KINDS), tmp_path, preset(100_000), minutes=0.01)
+    asked = []
+    teach_canvas(run.trainer.network, run.trainer.pictures, run.trainer.config, lambda: bool(asked.append(1)))
+    assert len(asked) < 10_000  # 100,000 steps take minutes
+
+
 def test_a_runs_own_steps_leave_the_canvas_as_it_was_taught(tmp_path):
     run = s2id.train(toys(KINDS), tmp_path, preset(20))
     after = []

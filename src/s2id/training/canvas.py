@@ -1,5 +1,7 @@
 """Teaching a network's canvas: the mean picture of every condition, learned before the first step of a run."""
 
+import math
+import time
 from collections.abc import Callable
 
 import torch
@@ -16,6 +18,9 @@ from s2id.training.settings import TrainConfig
 
 _BATCH = 256
 _EPOCHS, _LEAST = 900, 100
+_OF_MINUTES = 0.2
+"""Time that a canvas is taught, at most, over that of a run whose length is a time."""
+
 _COURSE = TrainConfig(lr=4e-3, final_lr=0.0, warmup=0.05)
 """Settings of the learning rate, which rises and falls as a run's does."""
 
@@ -28,7 +33,8 @@ def teach_canvas(
     Args:
         network: A network with a canvas; its other weights stay as they are.
         pictures: The data, with the words that the network knows.
-        config: Settings of the run, of which `canvas_steps` may say how long this takes.
+        config: Settings of the run, of which `canvas_steps` may say how long this takes. With `minutes`, it takes a
+            fifth of them at most.
         stopped: Is asked before each step; where it says yes, the canvas is left half taught.
     """
     canvas = network.canvas
@@ -41,8 +47,11 @@ def teach_canvas(
     steps = config.canvas_steps
     if steps is None:
         steps = max(_LEAST, _EPOCHS * len(pictures) // _BATCH)
+    limit = math.inf if config.minutes is None else _OF_MINUTES * 60 * config.minutes
+    begun = time.monotonic()
     for step in trange(steps, desc="canvas", leave=False, disable=None):
-        if stopped():
+        done = max(step / steps, (time.monotonic() - begun) / limit)
+        if done >= 1 or stopped():
             break
         group, chosen = chosen_at(pictures, step, _BATCH, config.seed)
         asked = hide(group.condition(chosen), config, generator).to(device)
@@ -51,7 +60,7 @@ def teach_canvas(
         loss.backward()
         nn.utils.clip_grad_norm_(canvas.parameters(), config.clip)
         for parameters in optimiser.param_groups:
-            parameters["lr"] = learning_rate(_COURSE, step / steps)
+            parameters["lr"] = learning_rate(_COURSE, done)
         optimiser.step()
     canvas.zero_grad()
     canvas.requires_grad_(False)

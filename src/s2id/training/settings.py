@@ -179,7 +179,8 @@ class TrainConfig:
 
     canvas_steps: Count | None = setting(None, "optimiser")
     """Steps of 256 pictures that teach a network's canvas before the run's own, where it has one that does not know all
-    labels yet. None: as many as show each picture 900 times, and at least 100."""
+    labels yet. None: as many as show each picture 900 times, and at least 100. With `minutes`, they end after a fifth
+    of these."""
     drop_label: Share = setting(0.1, "data")
     """Share of pictures that are trained without any condition."""
     drop_each: Annotated[float, Within(0, 0.5)] = setting(0.5, "data")
