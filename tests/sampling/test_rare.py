@@ -38,9 +38,10 @@ def test_each_kind_is_one_sentence():
     classes, attributes = rare(CARD)
     assert classes.startswith("classes with fewer than 100 pictures") and classes.endswith("others: dog (9).")
     assert attributes.endswith("tie (7).")
-    many = Card(labels=tuple(map(str, range(50))), pictures=99, label_counts=tuple(range(50)))
-    assert rare(many)[0].endswith("19 (19) and 30 more.")
+    many = Card(labels=tuple(map(str, range(50))), pictures=99, label_counts=tuple(range(1, 51)))
+    assert rare(many)[0].endswith("19 (20) and 30 more.")
     assert rare(Card(labels=("cat",))) == []  # the counts are unknown
+    assert rare(Card(labels=("cat",), pictures=9, label_counts=(0,))) == []  # known from another training
 
 
 @pytest.mark.parametrize(
