@@ -73,9 +73,10 @@ def materials(tmp_path_factory):
         for i in range(3):
             Image.new("RGB", (60 + 20 * i, 100), (80 * i, 9, 9)).save(folder / name / f"{i}.png")
     (folder / "faces" / "metadata.csv").write_text(METADATA)
-    (folder / "icons").mkdir()
-    for i in range(3):
-        (folder / "icons" / f"disc-{i}.svg").write_text(f'<svg viewBox="0 0 9 9" {XMLNS}><circle r="{i + 3}"/></svg>')
+    for name in ("icons", "my-icons"):
+        (folder / name).mkdir()
+        for i in range(3):
+            (folder / name / f"disc-{i}.svg").write_text(f'<svg viewBox="0 0 9 9" {XMLNS}><circle r="{i + 3}"/></svg>')
     (folder / "stickers").mkdir()
     for name in ("stickers/0.png", "stickers/1.png", "sticker.png"):
         Image.new("RGBA", (32, 32), (200, 9, 9, 128)).save(folder / name)
@@ -95,8 +96,12 @@ def stand_in(folder, word):
     """A barely trained model where a page names one that a long run would have left, or the run's folder."""
     path = Path(folder, word.removesuffix("/model"), "model")
     if re.fullmatch(r"out/[\w-]+(/model)?", word) and not path.exists():
-        source = next((name for name in ("faces", "stickers") if name in word), "photos")
+        source = next((name for name in ("faces", "stickers", "my-icons") if name in word), "photos")
         pictures = load_pictures("folder", Path(folder, source), long_side=32)
+        if source == "my-icons":  # begun with emoji
+            opaque = load_pictures("folder", Path(folder, source), long_side=32, alpha="white")
+            s2id.train(opaque, path.parent, start=s2id.load("emoji")).model.save_pretrained(path)
+            return
         tiny = replace(PRESETS["tiny"], train=replace(PRESETS["tiny"].train, images=8, batch=4))
         Trainer(tiny, pictures, path.parent).result().save_pretrained(path)
 

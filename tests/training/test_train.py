@@ -454,8 +454,7 @@ def test_a_run_starts_from_weights_of_its_own_kind_alone(tmp_path):
     with pytest.raises(InputError, match="another network"):
         begun(start, width=32)
     start.card = replace(start.card, labels=start.card.labels[::-1])
-    with pytest.raises(InputError, match="other labels"):
-        begun(start)
+    assert begun(start).result().card.labels == start.card.labels  # in the model's order
 
 
 def test_muon_moves_the_blocks_matrices_and_adamw_all_else(tmp_path):
