@@ -33,8 +33,7 @@ from s2id.files import write_text
 from s2id.media.images import resize, to_float, write
 from s2id.media.sheets import sheet
 from s2id.memory import keep_memory
-from s2id.network.settings import like
-from s2id.training.card import like_card
+from s2id.training.card import like_model
 from s2id.training.presets import PRESETS
 from s2id.training.settings import Preset
 from s2id.training.watch import drive
@@ -61,10 +60,8 @@ def presets(emoji: s2id.S2ID, images: int) -> dict[str, tuple[Preset, s2id.S2ID 
     """Settings of each run, and the model that it begins with."""
     plain = PRESETS["folder"]
     plain = replace(plain, train=replace(plain.train, images=images, long_side=64, alpha="white"))
-    train = like_card(emoji.card, plain.train, plain.train)
-    network = replace(
-        plain, train=replace(train, renderer="graphics"), model=like(emoji.config, plain.model, plain.model)
-    )
+    network = like_model(emoji, plain, plain)
+    network = replace(network, train=replace(network.train, renderer="graphics"))
     return {"begun": (network, emoji), "network": (network, None), "plain": (plain, None)}
 
 

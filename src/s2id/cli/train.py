@@ -12,7 +12,7 @@ from s2id.checks import Positive
 from s2id.cli.flags import Help, part
 from s2id.cli.options import could_write, writable
 from s2id.errors import InputError
-from s2id.network.settings import DATA_FIELDS, ModelConfig, NetworkConfig, like, network_to_dict
+from s2id.network.settings import DATA_FIELDS, ModelConfig, NetworkConfig, network_to_dict
 from s2id.settings import setting, to_dict
 from s2id.training.presets import PRESETS, preset_named
 from s2id.training.settings import SMALLEST, TrainConfig
@@ -84,18 +84,17 @@ class Train:
         from s2id.data.pictures import with_finer
         from s2id.data.registry import load_pictures
         from s2id.sampling.model import load as load_model
-        from s2id.training.card import like_card
+        from s2id.training.card import like_model
         from s2id.training.latents import load_autoencoder, with_latents
         from s2id.training.train import begin
         from s2id.training.watch import drive
 
         own = PRESETS[self.preset]
         start = load_model(self.init) if self.init else None
-        model, train = self.model, self.train
+        preset = replace(own, train=self.train, model=self.model)
         if start:
-            model, train = like(start.config, model, own.model), like_card(start.card, train, own.train)
-        preset = replace(own, train=train, model=model)
-        patch = model.patch or SMALLEST
+            preset = like_model(start, preset, own)
+        train, patch = preset.train, preset.model.patch or SMALLEST
         resume = self.resume or (None if self.extra_minutes is None else "latest")
         alpha = train.alpha or (start.card.alpha if start else None)
         pictures = load_pictures(

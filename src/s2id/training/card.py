@@ -6,8 +6,10 @@ from typing import Any
 
 from s2id.data.pictures import Pictures
 from s2id.diffusion.process import Schedule
+from s2id.network.settings import like
+from s2id.sampling.model import S2ID
 from s2id.sampling.settings import Card
-from s2id.training.settings import TrainConfig
+from s2id.training.settings import Preset, TrainConfig
 
 
 def card_of(
@@ -67,6 +69,18 @@ def card_of(
 def _most(counts: tuple[int, ...], before: tuple[int, ...]) -> tuple[int, ...]:
     """Numbers of pictures of each name: now or before, when there were fewer names, whichever are more."""
     return tuple(map(max, zip_longest(counts, before, fillvalue=0)))
+
+
+def like_model(start: S2ID, asked: Preset, preset: Preset) -> Preset:
+    """Settings of a run that begins with a model: the model's where the preset's were left as they are.
+
+    Args:
+        start: The model, whose network, states and noise are meant.
+        asked: The preset's settings, some of them changed.
+        preset: The preset's settings.
+    """
+    model, train = like(start.config, asked.model, preset.model), like_card(start.card, asked.train, preset.train)
+    return replace(asked, model=model, train=train)
 
 
 def like_card(card: Card, asked: TrainConfig, preset: TrainConfig) -> TrainConfig:

@@ -9,11 +9,10 @@ from pathlib import Path
 from s2id.checks import Positive, checked
 from s2id.data.pictures import Pictures
 from s2id.errors import InputError
-from s2id.network.settings import like
 from s2id.sampling.model import S2ID
 from s2id.sampling.model_file import RUN_MODEL
 from s2id.settings import to_dict
-from s2id.training.card import like_card
+from s2id.training.card import like_model
 from s2id.training.presets import preset_named
 from s2id.training.progress import Progress, duration, rounded
 from s2id.training.run import checkpoint_to_resume, checkpoints, locked, with_length_of
@@ -178,10 +177,7 @@ def train(
     """
     chosen = preset_named(preset) if isinstance(preset, str) else preset
     if start is not None and isinstance(preset, str):
-        model, settings = chosen.model, chosen.train
-        chosen = replace(
-            chosen, model=like(start.config, model, model), train=like_card(start.card, settings, settings)
-        )
+        chosen = like_model(start, chosen, chosen)
     settings = chosen.train
     if images is not None:
         settings = replace(settings, images=images, minutes=None)

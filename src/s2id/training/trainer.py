@@ -83,7 +83,7 @@ class Trainer:
         if start is not None:
             self._check_start(start)
         self.start, self._draw_batch = start, batches
-        self.renderer = load(self.config.renderer) if self.config.renderer and batches is None else None
+        self.renderer = load(self.config.renderer) if self.config.renderer else None
         if self.renderer is None and start is not None and start.renderer is not None:  # it draws as it began
             self.renderer = start
         self.accelerator = accelerator_for(self.config)
