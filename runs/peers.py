@@ -111,8 +111,16 @@ class Recipe:
     """Settings of AdamW, without the learning rate."""
     average: Callable[..., None]
     """Update rule of the moving average."""
+    labels: Callable[[Condition, float, torch.Generator], Tensor]
+    """Function (labels of the data, share to drop, generator) -> what the network is told in training."""
     clock: float = 1.0
     """The network's time over the scheduler's."""
+
+
+def dropped(known: Condition, share: float, generator: torch.Generator) -> Tensor:
+    """Classes, some of which are replaced by the null class."""
+    label = known.label
+    return label.masked_fill(torch.rand(len(label), generator=generator) < share, NULL_CLASS)
 
 
 def unet(dropout: float = 0.0) -> nn.Module:
@@ -189,14 +197,15 @@ EPS_SCHEDULERS: dict[str, Callable[[], SchedulerMixin]] = {
 EPS_ADAMW = {"betas": (0.9, 0.99), "weight_decay": PRESETS["mnist"].train.weight_decay}
 EPS_AVERAGE = warm_average(PRESETS["mnist"].train.ema)
 THEIRS = {
-    "unet": Recipe(unet, eps_loss, EPS_SCHEDULERS, EPS_ADAMW, EPS_AVERAGE),
-    "dit": Recipe(dit, eps_loss, EPS_SCHEDULERS, EPS_ADAMW, EPS_AVERAGE),
+    "unet": Recipe(unet, eps_loss, EPS_SCHEDULERS, EPS_ADAMW, EPS_AVERAGE, dropped),
+    "dit": Recipe(dit, eps_loss, EPS_SCHEDULERS, EPS_ADAMW, EPS_AVERAGE, lambda known, *_: known.label),
     "kdiffusion": Recipe(
         partial(unet, dropout=0.05),
         karras_loss,
         {"dpmpp": lambda: EDMDPMSolverMultistepScheduler.from_config(KARRAS.config)},
         {"betas": (0.95, 0.999), "eps": 1e-6, "weight_decay": 1e-3},
         inverse_average,
+        dropped,
         CLOCK,
     ),
 }
@@ -247,7 +256,10 @@ def train_theirs(batch: int, name: str, pictures: Pictures, minutes: float, fold
 
 
 def fit(recipe: Recipe, pictures: Pictures, minutes: float, batch: int, folder: Path) -> None:
-    """Train for some minutes of processor time; writes the moving average's weights, model.safetensors."""
+    """Train for some minutes of processor time; writes the moving average's weights, model.safetensors.
+
+    Stopped, it goes on where it was, at most five minutes before.
+    """
     config = replace(PRESETS["mnist"].train, lr=1e-3)
     network = recipe.make()
     optimiser = torch.optim.AdamW(network.parameters(), fused=True, **recipe.adamw)
@@ -272,10 +284,7 @@ def fit(recipe: Recipe, pictures: Pictures, minutes: float, batch: int, folder: 
             group["lr"] = learning_rate(config, spent / (60 * minutes))
         generator = torch.Generator().manual_seed(seed_of(0, number))
         pixels, known = batch_at(pictures, number, batch, 0)
-        label = known.label
-        if isinstance(network, UNet2DModel):
-            dropped = torch.rand(len(label), generator=generator) < config.drop_label
-            label = label.masked_fill(dropped, NULL_CLASS)
+        label = recipe.labels(known, config.drop_label, generator)
         recipe.loss(network, to_float(pixels), label, generator).backward()
         nn.utils.clip_grad_norm_(network.parameters(), config.clip)
         optimiser.step()
