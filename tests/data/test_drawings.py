@@ -168,13 +168,13 @@ def test_a_folder_without_anything_to_draw_is_refused(tmp_path):
 
 def test_without_resvg_the_extra_is_named_and_nothing_is_cached(tmp_path, monkeypatch):
     build(tmp_path / "a.svg")
-    monkeypatch.setattr("s2id.data.folder.installed", lambda: False)
-    with pytest.raises(InputError, match=r"1 \.svg files are not read, .*a\.svg; pip install 's2id\[vectors\]'"):
-        s2id.pictures(tmp_path)
-    monkeypatch.setattr(svg, "installed", lambda: False)
-    with pytest.raises(InputError, match=r"pip install 's2id\[vectors\]'"):
-        raster(drawing(), "a", (32, 32))
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr("s2id.data.folder.installed", lambda: False)
+        with pytest.raises(InputError, match=r"1 \.svg files are not read, .*a\.svg; pip install 's2id\[vectors\]'"):
+            s2id.pictures(tmp_path)
+        patch.setattr(svg, "installed", lambda: False)
+        with pytest.raises(InputError, match=r"pip install 's2id\[vectors\]'"):
+            raster(drawing(), "a", (32, 32))
     assert len(s2id.pictures(tmp_path)) == 1
 
 

@@ -13,6 +13,7 @@ from s2id.network.published import PixelHead
 from s2id.sampling.field import Field
 from s2id.sampling.model import S2ID
 from s2id.sampling.resolving import guides_itself
+from s2id.sampling.smoothing import smoothed
 from s2id.settings import Size
 from s2id.shapes import Images
 
@@ -72,6 +73,7 @@ def read_out(
     t: float = 0.0,
     frame: tuple[float, float] | None = None,
     autoguidance: float = 1.0,
+    smoothing: float = 0.0,
 ) -> Field:
     """The functions that composed states show: of the model's renderer, or else one more call of the network.
 
@@ -85,6 +87,7 @@ def read_out(
             is seldom the frame's. `None` is a frame of square samples.
         autoguidance: Weight of autoguidance in sampling; 1 is off. A weaker model reads more softly, so autoguidance
             sharpens here; this call therefore moves half as far as the others.
+        smoothing: Differences of colour that are taken out of states which the renderer draws.
     """
     size = (x.shape[2], x.shape[3])
     facts = {**_data_facts(model), **(facts or {})}
@@ -99,7 +102,7 @@ def read_out(
         asked = condition_of(asked, len(x)).weighted(1.0)
     if model.renderer is not None:
         clean = model.network.predict(read(model.network), size) if t else x
-        features, drawn_by = model.renderer.function_of(clean.clamp(-1, 1), frame or extent(size))
+        features, drawn_by = model.renderer.function_of(smoothed(clean.clamp(-1, 1), smoothing), frame or extent(size))
         return Field(features, drawn_by, facts)
     own, head = read(model.network), model.network.head
     if autoguidance == 1 or model.guide is None:

@@ -28,10 +28,13 @@ def resolved(model: Known, sampling: Sampling, steered: bool = False, restoring:
         model.need_denoiser("restoring")
         if sampling.autoguidance not in (None, 1):
             raise InputError("a picture is restored without autoguidance; leave autoguidance out.")
-        sampling = replace(sampling, autoguidance=1.0)
+        if sampling.smoothing:
+            raise InputError("a restored picture is not smoothed, so that it agrees with the given one; leave it out.")
+        sampling = replace(sampling, autoguidance=1.0, smoothing=0.0)
     autoguidance = autoguidance_of(model, sampling.autoguidance)
     temperature = temperature_of(model, sampling.temperature, restoring)
-    sampling = replace(sampling, autoguidance=autoguidance, temperature=temperature)
+    smoothing = smoothing_of(model, sampling.smoothing)
+    sampling = replace(sampling, autoguidance=autoguidance, temperature=temperature, smoothing=smoothing)
     if not own:
         guidance = DEFAULT_GUIDANCE if sampling.guidance is None else sampling.guidance
         most, learned = model.config.most_guidance, guides_itself(model, autoguidance)
@@ -90,6 +93,22 @@ def temperature_of(model: Known, wanted: float | None = None, restoring: bool = 
     if wanted is None:
         return 1.0 if restoring else model.card.temperature
     return wanted
+
+
+def smoothing_of(model: Known, wanted: float | None = None) -> float:
+    """Differences of colour that are smoothed away: the wanted ones, or else the card's; 0 if there is no renderer.
+
+    Raises:
+        InputError: Some are wanted of a model without a renderer.
+    """
+    if model.renderer is not None:
+        return model.card.smoothing if wanted is None else wanted
+    if wanted:
+        raise InputError(
+            f"smoothing is {wanted:g}, and this model draws its states itself; leave smoothing out, or train with "
+            "renderer=graphics."
+        )
+    return 0.0
 
 
 def guides_itself(model: Known, autoguidance: float) -> bool:

@@ -26,7 +26,7 @@ from s2id.sampling.denoisers import guided_denoiser, read_out
 from s2id.sampling.field import Field
 from s2id.sampling.field_file import of_each
 from s2id.sampling.model import S2ID
-from s2id.sampling.resolving import autoguidance_of, guides_itself, resolved, temperature_of
+from s2id.sampling.resolving import autoguidance_of, guides_itself, resolved, smoothing_of, temperature_of
 from s2id.sampling.settings import DEFAULT_STEPS, MOST_DENSE, Sampling
 from s2id.sampling.states import Arc, affordable, check_states, rise, state_sizes, unit_noise
 from s2id.settings import Size
@@ -96,7 +96,8 @@ def drawing(
     state = yield from last_of(compose(model, asked, seeds, sampling, avoid=avoid, aspect=aspect))
     t = model.card.times[-1] if model.card.times else 0.0
     frame, facts = extent(aspect or model.card.size or (1, 1)), facts or _facts(model, asked, seeds)
-    return read_out(model, state, asked, facts, t, frame, autoguidance_of(model, sampling.autoguidance))
+    autoguidance, smoothing = autoguidance_of(model, sampling.autoguidance), smoothing_of(model, sampling.smoothing)
+    return read_out(model, state, asked, facts, t, frame, autoguidance, smoothing)
 
 
 def _facts(model: S2ID, asked: Condition, seeds: Sequence[int | Arc]) -> dict[str, str]:

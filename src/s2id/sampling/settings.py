@@ -19,6 +19,9 @@ DEFAULT_GUIDANCE = 1.5
 Temperature = Annotated[float, Within(0, 2)]
 """Factor of all noise that is drawn."""
 
+Smoothing = Annotated[float, Within(0, 2)]
+"""Differences of colour, of values in [-1, 1], that are smoothed away in composed states."""
+
 Weight = Annotated[float, Within(-1000, 1000)]
 """Weight of guidance. Beyond some tens nothing is left of the picture, and far beyond float32 overflows."""
 
@@ -60,6 +63,10 @@ class Sampling:
     """Factor of all noise: 1 draws pictures as various as the model expects them, less draws what it is surer of, which
     is smoother and differs less from seed to seed; at 0 every seed draws the same. `None` is the card's, which is 1 for
     most models; pictures are restored at 1."""
+    smoothing: Smoothing | None = setting(None, "sampling")
+    """Differences of colour, of values in [-1, 1], that a filter which keeps borders takes out of the composed state
+    before a renderer draws it (`s2id.sampling.smoothing`); 0 is none. `None` is the card's, which is 0 for most models;
+    models without a renderer and restored pictures have none."""
     density: Density | None = setting(None, "sampling")
     """Number of samples along the long side of the one state to compose on. `None` is the density of training, which
     may end on a finer state."""
@@ -135,6 +142,9 @@ class Card:
     """Weight of autoguidance by the guide where the settings of sampling name none; 1 is off."""
     temperature: Temperature = 1.0
     """Factor of all noise that is drawn, where the settings of sampling name none."""
+    smoothing: Smoothing = 0.0
+    """Differences of colour that are smoothed away before the renderer draws, where the settings of sampling name
+    none."""
     pictures: Count = 0
     """Number of pictures in the data set. 0: unknown."""
     label_counts: tuple[Count, ...] = ()

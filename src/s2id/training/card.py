@@ -63,6 +63,7 @@ def card_of(
         schedule_shift=schedule.shift,
         palette=palette,
         temperature=config.temperature,
+        smoothing=config.smoothing,
     )
 
 
@@ -103,6 +104,7 @@ def like_card(card: Card, asked: TrainConfig, preset: TrainConfig) -> TrainConfi
         "densities": (card.density,),
         "schedule_shift": card.schedule_shift,
         "temperature": card.temperature,
+        "smoothing": card.smoothing,
         "detail_density": card.detail_density,
     }
     if asked.densities == preset.densities:

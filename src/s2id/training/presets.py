@@ -76,6 +76,7 @@ PRESETS: dict[str, Preset] = {
             long_side=64,
             alpha="white",
             temperature=0.8,
+            smoothing=0.15,
             renderer="graphics",
         ),
     ),

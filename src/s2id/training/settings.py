@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from s2id.checks import Positive, Share, Within, check
 from s2id.errors import InputError
 from s2id.network.settings import ModelConfig, NetworkConfig, Recompute
-from s2id.sampling.settings import DEFAULT_STEPS, Density, Sampling, Temperature
+from s2id.sampling.settings import DEFAULT_STEPS, Density, Sampling, Smoothing, Temperature
 from s2id.settings import Alpha, check_alpha, setting
 
 SMALLEST = 2
@@ -166,6 +166,9 @@ class TrainConfig:
     temperature: Temperature = setting(1.0, "states")
     """Factor of all noise that the trained model draws with, where it is asked for no other: less than 1 gives smoother
     pictures that differ less from seed to seed."""
+    smoothing: Smoothing = setting(0.0, "states")
+    """Differences of colour, of values in [-1, 1], that the trained model takes out of composed states before its
+    renderer draws them, where it is asked for no others."""
     renderer: str = setting("", "states")
     """Model that enlarges, as "graphics", which the trained one takes with it to draw composed states instead of its
     own head. Empty: it draws as the model that the run begins with does, or with its own head."""

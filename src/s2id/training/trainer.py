@@ -86,6 +86,8 @@ class Trainer:
         self.renderer = load(self.config.renderer) if self.config.renderer else None
         if self.renderer is None and start is not None and start.renderer is not None:  # it draws as it began
             self.renderer = start
+        if self.config.smoothing and self.renderer is None:
+            raise InputError("smoothing is of states that a renderer draws; name a renderer too, or leave it out.")
         self.accelerator = accelerator_for(self.config)
         self._build()
         self._draw_ahead = DrawAhead(self._batch)

@@ -1,0 +1,114 @@
+"""The filter that composed states pass before a renderer draws them, and who has it."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from conftest import enliven
+from hypothesis import given
+from hypothesis import strategies as st
+
+import s2id
+from s2id.errors import InputError
+from s2id.network.settings import EnlargerConfig
+from s2id.sampling.model import S2ID
+from s2id.sampling.resolving import resolved
+from s2id.sampling.settings import Card, Sampling
+from s2id.sampling.smoothing import smoothed
+from s2id.training.card import like_card
+from s2id.training.presets import PRESETS
+from s2id.training.settings import Preset, TrainConfig
+
+
+@pytest.fixture
+def drawn(model):
+    """The test model, drawn by an enlarger."""
+    enlarger = S2ID(EnlargerConfig(width=8, blocks=1), Card()).eval()
+    enliven(enlarger)
+    return model.drawn_by(enlarger.requires_grad_(False))
+
+
+def blotched(seed, side=16):
+    """Two flat colours with a straight border, and the same with blotches."""
+    clean = torch.full((1, 3, side, side), -0.6)
+    clean[..., side // 2 :] = torch.tensor([0.7, 0.2, -0.1]).view(1, 3, 1, 1)
+    noise = 0.05 * torch.randn(clean.shape, generator=torch.Generator().manual_seed(seed))
+    return clean, clean + noise
+
+
+@given(seed=st.integers(0, 100))
+def test_blotches_go_and_a_border_stays(seed):
+    clean, states = blotched(seed)
+    found = smoothed(states, 0.15)
+    assert (found - clean).square().mean() < 0.15 * (states - clean).square().mean()
+    jump = found[..., 8] - found[..., 7]
+    assert torch.allclose(jump, (clean[..., 8] - clean[..., 7]), atol=0.1)
+
+
+def test_one_that_is_as_unlike_as_a_border_is_not_smoothed_into_its_ground():
+    states = torch.full((1, 1, 9, 9), -1.0)
+    states[0, 0, 4, 4] = 1.0
+    assert torch.allclose(smoothed(states, 0.15), states, atol=1e-6)
+    assert smoothed(states, 2.0)[0, 0, 4, 4] < 0.5, "of a difference that is smoothed away, little is left"
+
+
+def test_the_first_pass_is_the_mean_that_its_equation_says(monkeypatch):
+    monkeypatch.setattr("s2id.sampling.smoothing._TIMES", 1)
+    states = torch.rand(1, 2, 9, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    y, x = torch.meshgrid(torch.arange(9), torch.arange(8), indexing="ij")
+    near = ((y - 4).abs() <= 3) & ((x - 4).abs() <= 3)
+    apart = ((y - 4) ** 2 + (x - 4) ** 2) / 2.0**2
+    unlike = (states[0] - states[0, :, 4, 4].view(2, 1, 1)).square().sum(0) / 0.3**2
+    weight = torch.exp(-(apart + unlike) / 2) * near
+    wanted = (weight * states[0]).sum((1, 2)) / weight.sum()
+    assert torch.allclose(smoothed(states, 0.3)[0, :, 4, 4], wanted, atol=1e-6)
+
+
+@given(seed=st.integers(0, 100), difference=st.floats(1e-3, 2.0))
+def test_flat_states_stay_no_value_leaves_the_range_and_pictures_do_not_mix(seed, difference):
+    states = torch.rand(2, 3, 6, 5, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+    found = smoothed(states, difference)
+    assert found.min() >= states.min() - 1e-6 and found.max() <= states.max() + 1e-6
+    assert torch.allclose(found[:1], smoothed(states[:1], difference), atol=1e-6)
+    assert torch.allclose(smoothed(states.transpose(2, 3), difference), found.transpose(2, 3), atol=1e-5)
+    flat = torch.full((1, 1, 4, 7), 0.3)
+    assert torch.allclose(smoothed(flat, difference), flat)
+    assert smoothed(states, 0.0) is states
+
+
+@torch.inference_mode()
+def test_a_renderer_draws_the_smoothed_state_and_the_card_says_so_where_nothing_is_asked(drawn):
+    def fields(**how):
+        return s2id.sample(drawn, 3, 5, Sampling(steps=3, **how)).features.values
+
+    plain = fields()
+    assert torch.equal(fields(smoothing=0.0), plain)
+    state = list(s2id.sampling.sample.compose(drawn, s2id.ask(drawn, label=3), [5], Sampling(steps=3)))[-1].x_t
+    wanted, _ = drawn.renderer.function_of(smoothed(state.clamp(-1, 1), 0.4))
+    assert torch.equal(fields(smoothing=0.4), wanted.values) and not torch.allclose(wanted.values, plain)
+    drawn.card = replace(drawn.card, smoothing=0.4)
+    assert torch.equal(fields(), wanted.values) and torch.equal(fields(smoothing=0.0), plain)
+
+
+def test_a_model_that_draws_by_itself_and_a_restored_picture_are_not_smoothed(model, drawn):
+    model.card = replace(model.card, smoothing=0.4)
+    assert resolved(model, Sampling()).smoothing == 0
+    with pytest.raises(InputError, match=r"smoothing is 0\.2, and this model draws its states itself; leave"):
+        resolved(model, Sampling(smoothing=0.2))
+    drawn.card = replace(drawn.card, smoothing=0.4)
+    assert resolved(drawn, Sampling(), restoring=True).smoothing == 0
+    with pytest.raises(InputError, match="a restored picture is not smoothed"):
+        resolved(drawn, Sampling(smoothing=0.2), restoring=True)
+    with pytest.raises(InputError, match="smoothing"):
+        Sampling(smoothing=-0.1)
+
+
+def test_a_run_without_a_renderer_refuses_smoothing_and_one_that_begins_with_a_model_keeps_its_own(tmp_path):
+    from toys import KINDS, toys
+
+    tiny = PRESETS["tiny"]
+    wrong = replace(tiny.train, smoothing=0.1, device="cpu")
+    with pytest.raises(InputError, match="smoothing is of states that a renderer draws"):
+        s2id.train(toys(KINDS), tmp_path / "run", Preset("folder", tiny.model, wrong))
+    assert like_card(Card(smoothing=0.3), TrainConfig(), TrainConfig()).smoothing == 0.3
+    assert s2id.load("emoji").card.smoothing == PRESETS["emoji"].train.smoothing > 0
