@@ -183,22 +183,22 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("out/emoji-peers"))
     args = parser.parse_args()
     keep_memory()
-    folder = args.out / "s2id"
-    train_once(folder, "emoji", "--data", str(args.data), "--minutes", str(args.minutes))
-    ours, judge = s2id.load(folder / "model"), load_judge(args.judge)
-    styles, known = len(ours.card.labels), len(ours.card.labels) + len(ours.card.words)
-    pictures = with_words(load_pictures("vectors", args.data, "train", SIDE, alpha=ours.card.alpha), ours.card.words)
-    drawings, ground = drawings_of(ours, judge, args.data)
+    bundled, judge = s2id.load("emoji"), load_judge(args.judge)  # which knows the words of the data
+    words, styles = bundled.card.words, len(bundled.card.labels)
+    pictures = with_words(load_pictures("vectors", args.data, "train", SIDE, alpha=bundled.card.alpha), words)
+    drawings, ground = drawings_of(bundled, judge, args.data)
     table = args.out / "table.json"
     rows: list[dict[str, Any]] = json.loads(table.read_text()) if table.is_file() else []
     for name in args.networks:
         if any(row["network"] == name for row in rows):
             continue
-        network: nn.Module = ours.network
+        network: nn.Module
         if name == "s2id":
-            draw, images = drawn_by_ours(ours, args.steps, ground), ours.card.images_seen
+            train_once(args.out / name, "emoji", "--data", str(args.data), "--minutes", str(args.minutes))
+            ours = s2id.load(args.out / name / "model")
+            draw, network, images = drawn_by_ours(ours, args.steps, ground), ours.network, ours.card.images_seen
         else:
-            make = partial({"unet": unet, "dit": dit}[name], known)
+            make = partial({"unet": unet, "dit": dit}[name], styles + len(words))
             recipe = Recipe(make, eps_loss, EPS_SCHEDULERS, EPS_ADAMW, EPS_AVERAGE, partial(dropped, styles))
             path = args.out / name / "model.safetensors"
             if not path.is_file():
