@@ -7,3 +7,7 @@ class InputError(ValueError):
 
 class LostError(InputError):
     """Input that could not be used this time, because time ran out or a process was ended; it may be next time."""
+
+
+class SlowError(LostError):
+    """Input that takes more of the processor's time than it may; a busy processor may count some of it twice."""

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from threading import Lock, Timer
 
-from s2id.errors import LostError
+from s2id.errors import LostError, SlowError
 from s2id.guarded_process import ANSWER, REQUEST
 
 PATIENCE = 6
@@ -40,7 +40,8 @@ class Guarded:
 
         Raises:
             ValueError: It makes nothing of them, or is lost over them; the message is a clause that says why.
-            LostError: It takes too long, or another program ends it, so that another time it may do better.
+            SlowError: It takes more of the processor's time.
+            LostError: It takes too long by the clock, or another program ends it: another time it may do better.
             OSError: No process can be started.
         """
         with self._lock:
@@ -51,11 +52,13 @@ class Guarded:
                 fine, answer = _asked(process, REQUEST.pack(seconds, megabytes * 2**20, len(content)) + content)
             except EOFError:
                 code = process.wait()
-                late = code == -getattr(signal, "SIGXCPU", 0) or not timer.is_alive()
+                slow = code == -getattr(signal, "SIGXCPU", 0)
+                late = slow or not timer.is_alive()
                 killed = code == -getattr(signal, "SIGKILL", 0)  # as where the machine's memory runs out
                 self.close()
                 why = f"takes more than {seconds} s" if late else f"goes too deep or takes more than {megabytes} MB"
-                raise (LostError if late or killed else ValueError)(f"{self.what} it {why}") from None
+                kind = SlowError if slow else LostError if late or killed else ValueError
+                raise kind(f"{self.what} it {why}") from None
             except BaseException:  # as Ctrl-C: an answer that is still to come would be taken for that to the next
                 self.close()
                 raise

@@ -10,7 +10,7 @@ from s2id.data import svg
 from s2id.data.cache import framed_sizes
 from s2id.data.drawings import SIDE, decode, raster
 from s2id.data.registry import load_pictures
-from s2id.errors import InputError
+from s2id.errors import InputError, SlowError
 from s2id.media.alpha import over
 from s2id.media.images import resize, to_bytes
 
@@ -210,3 +210,26 @@ def test_the_command_reads_a_folder_of_drawings(tmp_path, capsys):
     ]
     assert main(words) == 0
     assert '"24x24": 3' in capsys.readouterr().out
+
+
+def test_a_slow_drawing_is_tried_again_with_more_time_and_then_it_is_its_own_fault(tmp_path, monkeypatch):
+    build(tmp_path / "a.svg")
+    build(tmp_path / "slow.svg", '<circle cx="64" cy="64" r="9"/>')
+    ask, times = svg._DRAWER.ask, []
+
+    def busy(needs, content, seconds, megabytes):
+        if b'r="9"' not in content:
+            return ask(content, seconds, megabytes)
+        times.append(seconds)
+        if seconds < needs:
+            raise SlowError(f"drawing it takes more than {seconds} s")
+        return ask(content, seconds, megabytes)
+
+    monkeypatch.setattr(svg._DRAWER, "ask", lambda *request: busy(8, *request))
+    assert len(s2id.pictures(tmp_path, workers=0)) == 2 and times == [5, 10]
+    build(tmp_path / "slow.svg", '<circle cx="64" cy="64" r="9" fill="red"/>')
+    monkeypatch.setattr(svg._DRAWER, "ask", lambda *request: busy(30, *request))
+    for _ in range(2):
+        found = s2id.pictures(tmp_path, workers=0)
+        assert len(found) == 1 and "drawing it takes more than 10 s" in " ".join(found.skipped)
+    assert times == [5, 10] * 2, "the second time it is in the cache"

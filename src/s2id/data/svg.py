@@ -8,11 +8,14 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from s2id.data.svg_process import MOST_BYTES, SIDE
-from s2id.errors import InputError, LostError
+from s2id.errors import InputError, LostError, SlowError
 from s2id.guarded import Guarded
 
 SECONDS = 5
 """Time of the processor that one drawing may take; a large one may take four seconds more per megapixel."""
+
+_PATIENCE = 2
+"""How many times as long a drawing may take when it is tried again, because a busy processor draws more slowly."""
 
 MEGABYTES = 512
 """Memory that one drawing may take; a large one may take as much more as 16 of its layers."""
@@ -33,7 +36,7 @@ def draw(content: bytes, name: str, side: int) -> UInt8[np.ndarray, "h w 4"]:
 
     Raises:
         InputError: The file cannot be drawn, within the limits and by itself; or resvg is not installed.
-        LostError: It takes too long, or there is no process to draw it: another time it may be drawn.
+        LostError: It takes too long by the clock, or there is no process to draw it: another time it may be drawn.
     """
     if not installed():
         raise InputError("SVG needs resvg; pip install 's2id[vectors]' brings it.")
@@ -42,11 +45,17 @@ def draw(content: bytes, name: str, side: int) -> UInt8[np.ndarray, "h w 4"]:
             raise ValueError(f"more than {MOST_BYTES} bytes")
         megapixels = side**2 // 2**20
         seconds, megabytes = SECONDS + 4 * megapixels, MEGABYTES + 64 * megapixels
-        drawn = _DRAWER.ask(SIDE.pack(side) + content, seconds, megabytes)
+        asked = SIDE.pack(side) + content
+        try:
+            drawn = _DRAWER.ask(asked, seconds, megabytes)
+        except SlowError:
+            drawn = _DRAWER.ask(asked, _PATIENCE * seconds, megabytes)
         with Image.open(io.BytesIO(drawn), formats=["PNG"]) as image:
             return np.array(image.convert("RGBA").convert("RGBa"))
     except (OSError, ValueError) as error:
-        kind = LostError if isinstance(error, LostError | OSError) else InputError
+        # what is slow twice is so by itself: to read it again with all others each time would help nobody
+        lost = isinstance(error, LostError | OSError) and not isinstance(error, SlowError)
+        kind = LostError if lost else InputError
         raise kind(f"{name} cannot be drawn as SVG ({error}); replace or remove it.") from error
 
 
