@@ -70,9 +70,16 @@ def test_the_loss_forgives_what_setting_means_right_mends(monkeypatch):
     batch = draw_windows(task.pictures, task.config, 0)
     darker = batch.target + 0.2 * (batch.near[2] - batch.near[0]).amin()  # its means are wrong
     assert task.loss(batch, batch.target, None) < 0.002
-    assert task.loss(batch, darker, None) < 0.6 * F.l1_loss(darker, batch.target)
+
+    def rms(found, target):
+        return ((found - target).square().mean((1, 2, 3)) + 1e-6).sqrt().mean()
+
+    assert task.loss(batch, darker, None) < 0.6 * rms(darker, batch.target)
     other = replace(batch, near=batch.near + 0.1)  # a given picture that is no mean of the target, like a JPEG
-    assert task.loss(other, darker, None) == F.l1_loss(darker, batch.target)
+    assert torch.allclose(task.loss(other, darker, None), rms(darker, batch.target))
+    worst = torch.cat([batch.target[:1] + 0.4, batch.target[1:]])
+    share = task.loss(other, worst, None) * len(worst)
+    assert 0.39 < share < 0.42, "a window counts by its root mean square, not by its square"
 
 
 @pytest.mark.parametrize("kind", ["means", "points", "jpeg", "palette"])

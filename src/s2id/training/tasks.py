@@ -21,6 +21,7 @@ from s2id.diffusion.process import Schedule
 from s2id.network.enlarger import agreeing
 from s2id.network.settings import NetworkConfig
 from s2id.sampling.model import S2ID
+from s2id.shapes import Images
 from s2id.text import text_encoder
 from s2id.training.batches import Batch, check_data, draw
 from s2id.training.latents import for_latents
@@ -34,6 +35,9 @@ _ROUNDED = 1.5 / 255
 
 _ROUNDING = 1e-5
 """Difference of means over white pixels from white that float32 explains."""
+
+_FINE = 1e-3
+"""Root mean square error, of [-1, 1], below which an enlarger's loss no longer counts in full."""
 
 _OWN = 0.25
 """Share of an enlarger's loss that is of its values before their means are set right."""
@@ -146,8 +150,9 @@ class Enlarging:
         return draw_windows(self.pictures, self.config, number)
 
     def loss(self, batch: Batch, field: Tensor, state: Tensor | None) -> Tensor:
-        """The absolute error: squares would ask for the mean of what may be true, which blurs every border.
+        """The root mean square of each window's error, on average.
 
+        The mean of squares would be that of the worst windows, and of what may be true, which blurs every border.
         Where the given pixels are the means of the target, most of it is of values whose means were set right, for so
         they are drawn. The rest is of the network's own, which are drawn where means are not to be met.
         """
@@ -156,7 +161,12 @@ class Enlarging:
         times = target.shape[2] // near.shape[3], target.shape[3] // near.shape[4]
         apart = (F.avg_pool2d(target, times) - near[0]).abs().amax((1, 2, 3), keepdim=True)
         drawn = torch.where(apart < _ROUNDED, agreeing(found, *near), found)
-        return F.l1_loss(drawn, target).lerp(F.l1_loss(found, target), _OWN)
+        return _rms(drawn, target).lerp(_rms(found, target), _OWN)
+
+
+def _rms(found: Images, target: Images) -> Tensor:
+    """Mean over pictures of the root mean square of their errors."""
+    return ((found - target).square().mean((1, 2, 3)) + _FINE**2).sqrt().mean()
 
 
 def task_of(preset: Preset, pictures: Pictures, start: S2ID | None, distils: bool = False) -> Task:
