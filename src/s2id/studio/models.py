@@ -158,8 +158,9 @@ def _settings(header: Header, densest: int, usual: Sampling | None = None) -> It
     own = resolved(header, given, restoring=usual is not None)
     built_in = ("steps", "guidance", "guidance_interval", "sampler", "eta", "stronger") if header.card.times else ()
     weaker = () if header.guide or header.config.guided else ("autoguidance",)
+    smooth = () if header.renderer and usual is None else ("smoothing",)
     for one in fields(Sampling):
-        if one.name in ("restarts" if usual is None else "autoguidance", *built_in, *weaker):
+        if one.name in ("restarts" if usual is None else "autoguidance", *built_in, *weaker, *smooth):
             continue
         facts = {"value": getattr(given, one.name), "own": getattr(own, one.name), **_kind(hints[one.name])}
         facts |= {"help": helps[one.name], "common": one.name in _COMMON}
