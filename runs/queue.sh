@@ -34,7 +34,6 @@ scratch-250k | train mnist --images 250000
 emoji-5 | train emoji --data {}/icons --init emoji --images 150000 --lr 2e-3 --set warmup=0.01 --set queries=0.5
 emoji-all-5 | train folder --data {}/icons --init @/runs/emoji-5/model --images 60000 --lr 1e-3 --long-side 64 --alpha white --batch 16 --densities 16 --set queries=0.5 --set canvas-steps=20000 --set warmup=0.01 --set density-weights=1 --set detail-density=32 --set detail-share=0.6 --set max-weight=20 --set drop-each=0.1 --set drop-attributes=0.5 --set temperature=0.8 --set renderer=graphics
 graphics-3 | train graphics --data {}/graphics --init graphics --images 80000 --lr 1e-3 --set warmup=0.005
-graphics-4 | train graphics --data {}/graphics --init @/runs/graphics-3/model --images 24000 --lr 5e-4 --set warmup=0.02
 LIST
 }
 
