@@ -26,7 +26,7 @@ import torch
 from common import train_once
 from diffusers import PixArtTransformer2DModel, UNet2DConditionModel
 from emoji import drawings_of
-from peers import EPS_ADAMW, EPS_AVERAGE, EPS_SCHEDULERS, Recipe, eps_loss, fit
+from peers import EPS_ADAMW, EPS_AVERAGE, EPS_SCHEDULERS, Recipe, eps_loss, network_of
 from torch import Tensor, nn
 
 import s2id
@@ -39,7 +39,7 @@ from s2id.evaluation.judge import Judge
 from s2id.evaluation.judge import load as load_judge
 from s2id.evaluation.report import markdown
 from s2id.evaluation.samples import as_saved
-from s2id.files import fill, read_tensors, write_text
+from s2id.files import write_text
 from s2id.media.alpha import over
 from s2id.media.images import write
 from s2id.media.sheets import sheet
@@ -83,7 +83,7 @@ def tokens_of(known: Condition, styles: int) -> Tensor:
 
 
 def dropped(styles: int, known: Condition, share: float, generator: torch.Generator) -> Tensor:
-    """The same, without any token in a share of the pictures."""
+    """Indices of tokens as `tokens_of` gives them, without any in a share of the pictures."""
     tokens = tokens_of(known, styles)
     return tokens.masked_fill((torch.rand(len(tokens), generator=generator) < share)[:, None], 0)
 
@@ -200,14 +200,7 @@ def main() -> None:
         else:
             make = partial({"unet": unet, "dit": dit}[name], styles + len(words))
             recipe = Recipe(make, eps_loss, EPS_SCHEDULERS, EPS_ADAMW, EPS_AVERAGE, partial(dropped, styles))
-            path = args.out / name / "model.safetensors"
-            if not path.is_file():
-                torch.manual_seed(0)
-                fit(recipe, pictures, args.minutes, BATCH, args.out / name)
-            network = make().eval().requires_grad_(False)
-            tensors, facts = read_tensors(path, "peer")
-            fill(network, tensors, path)
-            images = int(facts["images"])
+            network, images = network_of(recipe, pictures, args.minutes, BATCH, args.out / name)
             draw = drawn_by_theirs(network, styles, args.guidance, args.steps)
         weights = sum(p.numel() for p in network.parameters())
         with torch.no_grad():

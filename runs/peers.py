@@ -242,6 +242,13 @@ def ours(model: S2ID, sampler: str) -> Draw:
 def train_theirs(batch: int, name: str, pictures: Pictures, minutes: float, folder: Path) -> Trained:
     """A network of diffusers, trained by its recipe."""
     recipe = THEIRS[name]
+    network, images = network_of(recipe, pictures, minutes, batch, folder)
+    parameters = sum(p.numel() for p in network.parameters())
+    return Trained(parameters, images, {sampler: theirs(network, recipe, sampler) for sampler in SAMPLERS[name]})
+
+
+def network_of(recipe: Recipe, pictures: Pictures, minutes: float, batch: int, folder: Path) -> tuple[nn.Module, int]:
+    """The network of a recipe, and how many images it was trained on; trained now if the folder does not hold it."""
     path = folder / "model.safetensors"
     if not path.is_file():
         torch.manual_seed(0)
@@ -249,10 +256,7 @@ def train_theirs(batch: int, name: str, pictures: Pictures, minutes: float, fold
     network = recipe.make()
     tensors, facts = read_tensors(path, "peer")
     fill(network, tensors, path)
-    network.eval().requires_grad_(False)
-    parameters = sum(p.numel() for p in network.parameters())
-    drawn = {sampler: theirs(network, recipe, sampler) for sampler in SAMPLERS[name]}
-    return Trained(parameters, int(facts["images"]), drawn)
+    return network.eval().requires_grad_(False), int(facts["images"])
 
 
 def fit(recipe: Recipe, pictures: Pictures, minutes: float, batch: int, folder: Path) -> None:

@@ -16,7 +16,7 @@ from torch import nn
 from s2id.data import cache
 from s2id.network.heads import Features, FieldHead
 from s2id.network.network import FieldNetwork
-from s2id.network.settings import ModelConfig, PublishedConfig
+from s2id.network.settings import EnlargerConfig, ModelConfig, PublishedConfig
 from s2id.sampling.field import Field
 from s2id.sampling.model import S2ID
 from s2id.sampling.settings import Card
@@ -85,6 +85,14 @@ def fresh_accelerate() -> None:
 def model() -> S2ID:
     """A small model."""
     made = S2ID(TINY, Card(data="noise", density=8, labels=tuple("0123456789"))).eval().requires_grad_(False)
+    enliven(made)
+    return made
+
+
+@pytest.fixture
+def enlarger() -> S2ID:
+    """A small model that enlarges."""
+    made = S2ID(EnlargerConfig(width=8, blocks=1), Card()).eval().requires_grad_(False)
     enliven(made)
     return made
 

@@ -9,5 +9,5 @@ class LostError(InputError):
     """Input that could not be used this time, because time ran out or a process was ended; it may be next time."""
 
 
-class SlowError(LostError):
+class SlowError(InputError):
     """Input that takes more of the processor's time than it may; a busy processor may count some of it twice."""

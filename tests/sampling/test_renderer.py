@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from conftest import SMALL_PUBLISHED, enliven
+from conftest import SMALL_PUBLISHED
 from toys import KINDS, toys
 
 import s2id
@@ -14,22 +14,12 @@ from s2id.files import write_tensors
 from s2id.media.alpha import covered
 from s2id.media.images import resize
 from s2id.network.enlarger import Enlarger
-from s2id.network.settings import EnlargerConfig
 from s2id.sampling.denoisers import read_out, trained_denoiser
 from s2id.sampling.model import S2ID
 from s2id.sampling.model_file import MODEL_FORMAT
 from s2id.sampling.settings import Card
 from s2id.training.presets import PRESETS
 from s2id.training.settings import Preset
-
-SMALL = EnlargerConfig(width=8, blocks=1)
-
-
-@pytest.fixture
-def enlarger():
-    made = S2ID(SMALL, Card()).eval()
-    enliven(made)
-    return made.requires_grad_(False)
 
 
 def heart(side=32):

@@ -4,14 +4,12 @@ from dataclasses import replace
 
 import pytest
 import torch
-from conftest import enliven
 from hypothesis import given
 from hypothesis import strategies as st
+from toys import KINDS, toys
 
 import s2id
 from s2id.errors import InputError
-from s2id.network.settings import EnlargerConfig
-from s2id.sampling.model import S2ID
 from s2id.sampling.resolving import resolved
 from s2id.sampling.settings import Card, Sampling
 from s2id.sampling.smoothing import smoothed
@@ -21,11 +19,9 @@ from s2id.training.settings import Preset, TrainConfig
 
 
 @pytest.fixture
-def drawn(model):
+def drawn(model, enlarger):
     """The test model, drawn by an enlarger."""
-    enlarger = S2ID(EnlargerConfig(width=8, blocks=1), Card()).eval()
-    enliven(enlarger)
-    return model.drawn_by(enlarger.requires_grad_(False))
+    return model.drawn_by(enlarger)
 
 
 def blotched(seed, side=16):
@@ -104,8 +100,6 @@ def test_a_model_that_draws_by_itself_and_a_restored_picture_are_not_smoothed(mo
 
 
 def test_a_run_without_a_renderer_refuses_smoothing_and_one_that_begins_with_a_model_keeps_its_own(tmp_path):
-    from toys import KINDS, toys
-
     tiny = PRESETS["tiny"]
     wrong = replace(tiny.train, smoothing=0.1, device="cpu")
     with pytest.raises(InputError, match="smoothing is of states that a renderer draws"):

@@ -48,14 +48,12 @@ def draw(content: bytes, name: str, side: int) -> UInt8[np.ndarray, "h w 4"]:
         asked = SIDE.pack(side) + content
         try:
             drawn = _DRAWER.ask(asked, seconds, megabytes)
-        except SlowError:
+        except SlowError:  # what is slow twice is so by itself, and no LostError
             drawn = _DRAWER.ask(asked, _PATIENCE * seconds, megabytes)
         with Image.open(io.BytesIO(drawn), formats=["PNG"]) as image:
             return np.array(image.convert("RGBA").convert("RGBa"))
     except (OSError, ValueError) as error:
-        # what is slow twice is so by itself: to read it again with all others each time would help nobody
-        lost = isinstance(error, LostError | OSError) and not isinstance(error, SlowError)
-        kind = LostError if lost else InputError
+        kind = LostError if isinstance(error, LostError | OSError) else InputError
         raise kind(f"{name} cannot be drawn as SVG ({error}); replace or remove it.") from error
 
 

@@ -29,7 +29,7 @@ def resolved(model: Known, sampling: Sampling, steered: bool = False, restoring:
         if sampling.autoguidance not in (None, 1):
             raise InputError("a picture is restored without autoguidance; leave autoguidance out.")
         if sampling.smoothing:
-            raise InputError("a restored picture is not smoothed, so that it agrees with the given one; leave it out.")
+            raise InputError("a restored picture is not smoothed, but agrees with the given one; leave smoothing out.")
         sampling = replace(sampling, autoguidance=1.0, smoothing=0.0)
     autoguidance = autoguidance_of(model, sampling.autoguidance)
     temperature = temperature_of(model, sampling.temperature, restoring)
