@@ -14,7 +14,7 @@ from s2id.network.settings import EnlargerConfig
 from s2id.sampling.sample import sample
 from s2id.training import windows
 from s2id.training.presets import PRESETS
-from s2id.training.tasks import Enlarging
+from s2id.training.tasks import Enlarging, strayed
 from s2id.training.trainer import Trainer
 from s2id.training.windows import draw_windows, enlarged_windows, seen
 
@@ -128,3 +128,30 @@ def test_a_run_resumes_to_the_bit_and_learns_no_labels(tmp_path):
     assert "s2id upscale" in (tmp_path / "model" / "README.md").read_text()
     with pytest.raises(InputError, match="enlarges given pictures"):
         sample(model)
+
+
+def test_two_draws_are_scored_by_how_likely_the_truth_is_among_them():
+    """Where the truth is light or dark by chance, draws that are so too have a better score than the grey between."""
+    coin = torch.randint(0, 2, (3, 4000, 1, 1, 1), generator=torch.Generator().manual_seed(0)) * 2.0 - 1
+    truth, one, other = coin.expand(-1, -1, 1, 4, 4)
+    fair = strayed([one, other], truth, (2, 2))
+    for wrong in ([0 * one, 0 * other], [one, one], [0.5 * one, 0.5 * other], [1.5 * one, 1.5 * other]):
+        assert fair < strayed(wrong, truth, (2, 2)) - 0.02
+    alone, alike = strayed([one], truth, (2, 2)), strayed([one, one], truth, (2, 2))
+    assert abs(alone - alike) < 0.001, "two draws that do not differ are one"
+
+
+def test_a_run_that_invents_begins_with_one_that_does_not(tmp_path):
+    start = small(tmp_path / "a")
+    assert len(list(start.run())) == 4
+    preset = replace(PRESETS["graphics"], model=EnlargerConfig(width=8, blocks=1, head_width=8, noise_channels=2))
+    run = Trainer(replace(preset, train=SMALL), drawings(), tmp_path / "b", start=start.result())
+    stem = run.network.stem.weight
+    assert torch.equal(stem[:, :12], start.result().network.stem.weight) and stem[:, 12:].abs().min() > 0
+    batch = run.task.batch(0, 1.0)
+    assert batch.x_t.shape == (6, 6, 6, 6) and torch.equal(batch.x_t[:3, :4], batch.x_t[3:, :4])
+    assert not torch.equal(batch.x_t[:3, 4:], batch.x_t[3:, 4:]) and len(batch.target) == 3
+    assert len(list(run.run())) == 4 and run.result().config.invents
+    assert enlarged_windows(run.result(), drawings(), SMALL).shape == (3, 4 * 48, 2 * 3 * 48)
+    with pytest.raises(InputError, match="another network"):
+        Trainer(replace(preset, train=SMALL, model=start.model), drawings(), tmp_path / "c", start=run.result())

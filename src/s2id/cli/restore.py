@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from s2id.sampling.model import S2ID
     from s2id.settings import AnySize
 
-UPSCALER = "graphics"
-"""Weights that `upscale` uses if none are named."""
+UPSCALER, INVENTOR = "graphics", "graphics-invent"
+"""Weights that `upscale` uses if none are named, without --invent and with it."""
 
 _Picture = Annotated[Path, Help("The picture: a PNG, JPEG or other image file.")]
 
@@ -73,7 +73,9 @@ def _agreement(rms: float) -> str:
 class Upscale:
     """Enlarge a picture, or every picture of a folder, with one call of the network each.
 
-    The result does not depend on a seed. Its means over the pixels of the given picture are as near to that picture as
+    The result is the one in the middle of what the picture may have been, where details blur that it does not show.
+    With --invent it is one of those that may have been, crisp everywhere, another for each seed. Its means over the
+    pixels of the given picture are as near to that picture as
     the colours around allow; the command says how near. A JPEG's pixels are not met: they hold the noise of its blocks.
     The ICC profile, pixels per inch and EXIF entries are taken over.
     """
@@ -84,9 +86,12 @@ class Upscale:
     ] = None
     scale: Annotated[float, Within(1, 256, open_low=True)] | None = None
     """Number of times as large, above 1, instead of a size; 2.5 is one as well."""
+    invent: bool = False
+    """Invent what the picture does not show, in place of the one result in the middle."""
+    seed: Seeds = "0"
     weights: Weights = UPSCALER
     label: Label = None
-    traits: Traits = Traits()
+    traits: Traits = part(Traits(), group="condition")
     words: str | None = setting(None, "condition")
     """What the picture shows, in words that the model learned from captions, in any order. None: anything."""
     exact: bool | None = setting(None, "picture")
@@ -103,11 +108,16 @@ class Upscale:
         size = None if self.size is None else parse_any_size(self.size)
         from s2id.sampling.model import load
 
-        model = load(self.weights, self.device)
+        model = load(INVENTOR if self.invent and self.weights == UPSCALER else self.weights, self.device)
+        if not model.config.invents and (self.invent or self.seed != "0"):
+            raise InputError(
+                f"{'--invent' if self.invent else '--seed'} needs a model that invents, and this one gives one result; "
+                f"use {INVENTOR}{'' if self.invent else ' (--invent)'}, or leave it out."
+            )
         condition = self.traits.ask(model, self.label, self.words)
         writable(self.out)
         if not self.picture.is_dir():
-            name_files([self._enlarge(model, condition, self.picture, size, self.out, self.picture.stem)])
+            name_files(self._enlarge(model, condition, self.picture, size, self.out, self.picture.stem))
             return 0
         return self._folder(model, condition, size)
 
@@ -124,7 +134,7 @@ class Upscale:
             name = path.stem if stems[path.with_suffix("")] == 1 else path.name
             try:
                 place = self.out / path.parent.relative_to(self.picture)
-                written.append(self._enlarge(model, condition, path, size, place, name))
+                written += self._enlarge(model, condition, path, size, place, name)
             except InputError as error:
                 print(f"s2id: {path}: {error}", file=sys.stderr)
                 left += 1
@@ -141,8 +151,8 @@ class Upscale:
         size: "AnySize | None",
         place: Path,
         name: str,
-    ) -> Path:
-        """Enlarge one picture, say how near the result is, and write it; its file."""
+    ) -> list[Path]:
+        """Enlarge one picture, once for each seed, say how near the results are, and write them; their files."""
         from s2id.inverse.restore import disagreement, fitted, upscale
         from s2id.media.images import write
         from s2id.media.metadata import facts_of, is_lossy
@@ -154,11 +164,15 @@ class Upscale:
         to = (round(picture.shape[1] * times), round(picture.shape[2] * times)) if size is None else size
         lossy = is_lossy(path)
         exact = not lossy if self.exact is None else self.exact
-        enlarged = upscale(model, picture, to, condition, exact=exact).cpu()
-        writable(place)
-        written = place / f"upscaled-{name}-{suffix((enlarged.shape[1], enlarged.shape[2]))}.png"
-        write(written, enlarged, facts_of(path, len(enlarged)), depth)
-        rms = disagreement(enlarged[None], picture, depth=depth)
+        written, squares = list[Path](), list[float]()
+        for seed in parse_seeds(self.seed) if model.config.invents else [0]:
+            enlarged = upscale(model, picture, to, condition, exact=exact, seed=seed).cpu()
+            writable(place)
+            told = f"{name}-seed{seed}" if model.config.invents else name
+            written.append(place / f"upscaled-{told}-{suffix((enlarged.shape[1], enlarged.shape[2]))}.png")
+            write(written[-1], enlarged, facts_of(path, len(enlarged)), depth)
+            squares.append(disagreement(enlarged[None], picture, depth=depth) ** 2)
+        rms = math.sqrt(sum(squares) / len(squares))
         why = "; hard edges are drawn smooth, which costs agreement but no colour" if 127.5 * rms > 1 else ""
         print(f"{path.name}: {_agreement(rms)}{'; a JPEG, whose blocks are not drawn' if lossy and not exact else why}")
         if depth == 8 and is_deep(path):

@@ -163,6 +163,8 @@ def depixelating(
         raise InputError("label asks a model, and there is none; give model, or leave label out.")
     if model is not None and isinstance(model.network, Enlarger):
         pair(model, label, range(1))  # refuses a label, which it knows none of
+        if model.config.invents:
+            raise InputError("the model invents, and frames are to be explained; give one that does not, as graphics.")
     elif model is not None and has_alpha(model.config.channels):
         frames = with_alpha(frames)
     size = whole_size(size, extent((frames.shape[2], frames.shape[3])))

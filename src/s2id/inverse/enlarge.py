@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from s2id.coords import Grid, Part, centres, slices
+from s2id.diffusion.noise import white_noise
 from s2id.media.alpha import has_alpha, in_channels
 from s2id.media.images import resize
 from s2id.memory import keep_memory
@@ -43,7 +44,9 @@ _SMALL = 4
 """Number of times below which a size that is no multiple is the mean of a picture twice as fine as it need be."""
 
 
-def enlarge(network: Enlarger, pictures: Images, size: Size, exact: bool = True) -> Float[Tensor, "b _ height width"]:
+def enlarge(
+    network: Enlarger, pictures: Images, size: Size, exact: bool = True, seed: int = 0
+) -> Float[Tensor, "b _ height width"]:
     """Pictures enlarged; their means over the given pixels are those, as far as the colours around allow.
 
     At a size that is no multiple of the given one, this holds of the function before its means over pixels are taken.
@@ -53,10 +56,14 @@ def enlarge(network: Enlarger, pictures: Images, size: Size, exact: bool = True)
         pictures: Grey or RGB, with alpha or without, premultiplied, in [-1, 1]. The result has the same channels.
         size: Height and width of the result, no smaller than the pictures.
         exact: Whether means over the given pixels are set right.
+        seed: Of the noise of a network that sees noise: each shows another of the pictures that may have been. One
+            seed shows the same at every size.
     """
     given = in_channels(pictures, 4)
     times = _times(size[0], given.shape[2]), _times(size[1], given.shape[3])
-    found = resize(drawn(network, given, *times, exact=exact), size)
+    noise = white_noise((given.shape[2], given.shape[3]), network.config.noise_channels, seed).to(given)
+    seen = torch.cat([given, noise.expand(len(given), -1, -1, -1)], dim=1)
+    found = resize(drawn(network, seen, *times, exact=exact), size)
     colours, alpha = found[:, :3], found[:, 3:]
     if pictures.shape[1] < 3:
         colours = colours.mean(1, keepdim=True)
@@ -71,29 +78,30 @@ def _times(pixels: int, given: int) -> int:
 
 @torch.inference_mode()
 def drawn(
-    network: Enlarger, given: Images, down: int, across: int, tile: int = TILE, exact: bool = True
-) -> Float[Tensor, "b c height width"]:
+    network: Enlarger, seen: Float[Tensor, "b _ h w"], down: int, across: int, tile: int = TILE, exact: bool = True
+) -> Float[Tensor, "b 4 height width"]:
     """RGBA pictures with whole pixels in each given one, drawn and corrected tile by tile.
 
     Where the tiles lie makes no difference.
 
     Args:
         network: The network.
-        given: RGBA pictures.
+        seen: RGBA pictures, with the channels of noise that the network sees beside them.
         down: Pixels in each given one along y.
         across: The same along x.
         tile: Given pixels along a side of a tile, at most.
         exact: Whether means over the given pixels are set right.
     """
     keep_memory()
+    given = seen[:, : network.config.channels]
     height, width = given.shape[2:]
     result = given.new_empty(*given.shape[:2], height * down, width * across)
     logsnr = torch.zeros(len(given), device=given.device)
     ends = torch.stack([given, *extremes(given, 1)])
     for rows, columns in product(slices(slice(0, height), tile), slices(slice(0, width), tile)):
-        seen = _with((rows, columns), network.reach + MARGIN, (height, width))
-        features = network.encode(given, logsnr, part=seen).tokens
-        found = _pieces(network, features, seen, (rows, columns), ends, (down, across), exact)
+        around = _with((rows, columns), network.reach + MARGIN, (height, width))
+        features = network.encode(seen, logsnr, part=around).tokens
+        found = _pieces(network, features, around, (rows, columns), ends, (down, across), exact)
         result[:, :, rows.start * down : rows.stop * down, columns.start * across : columns.stop * across] = found
     return result
 

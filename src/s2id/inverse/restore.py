@@ -82,7 +82,13 @@ class Restored:
 @modes_kept()
 @checked
 def upscale(
-    model: S2ID, picture: Float[Tensor, "c h w"], size: AnySize, label: Label = None, *, exact: bool = True
+    model: S2ID,
+    picture: Float[Tensor, "c h w"],
+    size: AnySize,
+    label: Label = None,
+    *,
+    exact: bool = True,
+    seed: int = 0,
 ) -> Float[Tensor, "k h2 w2"]:
     """A picture enlarged by one call of the network, whose means over the old pixels are as near to these as it can be.
 
@@ -103,6 +109,8 @@ def upscale(
         label: Condition: a class's name or index, or the result of `s2id.ask`. `None` is no condition.
         exact: Whether the picture's pixels are trusted. False leaves out the last step, which sets means over them
             right, as suits JPEG files: the noise of their blocks is no part of the picture.
+        seed: Of a model that invents (as graphics-invent): each seed shows another of the pictures that may have been,
+            the same at every size. Others give one answer.
 
     Raises:
         InputError: An argument is out of range.
@@ -114,7 +122,7 @@ def upscale(
         pair(model, label, range(1))  # refuses a label, which it knows none of
         check(model, in_channels(picture.float(), 4), size)
         check_premultiplied(picture)
-        return enlarge(model.network, picture[None].float().to(model.device), size, exact)[0]
+        return enlarge(model.network, picture[None].float().to(model.device), size, exact, seed)[0]
     picture = fitted(model, picture)
     check(model, picture, size)
     if picture.shape[0] != model.config.channels:

@@ -62,7 +62,7 @@ class Enlarger(TwoHalves):
         self.block = ConvolutionBlock
         self.config = config
         channels, width = config.channels, config.width
-        self.stem = nn.Conv2d(3 * channels, width, 3, padding=1)
+        self.stem = nn.Conv2d(3 * channels + config.noise_channels, width, 3, padding=1)
         self.encoder = nn.ModuleList(ConvolutionBlock(width) for _ in range(config.blocks))
         self.decoder = nn.ModuleList()
         self.lattice = nn.Conv2d(width, config.head_width * config.lattice**2, 1)
@@ -78,16 +78,16 @@ class Enlarger(TwoHalves):
     ) -> Encoded:
         """Features of every pixel, and its values and their range; as for `TwoHalves.encode`."""
         size, (rows, columns) = checked_part(x_t, self.config, part)
-        picture = x_t[:, :, rows, columns]
+        picture, noise = x_t[:, :, rows, columns].split([self.config.channels, self.config.noise_channels], dim=1)
         inside, span = relative(picture)
         # with channels last, a CPU convolves faster, though it differentiates slower
         order = torch.contiguous_format if torch.is_grad_enabled() else torch.channels_last
-        seen = torch.cat([picture, inside, span], dim=1).contiguous(memory_format=order)
+        seen = torch.cat([picture, inside, span, noise], dim=1).contiguous(memory_format=order)
         tokens = self.stem(seen)
         for block in self.encoder:
             tokens = block(tokens)
         lattice = self.config.lattice
-        picture, span = seen[:, : picture.shape[1]], seen[:, -picture.shape[1] :]
+        picture, _, span, _ = seen.split([*[self.config.channels] * 3, self.config.noise_channels], dim=1)
         own = F.interpolate(picture, scale_factor=lattice, mode="bicubic")
         scale = F.interpolate(span, scale_factor=lattice)
         values = torch.cat([F.pixel_shuffle(self.lattice(tokens), lattice), own, scale], dim=1)

@@ -42,6 +42,7 @@ class ModelConfig:
     dense: ClassVar = False
     """Whether a composed state is the picture itself, so that every size is composed anew."""
     composes: ClassVar = True
+    invents: ClassVar = False
     """Whether pictures can be drawn with the network from noise, rather than from a given picture only."""
     knows_density: ClassVar = True
     """Whether the network's input includes how many samples the state has along its long side."""
@@ -146,6 +147,7 @@ class PublishedConfig:
     prediction: ClassVar[Prediction] = "eps"
     dense: ClassVar = True
     composes: ClassVar = True
+    invents: ClassVar = False
     knows_density: ClassVar = False
     latents: ClassVar = 0
     attributes: ClassVar = 0
@@ -205,9 +207,10 @@ class PublishedConfig:
 
 @dataclass(frozen=True)
 class EnlargerConfig:
-    """Architecture of the network that enlarges graphics, `Enlarger`, whose state is a given picture without noise.
+    """Architecture of the network that enlarges graphics, `Enlarger`, whose state is a given picture.
 
-    It takes no condition, and always RGBA: grey and opaque pictures are such pictures too.
+    Channels of noise may stand beside it. It takes no condition, and always RGBA: grey and opaque pictures are such
+    pictures too.
 
     Example:
         >>> EnlargerConfig(width=32).for_data(channels=1, classes=5).state_channels
@@ -222,7 +225,6 @@ class EnlargerConfig:
     most_guidance: ClassVar = 1.0
     composes: ClassVar = False
     channels: ClassVar = 4
-    state_channels: ClassVar = 4
     latents: ClassVar = 0
     classes: ClassVar = 0
     attributes: ClassVar = 0
@@ -241,6 +243,19 @@ class EnlargerConfig:
     """Feature samples along each side of a pixel; the head interpolates between them."""
     head_width: Width = 16
     """Channels of a feature sample, and of the head's hidden layer."""
+    noise_channels: Annotated[int, Within(0, 16)] = 0
+    """Channels of noise that the network sees beside a picture's own. With any, it draws one of the pictures that may
+    have been, another for each noise; with none, the one in the middle."""
+
+    @property
+    def invents(self) -> bool:
+        """Whether the network draws one of the pictures that may have been, by the noise that it sees."""
+        return self.noise_channels > 0
+
+    @property
+    def state_channels(self) -> int:
+        """Channels of a state: the picture's own, and the noise."""
+        return self.channels + self.noise_channels
 
     def for_data(self, **_: int) -> "EnlargerConfig":
         """The config itself: it is the same for all data."""

@@ -92,6 +92,8 @@ class S2ID(Known, nn.Module):
         network = enlarger.renderer or enlarger.network
         if not isinstance(network, Enlarger):
             raise InputError("the model to draw with does not enlarge pictures; give one that does, as graphics.")
+        if network.config.invents:
+            raise InputError("the model to draw with invents, and a function is one; give one that does not.")
         both = self._copy(self.card)
         both.renderer = deepcopy(network).to(self.network.stem.weight).eval().requires_grad_(False)
         return both

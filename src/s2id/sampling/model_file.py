@@ -130,7 +130,7 @@ class Header(Known):
             return network_from_dict(fact(path, facts, name), f"the {name} in {path}") if name in facts else None
 
         renderer = network("renderer")
-        if not isinstance(renderer, EnlargerConfig | None):
+        if not isinstance(renderer, EnlargerConfig | None) or (renderer and renderer.invents):
             raise InputError(f"the renderer in {path} is no network that enlarges; use the file as it was saved.")
         header = cls(
             network_from_dict(fact(path, facts, "config"), f"the config in {path}"),

@@ -51,8 +51,9 @@ class Batch:
     """Where the targets lie."""
     supersample: int | None
     """Values of the field per side of a target pixel; `None` is as many as the pixel needs."""
-    target: Float[Tensor, "b k y x"] | PixelatedViews
-    """Targets of the field, or the pixelated views that the targets are computed from."""
+    target: Float[Tensor, "n k y x"] | PixelatedViews
+    """Targets of the field, or the pixelated views that the targets are computed from. Where a picture is drawn twice,
+    with other noise, it has one target."""
     state: Float[Tensor, "b _ _ _"] | None
     """Clean states, where the network predicts them beside the field; `None` elsewhere."""
     part: Part | None
@@ -60,7 +61,7 @@ class Batch:
     flat: Bool[Tensor, "b 1 y x"] | None = None
     """Targets in the middle of areas of one colour, all over which the function has the target's value. `None`: such
     areas are not known."""
-    near: Float[Tensor, "3 b c _ _"] | None = None
+    near: Float[Tensor, "3 n k _ _"] | None = None
     """Of enlargers: the given pixels that the targets lie in, and the lightest and the darkest around each."""
 
     @property

@@ -1,4 +1,4 @@
-"""A network that begins with another's weights, and knows more: further labels, another canvas, a local estimate."""
+"""A network that begins with another's weights, and knows more: labels, another canvas, a local estimate, noise."""
 
 from dataclasses import replace
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from s2id.network.base import TwoHalves
-from s2id.network.settings import BESIDE_CLASSES, ModelConfig, NetworkConfig
+from s2id.network.settings import BESIDE_CLASSES, EnlargerConfig, ModelConfig, NetworkConfig
 
 
 def can_grow(start: NetworkConfig, config: NetworkConfig) -> bool:
@@ -19,6 +19,8 @@ def can_grow(start: NetworkConfig, config: NetworkConfig) -> bool:
             start = replace(start, canvas=config.canvas, canvas_width=config.canvas_width)
         if not start.local_blocks:
             start = replace(start, local_blocks=config.local_blocks, local_width=config.local_width)
+    if isinstance(start, EnlargerConfig) and isinstance(config, EnlargerConfig) and not start.noise_channels:
+        start = replace(start, noise_channels=config.noise_channels)
     return start == config
 
 
@@ -33,7 +35,8 @@ def grown(network: TwoHalves, start: TwoHalves) -> dict[str, Tensor]:
     """The weights that a network begins with: another's, and its own for all that the other lacks.
 
     A label that the other does not know begins as the mean of all labels of its kind that it knows. Another canvas
-    begins anew. So do a local estimate where there was none, and the head, which adds to it.
+    begins anew. So do a local estimate where there was none, and the head, which adds to it. Noise that an enlarger
+    sees is added to what it saw.
 
     Args:
         network: The network, with random weights; its settings are ones that `can_grow` allows.
@@ -57,7 +60,12 @@ def grown(network: TwoHalves, start: TwoHalves) -> dict[str, Tensor]:
 
 
 def _longer(name: str, known: Tensor, own: Tensor) -> Tensor:
-    """A table of labels with more rows; `own` are the random rows of a table of as many."""
+    """A table of labels with more rows; `own` are the random rows of a table of as many.
+
+    Of an enlarger, the first convolution with the weights of noise after those of the picture.
+    """
+    if name == "stem.weight":
+        return torch.cat([known, own[:, known.shape[1] :]], dim=1)
     if name.endswith("asked.attributes.weight"):  # the attributes present come first, then those absent
         halves = zip(known.chunk(2), own.chunk(2), strict=True)
         return torch.cat([_followed(*both) for both in halves])

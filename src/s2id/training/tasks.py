@@ -4,6 +4,7 @@ A task prepares the data and the settings, draws the batches and says how wrong 
 rest alike for both.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
@@ -19,8 +20,10 @@ from s2id.data.pixel_art import palette_of
 from s2id.diffusion.denoiser import loss
 from s2id.diffusion.process import Schedule
 from s2id.network.enlarger import agreeing
-from s2id.network.settings import NetworkConfig
+from s2id.network.settings import EnlargerConfig, NetworkConfig
 from s2id.sampling.model import S2ID
+from s2id.seeds import seed_of
+from s2id.settings import Size
 from s2id.shapes import Images
 from s2id.text import text_encoder
 from s2id.training.batches import Batch, check_data, draw
@@ -28,7 +31,7 @@ from s2id.training.latents import for_latents
 from s2id.training.pixelated import PixelatedViews, for_views
 from s2id.training.resolution import for_resolution
 from s2id.training.settings import Preset, TrainConfig
-from s2id.training.windows import check_windows, draw_windows
+from s2id.training.windows import check_windows, draw_windows, seen_twice
 
 _ROUNDED = 1.5 / 255
 """Difference of means, of [-1, 1], that rounding to bytes explains."""
@@ -41,6 +44,9 @@ _FINE = 1e-3
 
 _OWN = 0.25
 """Share of an enlarger's loss that is of its values before their means are set right."""
+
+_AREA = 4
+"""Given pixels along a side of the squares that draws are compared with the truth in."""
 
 
 @runtime_checkable
@@ -142,31 +148,60 @@ class Enlarging:
         """
         self.pictures = unlabelled(pictures)
         self.config, self.model = _completed(preset, self.pictures)
+        assert isinstance(self.model, EnlargerConfig)
+        self.noise_channels = self.model.noise_channels
         self.schedule = Schedule(shift=self.config.schedule_shift)
         check_windows(self.pictures, self.config)
 
     def batch(self, number: int, share: float) -> Batch:
-        """Coarse windows, and the fine ones that they were made of."""
-        return draw_windows(self.pictures, self.config, number)
+        """Coarse windows, and the fine ones that they were made of; each twice where noise is seen beside it."""
+        batch = draw_windows(self.pictures, self.config, number)
+        if not self.noise_channels:  # nothing is invented
+            return batch
+        return seen_twice(batch, self.noise_channels, seed_of(self.config.seed, number, 3))
 
     def loss(self, batch: Batch, field: Tensor, state: Tensor | None) -> Tensor:
-        """The root mean square of each window's error, on average.
+        """How far the drawn windows are from the truth, as `strayed` says.
 
-        The mean of squares would be that of the worst windows, and of what may be true, which blurs every border.
         Where the given pixels are the means of the target, most of it is of values whose means were set right, for so
         they are drawn. The rest is of the network's own, which are drawn where means are not to be met.
         """
         assert isinstance(batch.target, Tensor) and batch.near is not None
-        found, target, near = field.float(), batch.target.to(field.device), batch.near.to(field.device)
+        target, near = batch.target.to(field.device), batch.near.to(field.device)
         times = target.shape[2] // near.shape[3], target.shape[3] // near.shape[4]
         apart = (F.avg_pool2d(target, times) - near[0]).abs().amax((1, 2, 3), keepdim=True)
-        drawn = torch.where(apart < _ROUNDED, agreeing(found, *near), found)
-        return _rms(drawn, target).lerp(_rms(found, target), _OWN)
+        draws = field.float().split(len(target))
+        drawn = [torch.where(apart < _ROUNDED, agreeing(found, *near), found) for found in draws]
+        return strayed(drawn, target, times).lerp(strayed(draws, target, times), _OWN)
 
 
-def _rms(found: Images, target: Images) -> Tensor:
-    """Mean over pictures of the root mean square of their errors."""
-    return ((found - target).square().mean((1, 2, 3)) + _FINE**2).sqrt().mean()
+def strayed(draws: Sequence[Images], target: Images, pixel: Size) -> Tensor:
+    """How far one drawn picture is from the truth, or two drawn with other noise are as pictures that may be true.
+
+    Of one, the root mean square of each window's error, on average: the mean of squares would be that of the worst
+    windows, and of what may be true, which blurs every border. Two have the energy score (Gneiting and Raftery 2007),
+    E|x - y| - E|x - x'| / 2, whose least expectation is that of draws from the posterior. Of whole windows it says
+    little about detail, so it is also taken of squares of one given pixel and of `_AREA` a side.
+
+    Args:
+        draws: One or two drawn pictures.
+        target: The truth.
+        pixel: Values along both sides of a given pixel.
+    """
+    if len(draws) == 1:
+        return _apart(draws[0], target)
+    one, other = draws
+    sides = (pixel, (_AREA * pixel[0], _AREA * pixel[1]), None)
+    scores = [(_apart(one, target, n) + _apart(other, target, n) - _apart(one, other, n)) / 2 for n in sides]
+    return torch.stack(scores).mean()
+
+
+def _apart(one: Images, other: Images, square: Size | None = None) -> Tensor:
+    """Root mean square difference of pictures, on average over them, or over squares of values of a size in them."""
+    size = (one.shape[2], one.shape[3])
+    square = size if square is None else (min(square[0], size[0]), min(square[1], size[1]))
+    squares = F.avg_pool2d((one - other).square().mean(1, keepdim=True), square)
+    return (squares + _FINE**2).sqrt().mean()
 
 
 def task_of(preset: Preset, pictures: Pictures, start: S2ID | None, distils: bool = False) -> Task:

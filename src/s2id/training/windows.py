@@ -7,6 +7,7 @@ without anti-aliasing, through JPEG, or in few colours; truth is the fine pictur
 
 import io
 import math
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -15,9 +16,10 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from s2id.condition import Condition
+from s2id.condition import Condition, cat
 from s2id.coords import extent
 from s2id.data.pictures import Group, Pictures, chosen_at
+from s2id.diffusion.noise import white_noise
 from s2id.errors import InputError
 from s2id.media.alpha import in_channels, over
 from s2id.media.images import to_bytes, to_float
@@ -104,6 +106,15 @@ def draw_windows(pictures: Pictures, config: TrainConfig, number: int, only: int
     return Batch(given, torch.zeros(len(given)), nothing, frame, grid, 1, truth, None, None, near=near)
 
 
+def seen_twice(batch: Batch, channels: int, seed: int) -> Batch:
+    """The batch with every given picture in it twice, each time with other noise beside it; one target for both."""
+    generator = torch.Generator().manual_seed(seed)
+    given = batch.x_t.repeat(2, 1, 1, 1)
+    noise = torch.randn(len(given), channels, *given.shape[2:], generator=generator)
+    condition = cat([batch.condition, batch.condition])
+    return replace(batch, x_t=torch.cat([given, noise], 1), logsnr=batch.logsnr.repeat(2), condition=condition)
+
+
 def enlarged_windows(model: S2ID, pictures: Pictures, config: TrainConfig) -> Float[Tensor, "3 h w"]:
     """A sheet of windows over white: each as it is given, as the model enlarges it, and the truth."""
     side, rows = config.densities[0], []
@@ -113,7 +124,9 @@ def enlarged_windows(model: S2ID, pictures: Pictures, config: TrainConfig) -> Fl
         factor = min(_SHOWN_TIMES, min(group.images.shape[2:]) // side)
         fine = _window(group, int(chosen[0]), side * factor, generator)
         given = to_float(seen(fine, factor, generator))[None]
-        field = read_out(model, given.to(model.device), torch.tensor([NULL]), frame=extent((side, side)))
+        noise = white_noise((side, side), model.config.state_channels - given.shape[1], seed=0)
+        state = torch.cat([given, noise[None]], dim=1).to(model.device)
+        field = read_out(model, state, torch.tensor([NULL]), frame=extent((side, side)))
         size = (side * _SHOWN_TIMES, side * _SHOWN_TIMES)
         looks = (given[0], field.render(size)[0].cpu(), to_float(fine))
         rows.append(torch.cat([F.interpolate(over(look, "white")[None], size)[0] for look in looks], dim=2))
