@@ -4,7 +4,8 @@
 
 It has no relative inputs, no function and no other scale: six blocks of two 3x3 convolutions of width 64 (0.48 million
 weights with its ends) and a sub-pixel convolution, added to the bicubic interpolation. It sees the windows that `s2id
-train graphics` sees, by area means only, and the whole truth of each. runs/upscalers.py --yardstick measures it.
+train graphics` sees, by area means only, and the whole truth of each, and has the same loss and precision.
+runs/upscalers.py --yardstick measures it.
 """
 
 import argparse
@@ -27,7 +28,9 @@ from s2id.media.images import to_bytes, to_float, to_pillow
 from s2id.memory import keep_memory
 from s2id.network.enlarger import ConvolutionBlock
 from s2id.training import windows
+from s2id.training.device import multiplies_bf16
 from s2id.training.presets import PRESETS
+from s2id.training.tasks import strayed
 
 TIMES = 4
 
@@ -82,7 +85,9 @@ def main() -> None:
         optimiser.param_groups[0]["lr"] = args.lr * min(1, step / 200) * (0.5 + 0.5 * math.cos(math.pi * done))
         batch = windows.draw_windows(pictures, config, step, only=TIMES)
         assert isinstance(batch.target, Tensor)
-        loss = F.l1_loss(network(batch.x_t), batch.target)
+        with torch.autocast("cpu", torch.bfloat16, enabled=multiplies_bf16(torch.device("cpu"))):
+            found = network(batch.x_t)
+        loss = strayed([found.float()], batch.target, (TIMES, TIMES))
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

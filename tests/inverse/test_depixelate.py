@@ -295,7 +295,7 @@ def test_a_label_without_a_model_and_motion_that_is_none_are_refused(tmp_path, c
         )
     np.save(tmp_path / "a.npy", textured()[:, 0].numpy())
     assert main(["depixelate", str(tmp_path / "a.npy"), "--size", "24", "--label", "7", "--out", str(tmp_path)]) == 2
-    assert "--label, --with, --without and words need a model; name one with --weights" in capsys.readouterr().err
+    assert "a label, attributes, numbers and words need a model; name one with --weights" in capsys.readouterr().err
 
 
 def test_the_file_of_facts_says_what_white_is_in_the_picture_of_the_uncertainty():

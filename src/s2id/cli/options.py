@@ -25,8 +25,8 @@ _ELSEWHERE = "choose another folder with --out"
 Weights = Annotated[
     str,
     Help(
-        "The model: a bundled model's name (mnist, mnist-fast, emoji, graphics), a .safetensors file, the folder of a "
-        "model or of a training run, or a repository of the Hugging Face Hub."
+        "The model: a bundled model's name (mnist, mnist-fast, emoji, graphics, graphics-invent), a .safetensors "
+        "file, the folder of a model or of a training run, or a repository of the Hugging Face Hub."
     ),
 ]
 

@@ -202,7 +202,7 @@ class Restore:
     """Standard deviation of the noise in the given picture, where black is -1 and white is 1."""
     weights: Weights = "mnist"
     label: Label = None
-    traits: Traits = Traits()
+    traits: Traits = part(Traits(), group="condition")
     words: str | None = setting(None, "condition")
     """What the picture shows, in words that the model learned from captions, in any order. None: anything."""
     seed: Seeds = "0-7"
@@ -261,7 +261,7 @@ class Depixelate:
     noise: Annotated[float, Within(0, 100)] | None = None
     """Standard deviation of the noise in a frame's pixel, where black is -1 and white is 1. None: estimated."""
     label: Label = None
-    traits: Traits = Traits()
+    traits: Traits = part(Traits(), group="condition")
     words: str | None = setting(None, "condition")
     """What the picture shows, in words that the model learned from captions, in any order. None: anything."""
     seed: Seeds = "0-7"
@@ -276,7 +276,7 @@ class Depixelate:
         """Fuse the frames, print what was found, and write it."""
         size, seeds = parse_any_size(self.size), parse_seeds(self.seed)
         if self.weights is None and not (self.label is self.words is None and self.traits == Traits()):
-            raise InputError("--label, --with, --without and words need a model; name one with --weights.")
+            raise InputError("a label, attributes, numbers and words need a model; name one with --weights.")
         from s2id.files import write_text
         from s2id.inverse.depixelate import depixelate
         from s2id.inverse.frames import read_frames

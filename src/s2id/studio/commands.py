@@ -128,7 +128,7 @@ def measured_words(source: str | None, label: str | None, beside: Mapping[str, A
     """Flags for the model and the condition of a command that starts from pictures."""
     words = [] if source is None else ["--weights", source]
     words += [] if label is None else [f"--label={quoted(label)}"]
-    return words + asked_words(beside, "--set")
+    return words + asked_words(beside, settings=True)
 
 
 def measured_python(label: str | None, beside: Mapping[str, Any]) -> str:
@@ -139,17 +139,21 @@ def measured_python(label: str | None, beside: Mapping[str, Any]) -> str:
 
 
 def upscaling_recipe(
-    source: str, file: str, size: Size, exact: bool, label: str | None, beside: Mapping[str, Any]
+    source: str, file: str, size: Size, exact: bool, label: str | None, beside: Mapping[str, Any], seeds: str | None
 ) -> Recipe:
-    """What enlarges a picture."""
+    """What enlarges a picture, once for each seed where there are any."""
     words = ["s2id", "upscale", _path(file), f"--size={size[0]}x{size[1]}"]
-    words += [*measured_words(source, label, beside), "--out", _FOLDER]
-    loose = "" if exact else ", exact=False"
-    python = [
-        *_begin_with_picture(source, file),
-        f"found = s2id.upscale(model, picture, {size}{measured_python(label, beside)}{loose})",
-        'write(Path("result.png"), found)',
+    words += measured_words(source, label, beside)
+    words += [] if seeds is None else ["--seed", seeds]
+    more = f"{size}{measured_python(label, beside)}{'' if exact else ', exact=False'}"
+    each = [
+        f"for seed in {seeds and seeds_of(seeds)}:",
+        f"    found = s2id.upscale(model, picture, {more}, seed=seed)",
+        '    write(Path(f"result-seed{seed}.png"), found)',
     ]
+    one = [f"found = s2id.upscale(model, picture, {more})", 'write(Path("result.png"), found)']
+    python = [*_begin_with_picture(source, file), *(one if seeds is None else each)]
+    words += ["--out", _FOLDER]
     return Recipe(shlex.join(words), "\n".join(python) + "\n")
 
 
@@ -233,15 +237,15 @@ def _given(beside: Mapping[str, Any]) -> str:
     return "".join(f", {name}={value!r}" for name, value in beside.items() if value)
 
 
-def asked_words(beside: Mapping[str, Any], words_flag: str = "") -> list[str]:
-    """Flags for what is asked for beside the class; `words_flag` is "--set" where words are a setting."""
+def asked_words(beside: Mapping[str, Any], settings: bool = False) -> list[str]:
+    """Flags for what is asked for beside the class, or settings of commands that have no flags for it."""
     has = [quoted(name) for name, value in (beside.get("attributes") or {}).items() if value]
     has += [f"{quoted(name)}={as_text(float(value))}" for name, value in (beside.get("numbers") or {}).items()]
     lacks = [quoted(name) for name, value in (beside.get("attributes") or {}).items() if not value]
-    flags = [f"--{name}={','.join(names)}" for name, names in (("with", has), ("without", lacks)) if names]
+    asked = [f"{name}={','.join(names)}" for name, names in (("with", has), ("without", lacks)) if names]
     if words := beside.get("words"):
-        flags += [words_flag, f"words={quoted(words)}"] if words_flag else [f"--words={words}"]
-    return flags
+        asked.append(f"words={quoted(words) if settings else words}")
+    return [part for one in asked for part in (("--set", one) if settings else (f"--{one}",))]
 
 
 def sampling_words(sampling: Sampling, usual: Sampling = Sampling()) -> list[str]:

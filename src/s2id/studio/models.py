@@ -99,6 +99,7 @@ class Offer:
             "sampling": dict(_settings(self.header, self.densest)) if config.composes else {},
             "restoring": dict(_settings(self.header, self.densest, RESTORING)) if self.can["restore"] else None,
             "can": self.can,
+            "invents": config.invents,
             "licence": licence(self.source),
         }
 

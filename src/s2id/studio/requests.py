@@ -88,6 +88,7 @@ class Upscale(_FromPictures):
     """A picture to enlarge."""
 
     model: Name = Field(description="Name of a model that can upscale.")
+    seeds: Name = Field("0", description="Of a model that invents: one answer is drawn per seed. Others have one.")
 
 
 class Restore(_FromPictures):

@@ -59,18 +59,26 @@ def upscaling(offer: Offer, asked: Upscale, picture: UInt8[Tensor, "c h w"], fil
     label, beside = _class(asked), _beside(asked)
     condition = ask(model, label, **beside)
     size = asked.target((measured.shape[1], measured.shape[2]), usual=4)
-    check_pixels(size, MOST_RESULT, more="")
+    seeds = asked.seeds if model.config.invents else None
+    each = [0] if seeds is None else _seeds(seeds)
+    check_pixels(size, MOST_RESULT, len(each), more="")
     given = fitted(model, measured) if model.config.composes else measured
     if model.config.composes:
         check(model, given, size)
     exact = not file.content.startswith(_JPEG)
-    recipe = upscaling_recipe(offer.source, file.name, size, exact, label, beside)
+    recipe = upscaling_recipe(offer.source, file.name, size, exact, label, beside, seeds)
     notes = _notes(model, measured)
 
     def work(job: Job) -> dict[str, Any]:
-        found = upscale(model, given, size, condition, exact=exact)
-        to.show(job, "result", found)
-        return {**asdict(recipe), "notes": [*notes, _agreement(disagreement(found[None].cpu(), given))]}
+        squares = []
+        for i, seed in enumerate(each):
+            found = upscale(model, given, size, condition, exact=exact, seed=seed)
+            if seeds is None:
+                to.show(job, "result", found)
+            else:
+                to.show(job, "answer", found, index=i, seed=str(seed))
+            squares.append(disagreement(found[None].cpu(), given) ** 2)
+        return {**asdict(recipe), "notes": [*notes, _agreement(math.sqrt(sum(squares) / len(squares)))]}
 
     return work
 

@@ -53,7 +53,8 @@ class Way:
         words += [] if first[0] is last[0] is None else [f"--label={','.join(dict.fromkeys(names))}"]
         words += [f"--seed={','.join(map(str, dict.fromkeys((first[1], last[1]))))}", f"--frames={len(self.fields)}"]
         words += [] if form == "html" else [f"--size={size[0]}x{size[1]}"]
-        words += _as_settings([*asked_words(sheet.beside, "--set"), *sampling_words(sheet.sampling, sheet.usual)])
+        words += asked_words(sheet.beside, settings=True)
+        words += _as_settings(sampling_words(sheet.sampling, sheet.usual))
         ends = [f"({sheet.asked(label)}, {seed})" for label, seed in self.ends]
         more = sampling_python(sheet.sampling, sheet.usual)
         python = [

@@ -108,7 +108,20 @@ export function pictureView({ models, limits, look }) {
     });
   const nobody = () => make("p", { className: "error" }, "None of the models given to s2id studio does this.");
 
-  const enlarging = (own) => (own ? [picker(own), times(), ...conditions(own, state, changed)] : [nobody()]);
+  const enlarging = (own) =>
+    own
+      ? [picker(own), times(), own.invents && answers("One for each: what the picture may have been."), ...conditions(own, state, changed)]
+      : [nobody()];
+
+  /** The seeds of the answers. */
+  function answers(help) {
+    const seeds = make("input", { type: "text", value: state.seeds, spellcheck: false, autocomplete: "off" });
+    seeds.addEventListener("change", () => {
+      state.seeds = seeds.value.trim();
+      changed();
+    });
+    return row("Answers, by seed", seeds, help);
+  }
 
   /** How many times larger a picture becomes; what is too large is refused before it is sent. */
   function times() {
@@ -127,16 +140,11 @@ export function pictureView({ models, limits, look }) {
 
   const filling = (own, most) => {
     if (!own) return [nobody()];
-    const seeds = make("input", { type: "text", value: state.seeds, spellcheck: false, autocomplete: "off" });
-    seeds.addEventListener("change", () => {
-      state.seeds = seeds.value.trim();
-      changed();
-    });
     return [
       brush?.element,
       picker(own),
       ...conditions(own, state, changed),
-      row("Answers, by seed", seeds, "One answer for each; two more pictures show their mean and where they differ."),
+      answers("One answer for each; two more pictures show their mean and where they differ."),
       number("Long side", "size", {
         min: 1,
         max: most,
@@ -222,7 +230,7 @@ export function pictureView({ models, limits, look }) {
       { seeds, wrong: why } = parseSeeds(state.seeds, limits.pictures);
     wrong.textContent = !files.length
       ? `${TASKS[state.task].empty} first.`
-      : state.task === "restore"
+      : state.task === "restore" || (state.task === "upscale" && own?.invents)
         ? (why ?? "")
         : "";
     if (wrong.textContent || (!own && state.task !== "depixelate")) return;
@@ -230,7 +238,10 @@ export function pictureView({ models, limits, look }) {
       put = (values) => Object.entries(values).forEach(([name, value]) => form.append(name, value));
     let mask = null;
     const wants = own ? flat(asked(own, state)) : {};
-    if (state.task === "upscale") put({ picture: files[0], model: own.name, scale: state.scale, ...wants });
+    if (state.task === "upscale") {
+      put({ picture: files[0], model: own.name, scale: state.scale, ...wants });
+      if (own.invents) put({ seeds: state.seeds });
+    }
     if (state.task === "restore") {
       put({ picture: files[0], model: own.name, noise: state.noise, seeds: state.seeds, ...wants });
       put({ sampling: JSON.stringify(settingsFor(own.restoring, state.sampling)) });
