@@ -14,7 +14,7 @@ from s2id.network.settings import EnlargerConfig
 from s2id.sampling.sample import sample
 from s2id.training import windows
 from s2id.training.presets import PRESETS
-from s2id.training.tasks import Enlarging, strayed
+from s2id.training.tasks import Enlarging, energy_score
 from s2id.training.trainer import Trainer
 from s2id.training.windows import draw_windows, enlarged_windows, seen
 
@@ -134,10 +134,10 @@ def test_two_draws_are_scored_by_how_likely_the_truth_is_among_them():
     """Where the truth is light or dark by chance, draws that are so too have a better score than the grey between."""
     coin = torch.randint(0, 2, (3, 4000, 1, 1, 1), generator=torch.Generator().manual_seed(0)) * 2.0 - 1
     truth, one, other = coin.expand(-1, -1, 1, 4, 4)
-    fair = strayed([one, other], truth, (2, 2))
+    fair = energy_score([one, other], truth, (2, 2))
     for wrong in ([0 * one, 0 * other], [one, one], [0.5 * one, 0.5 * other], [1.5 * one, 1.5 * other]):
-        assert fair < strayed(wrong, truth, (2, 2)) - 0.02
-    alone, alike = strayed([one], truth, (2, 2)), strayed([one, one], truth, (2, 2))
+        assert fair < energy_score(wrong, truth, (2, 2)) - 0.02
+    alone, alike = energy_score([one], truth, (2, 2)), energy_score([one, one], truth, (2, 2))
     assert abs(alone - alike) < 0.001, "two draws that do not differ are one"
 
 

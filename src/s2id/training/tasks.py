@@ -161,7 +161,7 @@ class Enlarging:
         return seen_twice(batch, self.noise_channels, seed_of(self.config.seed, number, 3))
 
     def loss(self, batch: Batch, field: Tensor, state: Tensor | None) -> Tensor:
-        """How far the drawn windows are from the truth, as `strayed` says.
+        """How far the drawn windows are from the truth, as `energy_score` says.
 
         Where the given pixels are the means of the target, most of it is of values whose means were set right, for so
         they are drawn. The rest is of the network's own, which are drawn where means are not to be met.
@@ -172,10 +172,10 @@ class Enlarging:
         apart = (F.avg_pool2d(target, times) - near[0]).abs().amax((1, 2, 3), keepdim=True)
         draws = field.float().split(len(target))
         drawn = [torch.where(apart < _ROUNDED, agreeing(found, *near), found) for found in draws]
-        return strayed(drawn, target, times).lerp(strayed(draws, target, times), _OWN)
+        return energy_score(drawn, target, times).lerp(energy_score(draws, target, times), _OWN)
 
 
-def strayed(draws: Sequence[Images], target: Images, pixel: Size) -> Tensor:
+def energy_score(draws: Sequence[Images], target: Images, pixel: Size) -> Tensor:
     """How far one drawn picture is from the truth, or two drawn with other noise are as pictures that may be true.
 
     Of one, the root mean square of each window's error, on average: the mean of squares would be that of the worst
