@@ -30,7 +30,7 @@ from s2id.network.enlarger import ConvolutionBlock
 from s2id.training import windows
 from s2id.training.device import multiplies_bf16
 from s2id.training.presets import PRESETS
-from s2id.training.tasks import strayed
+from s2id.training.tasks import energy_score
 
 TIMES = 4
 
@@ -87,7 +87,7 @@ def main() -> None:
         assert isinstance(batch.target, Tensor)
         with torch.autocast("cpu", torch.bfloat16, enabled=multiplies_bf16(torch.device("cpu"))):
             found = network(batch.x_t)
-        loss = strayed([found.float()], batch.target, (TIMES, TIMES))
+        loss = energy_score([found.float()], batch.target, (TIMES, TIMES))
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
