@@ -92,6 +92,28 @@ def test_a_run_that_is_stopped_while_the_canvas_is_taught_teaches_it_anew(tmp_pa
     assert [progress.loss for progress in again] == losses
 
 
+def test_a_canvas_that_was_taught_is_not_lost_when_the_run_breaks(tmp_path, monkeypatch):
+    broken, straight = (s2id.train(toys(KINDS), tmp_path / name, preset(20)) for name in "ab")
+    monkeypatch.setattr(broken.trainer, "_step", lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        list(broken)
+    losses = [progress.loss for progress in straight]
+    again = s2id.train(toys(KINDS), tmp_path / "a", preset(20), resume="latest")
+    monkeypatch.setattr("s2id.training.trainer.teach_canvas", lambda *_: pytest.fail("it is taught anew"))
+    assert [progress.loss for progress in again] == losses
+
+
+@pytest.mark.parametrize("precision", ["no", "bf16"])
+def test_a_canvas_of_more_samples_than_the_state_trains_in_every_precision(tmp_path, precision):
+    """Shrinking it is an interpolation that a CPU does not have in bfloat16."""
+    finer = preset(20, precision=precision)
+    run = s2id.train(toys(KINDS), tmp_path, replace(finer, model=replace(finer.model, canvas=16)))
+    assert len([progress.loss for progress in run]) == 4
+    truth = toys(KINDS).groups[0].images.float().mean(0) / 127.5 - 1
+    drawn = torch.nn.functional.avg_pool2d(canvases(run.model), 2)
+    assert (drawn - truth).square().mean() < truth.square().mean()
+
+
 def test_a_model_to_begin_with_keeps_its_canvas_unless_there_are_new_words(tmp_path):
     first = s2id.train(toys(KINDS), tmp_path / "a", preset(20))
     list(first)

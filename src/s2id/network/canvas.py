@@ -65,4 +65,5 @@ def stretched(canvas: Images, size: Size) -> Float[Tensor, "b c y x"]:
     """A canvas at the samples of a state, interpolated linearly; where these are farther apart, without aliasing."""
     if tuple(canvas.shape[2:]) == tuple(size):
         return canvas
-    return F.interpolate(canvas, size, mode="bilinear", align_corners=False, antialias=True)
+    # in floats: a CPU has no such interpolation of bfloat16
+    return F.interpolate(canvas.float(), size, mode="bilinear", align_corners=False, antialias=True)

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import nn
@@ -26,7 +27,11 @@ _COURSE = TrainConfig(lr=4e-3, final_lr=0.0, warmup=0.05)
 
 
 def teach_canvas(
-    network: FieldNetwork, pictures: Pictures, config: TrainConfig, stopped: Callable[[], bool] = bool
+    network: FieldNetwork,
+    pictures: Pictures,
+    config: TrainConfig,
+    stopped: Callable[[], bool] = bool,
+    autocast: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> None:
     """Fit a network's canvas to pictures under their conditions, of which as much is hidden as in the run.
 
@@ -36,6 +41,7 @@ def teach_canvas(
         config: Settings of the run, of which `canvas_steps` may say how long this takes. With `minutes`, it takes a
             fifth of them at most.
         stopped: Is asked before each step; where it says yes, the canvas is left half taught.
+        autocast: Context of the run's precision, in which the canvas is drawn.
     """
     canvas = network.canvas
     assert canvas is not None
@@ -55,7 +61,9 @@ def teach_canvas(
             break
         group, chosen = chosen_at(pictures, step, _BATCH, config.seed)
         asked = hide(group.condition(chosen), config, generator).to(device)
-        loss = F.mse_loss(canvas(network.canvas_code(asked)), means(group.images[chosen], size).to(device))
+        with autocast():
+            drawn = canvas(network.canvas_code(asked))
+        loss = F.mse_loss(drawn.float(), means(group.images[chosen], size).to(device))
         canvas.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(canvas.parameters(), config.clip)

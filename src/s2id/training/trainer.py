@@ -184,7 +184,7 @@ class Trainer:
             DivergedError: The loss is not finite.
         """
         keep_memory()
-        if self._untaught is not None and self.step == 0:
+        if self._untaught is not None:
             self._teach_canvas(self._untaught)
         saved_seconds, saved_images = self.seconds, self.images_seen
         rate = Rate()
@@ -211,12 +211,15 @@ class Trainer:
         self.stopping = False  # it may be extended and iterated over again
 
     def _teach_canvas(self, untaught: Canvas) -> None:
-        """Teach the network's canvas, which begins with the untaught one's weights."""
+        """Teach the network's canvas, which begins with the untaught one's weights, and keep what it learned."""
         network = self.accelerator.unwrap_model(self.network)
         network.canvas.load_state_dict(untaught.state_dict())
         with modes_kept():
-            teach_canvas(network, self.pictures, self.config, self._agree_to_stop)
+            teach_canvas(network, self.pictures, self.config, self._agree_to_stop, self.accelerator.autocast)
         self.average.module.load_state_dict(network.state_dict())
+        if not self._agree_to_stop():
+            self._untaught = None
+            self.save()
 
     def _step(self) -> Progress:
         lr = learning_rate(self.config, self.done, self.begun)
@@ -315,6 +318,8 @@ class Trainer:
         self.average.n_averaged.fill_(facts["step"])
         load_optimisers(self.optimisers, parts["optimiser"])
         self.step, self.seconds = facts["step"], facts["seconds"]
+        if self.step or facts.get("taught"):
+            self._untaught = None
         self.begun, self.length = facts.get("begun", 0.0), facts.get("length", self.length)
 
     def _facts(self) -> dict[str, Any]:
@@ -325,6 +330,7 @@ class Trainer:
             "begun": self.begun,
             "length": self.length,
             "images_per_step": self.images_per_step,
+            "taught": self._untaught is None,
             "train": to_dict(self.config),
             "model": network_to_dict(self.model),
             "data": self.pictures.name,
