@@ -1,6 +1,6 @@
 """What a model invents, beside the one result of another: is it as crisp as the truth, and as unlike it as it says?
 
-    python runs/invent.py DATA graphics-invent [--beside graphics] [--count 24] [--times 4 8] [--sheet sheet.png]
+    python runs/invent.py DATA graphics-invent [--beside graphics] [--count 24] [--times 4 8] [--sheet FONTS]
 
 DATA is that of runs/upscalers.py, and so are the drawings. Rows: the one result, a single draw, and the mean of
 `--draws`. *error* is the root mean square difference from the truth, of [-1, 1]; *says* is what the draws say that it
@@ -14,15 +14,16 @@ import math
 from pathlib import Path
 
 import torch
-from jaxtyping import Float
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
-from upscalers import held_out_pictures, show
-from upscaling_pictures import PART, SHOWN, liveliest
+from upscalers import held_out_pictures, pixels, show, text_picture
+from upscaling_pictures import PART, SHOWN, TIMES, keep, liveliest
 
 import s2id
+from s2id.data.fonts import font_files, held_out
 from s2id.evaluation.image_metrics import psnr
-from s2id.media.images import resize, to_bytes, to_float, write
+from s2id.media.images import resize, to_bytes, to_float, to_pillow
 from s2id.memory import keep_memory
 
 SIDE = 64
@@ -72,15 +73,29 @@ def rows(invents: s2id.S2ID, one: s2id.S2ID, truths: list[Tensor], times: int, d
     return table
 
 
-def parts(invents: s2id.S2ID, one: s2id.S2ID, truth: Float[Tensor, "3 h w"], times: int) -> Tensor:
-    """A row of the part of a drawing that varies most."""
-    size, given = (SIDE * times, SIDE * times), to_float(to_bytes(resize(truth, (SIDE, SIDE))))
-    made = torch.stack([s2id.upscale(invents, given, size, seed=seed) for seed in range(8)])
-    nearest = given.repeat_interleave(times, 1).repeat_interleave(times, 2)
-    looks = [nearest, s2id.upscale(one, given, size), *made[:3], made.mean(0), resize(truth, size)]
-    top, left = (times * start for start in liveliest(given))
-    cut = [look[:, top : top + PART * times, left : left + PART * times] for look in looks]
-    return torch.cat([one.repeat_interleave(SHOWN, 1).repeat_interleave(SHOWN, 2) for one in cut], dim=2)
+def parts(
+    invents: s2id.S2ID, one: s2id.S2ID, small: Tensor, truth: Tensor, place: tuple[int, int]
+) -> list[Image.Image]:
+    """A row of the sheet: a part of a picture at `TIMES` times, with its top left corner."""
+    size = small.shape[1] * TIMES, small.shape[2] * TIMES
+    made = torch.stack([s2id.upscale(invents, small, size, seed=seed) for seed in range(8)])
+    nearest = small.repeat_interleave(TIMES, 1).repeat_interleave(TIMES, 2)
+    top, left, side = TIMES * place[0], TIMES * place[1], TIMES * PART
+    looks = [nearest, s2id.upscale(one, small, size), *made[:3], made.mean(0), truth]
+    cut = [to_pillow(to_bytes(look[:, top : top + side, left : left + side])) for look in looks]
+    return [part.resize((side * SHOWN, side * SHOWN), Image.Resampling.NEAREST) for part in cut]
+
+
+def drawing(truth: Tensor) -> tuple[Tensor, Tensor, tuple[int, int]]:
+    """A drawing as it is given, the truth, and where it varies most."""
+    small = to_float(to_bytes(resize(truth, (SIDE, SIDE))))
+    return small, resize(truth, (SIDE * TIMES, SIDE * TIMES)), liveliest(small)
+
+
+def line(font: Path) -> tuple[Tensor, Tensor, tuple[int, int]]:
+    """A line of text as it is given, the truth, and the place of its beginning."""
+    small, large = (pixels(text_picture(font, "Judge vexes", high))[0] for high in (12, 12 * TIMES))
+    return small, large, (4, 12)
 
 
 def main() -> None:
@@ -91,7 +106,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=24)
     parser.add_argument("--times", type=int, nargs="+", default=(4, 8))
     parser.add_argument("--draws", type=int, default=8)
-    parser.add_argument("--sheet", type=Path)
+    parser.add_argument("--sheet", type=Path, help="fonts, of which held-out ones are shown in docs/images")
     args = parser.parse_args()
     keep_memory()
     invents, one = s2id.load(args.model), s2id.load(args.beside)
@@ -100,8 +115,10 @@ def main() -> None:
         print(f"\n{times} times\n")
         show(rows(invents, one, truths, times, args.draws))
     if args.sheet:
-        shown = [parts(invents, one, truth, args.times[0]) for truth in truths[3::6]]
-        write(args.sheet, torch.cat(shown, dim=1))
+        fonts = [file for file in font_files(args.sheet) if held_out(file)][7::20]
+        shown = [*map(drawing, truths[3::6]), *map(line, fonts[:2])]
+        heads = ["given", "graphics", "seed 0", "seed 1", "seed 2", "mean of 8", "truth"]
+        keep("upscale-invent.png", [parts(invents, one, *each) for each in shown], heads)
 
 
 if __name__ == "__main__":

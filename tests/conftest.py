@@ -125,7 +125,7 @@ def studio() -> Any:
     pytest.importorskip("fastapi", reason="the studio needs the extra studio")
     from s2id.studio.state import Studio
 
-    return Studio(["mnist-fast", "mnist", "graphics"])
+    return Studio(["mnist-fast", "mnist", "graphics", "graphics-invent"])
 
 
 @pytest.fixture(scope="session")

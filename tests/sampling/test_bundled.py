@@ -25,7 +25,7 @@ def psnr(a, b):
 
 
 def test_every_bundled_model_loads_and_weighs_a_few_megabytes():
-    assert {"emoji", "graphics", "mnist", "mnist-fast"} == {*bundled()}
+    assert {"emoji", "graphics", "graphics-invent", "mnist", "mnist-fast"} == {*bundled()}
     for name in bundled():
         folder = BUNDLED / name
         assert s2id.load(name).card.images_seen > 0
@@ -35,7 +35,7 @@ def test_every_bundled_model_loads_and_weighs_a_few_megabytes():
 
 def test_the_licence_of_a_bundled_model_names_whom_its_pictures_are_by():
     assert all(licence(name).startswith("MIT. Trained on ") and licence(name).endswith(".") for name in bundled())
-    for name, count in (("graphics", 12), ("emoji", 6)):
+    for name, count in (("graphics", 12), ("graphics-invent", 12), ("emoji", 6)):
         page = (BUNDLED / name / "README.md").read_text()
         sets = re.findall(r"^\| \[[^|]*\| ([^|]*) \| ([^|]*) \| [\d,]+ \|$", page, flags=re.MULTILINE)
         assert len(sets) == count

@@ -81,6 +81,28 @@ def test_a_picture_is_upscaled_as_the_command_does(client, events, files, tmp_pa
     assert Image.open(io.BytesIO(made)).size == (28, 28) and "grey levels" in heard[-1][1]["notes"][0]
 
 
+def test_what_is_invented_has_an_answer_for_each_seed(client, events, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.png").write_bytes(png(Image.linear_gradient("L").rotate(30).resize((9, 8))))
+    (offer,) = (one for one in client.get("/api/models").json() if one["name"] == "graphics-invent")
+    assert offer["invents"] and offer["can"] == {
+        "compose": False,
+        "upscale": True,
+        "restore": False,
+        "depixelate": False,
+    }
+    asked = {"model": "graphics-invent", "scale": "3", "seeds": "2,5"}
+    sent = {"files": {"picture": ("a.png", (tmp_path / "a.png").read_bytes())}}
+    heard = events(client.post("/api/upscale", data=asked, **sent))
+    made = pictures(client, heard)
+    by_command, by_program = ran(heard[-1][1], tmp_path)
+    assert made["answer0"] == by_command["upscaled-a-seed2-24x27.png"] == by_program["result-seed2"]
+    assert made["answer1"] == by_command["upscaled-a-seed5-24x27.png"] == by_program["result-seed5"]
+    assert len({*made.values()}) == 2
+    many = client.post("/api/upscale", data={**asked, "seeds": "0-999"}, **sent)
+    assert many.status_code == 400 and "answers are asked for" in many.text
+
+
 def test_a_picture_is_restored_as_the_command_does(client, events, files, tmp_path):
     asked = {"model": "mnist", "label": "7", "seeds": "0,3", "noise": "0.05", "sampling": json.dumps({"steps": 2})}
     sent = {"picture": ("torn.png", files["torn.png"]), "mask": ("seen.png", files["seen.png"])}

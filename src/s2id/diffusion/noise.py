@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from s2id.coords import view
 from s2id.errors import InputError
@@ -25,6 +25,9 @@ from s2id.settings import Size, Window
 _REACH = 2.0  # the noise is defined for composition coordinates in [-2, 2)
 
 _LEVELS = 15  # leaves of 4 / 2^15: pixels of frames up to 8192 have at most one edge in a leaf
+
+_ALIKE = 5
+"""Pixels along a side of the squares over which smooth noise is averaged, twice."""
 
 _F64 = NDArray[np.float64]
 
@@ -105,6 +108,29 @@ def white_noise(size: Size, channels: int, seed: int, stream: int = 0) -> Float[
     """
     generator = torch.Generator().manual_seed(seed_of(seed, stream, *size))
     return torch.randn(channels, *size, generator=generator)
+
+
+def smooth_noise(size: Size, channels: int, seed: int) -> Float[Tensor, "c h w"]:
+    """Unit Gaussian noise of single pixels that is much alike over `_ALIKE` of them.
+
+    Networks that invent see it: what they invent within so many pixels is invented together. From white noise they draw
+    grit, values that are likely each by itself and not together.
+
+    >>> noise = smooth_noise((40, 50), 2, seed=3)
+    >>> noise.shape, bool(noise.diff(dim=2).std() / noise.std() < 0.6)
+    (torch.Size([2, 40, 50]), True)
+
+    Args:
+        size: Height and width, in pixels.
+        channels: Number of channels; each is independent noise.
+        seed: Seed of the noise.
+    """
+    if not channels:
+        return torch.zeros(0, *size)
+    noise = white_noise((size[0] + 2 * (_ALIKE - 1), size[1] + 2 * (_ALIKE - 1)), channels, seed)
+    for _ in range(2):
+        noise = nn.functional.avg_pool2d(noise, _ALIKE, stride=1)
+    return noise * 3 * _ALIKE**3 / (2 * _ALIKE**2 + 1)  # over the standard deviation of means of means
 
 
 @lru_cache(maxsize=8)  # all seeds of a batch, and the noise of every step, have the same grid

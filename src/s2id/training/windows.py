@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from s2id.condition import Condition, cat
 from s2id.coords import extent
 from s2id.data.pictures import Group, Pictures, chosen_at
-from s2id.diffusion.noise import white_noise
+from s2id.diffusion.noise import smooth_noise
 from s2id.errors import InputError
 from s2id.media.alpha import in_channels, over
 from s2id.media.images import to_bytes, to_float
@@ -108,9 +108,9 @@ def draw_windows(pictures: Pictures, config: TrainConfig, number: int, only: int
 
 def seen_twice(batch: Batch, channels: int, seed: int) -> Batch:
     """The batch with every given picture in it twice, each time with other noise beside it; one target for both."""
-    generator = torch.Generator().manual_seed(seed)
     given = batch.x_t.repeat(2, 1, 1, 1)
-    noise = torch.randn(len(given), channels, *given.shape[2:], generator=generator)
+    size = (given.shape[2], given.shape[3])
+    noise = torch.stack([smooth_noise(size, channels, seed_of(seed, i)) for i in range(len(given))])
     condition = cat([batch.condition, batch.condition])
     return replace(batch, x_t=torch.cat([given, noise], 1), logsnr=batch.logsnr.repeat(2), condition=condition)
 
@@ -124,7 +124,7 @@ def enlarged_windows(model: S2ID, pictures: Pictures, config: TrainConfig) -> Fl
         factor = min(_SHOWN_TIMES, min(group.images.shape[2:]) // side)
         fine = _window(group, int(chosen[0]), side * factor, generator)
         given = to_float(seen(fine, factor, generator))[None]
-        noise = white_noise((side, side), model.config.state_channels - given.shape[1], seed=0)
+        noise = smooth_noise((side, side), model.config.state_channels - given.shape[1], seed=0)
         state = torch.cat([given, noise[None]], dim=1).to(model.device)
         field = read_out(model, state, torch.tensor([NULL]), frame=extent((side, side)))
         size = (side * _SHOWN_TIMES, side * _SHOWN_TIMES)
