@@ -5,6 +5,7 @@ import shlex
 import tomllib
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from conftest import unchecked
@@ -13,7 +14,8 @@ from PIL import Image, ImageChops
 import s2id
 from s2id.cli.commands import parse
 from s2id.cli.main import main
-from s2id.data.registry import load_pictures
+from s2id.data.registry import READERS, load_pictures
+from s2id.diffusion.samplers import SAMPLERS
 from s2id.training.presets import PRESETS
 from s2id.training.trainer import Trainer
 
@@ -148,7 +150,8 @@ def test_code_and_commands_of_a_page_run(page, materials, few, tmp_path, monkeyp
         target.mkdir() if path.is_dir() else target.write_bytes(path.read_bytes())
     monkeypatch.chdir(tmp_path)
     names = {"__name__": "page"}
-    with unchecked():
+    # what a page adds to them, other tests must not find there
+    with unchecked(), patch.dict(READERS), patch.dict(SAMPLERS):
         for language, text in blocks(page):
             if language == "sh":
                 for words in commands(text):
