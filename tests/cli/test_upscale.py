@@ -49,7 +49,8 @@ def test_any_scale_above_one(weights, tmp_path, scale, size):
     ("words", "said"),
     [
         ((), "one of --scale 4 and --size"),
-        (("--scale", 2, "--size", 9), "one of --scale 4 and --size"),
+        (("--scale", 2, "--size", 9), "both say how large; keep one of --scale 4 and --size"),
+        (("--scale", 2, "--seed", "abc"), "seed 'abc' is no number"),
         (("--scale", 1), "scale is 1; it must be a number, above 1"),
     ],
 )
@@ -193,3 +194,24 @@ def test_sizes_and_places_that_cannot_be_are_one_sentence(words, said, tmp_path,
     told = capsys.readouterr().err
     assert told.startswith("s2id: ") and said in told and told.count("\n") == 1
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
+
+
+def test_results_in_a_folder_of_pictures_are_not_enlarged_again(weights, tmp_path, capsys):
+    logo().save(tmp_path / "logo.png")
+    (tmp_path / "small").mkdir()
+    logo((4, 4)).save(tmp_path / "small" / "logo.png")
+    for _ in range(2):
+        assert upscale(weights, tmp_path / "out", tmp_path, "--scale", 2) == 0
+        assert capsys.readouterr().out.count("means over the given pixels") == 2
+    assert upscale(weights, tmp_path / "out", tmp_path / "out", "--scale", 2) == 0, "unless one asks for them"
+    assert "small/upscaled-logo-8x8.png: means" in capsys.readouterr().out.replace(os.sep, "/")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [("--size 7x9", "no whole multiple"), ("--scale 3 --set exact=false", "not set right (exact=false)")],
+)
+def test_a_poor_match_has_the_reason_that_it_has(weights, tmp_path, capsys, words, said):
+    logo().save(tmp_path / "logo.png")
+    assert upscale(weights, tmp_path, tmp_path / "logo.png", *words.split()) == 0
+    assert said in capsys.readouterr().out

@@ -86,11 +86,19 @@ def test_the_command_writes_a_result_for_each_seed(inventor, tmp_path, capsys):
     written = [tmp_path / "out" / f"upscaled-logo-seed{seed}-12x16.png" for seed in range(3)]
     assert len({path.read_bytes() for path in written}) == 3
     assert capsys.readouterr().out.count("logo.png: means over the given pixels") == 1
+    assert main([*words, str(tmp_path / "inventor.safetensors"), "--invent", "--seed", "5,5"]) == 0
+    assert capsys.readouterr().out.count("seed5-12x16.png") == 1, "a seed that is named twice is drawn once"
     plain().save(tmp_path / "plain.safetensors")
     assert main([*words, str(tmp_path / "plain.safetensors"), "--invent"]) == 2
     assert "--invent needs a model that invents" in capsys.readouterr().err
     assert main([*words, str(tmp_path / "plain.safetensors"), "--seed", "3"]) == 2
     assert "--seed needs a model that invents" in capsys.readouterr().err
+
+
+def test_a_seed_is_a_whole_number(inventor, picture):
+    for seed in (-1, 2**64):
+        with pytest.raises(InputError, match="seed is .*; it must be a whole number from 0"):
+            upscale(inventor, picture, 80, seed=seed)
 
 
 def test_settings_say_how_many_channels_a_state_has():

@@ -218,7 +218,8 @@ def test_the_image_starts_a_studio():
 
 
 def test_models_say_what_they_can(client):
-    one, other, _ = client.get("/api/models").json()
+    one, other, enlarger, inventor = client.get("/api/models").json()
+    assert (one["invents"], other["invents"], enlarger["invents"], inventor["invents"]) == (False, False, False, True)
     assert other["sampling"]["steps"]["own"] == 12 and other["can"]["restore"] and other["sampling"]["steps"]["common"]
     assert one["conditions"]["classes"] == list("0123456789") and one["can"]["compose"] and not one["can"]["restore"]
     assert "steps" not in one["sampling"] and one["sampling"]["noise"]["choices"] == ["nested", "white"]

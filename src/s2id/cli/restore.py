@@ -69,12 +69,21 @@ def _agreement(rms: float) -> str:
     return f"means over the given pixels differ from them by {127.5 * rms:.2f} grey levels rms ({decibels:.1f} dB)"
 
 
+def _why(rms: float, lossy: bool, exact: bool, fits: bool) -> str:
+    """A clause on why pictures do not come nearer, where they do not."""
+    if not exact:
+        return "; a JPEG, whose blocks are not drawn" if lossy else "; means are not set right (exact=false)"
+    if 127.5 * rms <= 1:
+        return ""
+    return "; hard edges are drawn smooth, which costs agreement" if fits else "; the size is no whole multiple"
+
+
 @dataclass(frozen=True)
 class Upscale:
     """Enlarge a picture, or every picture of a folder, with one call of the network each.
 
     The result is the one in the middle of what the picture may have been, where details blur that it does not show.
-    With --invent it is one of those that may have been, crisp everywhere, another for each seed. Its means over the
+    With --invent it is one of those that may have been, another for each seed. Its means over the
     pixels of the given picture are as near to that picture as
     the colours around allow; the command says how near. A JPEG's pixels are not met: they hold the noise of its blocks.
     The ICC profile, pixels per inch and EXIF entries are taken over.
@@ -103,8 +112,11 @@ class Upscale:
 
     def run(self) -> int:
         """Enlarge the pictures and write them."""
-        if (self.size is None) == (self.scale is None):
+        if self.size is None and self.scale is None:
             raise InputError("upscale needs the size of the result; give one of --scale 4 and --size 1024.")
+        if self.size is not None and self.scale is not None:
+            raise InputError("--size and --scale both say how large; keep one of --scale 4 and --size 1024.")
+        seeds = [*dict.fromkeys(parse_seeds(self.seed))]
         size = None if self.size is None else parse_any_size(self.size)
         from s2id.sampling.model import load
 
@@ -117,36 +129,43 @@ class Upscale:
         condition = self.traits.ask(model, self.label, self.words)
         writable(self.out)
         if not self.picture.is_dir():
-            name_files(self._enlarge(model, condition, self.picture, size, self.out, self.picture.stem))
+            name_files(self._enlarge(model, condition, seeds, self.picture, size, self.out, self.picture.stem))
             return 0
-        return self._folder(model, condition, size)
+        return self._folder(model, condition, seeds, size)
 
-    def _folder(self, model: "S2ID", condition: "Condition", size: "AnySize | None") -> int:
-        """Enlarge the pictures of a folder, and name those that cannot be; the code says whether there were any."""
+    def _folder(self, model: "S2ID", condition: "Condition", seeds: list[int], size: "AnySize | None") -> int:
+        """Enlarge the pictures of a folder, and name those that cannot be; the code says whether there were any.
+
+        Results of earlier runs, in a folder of the pictures', are no pictures to enlarge.
+        """
         from s2id.data.search import search
 
         found, written, left = search(self.picture), list[Path](), 0
-        if not found.pictures:
+        inside = self.out.resolve() != self.picture.resolve()
+        given = [path for path in found.pictures if not (inside and path.resolve().is_relative_to(self.out.resolve()))]
+        if not given:
             raise InputError(f"{self.picture} holds no picture; give a folder that does, or a picture.")
-        stems = Counter(path.with_suffix("") for path in found.pictures)
+        stems = Counter(path.with_suffix("") for path in given)
         print(*(f"note: {note}" for note in found.skipped), sep="\n", end="\n" if found.skipped else "")
-        for path in found.pictures:
+        for path in given:
             name = path.stem if stems[path.with_suffix("")] == 1 else path.name
             try:
                 place = self.out / path.parent.relative_to(self.picture)
-                written += self._enlarge(model, condition, path, size, place, name)
+                written += self._enlarge(model, condition, seeds, path, size, place, name)
             except InputError as error:
-                print(f"s2id: {path}: {error}", file=sys.stderr)
+                told = str(error)
+                print(f"s2id: {told if told.startswith(str(path)) else f'{path}: {told}'}", file=sys.stderr)
                 left += 1
         name_files(written)
         if left:
-            print(f"s2id: {left} of {len(found.pictures)} pictures were not enlarged", file=sys.stderr)
+            print(f"s2id: {left} of {len(given)} pictures were not enlarged", file=sys.stderr)
         return 2 if left else 0
 
     def _enlarge(
         self,
         model: "S2ID",
         condition: "Condition",
+        seeds: list[int],
         path: Path,
         size: "AnySize | None",
         place: Path,
@@ -165,7 +184,7 @@ class Upscale:
         lossy = is_lossy(path)
         exact = not lossy if self.exact is None else self.exact
         written, squares = list[Path](), list[float]()
-        for seed in parse_seeds(self.seed) if model.config.invents else [0]:
+        for seed in seeds:
             enlarged = upscale(model, picture, to, condition, exact=exact, seed=seed).cpu()
             writable(place)
             told = f"{name}-seed{seed}" if model.config.invents else name
@@ -173,8 +192,9 @@ class Upscale:
             write(written[-1], enlarged, facts_of(path, len(enlarged)), depth)
             squares.append(disagreement(enlarged[None], picture, depth=depth) ** 2)
         rms = math.sqrt(sum(squares) / len(squares))
-        why = "; hard edges are drawn smooth, which costs agreement but no colour" if 127.5 * rms > 1 else ""
-        print(f"{path.name}: {_agreement(rms)}{'; a JPEG, whose blocks are not drawn' if lossy and not exact else why}")
+        shown = path.relative_to(self.picture) if self.picture.is_dir() else path.name
+        fits = not any(n % side for n, side in zip(enlarged.shape[1:], picture.shape[1:], strict=True))
+        print(f"{shown}: {_agreement(rms)}{_why(rms, lossy, exact, fits)}")
         if depth == 8 and is_deep(path):
             print(
                 f"note: {path.name} has 16 bits per channel, of which 8 are read; all are of PNG and TIFF files with "

@@ -92,7 +92,8 @@ def upscale(
 ) -> Float[Tensor, "k h2 w2"]:
     """A picture enlarged by one call of the network, whose means over the old pixels are as near to these as it can be.
 
-    `disagreement` says how near. No value lies beyond the colours around, so pixel art is met less exactly.
+    `disagreement` says how near. Means are set right within the range of the colours around, so pixel art is met less
+    exactly.
     A model that was trained to enlarge (the preset graphics) takes pictures of any size and kind at their own pixels.
 
     >>> import s2id
@@ -120,6 +121,7 @@ def upscale(
     size = whole_size(size, extent((picture.shape[1], picture.shape[2])))
     if isinstance(model.network, Enlarger):
         pair(model, label, range(1))  # refuses a label, which it knows none of
+        (seed,) = seed_list(seed)
         check(model, in_channels(picture.float(), 4), size)
         check_premultiplied(picture)
         return enlarge(model.network, picture[None].float().to(model.device), size, exact, seed)[0]

@@ -110,7 +110,12 @@ export function pictureView({ models, limits, look }) {
 
   const enlarging = (own) =>
     own
-      ? [picker(own), times(), own.invents && answers("One for each: what the picture may have been."), ...conditions(own, state, changed)]
+      ? [
+          picker(own),
+          times(),
+          own.invents && answers("One for each: what the picture may have been."),
+          ...conditions(own, state, changed),
+        ]
       : [nobody()];
 
   /** The seeds of the answers. */
