@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 from upscalers import held_out_pictures, pixels, show, text_picture
-from upscaling_pictures import PART, SHOWN, TIMES, keep, liveliest
+from upscaling_pictures import PART, SHOWN, SIDE, TIMES, keep, liveliest
 
 import s2id
 from s2id.data.fonts import font_files, held_out
@@ -26,17 +26,10 @@ from s2id.evaluation.image_metrics import psnr
 from s2id.media.images import resize, to_bytes, to_float, to_pillow
 from s2id.memory import keep_memory
 
-SIDE = 64
-
-
-def gradients(picture: Tensor) -> tuple[Tensor, Tensor]:
-    """Differences of neighbours along y and x."""
-    return picture.diff(dim=1), picture.diff(dim=2)
-
 
 def gradient(picture: Tensor) -> float:
-    """Root mean square difference of neighbours."""
-    return math.sqrt(sum(float(one.square().mean()) for one in gradients(picture)) / 2)
+    """Root mean square difference of neighbours along y and along x."""
+    return math.sqrt(sum(float(picture.diff(dim=axis).square().mean()) for axis in (1, 2)) / 2)
 
 
 def rows(invents: s2id.S2ID, one: s2id.S2ID, truths: list[Tensor], times: int, draws: int) -> list[dict[str, object]]:

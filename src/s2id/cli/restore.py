@@ -80,13 +80,12 @@ def _why(rms: float, lossy: bool, exact: bool, fits: bool) -> str:
 
 @dataclass(frozen=True)
 class Upscale:
-    """Enlarge a picture, or every picture of a folder, with one call of the network each.
+    """Enlarge a picture, or every picture of a folder, with one call of the network for each result.
 
     The result is the one in the middle of what the picture may have been, where details blur that it does not show.
-    With --invent it is one of those that may have been, another for each seed. Its means over the
-    pixels of the given picture are as near to that picture as
-    the colours around allow; the command says how near. A JPEG's pixels are not met: they hold the noise of its blocks.
-    The ICC profile, pixels per inch and EXIF entries are taken over.
+    With --invent it is one of those that may have been, another for each seed. Its means over the pixels of the given
+    picture are as near to that picture as the colours around allow; the command says how near. A JPEG's pixels are not
+    met: they hold the noise of its blocks. The ICC profile, pixels per inch and EXIF entries are taken over.
     """
 
     picture: tyro.conf.Positional[Annotated[Path, Help("The picture: a PNG, JPEG or other image file; or a folder.")]]

@@ -7,6 +7,7 @@ in products of Schauder functions (Levy's construction); the bridge below the la
 """
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -21,6 +22,7 @@ from s2id.errors import InputError
 from s2id.linear import area_weights
 from s2id.seeds import U64, key_of, mix, seed_of
 from s2id.settings import Size, Window
+from s2id.shapes import Images
 
 _REACH = 2.0  # the noise is defined for composition coordinates in [-2, 2)
 
@@ -125,12 +127,25 @@ def smooth_noise(size: Size, channels: int, seed: int) -> Float[Tensor, "c h w"]
         channels: Number of channels; each is independent noise.
         seed: Seed of the noise.
     """
-    if not channels:
-        return torch.zeros(0, *size)
     noise = white_noise((size[0] + 2 * (_ALIKE - 1), size[1] + 2 * (_ALIKE - 1)), channels, seed)
     for _ in range(2):
         noise = nn.functional.avg_pool2d(noise, _ALIKE, stride=1)
     return noise * 3 * _ALIKE**3 / (2 * _ALIKE**2 + 1)  # over the standard deviation of means of means
+
+
+def beside_noise(pictures: Images, channels: int, seeds: Sequence[int]) -> Float[Tensor, "b _ h w"]:
+    """Pictures with channels of smooth noise after their own, one seed for each picture.
+
+    Args:
+        pictures: Pictures, of any values.
+        channels: Channels in all; where the pictures have as many, they are returned as they are.
+        seeds: Seeds of the noise.
+    """
+    (_, own, height, width) = pictures.shape
+    if channels == own:
+        return pictures
+    noise = torch.stack([smooth_noise((height, width), channels - own, seed) for seed in seeds])
+    return torch.cat([pictures, noise.to(pictures)], dim=1)
 
 
 @lru_cache(maxsize=8)  # all seeds of a batch, and the noise of every step, have the same grid

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from s2id.coords import Grid, Part, centres, slices
-from s2id.diffusion.noise import smooth_noise
+from s2id.diffusion.noise import beside_noise
 from s2id.media.alpha import has_alpha, in_channels
 from s2id.media.images import resize
 from s2id.memory import keep_memory
@@ -61,8 +61,7 @@ def enlarge(
     """
     given = in_channels(pictures, 4)
     times = _times(size[0], given.shape[2]), _times(size[1], given.shape[3])
-    noise = smooth_noise((given.shape[2], given.shape[3]), network.config.noise_channels, seed).to(given)
-    seen = torch.cat([given, noise.expand(len(given), -1, -1, -1)], dim=1)
+    seen = beside_noise(given, network.config.state_channels, [seed] * len(given))
     found = resize(drawn(network, seen, *times, exact=exact), size)
     colours, alpha = found[:, :3], found[:, 3:]
     if pictures.shape[1] < 3:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
@@ -70,15 +71,14 @@ def upscaling(offer: Offer, asked: Upscale, picture: UInt8[Tensor, "c h w"], fil
     notes = _notes(model, measured)
 
     def work(job: Job) -> dict[str, Any]:
-        squares = []
+        found = []
         for i, seed in enumerate(each):
-            found = upscale(model, given, size, condition, exact=exact, seed=seed)
+            found.append(upscale(model, given, size, condition, exact=exact, seed=seed).cpu())
             if seeds is None:
-                to.show(job, "result", found)
+                to.show(job, "result", found[i])
             else:
-                to.show(job, "answer", found, index=i, seed=str(seed))
-            squares.append(disagreement(found[None].cpu(), given) ** 2)
-        return {**asdict(recipe), "notes": [*notes, _agreement(math.sqrt(sum(squares) / len(squares)))]}
+                to.show(job, "answer", found[i], index=i, seed=str(seed))
+        return {**asdict(recipe), "notes": [*notes, _agreement(disagreement(torch.stack(found), given))]}
 
     return work
 

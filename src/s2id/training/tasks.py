@@ -20,7 +20,7 @@ from s2id.data.pixel_art import palette_of
 from s2id.diffusion.denoiser import loss
 from s2id.diffusion.process import Schedule
 from s2id.network.enlarger import agreeing
-from s2id.network.settings import EnlargerConfig, NetworkConfig
+from s2id.network.settings import NetworkConfig
 from s2id.sampling.model import S2ID
 from s2id.seeds import seed_of
 from s2id.settings import Size
@@ -148,17 +148,15 @@ class Enlarging:
         """
         self.pictures = unlabelled(pictures)
         self.config, self.model = _completed(preset, self.pictures)
-        assert isinstance(self.model, EnlargerConfig)
-        self.noise_channels = self.model.noise_channels
         self.schedule = Schedule(shift=self.config.schedule_shift)
         check_windows(self.pictures, self.config)
 
     def batch(self, number: int, share: float) -> Batch:
         """Coarse windows, and the fine ones that they were made of; each twice where noise is seen beside it."""
         batch = draw_windows(self.pictures, self.config, number)
-        if not self.noise_channels:  # nothing is invented
+        if not self.model.invents:
             return batch
-        return seen_twice(batch, self.noise_channels, seed_of(self.config.seed, number, 3))
+        return seen_twice(batch, self.model.state_channels, seed_of(self.config.seed, number, 3))
 
     def loss(self, batch: Batch, field: Tensor, state: Tensor | None) -> Tensor:
         """How far the drawn windows are from the truth, as `energy_score` says.

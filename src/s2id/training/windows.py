@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from s2id.condition import Condition, cat
 from s2id.coords import extent
 from s2id.data.pictures import Group, Pictures, chosen_at
-from s2id.diffusion.noise import smooth_noise
+from s2id.diffusion.noise import beside_noise
 from s2id.errors import InputError
 from s2id.media.alpha import in_channels, over
 from s2id.media.images import to_bytes, to_float
@@ -107,12 +107,16 @@ def draw_windows(pictures: Pictures, config: TrainConfig, number: int, only: int
 
 
 def seen_twice(batch: Batch, channels: int, seed: int) -> Batch:
-    """The batch with every given picture in it twice, each time with other noise beside it; one target for both."""
+    """The batch with every given picture in it twice, each time with other noise beside it; one target for both.
+
+    Args:
+        batch: The batch, whose states are the given pictures.
+        channels: Channels of a state with its noise.
+        seed: Seed of all noise.
+    """
     given = batch.x_t.repeat(2, 1, 1, 1)
-    size = (given.shape[2], given.shape[3])
-    noise = torch.stack([smooth_noise(size, channels, seed_of(seed, i)) for i in range(len(given))])
-    condition = cat([batch.condition, batch.condition])
-    return replace(batch, x_t=torch.cat([given, noise], 1), logsnr=batch.logsnr.repeat(2), condition=condition)
+    x_t = beside_noise(given, channels, [seed_of(seed, i) for i in range(len(given))])
+    return replace(batch, x_t=x_t, logsnr=batch.logsnr.repeat(2), condition=cat([batch.condition] * 2))
 
 
 def enlarged_windows(model: S2ID, pictures: Pictures, config: TrainConfig) -> Float[Tensor, "3 h w"]:
@@ -124,9 +128,8 @@ def enlarged_windows(model: S2ID, pictures: Pictures, config: TrainConfig) -> Fl
         factor = min(_SHOWN_TIMES, min(group.images.shape[2:]) // side)
         fine = _window(group, int(chosen[0]), side * factor, generator)
         given = to_float(seen(fine, factor, generator))[None]
-        noise = smooth_noise((side, side), model.config.state_channels - given.shape[1], seed=0)
-        state = torch.cat([given, noise[None]], dim=1).to(model.device)
-        field = read_out(model, state, torch.tensor([NULL]), frame=extent((side, side)))
+        state = beside_noise(given, model.config.state_channels, [0])
+        field = read_out(model, state.to(model.device), torch.tensor([NULL]), frame=extent((side, side)))
         size = (side * _SHOWN_TIMES, side * _SHOWN_TIMES)
         looks = (given[0], field.render(size)[0].cpu(), to_float(fine))
         rows.append(torch.cat([F.interpolate(over(look, "white")[None], size)[0] for look in looks], dim=2))
