@@ -1,6 +1,7 @@
 """The picture that a condition alone lets expect: taught first, then fixed, and seen by every token."""
 
 from dataclasses import replace
+from itertools import count
 
 import pytest
 import torch
@@ -56,6 +57,16 @@ def test_a_canvas_takes_a_fifth_of_a_runs_minutes_at_most(tmp_path):
     asked = []
     teach_canvas(run.trainer.network, run.trainer.pictures, run.trainer.config, lambda: bool(asked.append(1)))
     assert len(asked) < 10_000  # 100,000 steps take minutes
+
+
+def test_the_time_that_a_canvas_takes_is_part_of_a_runs_minutes(tmp_path, monkeypatch):
+    run = s2id.train(toys(KINDS), tmp_path, preset(1), minutes=1)
+    taught, ticks = [], count(0.0, 1e-6)
+    monkeypatch.setattr("s2id.training.trainer.teach_canvas", lambda *_: taught.append(12.0))
+    monkeypatch.setattr("s2id.training.trainer.time.perf_counter", lambda: sum(taught) + next(ticks))
+    next(iter(run))
+    assert run.trainer.begun == pytest.approx(12 / 60, abs=1e-4)
+    assert run.trainer.done > run.trainer.begun
 
 
 def test_a_runs_own_steps_leave_the_canvas_as_it_was_taught(tmp_path):

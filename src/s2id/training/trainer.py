@@ -211,11 +211,17 @@ class Trainer:
         self.stopping = False  # it may be extended and iterated over again
 
     def _teach_canvas(self, untaught: Canvas) -> None:
-        """Teach the network's canvas, which begins with the untaught one's weights, and keep what it learned."""
+        """Teach the network's canvas, which begins with the untaught one's weights, and keep what it learned.
+
+        The time that this takes is part of the run's; the learning rate warms up after it.
+        """
+        start = time.perf_counter()
         network = self.accelerator.unwrap_model(self.network)
         network.canvas.load_state_dict(untaught.state_dict())
         with modes_kept():
             teach_canvas(network, self.pictures, self.config, self._agree_to_stop, self.accelerator.autocast)
+        self.seconds = self._agree_on_seconds(self.seconds + time.perf_counter() - start)
+        self.begun = self.done
         self.average.module.load_state_dict(network.state_dict())
         if not self._agree_to_stop():
             self._untaught = None

@@ -217,7 +217,7 @@ def drive(run: Run) -> int:
             f"the run in {folder} is finished and is not trained further; to train it for five minutes more, give it "
             "--extra-minutes 5"
         )
-    elif trainer.begun:
+    elif trainer.step and trainer.begun == trainer.done:
         peak = learning_rate(trainer.config, trainer.begun + trainer.config.warmup * (1 - trainer.begun))
         say(
             f"goes on after {trainer.images_seen:,} images: the learning rate rises to {peak:.1e}, as in a run of both "
