@@ -100,6 +100,15 @@ def test_colours_stay_below_their_alpha():
         assert (given[:, :3] <= given[:, 3:] + 2 / 255).all()
 
 
+def test_some_borders_rise_in_one_channel_and_fall_in_another(monkeypatch):
+    monkeypatch.setattr(windows, "_OPAQUE", 0.0)
+    monkeypatch.setattr(windows, "LIKE", {"means": 1.0})
+    given = torch.cat([draw_windows(drawings(channels=1), SMALL, number).x_t for number in range(20)])
+    away = given[:, :3] - given[:, :3].mean((2, 3), keepdim=True)
+    together = (away[:, 0] * away[:, 1]).mean((1, 2))
+    assert 0.05 < (together < -1e-3).float().mean() < 0.4 and (together > 1e-3).float().mean() > 0.4
+
+
 def test_small_pictures_are_refused(tmp_path):
     with pytest.raises(InputError, match="windows of 12x12"):
         Trainer(replace(PRESETS["graphics"], train=SMALL), drawings(side=11), tmp_path)

@@ -4,8 +4,8 @@
 
 All is local and relative: the network sees where each value lies in the range of those around it, and predicts what to
 add to a smooth interpolation in units of that range. So where the picture is flat the function is exactly flat, a
-border of two colours is drawn alike whatever the colours are, and a part of a large picture is drawn as if it were the
-whole.
+border of two colours is drawn alike however near they are to each other, and a part of a large picture is drawn as if
+it were the whole.
 """
 
 import math

@@ -42,8 +42,9 @@ by means and JPEG, and by means and a palette."""
 QUALITIES, PALETTES = (50, 95), (8, 64)
 """JPEG's quality and the number of a palette's colours, least and most."""
 
-_OPAQUE, _PERMUTED, _INVERTED = 0.6, 0.3, 0.1
-"""Shares of the windows that are laid over a ground, and whose colours are permuted or inverted."""
+_OPAQUE, _PERMUTED, _INVERTED = 0.6, 0.3, 0.4
+"""Shares of the windows that are laid over a ground, whose channels are permuted, and of whose channels each is
+inverted or not: most borders are of lightness, so those where one channel rises and another falls would be rare."""
 
 _DULL, _TRIES = 4.0, 6
 """Standard deviation in grey levels below which a window is drawn again, and how often."""
@@ -155,7 +156,9 @@ def _window(group: Group, index: int, side: int, generator: Generator) -> UInt8[
     if generator.random() < _PERMUTED:
         whole = whole[[*generator.permutation(3).tolist(), 3]]
     if generator.random() < _INVERTED:
-        whole = torch.cat([whole[3:] - whole[:3].minimum(whole[3:]), whole[3:]])
+        inverted = whole[3:] - whole[:3].minimum(whole[3:])
+        chosen = torch.from_numpy(generator.random(3) < 0.5)[:, None, None]
+        whole = torch.cat([torch.where(chosen, inverted, whole[:3]), whole[3:]])
     whole = torch.rot90(whole, int(generator.integers(4)), (1, 2))
     whole = whole.flip(2) if generator.random() < 0.5 else whole
     return _over(whole, generator) if generator.random() < _OPAQUE else whole
