@@ -79,6 +79,31 @@ def test_a_folder_is_enlarged_and_bad_pictures_are_named(weights, tmp_path, caps
     assert upscale(weights, tmp_path / "out", tmp_path / "out" / "deep", "--size", 8) == 2  # smaller than given
 
 
+def test_several_pictures_are_enlarged_and_bad_ones_are_named(weights, tmp_path, capsys):
+    (tmp_path / "other").mkdir()
+    for name in ("logo.png", "logo.bmp", "other/two.png", "other/logo.png"):
+        logo().save(tmp_path / name)
+    given = [tmp_path / name for name in ("logo.png", "logo.bmp", "missing.png", "other/two.png")]
+    assert upscale(weights, tmp_path / "out", *given, "--scale", 2) == 2
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "upscaled-logo.png-12x16.png",
+        "upscaled-logo.bmp-12x16.png",
+        "upscaled-two-12x16.png",
+    }
+    said = capsys.readouterr().err
+    assert "missing.png does not exist" in said and "1 of 4 pictures" in said
+    assert upscale(weights, tmp_path / "a", tmp_path / "logo.png", tmp_path / "other", "--scale", 2) == 2
+    assert "two of the pictures are called logo.png" in capsys.readouterr().err and not any((tmp_path / "a").iterdir())
+
+
+@pytest.mark.parametrize(("words", "said"), [((), "needs a picture"), (("",), "is given an empty argument")])
+def test_no_picture_is_not_the_present_folder(weights, tmp_path, monkeypatch, capsys, words, said):
+    monkeypatch.chdir(tmp_path)
+    logo().save("logo.png")
+    assert upscale(weights, tmp_path / "out", *words, "--scale", 2) == 2
+    assert said in capsys.readouterr().err
+
+
 def test_profile_resolution_and_exif_are_taken_over(weights, tmp_path):
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     exif = Image.Exif()

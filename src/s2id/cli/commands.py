@@ -12,10 +12,11 @@ from s2id.cli.export import Export
 from s2id.cli.films import Film, Morph
 from s2id.cli.flags import read
 from s2id.cli.info import Info
-from s2id.cli.restore import Depixelate, Restore, Upscale
+from s2id.cli.restore import Depixelate, Restore
 from s2id.cli.sample import Render, Sample
 from s2id.cli.studio import Studio
 from s2id.cli.train import Train
+from s2id.cli.upscale import Upscale
 from s2id.errors import InputError
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass, make_dataclass
 from difflib import get_close_matches
+from itertools import pairwise
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -152,13 +153,15 @@ def read(kind: type[_Command], words: Sequence[str], default: _Command | None = 
 
 
 def _check_flags(words: Sequence[str], plain: Sequence[Option], settings: Mapping[str, Option], name: str) -> None:
-    """Refuse flags that there are not."""
+    """Refuse flags that there are not, and arguments without a text, which would be the present folder."""
     called = name.removeprefix("s2id ") or "this command"
     known = {"help", *(("set", "help-all") if settings else ())}
     for option in plain:
         known |= {f"no-{option.name}"} if option.default is True else {option.name}
         known |= {word.strip("-") for one in get_args(option.kind) if isinstance(one, Help) for word in one.aliases}
-    for word in words:
+    for before, word in pairwise(["", *words]):
+        if not word and not before.startswith("-"):
+            raise InputError(f"{called} is given an empty argument, perhaps a variable that is not set; leave it out.")
         if word == "--":
             return
         flag = word.partition("=")[0].removeprefix("--").replace("_", "-")
@@ -181,7 +184,11 @@ def _flat(plain: Sequence[Option], settings: bool) -> type:
         choices = f"{{{','.join(map(str, get_args(bare)))}}}" if get_origin(bare) is Literal else None
         metavar = shared.metavar or positional or choices or _METAVARS.get(bare)
         kind = tyro.conf.arg(
-            name=option.name, help=option.help or shared.text, metavar=metavar, aliases=shared.aliases or None
+            name=option.name,
+            help=option.help or shared.text,
+            metavar=metavar,
+            aliases=shared.aliases or None,
+            help_behavior_hint="(required)" if option.default is MISSING else None,
         )
         default, row = option.default, Annotated[option.kind, kind]
         if _read_here(option):
