@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw
 
 from s2id.cli.main import main
 from s2id.errors import InputError
+from s2id.evaluation.run import evaluate_model, t_scrape_model
 from s2id.inverse.enlarge import drawn
 from s2id.inverse.restore import restore, upscale
 from s2id.media.alpha import in_channels, over
@@ -85,6 +86,9 @@ def test_any_size_goes_in_and_labels_are_refused(model):
         upscale(model, disc(8), (16, 16), label=1)
     with pytest.raises(InputError, match="enlarges given pictures, and restoring needs one that draws"):
         restore(model, torch.zeros(4, 8, 8), (16, 16))
+    for measure in (evaluate_model, t_scrape_model):
+        with pytest.raises(InputError, match="enlarges given pictures"):  # whatever data there are
+            measure(model)
     with pytest.raises(InputError, match="smaller than the picture"):
         upscale(model, disc(8), (4, 4))
 

@@ -49,7 +49,7 @@ def evaluate_model(
         device: Device that computes, as for `s2id.load`.
 
     Raises:
-        InputError: Weights, data or judge are missing, or do not belong together.
+        InputError: Weights, data or judge are missing, or do not belong together, or the model only enlarges pictures.
 
     Example:
         >>> for report in evaluate_model("mnist", config=EvaluateConfig(count=300)):  # doctest: +SKIP
@@ -57,6 +57,7 @@ def evaluate_model(
     """
     config = config or EvaluateConfig()
     model = weights if isinstance(weights, S2ID) else load(weights, device)
+    model.need_composition("an evaluation")
     name = reader_of(model.card, _name(weights))
     extractor = inception() if features == "inception" else None
     judged = load_judge(judge or name) if judge or name in bundled() else None
@@ -106,9 +107,11 @@ def t_scrape_model(
         device: Device that computes, as for `s2id.load`.
 
     Raises:
-        InputError: Weights or data are missing, do not belong together, or the model is distilled.
+        InputError: Weights or data are missing, do not belong together, or the model is distilled or only enlarges
+            pictures.
     """
     model = weights if isinstance(weights, S2ID) else load(weights, device)
+    model.need_composition("a curve of the loss")
     name = reader_of(model.card, _name(weights))
     pictures = load_data_of(model, data, "test", _name(weights))
     facts = {**_weights(model, weights), "data": name, "density": density or max(pictures.size)}
