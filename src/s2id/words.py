@@ -14,6 +14,13 @@ from s2id.names import listed
 MOST_WORDS = 2**14
 """Largest number of words that a model learns, the most frequent ones."""
 
+MOST_PAIRS = 2**16
+"""Largest number of pairs of words that pictures have together which a model keeps."""
+
+ALIKE, COMMON = 0.5, 5
+"""Share of the words beside either of two that are beside both, and their number, from which one can stand in for the
+other."""
+
 _LONG = 64
 """Most characters of a wrong word that a message repeats."""
 
@@ -77,6 +84,46 @@ def word_indices(asked: str | Sequence[str], known: Sequence[str]) -> list[int]:
             f"knows; ask for others, such as {listed(known[:_SHOWN])}."
         )
     return sorted(place[word] for word in words)
+
+
+def parted(asked: Iterable[int], counts: Sequence[int], together: Sequence[Sequence[int]]) -> list[list[int]]:
+    """Groups of words that go together; the first group has the rarest word.
+
+    Two words go together if some picture has both, or one of them and a word that can stand in for the other: as "man"
+    and "woman" are mostly beside the same words, a picture of a woman who sings shows how a man may.
+
+    Args:
+        asked: Indices of words.
+        counts: Number of pictures that have each word.
+        together: For each word, the later words that pictures have it with. Empty: unknown, and one group has all.
+
+    >>> parted([0, 1, 3], counts=(9, 6, 4, 3), together=((2, 3), (2,), (), ()))  # no picture has 0 and 1, or 1 and 3
+    [[3, 0], [1]]
+    """
+    if not together:
+        return [list(asked)]
+    companions: list[set[int]] = [set(row) for row in together]
+    for word, row in enumerate(together):
+        for later in row:
+            companions[later].add(word)
+
+    def alike(one: int, other: int) -> bool:
+        both = len(companions[one] & companions[other])
+        return both >= max(COMMON, ALIKE * len(companions[one] | companions[other]))
+
+    def fit(one: int, other: int) -> bool:
+        if other in companions[one]:
+            return True
+        return any(alike(one, word) for word in companions[other]) or any(alike(other, w) for w in companions[one])
+
+    groups = list[list[int]]()
+    for word in sorted(asked, key=lambda word: (counts[word], -word)):
+        group = next((group for group in groups if all(fit(word, other) for other in group)), None)
+        if group is None:
+            groups.append([word])
+        else:
+            group.append(word)
+    return groups
 
 
 def _near(word: str, known: Sequence[str]) -> str:

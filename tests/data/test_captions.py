@@ -61,6 +61,14 @@ def test_each_picture_has_its_words_and_every_word_its_count():
     assert with_words(captioned("owl fox"), learned.words).groups[0].words.tolist() == [[1]]
 
 
+def test_pairs_of_words_that_pictures_have_together_are_known_unless_they_are_too_many(monkeypatch):
+    learned = learn_words(captioned("red fox", "fox RED car", "", "car owl", "red"), 1)
+    assert learned.words == ("red", "car", "fox", "owl") and learned.words_together == ((1, 2), (2, 3), (), ())
+    assert captioned("red fox").words_together == ()
+    monkeypatch.setattr("s2id.data.pictures.MOST_PAIRS", 3)
+    assert learned.words_together == ()
+
+
 def test_words_are_learned_from_captions_alone(tmp_path):
     for plain in (captioned("red fox", "red"), s2id.pictures(torch.zeros(2, 1, 8, 8))):
         assert learn_words(plain, 0) is plain

@@ -13,12 +13,14 @@ import s2id
 from s2id.cli.main import main
 from s2id.condition import Condition, cat
 from s2id.errors import InputError
-from s2id.sampling.conditions import describe, forget
+from s2id.sampling.conditions import describe, forget, parts_of
+from s2id.sampling.denoisers import trained_denoiser
 from s2id.sampling.model import S2ID
 from s2id.sampling.rare import rare_asked
+from s2id.sampling.sample import compose
 from s2id.sampling.settings import Card, Sampling
 from s2id.shapes import NULL
-from s2id.words import word_indices
+from s2id.words import parted, word_indices
 
 WORDS = ("a", "red", "fox", "car", "hat")
 
@@ -112,6 +114,69 @@ def test_guidance_over_words_over_one_word_and_over_style_is_apart(icons):
     assert torch.allclose(same, pictures[0], atol=1e-5), "a weight of the guidance itself changes nothing"
 
 
+def having(icons, *pairs):
+    """The model, which has seen these pairs of words together."""
+    rows = tuple(tuple(later for first, later in sorted(pairs) if first == word) for word in range(len(WORDS)))
+    made = S2ID(icons.config, replace(icons.card, words_together=rows)).eval().requires_grad_(False)
+    made.network.load_state_dict(icons.network.state_dict())
+    return made
+
+
+def test_words_that_no_picture_has_together_are_composed(icons):
+    model = having(icons, (0, 1), (0, 2))
+    asked = s2id.ask(model, "flat", words="red fox")
+    first, other = parts_of(model, asked)
+    assert (first.words.tolist(), other.words.tolist()) == ([[2]], [[1]]), "the rarer word comes first"
+    guided = []
+    next(compose(model, asked, [0], Sampling(2, guidance=2.0), under=lambda one: guided.append(one) or one))
+    x_t, t = torch.randn(1, 1, 8, 8), torch.full((1,), 0.7, dtype=torch.float64)
+    style = s2id.ask(model, "flat")
+    each = trained_denoiser(model, (8, 8)).under_each(x_t, t, [None, first, other, style])
+    by_hand = each[0] + 2 * (each[1] - each[0]) + 2 * (each[2] - each[3])
+    assert torch.allclose(guided[0](x_t, t, first), by_hand, atol=1e-5)
+    assert (drawn(model, asked) - drawn(icons, asked)).abs().max() > 1e-4
+    stronger = drawn(model, asked, stronger=(("red", 9.0),))
+    assert (stronger - drawn(model, asked)).abs().max() > 1e-4, "in whichever part the word is"
+
+
+def test_words_that_go_together_are_asked_for_at_once(icons):
+    model = having(icons, (1, 2))
+    for words in ("red fox", "fox", "car", ""):
+        asked = s2id.ask(model, words=words or None)
+        assert parts_of(model, asked) == [asked]
+    assert torch.equal(*(drawn(one, s2id.ask(one, words="red fox")) for one in (model, icons)))
+    asked = s2id.ask(model, words="red car")
+    assert len(parts_of(model, asked)) == 2 and parts_of(icons, asked) == [asked], "it is not known what was seen"
+    student = S2ID(icons.config, replace(model.card, times=(1.0, 0.5)))
+    assert parts_of(student, asked) == [asked], "a distilled model cannot compose"
+
+
+def test_a_picture_does_not_depend_on_what_others_of_its_batch_are_composed_of(icons):
+    model = having(icons, (1, 2))
+    asked = [s2id.ask(model, words=words) for words in ("red fox", "car red fox hat", "car")]
+    assert [len(parts_of(model, one)) for one in asked] == [1, 3, 1]
+    parts = parts_of(model, cat(asked))
+    assert [part.words.tolist() for part in parts[1:]] == [[[NULL], [3], [NULL]], [[NULL, NULL], [2, 1], [NULL, NULL]]]
+    together = s2id.sample(model, cat(asked), seed=[0] * 3, steps=2).render((8, 8))
+    assert torch.allclose(together, torch.cat([drawn(model, one) for one in asked]), atol=1e-4)
+
+
+def test_words_in_the_same_company_stand_in_for_one_another():
+    company = tuple(range(3, 9))
+    rows = ((2, *company), company, (), *[()] * 6)  # 0 and 1 are both beside 3 to 8, and 0 is also beside 2
+    counts = (9,) * 9
+    assert parted([1, 2], counts, rows) == [[2, 1]]
+    assert parted([0, 1], counts, rows) == [[1], [0]], "no picture has both, and neither stands beside itself"
+    fewer = ((2, *company[:4]), company[:4], (), *[()] * 6)
+    assert parted([1, 2], counts, fewer) == [[2], [1]], "too few are beside both"
+
+
+def test_the_user_is_told_of_words_that_no_picture_has_together(icons):
+    card = having(icons, (1, 2)).card
+    told = [rare_asked(card, s2id.ask(icons, words=words)) for words in ("red fox", "red fox car")]
+    assert told == [[], ["no picture has car and red fox together; they are composed, which may fail."]]
+
+
 def test_words_travel_with_the_weights(icons, tmp_path, capsys):
     icons.save_pretrained(tmp_path)
     again = s2id.load(tmp_path)
@@ -131,9 +196,13 @@ def test_words_travel_with_the_weights(icons, tmp_path, capsys):
     [
         ({"words": ("a", "a", "b", "c", "d"), "word_counts": ()}, "words names one of its entries twice"),
         ({"word_counts": (1,)}, "word_counts has 1 entries for 5 names"),
+        ({"words_together": ((),)}, "words_together has 1 entries for 5 names"),
+        ({"words_together": ((), (1,), (), (), ())}, "names a word that is not a later one"),
+        ({"words_together": ((5,), (), (), (), ())}, "names a word that is not a later one"),
+        ({"words_together": ((),) * 5, "word_counts": ()}, "words_together needs word_counts"),
         ({"words": ("a",), "word_counts": ()}, "has 1 words and the network 5"),
     ],
-    ids=["twice", "counts", "fewer"],
+    ids=["twice", "counts", "rows", "itself", "beyond", "uncounted", "fewer"],
 )
 def test_a_card_whose_words_do_not_fit_is_refused(icons, changes, said, tmp_path):
     with pytest.raises(InputError, match=said):

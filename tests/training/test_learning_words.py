@@ -9,6 +9,7 @@ from toys import INKS, KINDS, PLACES, picture, toys
 import s2id
 from s2id.condition import Condition
 from s2id.errors import InputError
+from s2id.sampling.model import S2ID
 from s2id.sampling.training_data import load_data_of
 from s2id.training.batches import hide
 from s2id.training.distil import draw_trajectories, load_trajectories
@@ -58,6 +59,10 @@ def test_a_model_to_begin_with_keeps_its_words_and_learns_new_ones(tmp_path):
     other = replace(SEEN, groups=(replace(SEEN.groups[0], texts=texts),))
     later = s2id.train(other, tmp_path / "b", preset(), start=first)
     assert later.model.card.words == (*first.card.words, "ruby") and later.model.config.words == 9
+    assert all({*row} <= {*later.model.card.words_together[i]} for i, row in enumerate(first.card.words_together))
+    assert sum(map(len, later.model.card.words_together)) > sum(map(len, first.card.words_together)) > 0
+    unknown = S2ID(first.config, replace(first.card, words_together=())).eval()
+    assert s2id.train(other, tmp_path / "c", preset(), start=unknown).model.card.words_together == ()
     known, grown = (model.network.asked.words.weight for model in (first, later.model))
     assert torch.equal(grown[:8], known) and torch.allclose(grown[8], known.mean(0))
     list(later)

@@ -45,7 +45,7 @@ class Info:
             "sha256": checksum(model.tensors()),
             **model.facts(),
         }
-        words, counts = facts["card"].pop("words"), facts["card"].pop("word_counts")
+        words, counts, _ = (facts["card"].pop(name) for name in ("words", "word_counts", "words_together"))
         if words:
             facts["card"] |= {"number of words": len(words), "most frequent words": _frequent(words, counts)}
         print(json.dumps(facts, indent=2))

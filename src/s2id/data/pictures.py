@@ -3,6 +3,7 @@
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -15,6 +16,7 @@ from s2id.condition import Condition, scaled
 from s2id.errors import InputError
 from s2id.settings import Alpha, Size
 from s2id.shapes import NULL
+from s2id.words import MOST_PAIRS
 
 Split = Literal["train", "test"]
 """Part of a data set: pictures to train on, or pictures held out."""
@@ -167,6 +169,23 @@ class Pictures:
         """Number of pictures that have each word."""
         found = [group.words[group.words >= 0] for group in self.groups if group.words is not None]
         return tuple(torch.cat(found).bincount(minlength=len(self.words)).tolist()) if found else ()
+
+    @property
+    def words_together(self) -> tuple[tuple[int, ...], ...]:
+        """For each word, the later words that pictures have it with. Empty if they are more pairs than `MOST_PAIRS`."""
+        keys, many = torch.empty(0, dtype=torch.long), len(self.words)
+        for words in (group.words for group in self.groups if group.words is not None):
+            for one, other in combinations(words.long().T, 2):
+                both = (one >= 0) & (other >= 0)
+                found = torch.minimum(one, other)[both] * many + torch.maximum(one, other)[both]
+                keys = torch.cat([keys, found]).unique()
+                if len(keys) > MOST_PAIRS:
+                    return ()
+        first, later = (keys // max(many, 1)).tolist(), (keys % max(many, 1)).tolist()
+        rows = [list[int]() for _ in range(many)]
+        for one, other in zip(first, later, strict=True):
+            rows[one].append(other)
+        return tuple(map(tuple, rows))
 
     def __len__(self) -> int:
         """Number of pictures."""

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from s2id.checks import MisfitError, checked, fits, meant, shown
 from s2id.condition import KINDS, Condition, cat, scaled
@@ -21,7 +22,7 @@ from s2id.seeds import LARGEST_SEED
 from s2id.settings import MOST_SEEDS
 from s2id.shapes import NULL
 from s2id.text import text_encoder
-from s2id.words import word_indices
+from s2id.words import parted, word_indices
 
 if TYPE_CHECKING:
     Label = SupportsIndex | str | Condition | None
@@ -172,6 +173,30 @@ def _without(asked: Condition, kind: str, index: int) -> Condition:
     if part is None:
         return asked
     return replace(asked, **{kind: part.index_fill(1, torch.tensor([index], device=part.device), KINDS[kind])})
+
+
+def parts_of(model: S2ID, asked: Condition) -> list[Condition]:
+    """Conditions that together ask for all words, each for words that go together, as `s2id.words.parted` says.
+
+    The first one has the rarest word. A picture that needs fewer parts than others of its batch has no words in the
+    last ones. A distilled model, which cannot compose conditions, and conditions on the way to others are not parted.
+
+    Args:
+        model: The model, whose card says which words were seen together.
+        asked: Conditions.
+    """
+    card = model.card
+    if asked.words is None or not card.words_together or card.times or asked.toward is not None:
+        return [asked]
+    known = ([i for i in row if i != NULL] for row in asked.words.tolist())
+    groups = [parted(words, card.word_counts, card.words_together) for words in known]
+    if (most := max(map(len, groups), default=0)) < 2:
+        return [asked]
+    parts = []
+    for k in range(most):
+        rows = [torch.tensor(each[k] if k < len(each) else [], dtype=torch.long) for each in groups]
+        parts.append(replace(asked, words=pad_sequence(rows, batch_first=True, padding_value=NULL).to(asked.words)))
+    return parts
 
 
 def describe(model: S2ID, asked: Condition) -> list[str]:

@@ -2,7 +2,7 @@
 
 import torch
 
-from s2id.condition import Asked, condition_of
+from s2id.condition import Asked, Condition, condition_of
 from s2id.coords import extent
 from s2id.diffusion.denoiser import TrainedDenoiser
 from s2id.diffusion.guidance import AutoGuided
@@ -10,6 +10,7 @@ from s2id.diffusion.process import Schedule
 from s2id.network.build import AnyNetwork
 from s2id.network.heads import Features, FieldHead
 from s2id.network.published import PixelHead
+from s2id.sampling.conditions import parts_of
 from s2id.sampling.field import Field
 from s2id.sampling.model import S2ID
 from s2id.sampling.resolving import guides_itself
@@ -80,7 +81,7 @@ def read_out(
     Args:
         model: The model that composed the states.
         x: States on the composition grid.
-        asked: Their conditions.
+        asked: Their conditions, of which the first of `parts_of` is read.
         facts: Facts for the field's file.
         t: Time of the states: 0, except for a distilled model, whose last call starts from its last time.
         frame: Height and width of the frame that the states cover, in composition units. The aspect of whole patches
@@ -98,6 +99,8 @@ def read_out(
     def read(network: AnyNetwork) -> Features:
         return network.decode(network.encode(x, logsnr, frame), asked.to(x.device))
 
+    if isinstance(asked, Condition):
+        asked = parts_of(model, asked)[0]
     if guides_itself(model, autoguidance):  # the last call is never moved away from the unconditional one
         asked = condition_of(asked, len(x)).weighted(1.0)
     if model.renderer is not None:

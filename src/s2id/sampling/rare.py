@@ -1,9 +1,11 @@
-"""Classes, attributes and words of few pictures: a model has learned little of them, and says so where asked."""
+"""What a model has learned little of, and says so where asked: what few pictures show, words that none has together."""
 
 from collections.abc import Iterator
 
 from s2id.condition import Condition
+from s2id.names import listed
 from s2id.sampling.settings import Card
+from s2id.words import parted
 
 FEW = 100
 """Number of pictures below which a class, or an attribute's value, is rare."""
@@ -33,18 +35,19 @@ def rare(card: Card) -> list[str]:
 
 
 def rare_asked(card: Card, asked: Condition) -> list[str]:
-    """A sentence for each rare class, attribute or word that is asked for.
+    """A sentence for each rare class, attribute or word that is asked for, and for words that were not seen together.
 
     >>> import torch
     >>> card = Card(labels=("cat", "dog"), pictures=909, label_counts=(900, 9))
     >>> rare_asked(card, Condition(torch.tensor([0, 1, 1])))
     ['dog was seen in 9 pictures of 909; expect other pictures, or copies of those.']
     """
-    return [
+    seldom = [
         f"{name} was seen in {count:,} pictures of {card.pictures:,}; expect other pictures, or copies of those."
         for name, count, few in dict.fromkeys(_asked(card, asked))
         if count < few
     ]
+    return [*seldom, *dict.fromkeys(_apart(card, asked))]
 
 
 def _asked(card: Card, asked: Condition) -> Iterator[tuple[str, int, int]]:
@@ -59,6 +62,15 @@ def _asked(card: Card, asked: Condition) -> Iterator[tuple[str, int, int]]:
         for word in asked.words.flatten().tolist():
             if word >= 0:
                 yield card.words[word], card.word_counts[word], FEW_WITH_A_WORD
+
+
+def _apart(card: Card, asked: Condition) -> Iterator[str]:
+    """A sentence for the words of each picture that were not seen together."""
+    for row in asked.words.tolist() if asked.words is not None and card.words_together else ():
+        groups = parted([word for word in row if word >= 0], card.word_counts, card.words_together)
+        if len(groups) > 1:
+            named = listed([" ".join(card.words[word] for word in sorted(group)) for group in groups], " and ")
+            yield f"no picture has {named} together; they are composed, which may fail."
 
 
 def _classes(card: Card) -> list[tuple[str, int]]:

@@ -21,7 +21,7 @@ from s2id.diffusion.process import times as even_times
 from s2id.diffusion.samplers import SAMPLERS, STOCHASTIC, Sampler, Step, last_of, restarted, result
 from s2id.errors import InputError
 from s2id.modes import modes_kept
-from s2id.sampling.conditions import Labels, Seeds, describe, forget, pair
+from s2id.sampling.conditions import Labels, Seeds, describe, forget, pair, parts_of
 from s2id.sampling.denoisers import guided_denoiser, read_out
 from s2id.sampling.field import Field
 from s2id.sampling.field_file import of_each
@@ -173,10 +173,15 @@ class _Composition:
         self.temperature = temperature_of(model, sampling.temperature, restoring)
         self.guidance, self.autoguidance = sampling.guidance, sampling.autoguidance
         self.learned = guides_itself(model, self.autoguidance)
-        whole = self._comparable(condition_of(asked, len(seeds)))
+        whole, *beside = map(self._comparable, parts_of(model, condition_of(asked, len(seeds))))
         # where no picture has a condition there is nothing to guide; where some have one, guidance leaves the others
         self.wanted = whole if whole.known else None
-        pushes = [Push(w - self.guidance, whole, forget(model, whole, name)) for name, w in sampling.stronger]
+        pushes = [Push(self.guidance, more, replace(more, words=None)) for more in beside]
+        for name, weight in sampling.stronger:
+            for part in (whole, *beside):
+                less = forget(model, part, name)
+                if part is whole or less.words is not part.words:  # all parts have the labels that are no words
+                    pushes.append(Push(weight - self.guidance, part, less))
         if avoid is not None:
             nothing = whole.unknown() if self.learned else None
             pushes.append(Push(-self.guidance, self._comparable(pair(model, avoid, range(len(seeds)))[0]), nothing))

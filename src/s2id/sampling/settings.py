@@ -155,6 +155,9 @@ class Card:
     """Words of captions that the model knows, by index, the most frequent first."""
     word_counts: tuple[Count, ...] = ()
     """Number of pictures that have each word, by index. Empty: unknown."""
+    words_together: tuple[tuple[Count, ...], ...] = ()
+    """For each word, by index, the later words that pictures have it with. Empty: unknown, or more pairs than
+    `s2id.words.MOST_PAIRS`."""
     encoder: str = ""
     """Text encoder, of `s2id.text`, whose tokens the model takes in place of words. Empty: it takes none."""
     palette: tuple[str, ...] = ()
@@ -175,10 +178,19 @@ class Card:
             raise InputError(f"times is {self.times}; times fall.")
         if len(self.latent_mean) != len(self.latent_std):
             raise InputError("latent_mean and latent_std have an entry per channel each, and not equally many.")
-        counted = {"label_counts": self.labels, "attribute_counts": self.attributes, "word_counts": self.words}
+        counted = {
+            "label_counts": self.labels,
+            "attribute_counts": self.attributes,
+            "word_counts": self.words,
+            "words_together": self.words,
+        }
         for name, names in counted.items():
             if getattr(self, name) and len(getattr(self, name)) != len(names):
                 raise InputError(f"{name} has {len(getattr(self, name))} entries for {len(names)} names.")
+        if self.words_together and not self.word_counts:
+            raise InputError("words_together needs word_counts, which say which of two words is the rarer.")
+        if any(not first < other < len(self.words) for first, row in enumerate(self.words_together) for other in row):
+            raise InputError("words_together names a word that is not a later one of words.")
         check_palette(self.palette)
 
     @property

@@ -10,6 +10,7 @@ from s2id.network.settings import like
 from s2id.sampling.model import S2ID
 from s2id.sampling.settings import Card
 from s2id.training.settings import Preset, TrainConfig
+from s2id.words import MOST_PAIRS
 
 
 def card_of(
@@ -52,6 +53,7 @@ def card_of(
         attribute_counts=tuple(zip(has, lacks, strict=True)),
         words=pictures.words,
         word_counts=_most(pictures.word_counts, start.word_counts if start is not None else ()),
+        words_together=_all_pairs(pictures, start),
         encoder=config.encoder,
         observe=config.pixelate or "",
         autoencoder=latents.autoencoder if latents else "",
@@ -70,6 +72,17 @@ def card_of(
 def _most(counts: tuple[int, ...], before: tuple[int, ...]) -> tuple[int, ...]:
     """Numbers of pictures of each name: now or before, when there were fewer names, whichever are more."""
     return tuple(map(max, zip_longest(counts, before, fillvalue=0)))
+
+
+def _all_pairs(pictures: Pictures, start: Card | None) -> tuple[tuple[int, ...], ...]:
+    """Words that pictures have together, now or before; none if there are too many, or were."""
+    now, before = pictures.words_together, start.words_together if start is not None else ()
+    if start is None or not start.words:
+        return now
+    if not now or not before:
+        return ()
+    rows = tuple(tuple(sorted({*one, *other})) for one, other in zip_longest(now, before, fillvalue=()))
+    return rows if sum(map(len, rows)) <= MOST_PAIRS else ()
 
 
 def like_model(start: S2ID, asked: Preset, preset: Preset) -> Preset:
