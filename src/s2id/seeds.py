@@ -34,7 +34,7 @@ def seeds_of(text: str) -> list[int]:
             raise _no_seeds(text, f"exceeds {LARGEST_SEED}")
         first, last = int(ends[0]), int(ends[-1])
         if first > last:
-            raise _no_seeds(text, "is no number, range or list")
+            raise _no_seeds(text, "has a range that falls")
         if len(chosen) + last - first >= MOST_SEEDS:
             raise InputError(f"seed {text[:40]!r} names more than {MOST_SEEDS:,} seeds; draw them in several commands.")
         chosen += range(first, last + 1)

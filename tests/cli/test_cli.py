@@ -164,7 +164,7 @@ def test_thin_and_tiny_pictures_work(weights, tmp_path, capsys, size):
         (["--window", "0,0,1,1.5"], "is no region of the frame"),
         (["--window", "nan,0,1,1"], "is no region of the frame"),
         (["--window", "left"], "window 'left' is not top,left,bottom,right"),
-        (["--seed", "9-3"], "seed '9-3' is no number, range or list"),
+        (["--seed", "9-3"], "seed '9-3' has a range that falls"),
         (["--seed", "1,,2"], "seed '1,,2' is no number, range or list"),
         (["--steps", "0"], "steps is 0"),
         (["--guidance", "nan"], "guidance is nan; it must be a number"),
