@@ -52,7 +52,7 @@ def main() -> None:
     args = parser.parse_args()
     keep_memory()
     model, judge = s2id.load(args.model), load_judge(args.judge)
-    drawings, ground = drawings_of(model, judge, args.data)
+    drawings, ground = drawings_of(model.card, judge, args.data)
     trained = load_pictures("vectors", args.data, "train", SIDE, alpha=model.card.alpha)
     trained = with_words(trained, model.card.words)
     together, counts = trained.words_together, trained.word_counts

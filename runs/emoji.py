@@ -43,7 +43,7 @@ from s2id.media.alpha import over
 from s2id.media.images import resize, to_float, write
 from s2id.media.sheets import sheet
 from s2id.memory import keep_memory
-from s2id.sampling.settings import DEFAULT_STEPS, Sampling
+from s2id.sampling.settings import DEFAULT_STEPS, Card, Sampling
 from s2id.sampling.training_data import with_captions
 from s2id.settings import Alpha, Size
 
@@ -51,13 +51,13 @@ SHOWN = 8
 """Concepts on the sheet."""
 
 
-def drawings_of(model: s2id.S2ID, judge: Judge, folder: Path) -> tuple[Drawings, Alpha]:
+def drawings_of(card: Card, judge: Judge, folder: Path) -> tuple[Drawings, Alpha]:
     """All drawings of a model's data with the words it knows, and the ground that transparency is laid over."""
-    whole = load_pictures("folder", folder, long_side=max(judge.size), alpha=model.card.alpha)
-    if model.card.labels != whole.labels:
-        raise InputError(f"{whole.name} has the styles {whole.labels} and the model {model.card.labels}; give its own.")
+    whole = load_pictures("folder", folder, long_side=max(judge.size), alpha=card.alpha)
+    if card.labels != whole.labels:
+        raise InputError(f"{whole.name} has the styles {whole.labels} and the model {card.labels}; give its own.")
     ground = ground_of(whole)
-    return Drawings.of(with_captions(laid_over(whole, ground), model.card), judge), ground
+    return Drawings.of(with_captions(laid_over(whole, ground), card), judge), ground
 
 
 def small(samples: Samples, side: int, size: Size) -> Tensor:
@@ -110,7 +110,7 @@ def main() -> None:
     args = parser.parse_args()
     keep_memory()
     model, judge = s2id.load(args.model), load_judge(args.judge)
-    drawings, ground = drawings_of(model, judge, args.data)
+    drawings, ground = drawings_of(model.card, judge, args.data)
     sizes = tuple((side, side) for side in args.sides)
     config = EvaluateConfig(sizes, args.count, sampling=Sampling(args.steps, args.guidance))
     write_sheets(model, drawings, config, ground, args.shown, args.out)

@@ -10,8 +10,9 @@ The others attend to what ours is told: a token, learned with the network, for t
 no order; all are dropped in one of ten pictures, for guidance. They predict eps at 64x64, with the optimiser and the
 moving average of runs/peers.py. FOLDER and judge are those of runs/emoji.py, and so are the columns. All draw by dpmpp
 with `--steps` steps, ours with guidance 1.5, the others with `--guidance`. Their minutes are the processor's (bind
-OMP_NUM_THREADS to 1), so that what else the machine does costs them nothing; ours are the clock's. Started again, it
-goes on where it was. Writes table.md, table.json and NAME.png, sheets of the first 24 that were seen in training.
+OMP_NUM_THREADS to 1), so that what else the machine does costs them nothing; ours are the clock's, the canvas included.
+Started again, it goes on where it was. Writes table.md, table.json and NAME.png, sheets of the first 24 that were seen
+in training.
 """
 
 import argparse
@@ -31,7 +32,7 @@ from torch import Tensor, nn
 
 import s2id
 from s2id.condition import Condition
-from s2id.data.captions import with_words
+from s2id.data.captions import learn_words
 from s2id.data.registry import load_pictures
 from s2id.data.split import Part
 from s2id.evaluation.held_out import PARTS, Drawings, Nearness, of_samples
@@ -44,8 +45,9 @@ from s2id.media.alpha import over
 from s2id.media.images import write
 from s2id.media.sheets import sheet
 from s2id.memory import keep_memory
-from s2id.sampling.settings import Sampling
+from s2id.sampling.settings import Card, Sampling
 from s2id.settings import Alpha
+from s2id.training.presets import PRESETS
 
 SIDE, BATCH, SHOWN = 64, 16, 24
 OWN_GUIDANCE = 1.5
@@ -183,10 +185,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("out/emoji-peers"))
     args = parser.parse_args()
     keep_memory()
-    bundled, judge = s2id.load("emoji"), load_judge(args.judge)  # which knows the words of the data
-    words, styles = bundled.card.words, len(bundled.card.labels)
-    pictures = with_words(load_pictures("vectors", args.data, "train", SIDE, alpha=bundled.card.alpha), words)
-    drawings, ground = drawings_of(bundled, judge, args.data)
+    preset, judge = PRESETS["emoji"].train, load_judge(args.judge)
+    pictures = load_pictures("vectors", args.data, "train", SIDE, alpha=preset.alpha)
+    pictures = learn_words(pictures, preset.word_pictures)
+    words, styles = pictures.words, len(pictures.labels)
+    known = Card(pictures.name, labels=pictures.labels, words=words, alpha=pictures.alpha)
+    drawings, ground = drawings_of(known, judge, args.data)
     table = args.out / "table.json"
     rows: list[dict[str, Any]] = json.loads(table.read_text()) if table.is_file() else []
     for name in args.networks:
@@ -196,6 +200,7 @@ def main() -> None:
         if name == "s2id":
             train_once(args.out / name, "emoji", "--data", str(args.data), "--minutes", str(args.minutes))
             ours = s2id.load(args.out / name / "model")
+            assert ours.card.words == words, "all are asked for the same"
             draw, network, images = drawn_by_ours(ours, args.steps, ground), ours.network, ours.card.images_seen
         else:
             make = partial({"unet": unet, "dit": dit}[name], styles + len(words))
