@@ -35,6 +35,7 @@ graphics-5 | train graphics --data {}/graphics --init graphics --images 200000 -
 graphics-invent-2 | train graphics --data {}/graphics --init @/runs/graphics-5/model --images 60000 --lr 1e-3 --set warmup=0.02 --set noise-channels=4
 emoji-all-6 | train folder --data {}/icons --init emoji --images 60000 --lr 1e-3 --alpha white --batch 16 --set queries=0.5 --set canvas-steps=20000 --set warmup=0.01 --set detail-share=0.6 --set max-weight=20 --set drop-each=0.1 --set drop-attributes=0.5
 graphics-6 | train graphics --data {}/graphics --init graphics --images 300000 --lr 1e-3 --set warmup=0.005
+graphics-invent-4 | train graphics --data {}/graphics --init @/runs/graphics-6/model --images 60000 --lr 1e-3 --set warmup=0.02 --set noise-channels=4
 LIST
 }
 
