@@ -62,7 +62,9 @@ def main() -> None:
     for i in drawings.of_part("concept").tolist():
         words = [word for word in drawings.asked.words[i].tolist() if word != NULL]
         if not seen(words, together):
-            kinds["none does" if len(rule.parted(words, counts, together)) > 1 else "a word stands in"].append(i)
+            kinds[
+                "none does" if len(rule.parted(words, trained.words, counts, together)) > 1 else "a word stands in"
+            ].append(i)
     rule.COMMON = len(together) + 1  # from here on no word stands in for another
     for kind, some in kinds.items():
         chosen = torch.tensor(some)

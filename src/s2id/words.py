@@ -21,6 +21,8 @@ ALIKE, COMMON = 0.5, 5
 """Share of the words beside either of two that are beside both, and their number, from which one can stand in for the
 other."""
 
+_ARTICLES = frozenset(("a", "an", "the"))
+
 _LONG = 64
 """Most characters of a wrong word that a message repeats."""
 
@@ -86,19 +88,24 @@ def word_indices(asked: str | Sequence[str], known: Sequence[str]) -> list[int]:
     return sorted(place[word] for word in words)
 
 
-def parted(asked: Iterable[int], counts: Sequence[int], together: Sequence[Sequence[int]]) -> list[list[int]]:
+def parted(
+    asked: Iterable[int], known: Sequence[str], counts: Sequence[int], together: Sequence[Sequence[int]]
+) -> list[list[int]]:
     """Groups of words that go together; the first group has the rarest word.
 
     Two words go together if some picture has both, or one of them and a word that can stand in for the other: as "man"
-    and "woman" are mostly beside the same words, a picture of a woman who sings shows how a man may.
+    and "woman" are mostly beside the same words, a picture of a woman who swims shows how a man does. An article that
+    goes with no other word is left out.
 
     Args:
         asked: Indices of words.
+        known: The words that a model knows, by index.
         counts: Number of pictures that have each word.
         together: For each word, the later words that pictures have it with. Empty: unknown, and one group has all.
 
-    >>> parted([0, 1, 3], counts=(9, 6, 4, 3), together=((2, 3), (2,), (), ()))  # no picture has 0 and 1, or 1 and 3
-    [[3, 0], [1]]
+    >>> known = ("a", "red", "fox", "car")
+    >>> parted([0, 1, 2, 3], known, counts=(9, 6, 3, 4), together=((), (3,), (), ()))  # no picture has a fox and red
+    [[2], [3, 1]]
     """
     if not together:
         return [list(asked)]
@@ -117,12 +124,12 @@ def parted(asked: Iterable[int], counts: Sequence[int], together: Sequence[Seque
         return any(alike(one, word) for word in companions[other]) or any(alike(other, w) for w in companions[one])
 
     groups = list[list[int]]()
-    for word in sorted(asked, key=lambda word: (counts[word], -word)):
+    for word in sorted(asked, key=lambda word: (known[word] in _ARTICLES, counts[word], -word)):
         group = next((group for group in groups if all(fit(word, other) for other in group)), None)
-        if group is None:
-            groups.append([word])
-        else:
+        if group is not None:
             group.append(word)
+        elif known[word] not in _ARTICLES or not groups:
+            groups.append([word])
     return groups
 
 

@@ -91,9 +91,35 @@ def test_several_pictures_are_enlarged_and_bad_ones_are_named(weights, tmp_path,
         "upscaled-two-12x16.png",
     }
     said = capsys.readouterr().err
-    assert "missing.png does not exist" in said and "1 of 4 pictures" in said
+    assert "missing.png does not exist" in said and "1 of 4 pictures was" in said
     assert upscale(weights, tmp_path / "a", tmp_path / "logo.png", tmp_path / "other", "--scale", 2) == 2
-    assert "two of the pictures are called logo.png" in capsys.readouterr().err and not any((tmp_path / "a").iterdir())
+    assert "other/logo.png would have results of the same name" in capsys.readouterr().err.replace(os.sep, "/")
+    assert not (tmp_path / "a").exists()
+    twice = [tmp_path / "logo.png", tmp_path / "other" / ".." / "logo.png"]
+    assert upscale(weights, tmp_path / "b", *twice, "--scale", 2) == 0
+    assert len([*(tmp_path / "b").iterdir()]) == 1
+
+
+def test_a_folder_without_pictures_does_not_stop_the_others(weights, tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    logo().save(tmp_path / "logo.png")
+    assert upscale(weights, tmp_path / "out", tmp_path / "empty", tmp_path / "logo.png", "--scale", 2) == 2
+    assert (
+        "empty holds no picture" in capsys.readouterr().err and (tmp_path / "out" / "upscaled-logo-12x16.png").exists()
+    )
+    assert upscale(weights, tmp_path / "out", tmp_path / "empty", tmp_path / "no.png", "--scale", 2) == 2
+    assert "wrote" not in capsys.readouterr().out
+
+
+def test_pictures_stand_together_and_a_dash_is_no_name(weights, tmp_path, capsys):
+    for words in (["a.png", "--scale", 2, "b.png"], ["--scale", 2, "-dash.png"]):
+        assert upscale(weights, tmp_path, *words) == 2
+        said = capsys.readouterr().err
+        assert "is not understood; give all that have no flag one after the other" in said and "./-NAME" in said
+    assert main(["evaluate", "mnist", "mnist"]) == 2
+    assert "mnist is not understood; it may be one too many" in capsys.readouterr().err
+    assert main(["upscale", "a.png", "--scale", "2", "--out="]) == main(["upscale", "a.png", "--out", ""]) == 2
+    assert capsys.readouterr().err.count("is given an empty argument") == 2
 
 
 @pytest.mark.parametrize(("words", "said"), [((), "needs a picture"), (("",), "is given an empty argument")])

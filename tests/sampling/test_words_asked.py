@@ -151,6 +151,17 @@ def test_words_that_go_together_are_asked_for_at_once(icons):
     assert parts_of(student, asked) == [asked], "a distilled model cannot compose"
 
 
+def test_an_article_that_goes_with_no_word_is_left_out(icons):
+    model = having(icons, (1, 2), (0, 3))
+    for words, kept in (
+        ("a fox", [[[2]]]),
+        ("a red fox", [[[2, 1]]]),
+        ("a car fox", [[[3, 0]], [[2]]]),
+        ("a", [[[0]]]),
+    ):
+        assert [part.words.tolist() for part in parts_of(model, s2id.ask(model, words=words))] == kept
+
+
 def test_a_picture_does_not_depend_on_what_others_of_its_batch_are_composed_of(icons):
     model = having(icons, (1, 2))
     asked = [s2id.ask(model, words=words) for words in ("red fox", "car red fox hat", "car")]
@@ -165,16 +176,17 @@ def test_words_in_the_same_company_stand_in_for_one_another():
     company = tuple(range(3, 9))
     rows = ((2, *company), company, (), *[()] * 6)  # 0 and 1 are both beside 3 to 8, and 0 is also beside 2
     counts = (9,) * 9
-    assert parted([1, 2], counts, rows) == [[2, 1]]
-    assert parted([0, 1], counts, rows) == [[1], [0]], "no picture has both, and neither stands beside itself"
+    known = tuple("abcdefghi".upper())
+    assert parted([1, 2], known, counts, rows) == [[2, 1]]
+    assert parted([0, 1], known, counts, rows) == [[1], [0]], "no picture has both, and neither stands beside itself"
     fewer = ((2, *company[:4]), company[:4], (), *[()] * 6)
-    assert parted([1, 2], counts, fewer) == [[2], [1]], "too few are beside both"
+    assert parted([1, 2], known, counts, fewer) == [[2], [1]], "too few are beside both"
 
 
 def test_the_user_is_told_of_words_that_no_picture_has_together(icons):
     card = having(icons, (1, 2)).card
     told = [rare_asked(card, s2id.ask(icons, words=words)) for words in ("red fox", "red fox car")]
-    assert told == [[], ["no picture has car and red fox together; they are composed, which may fail."]]
+    assert told == [[], ["no picture has all these words: it is 'car', moved towards 'red fox', which may fail."]]
 
 
 def test_words_travel_with_the_weights(icons, tmp_path, capsys):

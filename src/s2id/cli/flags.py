@@ -130,17 +130,24 @@ def read(kind: type[_Command], words: Sequence[str], default: _Command | None = 
         words = ["--help"]
         print_after = _listed(settings.values()) if settings else ""
     _check_flags(words, plain, settings, name)
+    parsed: Any
+    left: list[str]
     try:
-        parsed: Any = tyro.cli(
+        parsed, left = tyro.cli(
             _flat(plain, bool(settings)),
             args=list(words),
             prog=name or None,
             description=inspect.getdoc(kind),
             config=(tyro.conf.FlagCreatePairsOff,),
+            return_unknown_args=True,
         )
     except SystemExit:
         print(print_after, end="")
         raise
+    if left:
+        several = any(_POSITIONAL in get_args(option.kind) and _element(option.kind) for option in plain)
+        hint = "give all that have no flag one after the other" if several else "it may be one too many"
+        raise InputError(f"{' '.join(left)} is not understood; {hint}. A name with a dash first is written ./-NAME.")
     values = {option.path: _given(option, getattr(parsed, option.path[-1].strip("_") + "_")) for option in plain}
     for text in getattr(parsed, "set_", ()):
         option, value = _assigned(text, settings, plain)
@@ -159,8 +166,9 @@ def _check_flags(words: Sequence[str], plain: Sequence[Option], settings: Mappin
     for option in plain:
         known |= {f"no-{option.name}"} if option.default is True else {option.name}
         known |= {word.strip("-") for one in get_args(option.kind) if isinstance(one, Help) for word in one.aliases}
+    paths = [f"--{option.name}" for option in plain if _bare(option.kind) is Path]
     for before, word in pairwise(["", *words]):
-        if not word and not before.startswith("-"):
+        if (not word and (before in paths or not before.startswith("-"))) or word in [f"{flag}=" for flag in paths]:
             raise InputError(f"{called} is given an empty argument, perhaps a variable that is not set; leave it out.")
         if word == "--":
             return

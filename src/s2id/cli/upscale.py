@@ -105,57 +105,67 @@ class Upscale:
                 f"use {INVENTOR}{'' if self.invent else ' (--invent)'}, or leave it out."
             )
         condition = self.traits.ask(model, self.label, self.words)
-        writable(self.out)
         given, written, left = self._given(), list[Path](), 0
+        writable(self.out)
         for one in given:
             try:
                 written += self._enlarge(model, condition, seeds, one, size)
             except InputError as error:
-                if len(self.pictures) == 1 and not self.pictures[0].is_dir():
+                if [one.path] == [*self.pictures]:
                     raise
                 told = str(error)
                 print(f"s2id: {told if told.startswith(str(one.path)) else f'{one.path}: {told}'}", file=sys.stderr)
                 left += 1
-        name_files(written)
+        if written:
+            name_files(written)
         if left:
-            print(f"s2id: {left} of {len(given)} pictures were not enlarged", file=sys.stderr)
+            were = "was" if left == 1 else "were"
+            print(f"s2id: {left} of {len(given)} pictures {were} not enlarged", file=sys.stderr)
         return 2 if left else 0
 
     def _given(self) -> list[_Given]:
-        """The pictures to enlarge, those of folders included.
+        """The pictures to enlarge, each once, those of folders included.
 
         Raises:
-            InputError: None is named, a folder holds none, or results of two of them would be the same files.
+            InputError: None is named, or results of two of them would be the same files.
         """
         if not self.pictures:
             raise InputError("upscale needs a picture, several pictures or a folder of them.")
-        found = [
-            pair for path in self.pictures for pair in (self._in(path) if path.is_dir() else [(path, Path(path.name))])
-        ]
-        places = [place for _, place in found]
-        names, stems = Counter(places), Counter(place.with_suffix("") for place in places)
-        if twice := next((place for place in places if names[place] > 1), None):
-            raise InputError(
-                f"two of the pictures are called {twice}, and so would their results be; name the folder that both are "
-                "in, or enlarge one at a time, each with an --out of its own."
-            )
+        places: dict[Path, tuple[Path, Path]] = {}  # of each file, the path that is told, and that of its results
+        for named in self.pictures:
+            for path, below in self._in(named):
+                places.setdefault(path.resolve(), (path, below))
+        first: dict[Path, Path] = {}
+        for path, below in places.values():
+            if (other := first.setdefault(below, path)) is not path:
+                raise InputError(
+                    f"{other} and {path} would have results of the same name; name the folder that both are in, or "
+                    "enlarge one at a time, each with an --out of its own."
+                )
+        stems = Counter(below.with_suffix("") for below in first)
         return [
-            _Given(path, place, place.stem if stems[place.with_suffix("")] == 1 else place.name)
-            for (path, _), place in zip(found, places, strict=True)
+            _Given(path, below, below.stem if stems[below.with_suffix("")] == 1 else below.name)
+            for path, below in places.values()
         ]
 
-    def _in(self, folder: Path) -> "Iterator[tuple[Path, Path]]":
-        """The pictures below a folder and their paths in it, without the results of earlier runs."""
+    def _in(self, named: Path) -> "Iterator[tuple[Path, Path]]":
+        """A picture and its name, or the pictures of a folder and their paths below it; a folder without any is itself.
+
+        Results of earlier runs are no pictures to enlarge.
+        """
+        if not named.is_dir():
+            yield named, Path(named.name)
+            return
         from s2id.data.search import search
 
-        found = search(folder)
+        found = search(named)
         own = self.out.resolve()
-        inside = own != folder.resolve()
+        inside = own != named.resolve()
         given = [path for path in found.pictures if not (inside and path.resolve().is_relative_to(own))]
-        if not given:
-            raise InputError(f"{folder} holds no picture; give a folder that does, or a picture.")
         print(*(f"note: {note}" for note in found.skipped), sep="\n", end="\n" if found.skipped else "")
-        return ((path, path.relative_to(folder)) for path in given)
+        yield from ((path, path.relative_to(named)) for path in given)
+        if not given:
+            yield named, Path(named.name)
 
     def _enlarge(
         self,
@@ -172,6 +182,8 @@ class Upscale:
         from s2id.media.sixteen_bits import is_deep
 
         path, place = one.path, self.out / one.below.parent
+        if path.is_dir():
+            raise InputError(f"{path} holds no picture; give a folder that does, or a picture.")
         picture, depth = given(path, model)
         picture = fitted(model, picture) if model.config.composes else picture
         times = self.scale or 1

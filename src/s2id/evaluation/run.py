@@ -111,7 +111,7 @@ def t_scrape_model(
             pictures.
     """
     model = weights if isinstance(weights, S2ID) else load(weights, device)
-    model.need_composition("a curve of the loss")
+    model.need_composition("t-scrape")
     name = reader_of(model.card, _name(weights))
     pictures = load_data_of(model, data, "test", _name(weights))
     facts = {**_weights(model, weights), "data": name, "density": density or max(pictures.size)}

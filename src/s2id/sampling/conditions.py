@@ -188,12 +188,12 @@ def parts_of(model: S2ID, asked: Condition) -> list[Condition]:
     card = model.card
     if asked.words is None or not card.words_together or card.times or asked.toward is not None:
         return [asked]
-    known = ([i for i in row if i != NULL] for row in asked.words.tolist())
-    groups = [parted(words, card.word_counts, card.words_together) for words in known]
-    if (most := max(map(len, groups), default=0)) < 2:
+    known = [[i for i in row if i != NULL] for row in asked.words.tolist()]
+    groups = [parted(words, card.words, card.word_counts, card.words_together) for words in known]
+    if all(len(each) < 2 and sum(map(len, each)) == len(words) for each, words in zip(groups, known, strict=True)):
         return [asked]
     parts = []
-    for k in range(most):
+    for k in range(max(map(len, groups))):
         rows = [torch.tensor(each[k] if k < len(each) else [], dtype=torch.long) for each in groups]
         parts.append(replace(asked, words=pad_sequence(rows, batch_first=True, padding_value=NULL).to(asked.words)))
     return parts

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 from s2id.condition import Condition
-from s2id.names import listed
 from s2id.sampling.settings import Card
 from s2id.words import parted
 
@@ -67,10 +66,11 @@ def _asked(card: Card, asked: Condition) -> Iterator[tuple[str, int, int]]:
 def _apart(card: Card, asked: Condition) -> Iterator[str]:
     """A sentence for the words of each picture that were not seen together."""
     for row in asked.words.tolist() if asked.words is not None and card.words_together else ():
-        groups = parted([word for word in row if word >= 0], card.word_counts, card.words_together)
-        if len(groups) > 1:
-            named = listed([" ".join(card.words[word] for word in sorted(group)) for group in groups], " and ")
-            yield f"no picture has {named} together; they are composed, which may fail."
+        words = [word for word in row if word >= 0]
+        first, *others = parted(words, card.words, card.word_counts, card.words_together) or [[]]
+        if others:
+            one, more = (" ".join(card.words[word] for word in sorted(group)) for group in (first, sum(others, [])))
+            yield f"no picture has all these words: it is {one!r}, moved towards {more!r}, which may fail."
 
 
 def _classes(card: Card) -> list[tuple[str, int]]:
