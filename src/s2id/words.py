@@ -7,6 +7,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from functools import lru_cache
 
 from s2id.errors import InputError
 from s2id.names import listed
@@ -89,7 +90,7 @@ def word_indices(asked: str | Sequence[str], known: Sequence[str]) -> list[int]:
 
 
 def parted(
-    asked: Iterable[int], known: Sequence[str], counts: Sequence[int], together: Sequence[Sequence[int]]
+    asked: Iterable[int], known: Sequence[str], counts: Sequence[int], together: tuple[tuple[int, ...], ...]
 ) -> list[list[int]]:
     """Groups of words that go together; the first group has the rarest word.
 
@@ -107,12 +108,10 @@ def parted(
     >>> parted([0, 1, 2, 3], known, counts=(9, 6, 3, 4), together=((), (3,), (), ()))  # no picture has a fox and red
     [[2], [3, 1]]
     """
-    if not together:
-        return [list(asked)]
-    companions: list[set[int]] = [set(row) for row in together]
-    for word, row in enumerate(together):
-        for later in row:
-            companions[later].add(word)
+    asked = list(asked)
+    if not together or len(asked) < 2:
+        return [asked] if asked else []
+    companions = _companions(together)
 
     def alike(one: int, other: int) -> bool:
         both = len(companions[one] & companions[other])
@@ -131,6 +130,16 @@ def parted(
         elif known[word] not in _ARTICLES or not groups:
             groups.append([word])
     return groups
+
+
+@lru_cache(maxsize=4)
+def _companions(together: tuple[tuple[int, ...], ...]) -> tuple[frozenset[int], ...]:
+    """For each word, all words that pictures have it with."""
+    companions = [set(row) for row in together]
+    for word, row in enumerate(together):
+        for later in row:
+            companions[later].add(word)
+    return tuple(map(frozenset, companions))
 
 
 def _near(word: str, known: Sequence[str]) -> str:

@@ -1,6 +1,7 @@
 """The command that enlarges pictures."""
 
 import math
+import os
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -131,10 +132,10 @@ class Upscale:
         """
         if not self.pictures:
             raise InputError("upscale needs a picture, several pictures or a folder of them.")
-        places: dict[Path, tuple[Path, Path]] = {}  # of each file, the path that is told, and that of its results
+        places: dict[str, tuple[Path, Path]] = {}  # of each file, the path that is told, and that of its results
         for named in self.pictures:
             for path, below in self._in(named):
-                places.setdefault(path.resolve(), (path, below))
+                places.setdefault(os.path.realpath(path), (path, below))
         first: dict[Path, Path] = {}
         for path, below in places.values():
             if (other := first.setdefault(below, path)) is not path:
