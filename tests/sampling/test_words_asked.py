@@ -187,6 +187,8 @@ def test_the_user_is_told_of_words_that_no_picture_has_together(icons):
     card = having(icons, (1, 2)).card
     told = [rare_asked(card, s2id.ask(icons, words=words)) for words in ("red fox", "red fox car")]
     assert told == [[], ["no picture has all these words: it is 'car', moved towards 'red fox', which may fail."]]
+    student = replace(card, times=(1.0, 0.5))
+    assert rare_asked(student, s2id.ask(icons, words="red fox car")) == [], "a distilled model does not compose"
 
 
 def test_words_travel_with_the_weights(icons, tmp_path, capsys):

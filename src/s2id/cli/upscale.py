@@ -106,9 +106,9 @@ class Upscale:
                 f"use {INVENTOR}{'' if self.invent else ' (--invent)'}, or leave it out."
             )
         condition = self.traits.ask(model, self.label, self.words)
-        given, written, left = self._given(), list[Path](), 0
+        pictures, written, left = self._given(), list[Path](), 0
         writable(self.out)
-        for one in given:
+        for one in pictures:
             try:
                 written += self._enlarge(model, condition, seeds, one, size)
             except InputError as error:
@@ -121,7 +121,7 @@ class Upscale:
             name_files(written)
         if left:
             were = "was" if left == 1 else "were"
-            print(f"s2id: {left} of {len(given)} pictures {were} not enlarged", file=sys.stderr)
+            print(f"s2id: {left} of {len(pictures)} pictures {were} not enlarged", file=sys.stderr)
         return 2 if left else 0
 
     def _given(self) -> list[_Given]:
@@ -162,10 +162,10 @@ class Upscale:
         found = search(named)
         own = self.out.resolve()
         inside = own != named.resolve()
-        given = [path for path in found.pictures if not (inside and path.resolve().is_relative_to(own))]
+        fresh = [path for path in found.pictures if not (inside and path.resolve().is_relative_to(own))]
         print(*(f"note: {note}" for note in found.skipped), sep="\n", end="\n" if found.skipped else "")
-        yield from ((path, path.relative_to(named)) for path in given)
-        if not given:
+        yield from ((path, path.relative_to(named)) for path in fresh)
+        if not fresh:
             yield named, Path(named.name)
 
     def _enlarge(

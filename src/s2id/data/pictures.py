@@ -3,6 +3,7 @@
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import combinations
 from typing import ClassVar, Literal
 
@@ -170,7 +171,7 @@ class Pictures:
         found = [group.words[group.words >= 0] for group in self.groups if group.words is not None]
         return tuple(torch.cat(found).bincount(minlength=len(self.words)).tolist()) if found else ()
 
-    @property
+    @cached_property  # every checkpoint and preview has a card that holds it
     def words_together(self) -> tuple[tuple[int, ...], ...]:
         """For each word, the later words that pictures have it with. Empty if they are more pairs than `MOST_PAIRS`."""
         keys, many = torch.empty(0, dtype=torch.long), len(self.words)

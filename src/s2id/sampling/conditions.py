@@ -18,6 +18,7 @@ from s2id.condition import KINDS, Condition, cat, scaled
 from s2id.errors import InputError
 from s2id.names import WHOLE, is_number, position
 from s2id.sampling.model import S2ID
+from s2id.sampling.settings import Card
 from s2id.seeds import LARGEST_SEED
 from s2id.settings import MOST_SEEDS
 from s2id.shapes import NULL
@@ -175,22 +176,34 @@ def _without(asked: Condition, kind: str, index: int) -> Condition:
     return replace(asked, **{kind: part.index_fill(1, torch.tensor([index], device=part.device), KINDS[kind])})
 
 
+def word_groups(card: Card, asked: Condition) -> list[list[list[int]]]:
+    """For each picture, its words in groups, each a condition of its own, as `s2id.words.parted` says.
+
+    There is one group for a distilled model, which cannot compose conditions, and for conditions on the way to others.
+
+    Args:
+        card: The model's card, which says which words were seen together.
+        asked: Conditions.
+    """
+    together = () if card.times or asked.toward is not None else card.words_together
+    rows = [] if asked.words is None else asked.words.tolist()
+    return [parted([i for i in row if i != NULL], card.words, card.word_counts, together) for row in rows]
+
+
 def parts_of(model: S2ID, asked: Condition) -> list[Condition]:
-    """Conditions that together ask for all words, each for words that go together, as `s2id.words.parted` says.
+    """Conditions that together ask for all words, each for one of the groups of `word_groups`.
 
     The first one has the rarest word. A picture that needs fewer parts than others of its batch has no words in the
-    last ones. A distilled model, which cannot compose conditions, and conditions on the way to others are not parted.
+    last ones.
 
     Args:
         model: The model, whose card says which words were seen together.
         asked: Conditions.
     """
-    card = model.card
-    if asked.words is None or not card.words_together or card.times or asked.toward is not None:
+    if asked.words is None:
         return [asked]
-    known = [[i for i in row if i != NULL] for row in asked.words.tolist()]
-    groups = [parted(words, card.words, card.word_counts, card.words_together) for words in known]
-    if all(len(each) < 2 and sum(map(len, each)) == len(words) for each, words in zip(groups, known, strict=True)):
+    groups, numbers = word_groups(model.card, asked), (asked.words != NULL).sum(1).tolist()
+    if all(len(each) < 2 and sum(map(len, each)) == number for each, number in zip(groups, numbers, strict=True)):
         return [asked]
     parts = []
     for k in range(max(map(len, groups))):

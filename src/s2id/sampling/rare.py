@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from s2id.condition import Condition
+from s2id.sampling.conditions import word_groups
 from s2id.sampling.settings import Card
-from s2id.words import parted
 
 FEW = 100
 """Number of pictures below which a class, or an attribute's value, is rare."""
@@ -64,10 +64,8 @@ def _asked(card: Card, asked: Condition) -> Iterator[tuple[str, int, int]]:
 
 
 def _apart(card: Card, asked: Condition) -> Iterator[str]:
-    """A sentence for the words of each picture that were not seen together."""
-    for row in asked.words.tolist() if asked.words is not None and card.words_together else ():
-        words = [word for word in row if word >= 0]
-        first, *others = parted(words, card.words, card.word_counts, card.words_together) or [[]]
+    """A sentence for the words of each picture that are composed, since they were not seen together."""
+    for first, *others in filter(None, word_groups(card, asked)):
         if others:
             one, more = (" ".join(card.words[word] for word in sorted(group)) for group in (first, sum(others, [])))
             yield f"no picture has all these words: it is {one!r}, moved towards {more!r}, which may fail."

@@ -76,12 +76,13 @@ def _most(counts: tuple[int, ...], before: tuple[int, ...]) -> tuple[int, ...]:
 
 def _all_pairs(pictures: Pictures, start: Card | None) -> tuple[tuple[int, ...], ...]:
     """Words that pictures have together, now or before; none if there are too many, or were."""
-    now, before = pictures.words_together, start.words_together if start is not None else ()
+    now = pictures.words_together
     if start is None or not start.words:
         return now
-    if not now or not before:
+    if not now or not start.words_together:
         return ()
-    rows = tuple(tuple(sorted({*one, *other})) for one, other in zip_longest(now, before, fillvalue=()))
+    both = zip_longest(now, start.words_together, fillvalue=())
+    rows = tuple(tuple(sorted({*one, *other})) for one, other in both)
     return rows if sum(map(len, rows)) <= MOST_PAIRS else ()
 
 
