@@ -1,27 +1,23 @@
 """Teaching a network's canvas: the mean picture of every condition, learned before the first step of a run."""
 
-import math
-import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import nn
 from torch.nn import functional as F
-from tqdm import trange
 
 from s2id.data.pictures import Pictures, chosen_at
 from s2id.network.network import FieldNetwork
 from s2id.seeds import seed_of
 from s2id.training.batches import hide, means
+from s2id.training.course import course
 from s2id.training.optimisers import learning_rate
+from s2id.training.redraw import with_redrawn
 from s2id.training.settings import TrainConfig
 
 _BATCH = 256
 _EPOCHS, _LEAST = 900, 100
-_OF_MINUTES = 0.2
-"""Time that a canvas is taught, at most, over that of a run whose length is a time."""
-
 _COURSE = TrainConfig(lr=4e-3, final_lr=0.0, warmup=0.05)
 """Settings of the learning rate, which rises and falls as a run's does."""
 
@@ -35,6 +31,9 @@ def teach_canvas(
 ) -> None:
     """Fit a network's canvas to pictures under their conditions, of which as much is hidden as in the run.
 
+    Concepts that some classes have and others lack are redrawn for these first (`training.redraw`), if the run's
+    settings say so, and learned as well.
+
     Args:
         network: A network with a canvas; its other weights stay as they are.
         pictures: The data, with the words that the network knows.
@@ -46,6 +45,7 @@ def teach_canvas(
     canvas = network.canvas
     assert canvas is not None
     device, size = canvas.out.weight.device, (canvas.side, canvas.side)
+    pictures = with_redrawn(pictures, canvas.side, config, stopped, autocast, device)
     generator = torch.Generator().manual_seed(seed_of(config.seed, 0, 2))
     canvas.requires_grad_(True)
     # Muon would take as long as all else together, and at equal time AdamW gets farther
@@ -53,12 +53,7 @@ def teach_canvas(
     steps = config.canvas_steps
     if steps is None:
         steps = max(_LEAST, _EPOCHS * len(pictures) // _BATCH)
-    limit = math.inf if config.minutes is None else _OF_MINUTES * 60 * config.minutes
-    begun = time.monotonic()
-    for step in trange(steps, desc="canvas", leave=False, disable=None):
-        done = max(step / steps, (time.monotonic() - begun) / limit)
-        if done >= 1 or stopped():
-            break
+    for step, done in enumerate(course(steps, config, stopped, "canvas")):
         group, chosen = chosen_at(pictures, step, _BATCH, config.seed)
         asked = hide(group.condition(chosen), config, generator).to(device)
         with autocast():

@@ -71,6 +71,7 @@ PRESETS: dict[str, Preset] = {
             density_weights=(1.0,),
             detail_density=32,
             detail_share=0.6,
+            redraw_steps=4000,
             drop_each=0.1,
             drop_attributes=0.5,
             long_side=64,

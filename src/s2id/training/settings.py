@@ -184,6 +184,10 @@ class TrainConfig:
     """Steps of 256 pictures that teach a network's canvas before the run's own, where it has one that does not know all
     labels yet. None: as many as show each picture 900 times, and at least 100. With `minutes`, they end after a fifth
     of these."""
+    redraw_steps: Annotated[int, Within(0)] = setting(0, "optimiser")
+    """Steps of 64 pictures that teach a network to draw what a caption says in a class that has no such picture, from
+    those of other classes, before its canvas is taught: this then learns what is drawn as well. With `minutes`, they
+    end after a fifth of these. 0 draws nothing."""
     drop_label: Share = setting(0.1, "data")
     """Share of pictures that are trained without any condition."""
     drop_each: Annotated[float, Within(0, 0.5)] = setting(0.5, "data")
