@@ -37,6 +37,9 @@ from s2id.training.settings import TrainConfig
 
 _BATCH = 64
 
+_AT_A_TIME = 1024
+"""Pictures that are shrunk at a time."""
+
 _WIDTH, _FILM, _SCALES = 32, 64, 4
 """Channels of the finest scale, channels of the vector of both classes, and number of scales at most."""
 
@@ -79,7 +82,8 @@ class Concepts:
     @classmethod
     def of(cls, pictures: Pictures, side: int) -> "Concepts":
         """The concepts that at least `SEEN` classes have, by captions that are the same."""
-        small = torch.cat([to_bytes(means(group.images, (side, side))) for group in pictures.groups])
+        parts = (some for group in pictures.groups for some in group.images.split(_AT_A_TIME))
+        small = torch.cat([to_bytes(means(some, (side, side))) for some in parts])
         texts = [text for group in pictures.groups for text in group.texts or [""] * len(group.labels)]
         labels = torch.cat([group.labels for group in pictures.groups]).tolist()
         known: dict[str, dict[int, int]] = {}
@@ -140,7 +144,7 @@ class Redrawer(nn.Module):
             source: Class of the picture that is changed.
             target: Class that it is drawn in.
         """
-        changed = shown[torch.arange(len(shown)), source]
+        changed = shown[torch.arange(len(shown), device=shown.device), source]
         which = there.to(shown)[..., None, None, None].expand(-1, -1, 1, *shown.shape[3:])
         film = F.silu(self.source(source) + self.target(target))
         seen = torch.cat([torch.cat([shown, which], 2).flatten(1, 2), changed, _places(changed)], dim=1)
@@ -302,7 +306,7 @@ def redrawn(
         apart = (options[:, :, None] - options[:, None]).square().mean((3, 4, 5))
         far = (apart * there[:, None]).sum(2).masked_fill(~there, torch.inf)
         best = far.argmin(1)
-        drawn.append(options[torch.arange(len(some)), best].cpu())
+        drawn.append(options[torch.arange(len(some), device=device), best].cpu())
         sources.append(rows.gather(1, best.cpu()[:, None])[:, 0])
     return torch.cat(drawn), torch.cat(sources)
 
