@@ -2,9 +2,8 @@
 
     python runs/lacking.py MODEL [MODEL ...] --data icons --out lacking.png
 
-The concepts are those that a hash puts first of all that at least four styles draw and the style lacks, which is each
-style in turn. Each row holds the drawing of the style that comes first by its name, and then each model's sample by
-seed 0.
+They are the pairs of concept and style that a hash puts first, of concepts that at least four styles draw. Before the
+samples by seed 0, one of each model, stands the drawing of the last style that has one.
 """
 
 import argparse
@@ -38,12 +37,8 @@ def main() -> None:
     (group,), labels = pictures.groups, pictures.labels
     concepts = Concepts.of(pictures, max(pictures.size))
     rows = concepts.rows[(concepts.rows >= 0).sum(1) >= FOUR]
-    lacking: list[tuple[int, int]] = []
-    for at in range(args.count):
-        style = at % len(labels)
-        known = [int(row.max()) for row in rows if row[style] < 0]
-        ranked = sorted(known, key=lambda row: number(group.texts[row], labels[style]))
-        lacking.append((ranked[at // len(labels)], style))
+    missing = [(int(row.max()), style) for row in rows for style in (row < 0).nonzero()[:, 0].tolist()]
+    lacking = sorted(missing, key=lambda pair: number(group.texts[pair[0]], labels[pair[1]]))[: args.count]
     shown = [to_float(group.images[[row]]) for row, _ in lacking]
     captions = [f"{group.texts[row]}: {labels[group.labels[row]]}" for row, _ in lacking]
     columns = [torch.cat([resize(picture, (args.shown, args.shown)) for picture in shown])]
