@@ -53,6 +53,7 @@ _CRITIC_FROM, _CRITIC_RISES = 0.5, 0.1
 """Shares of the course after which the critic is heard, and over which it comes to its full weight."""
 
 _CRITIC_WEIGHT, _CRITIC_LR = 0.01, 4e-4
+"""Weight of the critic's judgement beside the difference from the truth, and its own learning rate."""
 
 _UNLIKE = 0.3, 0.05
 """Mean squared difference of a square, in units of [-1, 1], at which it begins not to count: at first, and from the
@@ -243,8 +244,8 @@ def teach_redrawer(
     network = Redrawer(channels, classes, concepts.images.shape[2]).to(device)
     average = deepcopy(network).requires_grad_(False)
     critic = Critic(channels, classes).to(device)
-    # https://arxiv.org/abs/1802.05957, table 1: no momentum for what is in a contest
     optimiser = torch.optim.AdamW(network.parameters(), betas=(0.9, 0.99), weight_decay=0.02)
+    # no momentum: what it judges changes with every step (Miyato et al. 2018, arXiv 1802.05957)
     opponent = torch.optim.AdamW(critic.parameters(), _CRITIC_LR, betas=(0.0, 0.99), weight_decay=0.0)
     pairs = (concepts.rows != NULL).nonzero()
     for step, done in enumerate(course(config.redraw_steps, config, stopped, "redrawing")):
