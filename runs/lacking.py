@@ -2,8 +2,8 @@
 
     python runs/lacking.py MODEL [MODEL ...] --data icons --out lacking.png
 
-They are the pairs of concept and style that a hash puts first, of concepts that at least four styles draw. Before the
-samples by seed 0, one of each model, stands the drawing of the last style that has one.
+Shown are the pairs of concept and style that a hash of their names puts first, of concepts that at least four styles
+draw. Before the samples by seed 0, one of each model, stands the drawing that the last style has of the concept.
 """
 
 import argparse

@@ -49,5 +49,5 @@ def with_words(pictures: Pictures, words: Sequence[str]) -> Pictures:
             row[: len(found)] = torch.tensor(found, dtype=torch.int32)
         return held
 
-    groups = tuple(replace(group, words=indices(group.texts or ("",) * len(group.labels))) for group in pictures.groups)
+    groups = tuple(replace(group, words=indices(group.captions)) for group in pictures.groups)
     return replace(pictures, groups=groups, words=tuple(words))

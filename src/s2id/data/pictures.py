@@ -46,6 +46,11 @@ class Group:
     latents: Float16[Tensor, "n k y x"] | None = None
     """Pictures as an autoencoder encodes them, scaled by `training.latents.with_latents`."""
 
+    @property
+    def captions(self) -> tuple[str, ...]:
+        """The caption of each picture, empty where there is none."""
+        return self.texts or ("",) * len(self.labels)
+
     def condition(self, chosen: Int[Tensor, " b"] | None = None) -> Condition:
         """Labels of the chosen pictures, by default of all."""
         known = Condition(self.labels.long(), self.attributes, self.numbers, self.tokens, self.words)

@@ -43,7 +43,7 @@ def parts(concepts: Sequence[str], styles: Sequence[str]) -> list[Part]:
 def parts_of(pictures: Pictures) -> list[list[Part]]:
     """The part of every picture of each group; concepts are the captions, and styles the classes."""
     names = (*pictures.labels, "")  # an unknown class is -1
-    texts = [group.texts or ("",) * len(group.labels) for group in pictures.groups]
+    texts = [group.captions for group in pictures.groups]
     styles = [[names[i] for i in group.labels.tolist()] for group in pictures.groups]
     whole = iter(parts([text for some in texts for text in some], [style for some in styles for style in some]))
     return [[next(whole) for _ in some] for some in texts]

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
-from torch import nn
 from torch.nn import functional as F
 
 from s2id.data.pictures import Pictures, chosen_at
@@ -12,7 +11,7 @@ from s2id.network.network import FieldNetwork
 from s2id.seeds import seed_of
 from s2id.training.batches import hide, means
 from s2id.training.course import course
-from s2id.training.optimisers import learning_rate
+from s2id.training.optimisers import learning_rate, take_step
 from s2id.training.redraw import with_redrawn
 from s2id.training.settings import TrainConfig
 
@@ -59,11 +58,6 @@ def teach_canvas(
         with autocast():
             drawn = canvas(network.canvas_code(asked))
         loss = F.mse_loss(drawn.float(), means(group.images[chosen], size).to(device))
-        canvas.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(canvas.parameters(), config.clip)
-        for parameters in optimiser.param_groups:
-            parameters["lr"] = learning_rate(_COURSE, done)
-        optimiser.step()
+        take_step(optimiser, loss, canvas, config.clip, learning_rate(_COURSE, done))
     canvas.zero_grad()
     canvas.requires_grad_(False)

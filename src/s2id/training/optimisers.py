@@ -38,6 +38,24 @@ def learning_rate(config: TrainConfig, done: float, begun: float = 0.0) -> float
     return planned * min(1.0, rising)
 
 
+def take_step(optimiser: torch.optim.Optimizer, loss: Tensor, network: nn.Module, clip: float, lr: float) -> None:
+    """One step of an optimiser down a loss, for what is taught beside a run's own steps.
+
+    Args:
+        optimiser: Optimiser of the network's weights.
+        loss: The loss; gradients that it gave before are forgotten.
+        network: The network.
+        clip: Norm that the gradient is shortened to.
+        lr: Learning rate of this step.
+    """
+    network.zero_grad()
+    loss.backward()
+    nn.utils.clip_grad_norm_(network.parameters(), clip)
+    for group in optimiser.param_groups:
+        group["lr"] = lr
+    optimiser.step()
+
+
 def make_optimisers(network: AnyNetwork, config: TrainConfig) -> list[torch.optim.Optimizer]:
     """AdamW, and with the setting "muon" also Muon for the matrices and dense convolutions of the blocks.
 

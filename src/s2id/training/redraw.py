@@ -32,7 +32,7 @@ from s2id.seeds import seed_of
 from s2id.shapes import NULL, Images
 from s2id.training.batches import means
 from s2id.training.course import course
-from s2id.training.optimisers import learning_rate
+from s2id.training.optimisers import learning_rate, take_step
 from s2id.training.settings import TrainConfig
 
 _BATCH = 64
@@ -42,6 +42,9 @@ _AT_A_TIME = 1024
 
 _WIDTH, _FILM, _SCALES = 32, 64, 4
 """Channels of the finest scale, channels of the vector of both classes, and number of scales at most."""
+
+_CLIP = 1.0
+"""Norm that gradients are shortened to."""
 
 _COARSEST = 4
 """Samples along each side of the coarsest scale, at least."""
@@ -60,7 +63,7 @@ _UNLIKE = 0.3, 0.05
 middle of the course on."""
 
 _SQUARED = 0.02
-"""Weight of the plain squared error, which draws what is too unlike to count otherwise."""
+"""Weight of the plain squared error, which pulls squares towards the truth that are too unlike to count otherwise."""
 
 _SHARES = 0.4, 1.2
 """Least and most of the share, drawn for each picture, of the other classes that are shown; above 1 is all."""
@@ -85,7 +88,7 @@ class Concepts:
         """The concepts that at least `SEEN` classes have, by captions that are the same."""
         parts = (some for group in pictures.groups for some in group.images.split(_AT_A_TIME))
         small = torch.cat([to_bytes(means(some, (side, side))) for some in parts])
-        texts = [text for group in pictures.groups for text in group.texts or [""] * len(group.labels)]
+        texts = [text for group in pictures.groups for text in group.captions]
         labels = torch.cat([group.labels for group in pictures.groups]).tolist()
         known: dict[str, dict[int, int]] = {}
         for row, (text, label) in enumerate(zip(texts, labels, strict=True)):
@@ -210,7 +213,7 @@ def with_redrawn(
         return pictures
     drawn, sources = redrawn(network, concepts, missing, autocast)
     whole = cat([group.condition() for group in pictures.groups])[sources]
-    texts = [text for group in pictures.groups for text in group.texts or [""] * len(group.labels)]
+    texts = [text for group in pictures.groups for text in group.captions]
     group = Group(
         to_bytes(drawn),
         missing[:, 1],
@@ -246,7 +249,7 @@ def teach_redrawer(
     critic = Critic(channels, classes).to(device)
     optimiser = torch.optim.AdamW(network.parameters(), betas=(0.9, 0.99), weight_decay=0.02)
     # no momentum: what it judges changes with every step (Miyato et al. 2018, arXiv 1802.05957)
-    opponent = torch.optim.AdamW(critic.parameters(), _CRITIC_LR, betas=(0.0, 0.99), weight_decay=0.0)
+    opponent = torch.optim.AdamW(critic.parameters(), betas=(0.0, 0.99), weight_decay=0.0)
     pairs = (concepts.rows != NULL).nonzero()
     for step, done in enumerate(course(config.redraw_steps, config, stopped, "redrawing")):
         chosen = pairs[torch.randint(len(pairs), (_BATCH,))]
@@ -264,15 +267,14 @@ def teach_redrawer(
             with autocast():
                 judged = critic(drawn, target)
             loss = loss - weight * judged.float().mean()
-        for group in optimiser.param_groups:
-            group["lr"] = learning_rate(_COURSE, done)
-        _step(optimiser, loss, network)
+        take_step(optimiser, loss, network, _CLIP, learning_rate(_COURSE, done))
         if done >= _CRITIC_FROM:
             others = pairs[torch.randint(len(pairs), (_BATCH,))]
             true = to_float(concepts.images[concepts.rows[others[:, 0], others[:, 1]]]).to(device)
             with autocast():
                 scores = critic(true, others[:, 1].to(device)), critic(drawn.detach(), target)
-            _step(opponent, F.relu(1 - scores[0].float()).mean() + F.relu(1 + scores[1].float()).mean(), critic)
+            contest = F.relu(1 - scores[0].float()).mean() + F.relu(1 + scores[1].float()).mean()
+            take_step(opponent, contest, critic, _CLIP, _CRITIC_LR)
         kept = _EMA_FIRST if step < _EARLY else _EMA
         torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), 1 - kept)
     return average.eval()
@@ -383,11 +385,3 @@ def _moved(shown: Float[Tensor, "b k c y x"], truth: Images) -> tuple[Float[Tens
     height, width = whole.shape[3:]
     whole = around[:, :, row : row + height, column : column + width].unflatten(1, whole.shape[1:3])
     return whole[:, :-1], whole[:, -1]
-
-
-def _step(optimiser: torch.optim.Optimizer, loss: Tensor, network: nn.Module) -> None:
-    """One step of an optimiser."""
-    network.zero_grad()
-    loss.backward()
-    nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-    optimiser.step()
