@@ -35,7 +35,7 @@ def main() -> None:
     models = [s2id.load(path) for path in args.models]
     pictures = load_data_of(models[0], args.data, split="train")
     (group,), labels = pictures.groups, pictures.labels
-    concepts = Concepts.of(pictures, max(pictures.size))
+    concepts = Concepts.of(group, len(labels))
     rows = concepts.rows[(concepts.rows >= 0).sum(1) >= FOUR]
     missing = [(int(row.max()), style) for row in rows for style in (row < 0).nonzero()[:, 0].tolist()]
     lacking = sorted(missing, key=lambda pair: number(group.texts[pair[0]], labels[pair[1]]))[: args.count]

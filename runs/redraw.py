@@ -4,19 +4,24 @@
 
 The canvas goes on from what it knows; all other weights stay as they are. `s2id train emoji` does this before its own
 steps. A model that was trained on the data set `vectors` is shown the training part alone, so that the pairs held out
-of it are redrawn, and runs/emoji.py says how they came out.
+of it are redrawn, and runs/emoji.py says how they came out. The redrawn pictures are kept beside `--out`, as
+emoji-redrawn.safetensors, and another run that finds them there teaches the canvas alone.
 """
 
 import argparse
 from dataclasses import replace
 from pathlib import Path
 
+from safetensors.torch import load_file, save_file
+
 import s2id
 from s2id.network.network import FieldNetwork
 from s2id.sampling.training_data import load_data_of
+from s2id.training.batches import shrunk
 from s2id.training.canvas import teach_canvas
 from s2id.training.device import accelerator_for
 from s2id.training.presets import PRESETS
+from s2id.training.redraw import Redrawn, redraw_missing
 
 
 def main() -> None:
@@ -28,11 +33,20 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="file ending in .safetensors")
     args = parser.parse_args()
     model = s2id.load(args.model)
-    assert isinstance(model.network, FieldNetwork)
+    assert isinstance(model.network, FieldNetwork) and model.network.canvas is not None
     pictures = load_data_of(model, args.data, split="train")
+    small = shrunk(pictures, model.network.canvas.side)
     steps = {"redraw_steps": args.redraw_steps, "canvas_steps": args.canvas_steps}
     config = replace(PRESETS["emoji"].train, device="cpu", **steps)
-    teach_canvas(model.network, pictures, config, autocast=accelerator_for(config).autocast)
+    autocast, classes = accelerator_for(config).autocast, len(pictures.labels)
+    kept = args.out.with_stem(f"{args.out.stem}-redrawn")
+    if not kept.exists():
+        drawn = redraw_missing(small, classes, config, autocast=autocast)
+        assert drawn is not None, "the data lack nothing"
+        save_file({name: tensor.contiguous() for name, tensor in vars(drawn).items()}, kept)
+    more = Redrawn(**load_file(kept))
+    whole = replace(pictures, groups=(more.beside(small),))
+    teach_canvas(model.network, whole, replace(config, redraw_steps=0), autocast=autocast)
     model.save(args.out)
 
 

@@ -11,8 +11,9 @@ from s2id.cli.main import main
 from s2id.data.captions import learn_words
 from s2id.data.pictures import Group, Pictures
 from s2id.media.images import to_float
+from s2id.training.batches import shrunk
 from s2id.training.presets import PRESETS
-from s2id.training.redraw import Concepts, redrawn, teach_redrawer, unlike, with_redrawn
+from s2id.training.redraw import Concepts, redraw_missing, redrawn, teach_redrawer, unlike
 from s2id.training.settings import Preset, TrainConfig
 
 CLASSES = ("plain", "dim", "pale")
@@ -41,7 +42,7 @@ def styles(lacks=LACKS, kinds=KINDS):
 def learned():
     """Data, their concepts and a network that redraws them."""
     pictures = learn_words(styles(), 1)
-    concepts = Concepts.of(pictures, 8)
+    concepts = Concepts.of(shrunk(pictures, 8), len(CLASSES))
     return pictures, concepts, teach_redrawer(concepts, CONFIG)
 
 
@@ -74,21 +75,33 @@ def test_a_known_picture_is_drawn_again_without_a_look_at_it(learned):
 
 def test_redrawn_pictures_have_the_labels_of_their_concept_and_the_class_that_lacked_it():
     pictures = learn_words(styles(), 1)
-    more = with_redrawn(pictures, 8, replace(CONFIG, redraw_steps=2))
-    group = more.groups[1]
-    assert more.groups[0] is pictures.groups[0] and group.images.dtype == torch.uint8
+    known = shrunk(pictures, 8)
+    drawn = redraw_missing(known, len(CLASSES), replace(CONFIG, redraw_steps=2))
+    whole, count = drawn.beside(known), len(known.labels)
+    assert torch.equal(whole.images[:count], known.images) and whole.texts[:count] == known.texts
+    assert torch.equal(whole.labels[:count], known.labels) and torch.equal(whole.words[:count], known.words)
+    rows = range(count, len(whole.labels))
+    group = Group(
+        whole.images[rows],
+        whole.labels[rows],
+        whole.attributes[rows],
+        texts=whole.texts[count:],
+        words=whole.words[rows],
+    )
+    assert torch.equal(group.images, drawn.images)
     asked = [(CLASSES[label], *text.split(", ")[::-1]) for label, text in zip(group.labels, group.texts, strict=True)]
     assert len(asked) == len(LACKS) and {*asked} == LACKS
     red = torch.tensor([text.endswith("red") for text in group.texts])
     assert torch.equal(group.attributes[:, 0] > 0, red)
     for text, words in zip(group.texts, group.words, strict=True):
-        assert {more.words[word] for word in words if word >= 0} == set(text.split(", "))
+        assert {pictures.words[word] for word in words if word >= 0} == set(text.split(", "))
 
 
 def test_the_same_seed_draws_the_same():
-    one, two, other = (with_redrawn(styles(), 8, replace(CONFIG, redraw_steps=9, seed=seed)) for seed in (1, 1, 2))
-    assert torch.equal(one.groups[1].images, two.groups[1].images)
-    assert not torch.equal(one.groups[1].images, other.groups[1].images)
+    known = shrunk(styles(), 8)
+    one, two, other = (redraw_missing(known, 3, replace(CONFIG, redraw_steps=9, seed=seed)) for seed in (1, 1, 2))
+    assert torch.equal(one.images, two.images)
+    assert not torch.equal(one.images, other.images)
 
 
 @pytest.mark.parametrize(
@@ -101,13 +114,13 @@ def test_the_same_seed_draws_the_same():
     ids=["no captions", "nothing is missing", "one class draws all"],
 )
 def test_nothing_is_drawn_where_nothing_is_missing_or_known(pictures):
-    assert with_redrawn(pictures, 8, replace(CONFIG, redraw_steps=1)) is pictures
+    assert redraw_missing(shrunk(pictures, 8), len(CLASSES), replace(CONFIG, redraw_steps=1)) is None
 
 
 def test_nothing_is_drawn_unless_asked_for_or_when_stopped():
-    pictures = styles()
-    assert with_redrawn(pictures, 8, TrainConfig()) is pictures
-    assert with_redrawn(pictures, 8, CONFIG, stopped=lambda: True) is pictures
+    known = shrunk(styles(), 8)
+    assert redraw_missing(known, len(CLASSES), TrainConfig()) is None
+    assert redraw_missing(known, len(CLASSES), CONFIG, stopped=lambda: True) is None
 
 
 def test_pictures_of_several_sizes_are_one_data_set():
@@ -118,9 +131,9 @@ def test_pictures_of_several_sizes_are_one_data_set():
         Group(group.images[few], group.labels[few], texts=group.texts[:10]),
         Group(large, group.labels[~few], texts=group.texts[10:]),
     )
-    split = Concepts.of(replace(pictures, groups=parts), 8)
-    assert torch.equal(split.images, Concepts.of(pictures, 8).images)
-    assert torch.equal(split.rows, Concepts.of(pictures, 8).rows)
+    split, whole = (shrunk(some, 8) for some in (replace(pictures, groups=parts), pictures))
+    assert torch.equal(split.images, whole.images) and split.texts == whole.texts
+    assert torch.equal(Concepts.of(split, 3).rows, Concepts.of(whole, 3).rows)
 
 
 def test_what_is_unlike_hardly_counts():

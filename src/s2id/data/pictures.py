@@ -13,7 +13,7 @@ from jaxtyping import Float, Float16, Int, UInt8
 from torch import Tensor
 
 from s2id.checks import fits
-from s2id.condition import Condition, scaled
+from s2id.condition import Condition, cat, scaled
 from s2id.errors import InputError
 from s2id.settings import Alpha, Size
 from s2id.shapes import NULL
@@ -58,6 +58,22 @@ class Group:
         if known.words is None or chosen is None:
             return known
         return replace(known, words=known.words[:, : int((known.words >= 0).sum(1).max())])  # no columns of padding
+
+
+def joined(groups: Sequence[Group]) -> Group:
+    """One group of all pictures of several, which have one size; without latents and functions of their truth."""
+    if len(groups) == 1:
+        return replace(groups[0], truth=None, latents=None)
+    known = cat([group.condition() for group in groups])
+    return Group(
+        torch.cat([group.images for group in groups]),
+        known.label,
+        known.attributes,
+        known.numbers,
+        known.tokens,
+        tuple(text for group in groups for text in group.captions),
+        known.words,
+    )
 
 
 @dataclass(frozen=True)

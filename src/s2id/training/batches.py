@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from s2id.condition import Condition, cat
 from s2id.coords import Grid, Part, extent, frame_grid, trained_size
-from s2id.data.pictures import Pictures, chosen_at
+from s2id.data.pictures import Group, Pictures, chosen_at, joined
 from s2id.diffusion.process import Schedule, alpha_sigma
 from s2id.errors import InputError
 from s2id.media.images import resize, to_bytes, to_float
@@ -34,6 +34,9 @@ HIDING = ("drop_label", "drop_each", "drop_attributes")
 
 _FLOATS = 2**24
 """Number of pixel values that are converted to floats at a time."""
+
+_AT_A_TIME = 1024
+"""Pictures that are shrunk at a time."""
 
 
 @dataclass(frozen=True)
@@ -190,6 +193,15 @@ def means(pixels: UInt8[Tensor, "b c h w"], size: Size) -> Float[Tensor, "b c y 
     """Area means of pictures at a state's size. Few pictures are floats at a time, for large ones fill the memory."""
     few = max(1, _FLOATS // pixels[0].numel())
     return torch.cat([resize(to_float(some), size) for some in pixels.split(few)])
+
+
+def shrunk(pictures: Pictures, side: int) -> Group:
+    """All pictures of a data set in one group, as area means of so many samples along each side."""
+
+    def small(images: UInt8[Tensor, "n c h w"]) -> UInt8[Tensor, "n c side side"]:
+        return torch.cat([to_bytes(means(some, (side, side))) for some in images.split(_AT_A_TIME)])
+
+    return joined([replace(group, images=small(group.images)) for group in pictures.groups])
 
 
 def finer_source(pictures: Pictures, config: TrainConfig, generator: torch.Generator) -> Pictures | None:

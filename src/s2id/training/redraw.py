@@ -16,7 +16,7 @@ class is the projection of Miyato and Koyama 2018, arXiv 1802.05637).
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
@@ -24,21 +24,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
-from s2id.condition import cat
-from s2id.data.pictures import Group, Pictures
+from s2id.data.pictures import Group, joined
 from s2id.data.split import SEEN
 from s2id.media.images import to_bytes, to_float
 from s2id.seeds import seed_of
 from s2id.shapes import NULL, Images
-from s2id.training.batches import means
 from s2id.training.course import course
 from s2id.training.optimisers import learning_rate, take_step
 from s2id.training.settings import TrainConfig
 
 _BATCH = 64
-
-_AT_A_TIME = 1024
-"""Pictures that are shrunk at a time."""
 
 _WIDTH, _FILM, _SCALES = 32, 64, 4
 """Channels of the finest scale, channels of the vector of both classes, and number of scales at most."""
@@ -84,21 +79,17 @@ class Concepts:
     """The picture of each concept in each class; NULL (-1) where there is none."""
 
     @classmethod
-    def of(cls, pictures: Pictures, side: int) -> "Concepts":
-        """The concepts that at least `SEEN` classes have, by captions that are the same."""
-        parts = (some for group in pictures.groups for some in group.images.split(_AT_A_TIME))
-        small = torch.cat([to_bytes(means(some, (side, side))) for some in parts])
-        texts = [text for group in pictures.groups for text in group.captions]
-        labels = torch.cat([group.labels for group in pictures.groups]).tolist()
+    def of(cls, pictures: Group, classes: int) -> "Concepts":
+        """The concepts that at least `SEEN` of so many classes have, by captions that are the same."""
         known: dict[str, dict[int, int]] = {}
-        for row, (text, label) in enumerate(zip(texts, labels, strict=True)):
+        for row, (text, label) in enumerate(zip(pictures.captions, pictures.labels.tolist(), strict=True)):
             if text and label != NULL:
                 known.setdefault(text, {}).setdefault(label, row)
         shared = [rows for rows in known.values() if len(rows) >= SEEN]
-        table = torch.full((len(shared), len(pictures.labels)), NULL)
+        table = torch.full((len(shared), classes), NULL)
         for own, rows in zip(table, shared, strict=True):
             own[list(rows)] = torch.tensor(list(rows.values()))
-        return cls(small, table)
+        return cls(pictures.images, table)
 
     def missing(self) -> Int[Tensor, "q 2"]:
         """Concept and class of each picture that there is not."""
@@ -184,46 +175,56 @@ class Critic(nn.Module):
         return self.true(features) + own
 
 
-def with_redrawn(
-    pictures: Pictures,
-    side: int,
+@dataclass(frozen=True)
+class Redrawn:
+    """Pictures that classes lacked, redrawn."""
+
+    images: UInt8[Tensor, "q c side side"]
+    labels: Int[Tensor, " q"]
+    """Class of each."""
+    sources: Int[Tensor, " q"]
+    """Picture that each was drawn from, whose other labels and caption it has."""
+
+    def beside(self, pictures: Group) -> Group:
+        """The pictures that there were, and these."""
+        known = pictures.condition(self.sources)
+        texts = tuple(pictures.captions[row] for row in self.sources.tolist())
+        own = Group(self.images, self.labels, known.attributes, known.numbers, known.tokens, texts, known.words)
+        return joined([pictures, own])
+
+
+def redraw_missing(
+    pictures: Group,
+    classes: int,
     config: TrainConfig,
     stopped: Callable[[], bool] = bool,
     autocast: Callable[[], AbstractContextManager[None]] = nullcontext,
     device: torch.device | None = None,
-) -> Pictures:
-    """The same pictures, and a group of redrawn ones for concepts that some classes have and others lack.
+) -> Redrawn | None:
+    """Concepts that some classes have, redrawn for the classes that lack them.
 
     Args:
-        pictures: Data whose captions name concepts; without captions, or if no class lacks one, nothing is added.
-        side: Samples along each side of the redrawn pictures, as of a canvas.
+        pictures: Square pictures, as small as a canvas, whose captions name concepts.
+        classes: Number of classes.
         config: Settings of the run, of which `redraw_steps` says how long redrawing is learned.
-        stopped: Is asked before each step; where it says yes, nothing is added.
+        stopped: Is asked before each step; where it says yes, nothing is drawn.
         autocast: Context of the run's precision.
         device: Where to compute.
+
+    Returns:
+        What was drawn; `None` without captions, where no class lacks a concept, and where no steps are to be taken.
     """
-    if not config.redraw_steps or side < _COARSEST:
-        return pictures
-    concepts = Concepts.of(pictures, side)
+    if not config.redraw_steps or pictures.images.shape[2] < _COARSEST:
+        return None
+    concepts = Concepts.of(pictures, classes)
     missing = concepts.missing()
     if not len(missing):
-        return pictures
+        return None
     network = teach_redrawer(concepts, config, stopped, autocast, device)
     if stopped():
-        return pictures
+        return None
     drawn, sources = redrawn(network, concepts, missing, autocast)
-    whole = cat([group.condition() for group in pictures.groups])[sources]
-    texts = [text for group in pictures.groups for text in group.captions]
-    group = Group(
-        to_bytes(drawn),
-        missing[:, 1],
-        whole.attributes,
-        whole.numbers,
-        whole.tokens,
-        tuple(texts[row] for row in sources.tolist()),
-        whole.words,
-    )
-    return replace(pictures, groups=(*pictures.groups, group))
+    return Redrawn(to_bytes(drawn), missing[:, 1], sources)
 
 
 def teach_redrawer(
