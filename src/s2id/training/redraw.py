@@ -270,10 +270,8 @@ def teach_redrawer(
             loss = loss - weight * judged.float().mean()
         take_step(optimiser, loss, network, _CLIP, learning_rate(_COURSE, done))
         if done >= _CRITIC_FROM:
-            others = pairs[torch.randint(len(pairs), (_BATCH,))]
-            true = to_float(concepts.images[concepts.rows[others[:, 0], others[:, 1]]]).to(device)
-            with autocast():
-                scores = critic(true, others[:, 1].to(device)), critic(drawn.detach(), target)
+            with autocast():  # true pictures are mirrored and shifted as drawn ones are, which would tell them apart
+                scores = critic(truth, target), critic(drawn.detach(), target)
             contest = F.relu(1 - scores[0].float()).mean() + F.relu(1 + scores[1].float()).mean()
             take_step(opponent, contest, critic, _CLIP, _CRITIC_LR)
         kept = _EMA_FIRST if step < _EARLY else _EMA
