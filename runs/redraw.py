@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("model")
     parser.add_argument("--data", type=Path, required=True, help="folder that the model was trained on")
     parser.add_argument("--redraw-steps", type=int, default=PRESETS["emoji"].train.redraw_steps)
-    parser.add_argument("--canvas-steps", type=int, default=10_000)
+    parser.add_argument("--canvas-steps", type=int, default=9_000)
     parser.add_argument("--out", type=Path, required=True, help="file ending in .safetensors")
     args = parser.parse_args()
     model = s2id.load(args.model)
