@@ -50,7 +50,7 @@ _COURSE = TrainConfig(lr=1.5e-3, final_lr=0.0, warmup=0.03)
 _CRITIC_FROM, _CRITIC_RISES = 0.5, 0.1
 """Shares of the course after which the critic is heard, and over which it comes to its full weight."""
 
-_CRITIC_WEIGHT, _CRITIC_LR = 0.01, 4e-4
+_CRITIC_WEIGHT, _CRITIC_LR = 0.02, 4e-4
 """Weight of the critic's judgement beside the difference from the truth, and its own learning rate."""
 
 _UNLIKE = 0.3, 0.05
