@@ -181,9 +181,9 @@ class TrainConfig:
     """Share of the run, at its end, that trains on whole states where `token_share` is below 1."""
 
     canvas_steps: Count | None = setting(None, "optimiser")
-    """Steps of 1,024 pictures, or of all if these are fewer, that teach a network's canvas before the run's own, where
-    it has one that does not know all labels yet. None: as many as show each picture 900 times, and at least 100. With
-    `minutes`, they end after a fifth of these."""
+    """Steps of 1,024 pictures (of small data as many as there are, but at least 256) that teach a network's canvas
+    before the run's own, where it has one that does not know all labels yet. None: as many as show each picture 900
+    times, and at least 100. With `minutes`, they end after a fifth of these."""
     redraw_steps: Annotated[int, Within(0)] = setting(0, "optimiser")
     """Steps of 64 pictures that teach a network to draw what a caption says in a class that has no such picture, from
     those of other classes, before its canvas is taught: this then learns what is drawn as well. With `minutes`, they
