@@ -18,7 +18,7 @@ MOST_WORDS = 2**14
 MOST_PAIRS = 2**16
 """Largest number of pairs of words that pictures have together which a model keeps."""
 
-ALIKE, COMMON = 0.5, 5
+ALIKE, COMMON = 0.5, 3
 """Share of the words beside either of two that are beside both, and their number, from which one can stand in for the
 other."""
 
