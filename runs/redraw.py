@@ -16,10 +16,12 @@ from safetensors.torch import load_file, save_file
 
 import s2id
 from s2id.network.network import FieldNetwork
+from s2id.network.settings import ModelConfig
 from s2id.sampling.training_data import load_data_of
 from s2id.training.batches import shrunk
 from s2id.training.canvas import teach_canvas
 from s2id.training.device import accelerator_for
+from s2id.training.growing import grown
 from s2id.training.presets import PRESETS
 from s2id.training.redraw import Redrawn, redraw_missing
 
@@ -29,10 +31,13 @@ def main() -> None:
     parser.add_argument("model")
     parser.add_argument("--data", type=Path, required=True, help="folder that the model was trained on")
     parser.add_argument("--redraw-steps", type=int, default=PRESETS["emoji"].train.redraw_steps)
-    parser.add_argument("--canvas-steps", type=int, default=9_000)
+    parser.add_argument("--canvas-steps", type=int, default=15_000)
     parser.add_argument("--out", type=Path, required=True, help="file ending in .safetensors")
     args = parser.parse_args()
     model = s2id.load(args.model)
+    network = PRESETS["emoji"].model
+    assert isinstance(network, ModelConfig)
+    model = with_blocks(model, network.canvas_blocks)
     assert isinstance(model.network, FieldNetwork) and model.network.canvas is not None
     pictures = load_data_of(model, args.data, split="train")
     small = shrunk(pictures, model.network.canvas.side)
@@ -48,6 +53,17 @@ def main() -> None:
     whole = replace(pictures, groups=(more.beside(small),))
     teach_canvas(model.network, whole, replace(config, redraw_steps=0), autocast=autocast)
     model.save(args.out)
+
+
+def with_blocks(model: s2id.S2ID, blocks: int) -> s2id.S2ID:
+    """The model with as many blocks that correct its canvas; those that it lacks are new, and change nothing."""
+    assert isinstance(model.config, ModelConfig)
+    renderer = model.renderer.config if model.renderer else None
+    more = s2id.S2ID(replace(model.config, canvas_blocks=blocks), model.card, renderer=renderer)
+    more.network.load_state_dict(grown(more.network, model.network))
+    if model.renderer:
+        more.renderer = model.renderer
+    return more.eval()
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import s2id
 from s2id.condition import Condition
 from s2id.errors import InputError
 from s2id.media.images import to_float
-from s2id.network.canvas import stretched
+from s2id.network.canvas import Canvas, stretched
 from s2id.network.network import FieldNetwork
 from s2id.training.canvas import teach_canvas
 from s2id.training.presets import PRESETS
@@ -32,9 +32,11 @@ def canvases(model, **asked):
     return network.canvas(network.canvas_code(s2id.ask(model, **asked))).detach()
 
 
-def test_a_canvas_is_the_mean_picture_of_a_condition(tmp_path):
+@pytest.mark.parametrize("blocks", [0, 1])
+def test_a_canvas_is_the_mean_picture_of_a_condition(tmp_path, blocks):
     pictures = toys(KINDS)
-    run = s2id.train(pictures, tmp_path, preset(800))
+    given = preset(800)
+    run = s2id.train(pictures, tmp_path, replace(given, model=replace(given.model, canvas_blocks=blocks)))
     list(run)
     truth = torch.nn.functional.avg_pool2d(to_float(pictures.groups[0].images), 2)
     drawn = torch.cat([canvases(run.model, words=text) for text in pictures.groups[0].texts])
@@ -171,6 +173,36 @@ def test_tokens_of_a_part_see_the_canvas_as_within_the_whole(network):
         assert whole.shape == (1, 8, 6, 16) and torch.equal(whole[:, 2:6, 0:4], part)
 
 
+def test_blocks_change_nothing_at_first_and_then_each_square_by_all_others():
+    canvas, code = Canvas(replace(TINY, canvas=8, canvas_width=8, canvas_blocks=2, channels=3)), torch.randn(2, 8)
+    torch.nn.init.normal_(canvas.out.weight)
+    corrected, correction = canvas(code), canvas.correction
+    canvas.correction = None
+    plain = canvas(code)
+    assert torch.equal(corrected, plain)
+    canvas.correction = correction
+    torch.nn.init.normal_(correction.fall.weight)
+    assert not torch.allclose(canvas(code), plain, atol=0.1)
+    other = plain.clone()
+    other[..., :4, :4] += 1
+    changed = (correction(other) - correction(plain)).abs().amax((0, 1))
+    assert changed.shape == (8, 8) and (changed > 1e-4).all()
+
+
+def test_blocks_are_added_to_a_canvas_that_was_taught_which_is_then_taught_again(tmp_path):
+    first = s2id.train(toys(KINDS), tmp_path / "a", preset(20))
+    list(first)
+    given = preset(20)
+    given = replace(given, model=replace(given.model, canvas_blocks=2))
+    later = s2id.train(toys(KINDS), tmp_path / "b", given, start=first.model)
+    known, begun = (one.network.state_dict() for one in (first.model, later.model))
+    assert all(torch.equal(begun[name], known[name]) for name in known)
+    list(later)
+    taught = later.model.network.canvas.state_dict()
+    assert not torch.equal(taught["out.weight"], known["canvas.out.weight"])
+    assert taught["correction.fall.weight"].abs().max() > 0
+
+
 def test_a_canvas_changes_what_is_drawn_and_goes_the_way_between_two_conditions(network):
     made = network(canvas=4, canvas_width=8, words=5)
     torch.nn.init.normal_(made.canvas.out.weight)
@@ -189,3 +221,9 @@ def test_a_canvas_is_refused_where_no_whole_picture_is_seen(tmp_path):
         s2id.train(toys(KINDS), tmp_path, preset(pixelate="area:2"))
     with pytest.raises(InputError, match="leave out canvas or the autoencoder"):
         FieldNetwork(replace(TINY, canvas=4, latents=4))
+
+
+@pytest.mark.parametrize("canvas", [0, 6])
+def test_blocks_are_refused_where_the_canvas_has_no_whole_squares(canvas):
+    with pytest.raises(InputError, match=f"canvas_blocks is 1 and canvas is {canvas}; make canvas a multiple of 4"):
+        replace(TINY, canvas=canvas, canvas_blocks=1)

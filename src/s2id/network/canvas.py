@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -12,6 +13,11 @@ from s2id.network.embeddings import ConditionTokens
 from s2id.network.settings import BESIDE_CLASSES, ModelConfig
 from s2id.settings import Size
 from s2id.shapes import Images
+
+PATCH = 4
+"""Samples along each side of the squares that a canvas is corrected by."""
+
+_WIDTH = 64  # channels of such a square
 
 
 class Canvas(nn.Module):
@@ -36,6 +42,9 @@ class Canvas(nn.Module):
             if isinstance(embedding, nn.Embedding):
                 nn.init.normal_(embedding.weight, std=0.5)
         nn.init.zeros_(self.out.weight)
+        # the errors of a mixture are mixtures too, which look like noise; knowing what pictures look like removes most
+        blocks = config.canvas_blocks
+        self.correction = Correction(config.state_channels, self.side, blocks) if blocks else None
         self.requires_grad_(False)
 
     def code(self, index: Int[Tensor, " b"], asked: Condition) -> Float[Tensor, "b d"]:
@@ -54,11 +63,56 @@ class Canvas(nn.Module):
 
     def forward(self, code: Float[Tensor, "b d"]) -> Images:
         """The small pictures, (b, c, side, side)."""
+        drawn = self.mixture(code)
+        return drawn if self.correction is None else drawn + self.correction(drawn)
+
+    def mixture(self, code: Float[Tensor, "b d"]) -> Images:
+        """The small pictures before they are corrected: sums of pictures that the last layer has learned."""
         for block in self.blocks:
             code = code + block(F.layer_norm(code, code.shape[-1:]))
         # hidden channels are twice the code's: the pictures are mixtures of as many, and too few blur them
         hidden = F.silu(self.rise(F.layer_norm(code, code.shape[-1:])))
         return self.out(hidden).unflatten(1, (-1, self.side, self.side))
+
+
+class Correction(nn.Module):
+    """What a canvas lacks, from the canvas itself: zero at first.
+
+    Squares of `PATCH` x `PATCH` samples become tokens, which mix over the grid and over channels in turns
+    (MLP-Mixer: Tolstikhin et al. 2021, arXiv 2105.01601, section 2).
+    """
+
+    def __init__(self, channels: int, side: int, blocks: int) -> None:
+        super().__init__()
+        tokens, values = (side // PATCH) ** 2, channels * PATCH**2
+        self.rise = nn.Linear(values, _WIDTH)
+        self.place = nn.Parameter(0.3 * torch.randn(tokens, _WIDTH))
+        self.blocks = nn.ModuleList(Mixing(tokens, _WIDTH) for _ in range(blocks))
+        self.fall = nn.Linear(_WIDTH, values)
+        nn.init.zeros_(self.fall.weight)
+        nn.init.zeros_(self.fall.bias)
+
+    def forward(self, drawn: Images) -> Images:
+        """What to add to canvases."""
+        x = self.rise(F.pixel_unshuffle(drawn, PATCH).flatten(2).mT) + self.place
+        for block in self.blocks:
+            x = block(x)
+        squares = self.fall(F.layer_norm(x, x.shape[-1:])).mT
+        return F.pixel_shuffle(squares.unflatten(2, [drawn.shape[2] // PATCH] * 2), PATCH)
+
+
+class Mixing(nn.Module):
+    """A feed-forward layer over a grid of tokens, the same for each channel, and one over the channels of each."""
+
+    def __init__(self, tokens: int, width: int) -> None:
+        super().__init__()
+        self.over_grid = FeedForward(tokens, 1)
+        self.over_channels = FeedForward(width, 2)
+
+    def forward(self, x: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
+        """The mixed tokens."""
+        x = x + self.over_grid(F.layer_norm(x, x.shape[-1:]).mT).mT
+        return x + self.over_channels(F.layer_norm(x, x.shape[-1:]))
 
 
 def stretched(canvas: Images, size: Size) -> Float[Tensor, "b c y x"]:

@@ -96,6 +96,8 @@ class ModelConfig:
     tokens see. 0: they see none."""
     canvas_width: Width = 256
     """Channels of the vector that the canvas is made from."""
+    canvas_blocks: Blocks = 0
+    """Mixer blocks over squares of 4x4 samples that correct the canvas. 0: it is not corrected."""
     local_blocks: Blocks = 0
     """Blocks of two 3x3 convolutions at the state's own samples, which correct what the canvas and each sample by
     itself let expect. 0: the prediction is made of tokens alone."""
@@ -125,6 +127,11 @@ class ModelConfig:
         _check_heads(self.width, self.heads)
         if self.canvas and self.latents:
             raise InputError("a canvas is a picture, and the states are latents; leave out canvas or the autoencoder.")
+        if self.canvas_blocks and (not self.canvas or self.canvas % 4):
+            raise InputError(
+                f"canvas_blocks is {self.canvas_blocks} and canvas is {self.canvas}; make canvas a multiple of 4, or "
+                "leave canvas_blocks out."
+            )
         if self.local_blocks and not self.canvas:
             raise InputError(
                 f"local_blocks is {self.local_blocks} and there is no canvas to correct; set canvas too, or leave "

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from s2id.condition import cat
 from s2id.data.pictures import Pictures, chosen_at
 from s2id.media.images import to_float
+from s2id.network.canvas import Canvas
 from s2id.network.network import FieldNetwork
 from s2id.seeds import seed_of
 from s2id.training.batches import hide, shrunk
@@ -24,6 +25,13 @@ _BATCH = 256, 1024
 _EPOCHS, _LEAST = 900, 100
 _COURSE = TrainConfig(lr=6e-3, final_lr=0.0, warmup=0.05)
 """Settings of the learning rate, which rises and falls as a run's does."""
+
+_CORRECTED = 0.4
+"""Share of the steps, the last ones, that teach the correction too, where a canvas has one. Such a step takes three
+times as long per picture, and a correction of a bad mixture is soon forgotten."""
+
+_CORRECTING = replace(_COURSE, lr=4e-3)
+"""Settings of the learning rate in these steps, which rises and falls again. They have half as many pictures."""
 
 _HIDING = 0.3
 """Share of a step's pictures that may lose labels. Fewer labels ask for the mean of more pictures, and a gradient
@@ -61,17 +69,28 @@ def teach_canvas(
     # Muon would take as long as all else together, and at equal time AdamW gets farther
     optimiser = torch.optim.AdamW(canvas.parameters(), betas=(0.9, 0.99), weight_decay=0.0, fused=True)
     batch = min(max(len(data), _BATCH[0]), _BATCH[1])
+    plain = _plain(canvas)
     steps = config.canvas_steps
     if steps is None:
-        steps = max(_LEAST, _EPOCHS * len(data) // batch)
-    few = round(_HIDING * batch)
+        steps = max(_LEAST, round(_EPOCHS * len(data) / batch / (1 if plain == 1 else 1 - _CORRECTED)))
     for step, done in enumerate(course(steps, config, stopped, "canvas")):
-        group, chosen = chosen_at(data, step, batch, config.seed)
-        known = group.condition(chosen)
+        if done < plain:
+            draw, size, lr = canvas.mixture, batch, learning_rate(_COURSE, done / plain)
+        else:
+            draw, size, lr = canvas, batch // 2, learning_rate(_CORRECTING, (done - plain) / (1 - plain))
+        group, chosen = chosen_at(data, step, size, config.seed)
+        known, few = group.condition(chosen), round(_HIDING * size)
         asked = cat([hide(known[:few], config, generator), known[few:]]).to(device)
         with autocast():
-            drawn = canvas(network.canvas_code(asked))
+            drawn = draw(network.canvas_code(asked))
         loss = F.mse_loss(drawn.float(), to_float(group.images[chosen]).to(device))
-        take_step(optimiser, loss, canvas, config.clip, learning_rate(_COURSE, done))
+        take_step(optimiser, loss, canvas, config.clip, lr)
     canvas.zero_grad()
     canvas.requires_grad_(False)
+
+
+def _plain(canvas: Canvas) -> float:
+    """Share of the steps that teach a canvas without its correction."""
+    if canvas.correction is None:
+        return 1.0
+    return 0.0 if canvas.correction.fall.weight.any() else 1 - _CORRECTED  # what was corrected goes on so

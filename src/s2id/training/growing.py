@@ -8,6 +8,8 @@ from torch import Tensor
 from s2id.network.base import TwoHalves
 from s2id.network.settings import BESIDE_CLASSES, EnlargerConfig, ModelConfig, NetworkConfig
 
+_CANVAS = "canvas", "canvas_width"
+
 
 def can_grow(start: NetworkConfig, config: NetworkConfig) -> bool:
     """Whether a network with the second settings can begin with the weights of one with the first."""
@@ -16,7 +18,7 @@ def can_grow(start: NetworkConfig, config: NetworkConfig) -> bool:
             if getattr(start, name) <= getattr(config, name):
                 start = replace(start, **{name: getattr(config, name)})
         if start.canvas and config.canvas:
-            start = replace(start, canvas=config.canvas, canvas_width=config.canvas_width)
+            start = replace(start, **{name: getattr(config, name) for name in (*_CANVAS, "canvas_blocks")})
         if not start.local_blocks:
             start = replace(start, local_blocks=config.local_blocks, local_width=config.local_width)
     if isinstance(start, EnlargerConfig) and isinstance(config, EnlargerConfig) and not start.noise_channels:
@@ -25,25 +27,30 @@ def can_grow(start: NetworkConfig, config: NetworkConfig) -> bool:
 
 
 def same_canvas(start: NetworkConfig, config: NetworkConfig) -> bool:
-    """Whether two networks have canvases of one size and width, or none."""
+    """Whether two networks have canvases of one size, width and number of blocks, or none."""
+    return _alike(start, config, *_CANVAS, "canvas_blocks")
+
+
+def _alike(start: NetworkConfig, config: NetworkConfig, *names: str) -> bool:
+    """Whether two networks have the same settings of these names, as far as both can have a canvas."""
     if not isinstance(start, ModelConfig) or not isinstance(config, ModelConfig):
         return True
-    return (start.canvas, start.canvas_width) == (config.canvas, config.canvas_width)
+    return all(getattr(start, name) == getattr(config, name) for name in names)
 
 
 def grown(network: TwoHalves, start: TwoHalves) -> dict[str, Tensor]:
     """The weights that a network begins with: another's, and its own for all that the other lacks.
 
-    A label that the other does not know begins as the mean of all labels of its kind that it knows. Another canvas
-    begins anew. So do a local estimate where there was none, and the head, which adds to it. Noise that an enlarger
-    sees is added to what it saw.
+    A label that the other does not know begins as the mean of all labels of its kind that it knows. A canvas of another
+    size or width begins anew. So do a local estimate where there was none, and the head, which adds to it. Noise that
+    an enlarger sees is added to what it saw.
 
     Args:
         network: The network, with random weights; its settings are ones that `can_grow` allows.
         start: The other one.
     """
     config = network.config
-    anew: tuple[str, ...] = () if same_canvas(start.config, config) else ("canvas.",)
+    anew: tuple[str, ...] = () if _alike(start.config, config, *_CANVAS) else ("canvas.",)
     if config.local_blocks and not start.config.local_blocks:
         anew += ("local.", "head.")
     known = start.state_dict()

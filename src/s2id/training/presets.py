@@ -54,6 +54,7 @@ PRESETS: dict[str, Preset] = {
             film_width=96,
             canvas=32,
             canvas_width=448,
+            canvas_blocks=2,
             local_blocks=4,
             local_width=48,
             attention="full",
