@@ -189,6 +189,22 @@ def test_blocks_change_nothing_at_first_and_then_each_square_by_all_others():
     assert changed.shape == (8, 8) and (changed > 1e-4).all()
 
 
+@pytest.mark.parametrize(("steps", "corrected"), [(12, False), (14, True)])
+def test_the_last_steps_alone_teach_the_correction_unless_it_was_taught(tmp_path, steps, corrected):
+    given = preset(20)
+    run = s2id.train(toys(KINDS), tmp_path, replace(given, model=replace(given.model, canvas_blocks=1)))
+    canvas = run.trainer.network.canvas
+
+    def teach(steps):
+        asked = iter([False] * steps)
+        teach_canvas(run.trainer.network, run.trainer.pictures, run.trainer.config, lambda: next(asked, True))
+        return canvas.correction.fall.weight.clone()
+
+    taught = teach(steps)
+    assert bool(taught.any()) == corrected
+    assert torch.equal(teach(2), taught) != corrected
+
+
 def test_blocks_are_added_to_a_canvas_that_was_taught_which_is_then_taught_again(tmp_path):
     first = s2id.train(toys(KINDS), tmp_path / "a", preset(20))
     list(first)
