@@ -30,6 +30,10 @@ _CORRECTED = 0.4
 """Share of the steps, the last ones, that teach the correction too, where a canvas has one. Such a step takes three
 times as long per picture, and a correction of a bad mixture is soon forgotten."""
 
+_LEAST_MINUTES = 100
+"""Length of a run, where it is a time, from which on the correction is taught: in a fifth of fewer minutes the mixture
+alone gets farther."""
+
 _CORRECTING = replace(_COURSE, lr=4e-3)
 """Settings of the learning rate in these steps, which rises and falls again. They have half as many pictures."""
 
@@ -69,7 +73,7 @@ def teach_canvas(
     # Muon would take as long as all else together, and at equal time AdamW gets farther
     optimiser = torch.optim.AdamW(canvas.parameters(), betas=(0.9, 0.99), weight_decay=0.0, fused=True)
     batch = min(max(len(data), _BATCH[0]), _BATCH[1])
-    plain = _plain(canvas)
+    plain = _plain(canvas, config)
     steps = config.canvas_steps
     if steps is None:
         steps = max(_LEAST, round(_EPOCHS * len(data) / batch / (1 if plain == 1 else 1 - _CORRECTED)))
@@ -89,8 +93,10 @@ def teach_canvas(
     canvas.requires_grad_(False)
 
 
-def _plain(canvas: Canvas) -> float:
+def _plain(canvas: Canvas, config: TrainConfig) -> float:
     """Share of the steps that teach a canvas without its correction."""
     if canvas.correction is None:
         return 1.0
-    return 0.0 if canvas.correction.fall.weight.any() else 1 - _CORRECTED  # what was corrected goes on so
+    if canvas.correction.fall.weight.any():  # what was corrected goes on so
+        return 0.0
+    return 1.0 if config.minutes is not None and config.minutes < _LEAST_MINUTES else 1 - _CORRECTED
