@@ -18,7 +18,7 @@ mkdir -p "$home/runs"
 # exports/mnist-gpu-a: a model of runs/gpu_train.py and its guide, the first two commands of runs/train_mnist.sh.
 # exports/long-at-194k: moving average of `train mnist --init exports/mnist-gpu-a --images 400000 --lr 1e-3 --set warmup=0.005
 # --set detail-density=28 --set detail-share=0.3` after 193,792 images. exports/graphics-wide: runs/widen.py of the
-# bundled graphics. A line that fails is passed over.
+# bundled graphics. exports/all-mix.safetensors: `runs/redraw.py emoji --data icons`. A line that fails is passed over.
 runs() {
   cat <<'LIST'
 ink | train mnist --init @/exports/long-at-194k --images 120000 --lr 1e-3 --set warmup=0.005 --set detail-density=28 --set detail-share=0.4 --set finer=ink --set finer-share=0.3
@@ -34,6 +34,7 @@ scratch-250k | train mnist --images 250000
 graphics-5 | train graphics --data {}/graphics --init graphics --images 200000 --lr 1e-3 --set warmup=0.005
 graphics-invent-2 | train graphics --data {}/graphics --init @/runs/graphics-5/model --images 60000 --lr 1e-3 --set warmup=0.02 --set noise-channels=4
 emoji-all-6 | train folder --data {}/icons --init emoji --images 60000 --lr 1e-3 --alpha white --batch 16 --set queries=0.5 --set canvas-steps=20000 --set warmup=0.01 --set detail-share=0.6 --set max-weight=20 --set drop-each=0.1 --set drop-attributes=0.5
+emoji-all-7 | train folder --data {}/icons --init @/exports/all-mix.safetensors --images 90000 --lr 1e-3 --alpha white --batch 16 --set queries=0.5 --set warmup=0.01 --set detail-share=0.6 --set max-weight=20 --set drop-each=0.1 --set drop-attributes=0.5
 graphics-6 | train graphics --data {}/graphics --init graphics --images 300000 --lr 1e-3 --set warmup=0.005
 graphics-invent-4 | train graphics --data {}/graphics --init @/runs/graphics-6/model --images 60000 --lr 1e-3 --set warmup=0.02 --set noise-channels=4
 LIST
