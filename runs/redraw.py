@@ -58,12 +58,9 @@ def main() -> None:
 def with_blocks(model: s2id.S2ID, blocks: int) -> s2id.S2ID:
     """The model with as many blocks that correct its canvas; those that it lacks are new, and change nothing."""
     assert isinstance(model.config, ModelConfig)
-    renderer = model.renderer.config if model.renderer else None
-    more = s2id.S2ID(replace(model.config, canvas_blocks=blocks), model.card, renderer=renderer)
+    more = s2id.S2ID(replace(model.config, canvas_blocks=blocks), model.card)
     more.network.load_state_dict(grown(more.network, model.network))
-    if model.renderer:
-        more.renderer = model.renderer
-    return more.eval()
+    return (more.drawn_by(model) if model.renderer else more).eval()
 
 
 if __name__ == "__main__":

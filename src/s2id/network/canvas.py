@@ -10,14 +10,11 @@ from torch.nn import functional as F
 from s2id.condition import Condition
 from s2id.network.blocks import FeedForward
 from s2id.network.embeddings import ConditionTokens
-from s2id.network.settings import BESIDE_CLASSES, ModelConfig
+from s2id.network.settings import BESIDE_CLASSES, CANVAS_PATCH, ModelConfig
 from s2id.settings import Size
 from s2id.shapes import Images
 
-PATCH = 4
-"""Samples along each side of the squares that a canvas is corrected by."""
-
-_WIDTH = 64  # channels of such a square
+_WIDTH = 64  # channels of a square that a canvas is corrected by
 
 
 class Canvas(nn.Module):
@@ -78,13 +75,13 @@ class Canvas(nn.Module):
 class Correction(nn.Module):
     """What a canvas lacks, from the canvas itself: zero at first.
 
-    Squares of `PATCH` x `PATCH` samples become tokens, which mix over the grid and over channels in turns
+    Squares of `CANVAS_PATCH` x `CANVAS_PATCH` samples become tokens, which mix over the grid and over channels in turns
     (MLP-Mixer: Tolstikhin et al. 2021, arXiv 2105.01601, section 2).
     """
 
     def __init__(self, channels: int, side: int, blocks: int) -> None:
         super().__init__()
-        tokens, values = (side // PATCH) ** 2, channels * PATCH**2
+        tokens, values = (side // CANVAS_PATCH) ** 2, channels * CANVAS_PATCH**2
         self.rise = nn.Linear(values, _WIDTH)
         self.place = nn.Parameter(0.3 * torch.randn(tokens, _WIDTH))
         self.blocks = nn.ModuleList(Mixing(tokens, _WIDTH) for _ in range(blocks))
@@ -94,11 +91,11 @@ class Correction(nn.Module):
 
     def forward(self, drawn: Images) -> Images:
         """What to add to canvases."""
-        x = self.rise(F.pixel_unshuffle(drawn, PATCH).flatten(2).mT) + self.place
+        x = self.rise(F.pixel_unshuffle(drawn, CANVAS_PATCH).flatten(2).mT) + self.place
         for block in self.blocks:
             x = block(x)
         squares = self.fall(F.layer_norm(x, x.shape[-1:])).mT
-        return F.pixel_shuffle(squares.unflatten(2, [drawn.shape[2] // PATCH] * 2), PATCH)
+        return F.pixel_shuffle(squares.unflatten(2, [drawn.shape[2] // CANVAS_PATCH] * 2), CANVAS_PATCH)
 
 
 class Mixing(nn.Module):

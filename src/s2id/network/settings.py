@@ -15,6 +15,10 @@ Channels = Annotated[int, Within(1, 4)]
 
 Width = Annotated[int, Within(1, 2**14)]
 Blocks = Annotated[int, Within(0, 256)]
+
+CANVAS_PATCH = 4
+"""Samples along each side of the squares that a canvas is corrected by."""
+
 Few = Annotated[int, Within(1, 1000)]
 Side = Annotated[int, Within(0, 64)]
 Names = Annotated[int, Within(0, MOST_NAMES)]
@@ -127,10 +131,10 @@ class ModelConfig:
         _check_heads(self.width, self.heads)
         if self.canvas and self.latents:
             raise InputError("a canvas is a picture, and the states are latents; leave out canvas or the autoencoder.")
-        if self.canvas_blocks and (not self.canvas or self.canvas % 4):
+        if self.canvas_blocks and (not self.canvas or self.canvas % CANVAS_PATCH):
             raise InputError(
-                f"canvas_blocks is {self.canvas_blocks} and canvas is {self.canvas}; make canvas a multiple of 4, or "
-                "leave canvas_blocks out."
+                f"canvas_blocks is {self.canvas_blocks} and canvas is {self.canvas}; make canvas a multiple of "
+                f"{CANVAS_PATCH}, or leave canvas_blocks out."
             )
         if self.local_blocks and not self.canvas:
             raise InputError(
