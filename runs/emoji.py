@@ -75,7 +75,7 @@ def rows_of(
         own = named(drawings.features[rows], rows, drawings, judge)
         yield {"asked for": name, "n": len(rows), "pictures": "drawings", **own}
         samples = Samples(model, config, drawings.asked[rows], ground)
-        for side, _ in config.sizes:
+        for side, _ in samples.sizes:
             found = of_samples(small(samples, side, judge.size), rows, drawings, judge, near)
             share = found["concept right"] / own["concept right"] if own["concept right"] else None
             yield {"asked for": name, "n": len(rows), "pictures": side, **found, "of the judge's own": share}

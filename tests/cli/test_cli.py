@@ -328,7 +328,7 @@ def digits_model(tmp_path):
 
 def test_evaluate_writes_its_table_and_curves(digits_model, tmp_path, capsys):
     words = ["evaluate", digits_model, "--judge", tmp_path / "judge.safetensors", "--count", 40, "--detail", 2]
-    code, said, _ = run(capsys, *words, "--steps", 1, "--size", "8x8", "--size", "16x12", "--out", tmp_path / "out")
+    code, said, _ = run(capsys, *words, "--steps", 1, "--size", "8", "--size", "16x12", "--out", tmp_path / "out")
     assert code == 0 and "| training set |" in said and "16x12" in said
     table = json.loads((tmp_path / "out" / "table.json").read_text())
     assert [row["size"] for row in table["rows"]] == ["training set", "8x8", "16x12", "samples", "reconstructions"]
@@ -341,6 +341,7 @@ def test_evaluate_writes_its_table_and_curves(digits_model, tmp_path, capsys):
 def test_evaluate_with_an_unknown_judge_or_impossible_sizes_is_refused(digits_model, weights, capsys):
     assert "there is no judge 'digits'" in refused(capsys, "evaluate", digits_model, "--judge", "digits")
     assert "too small to judge" in refused(capsys, "evaluate", digits_model, "--size", "1x9")
+    assert "size 2x2 is too small to judge" in refused(capsys, "evaluate", digits_model, "--size", "2")
     assert "no size to judge" in refused(capsys, "evaluate", digits_model, "--quick", "--size", "900x900")
 
 

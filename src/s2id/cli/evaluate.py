@@ -15,12 +15,12 @@ from s2id.cli.options import (
     Sizes,
     Weights,
     name_files,
+    parse_sizes,
     writable,
 )
 from s2id.errors import InputError
 from s2id.evaluation.settings import EvaluateConfig
 from s2id.sampling.settings import Density
-from s2id.settings import parse_size
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class Evaluate:
     """Features in which sets of pictures are compared. "inception", for colour pictures, needs torch-fidelity and also
     serves data that have no judge; without it, these are not compared with any set, only measured by themselves."""
     size: Sizes = ()
-    """Height x width of a row of the table in pixels, e.g. 1024x576. Repeat for several rows. Not given: nine sizes
-    from 14x14 to 1024x1024."""
+    """Height x width of a row of the table in pixels, e.g. 1024x576, or its long side. Repeat for several rows. Not
+    given: nine sizes from 14x14 to 1024x1024."""
     quick: bool = False
     """Judge at most 300 pictures per size, and no size beyond 256 pixels."""
     evaluation: EvaluateConfig = part(EvaluateConfig(), omit=("sizes", "restarts"))
@@ -48,7 +48,7 @@ class Evaluate:
         """Measure row by row, and write the table anew after each."""
         config = self.evaluation
         if self.size:
-            config = replace(config, sizes=tuple(parse_size(size) for size in self.size))
+            config = replace(config, sizes=tuple(parse_sizes(self.size)))
         config = config.quick() if self.quick else config
         from tqdm import tqdm
 

@@ -74,7 +74,7 @@ def evaluate(
     base_size = model.card.size or test.size
     pictures = torch.cat([as_saved(part) for part in samples.at(base_size)])
     base = BasePictures(pictures, examiner(pictures).classes, Layout.of(pictures, pictures))
-    for size in config.sizes:
+    for size in samples.sizes:
         yield _size_row(size, samples, examiner, real, base)
     yield from evenness_rows(samples, read)
 

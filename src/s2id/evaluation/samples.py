@@ -11,9 +11,9 @@ import torch
 from jaxtyping import Int
 
 from s2id.condition import Condition
-from s2id.coords import extent
+from s2id.coords import extent, whole_size
 from s2id.evaluation.image_metrics import check_images
-from s2id.evaluation.settings import EvaluateConfig
+from s2id.evaluation.settings import EvaluateConfig, check_judged
 from s2id.media.alpha import over
 from s2id.media.images import to_bytes, to_float
 from s2id.network.settings import BESIDE_CLASSES, NetworkConfig
@@ -37,10 +37,16 @@ class Samples:
             config: How to sample. As many pictures are drawn as are asked for, whatever its `count`.
             asked: Conditions of samples 0, 1, 2, ..., for example those of `conditions`.
             ground: What pictures with alpha are laid over.
+
+        Raises:
+            InputError: A size, of which the long side alone was given, is too small to judge.
         """
         self.model, self.config, self.asked, self.ground = model, config, asked, ground
         self.compose_seconds = self.render_seconds = 0.0
-        plan = self._plan(self.config.sizes[0])
+        self.sizes = [whole_size(size, self.frame) for size in config.sizes]
+        for size in self.sizes:
+            check_judged(size)
+        plan = self._plan(self.sizes[0])
         self.fields = [] if plan.aspect else list(self._compose(plan))
 
     @property
