@@ -50,21 +50,35 @@ def test_one_that_is_as_unlike_as_a_border_is_not_smoothed_into_its_ground():
 
 def test_the_first_pass_is_the_mean_that_its_equation_says(monkeypatch):
     monkeypatch.setattr("s2id.sampling.smoothing._TIMES", 1)
-    states = torch.rand(1, 2, 9, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    y, x = torch.meshgrid(torch.arange(9), torch.arange(8), indexing="ij")
-    near = ((y - 4).abs() <= 3) & ((x - 4).abs() <= 3)
-    apart = ((y - 4) ** 2 + (x - 4) ** 2) / 2.0**2
-    unlike = (states[0] - states[0, :, 4, 4].view(2, 1, 1)).square().sum(0) / 0.3**2
-    weight = torch.exp(-(apart + unlike) / 2) * near
-    wanted = (weight * states[0]).sum((1, 2)) / weight.sum()
-    assert torch.allclose(smoothed(states, 0.3)[0, :, 4, 4], wanted, atol=1e-6)
+    states = torch.rand(1, 2, 13, 12, generator=torch.Generator().manual_seed(0)) * 1.6 - 0.8
+    y, x = torch.meshgrid(torch.arange(13), torch.arange(12), indexing="ij")
+    near = ((y - 6).abs() <= 5) & ((x - 6).abs() <= 5)
+    apart = ((y - 6) ** 2 + (x - 6) ** 2) / 3.0**2
+    unlike = (states[0] - states[0, :, 6, 6].view(2, 1, 1)).square().sum(0)
+    brightness, hue = (
+        (weight * states[0]).sum((1, 2)) / weight.sum()
+        for weight in (torch.exp(-(apart + unlike / difference**2) / 2) * near for difference in (0.3, 0.45))
+    )
+    wanted = brightness.mean() + hue - hue.mean()
+    assert torch.allclose(smoothed(states, 0.3)[0, :, 6, 6], wanted, atol=1e-6)
+
+
+def test_a_faint_darker_line_stays_longer_than_one_of_another_hue():
+    ground = torch.tensor([0.6, 0.3, -0.6]).view(1, 3, 1, 1).expand(1, 3, 12, 12)
+    darker, other = ground.clone(), ground.clone()
+    darker[..., 5] -= 0.18
+    other[..., 5] += torch.tensor([0.18, -0.18, 0.0]).view(1, 3, 1) * 1.5**0.5  # as far away as the darker one
+    darker, other = (
+        ((smoothed(x, 0.1) - ground)[..., 5].norm() / (x - ground)[..., 5].norm()).item() for x in (darker, other)
+    )
+    assert darker > 1.5 * other, "of the darker line more is left"
 
 
 @given(seed=st.integers(0, 100), difference=st.floats(1e-3, 2.0))
 def test_flat_states_stay_no_value_leaves_the_range_and_pictures_do_not_mix(seed, difference):
     states = torch.rand(2, 3, 6, 5, generator=torch.Generator().manual_seed(seed)) * 2 - 1
     found = smoothed(states, difference)
-    assert found.min() >= states.min() - 1e-6 and found.max() <= states.max() + 1e-6
+    assert found.abs().max() <= 1
     assert torch.allclose(found[:1], smoothed(states[:1], difference), atol=1e-6)
     assert torch.allclose(smoothed(states.transpose(2, 3), difference), found.transpose(2, 3), atol=1e-5)
     flat = torch.full((1, 1, 4, 7), 0.3)

@@ -310,6 +310,6 @@ def test_the_queue_is_bounded_and_jobs_are_cancelled():
 def test_only_what_a_renderer_draws_offers_smoothing():
     with TestClient(create_app(Studio(["mnist-fast", "emoji"]), ["testserver"])) as one:
         offers = {offer["name"]: offer for offer in one.get("/api/models").json()}
-    assert offers["emoji"]["sampling"]["smoothing"]["own"] == 0.15
+    assert offers["emoji"]["sampling"]["smoothing"]["own"] == 0.1
     assert offers["emoji"]["sampling"]["smoothing"]["least"] == 0
     assert not any("smoothing" in part for part in (offers["emoji"]["restoring"], offers["mnist-fast"]["sampling"]))

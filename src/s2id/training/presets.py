@@ -78,7 +78,7 @@ PRESETS: dict[str, Preset] = {
             long_side=64,
             alpha="white",
             temperature=0.8,
-            smoothing=0.15,
+            smoothing=0.1,
             renderer="graphics",
         ),
     ),
