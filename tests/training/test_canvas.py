@@ -208,7 +208,7 @@ def test_the_last_steps_alone_teach_the_correction_unless_it_was_taught(tmp_path
 def test_a_short_run_leaves_the_correction_out(tmp_path):
     given = preset(20)
     given = replace(given, model=replace(given.model, canvas_blocks=1))
-    for minutes, corrected in ((99, False), (100, True)):
+    for minutes, corrected in ((29, False), (30, True)):
         run = s2id.train(toys(KINDS), tmp_path / str(minutes), given, minutes=minutes)
         teach_canvas(run.trainer.network, run.trainer.pictures, run.trainer.config)
         assert bool(run.trainer.network.canvas.correction.fall.weight.any()) == corrected

@@ -30,7 +30,7 @@ _CORRECTED = 0.4
 """Share of the steps, the last ones, that teach the correction too, where a canvas has one. Such a step takes three
 times as long per picture, and a correction of a bad mixture is soon forgotten."""
 
-_LEAST_MINUTES = 100
+_LEAST_MINUTES = 30
 """Length of a run, where it is a time, from which on the correction is taught: in a fifth of fewer minutes the mixture
 alone gets farther."""
 

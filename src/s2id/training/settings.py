@@ -183,7 +183,7 @@ class TrainConfig:
     canvas_steps: Count | None = setting(None, "optimiser")
     """Steps of 1,024 pictures (of small data as many as there are, but at least 256) that teach a network's canvas
     before the run's own, where it has one that does not know all labels yet. With `canvas_blocks`, the last two fifths
-    of them have half as many pictures and teach the correction too, unless the run has fewer than 100 `minutes`. None:
+    of them have half as many pictures and teach the correction too, unless the run has fewer than 30 `minutes`. None:
     as many as show each picture 900 times before that, and at least 100. With `minutes`, they end after a fifth of
     these."""
     redraw_steps: Annotated[int, Within(0)] = setting(0, "optimiser")
