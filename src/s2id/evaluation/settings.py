@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
-from s2id.checks import Within, check
+from s2id.checks import Within, check, shown
 from s2id.errors import InputError
 from s2id.sampling.settings import Sampling
 from s2id.settings import AnySize, Size, setting
@@ -57,7 +57,8 @@ def check_judged(size: Size) -> None:
         InputError: A side has fewer than three pixels.
     """
     if min(size) < 3:
-        raise InputError(f"size {size[0]}x{size[1]} is too small to judge; both sides must be at least 3.")
+        height, width = map(shown, size)
+        raise InputError(f"size {height}x{width} is too small to judge; both sides must be at least 3.")
 
 
 def _at_most(size: AnySize) -> Size:
