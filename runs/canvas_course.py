@@ -15,11 +15,10 @@ import torch
 
 import s2id
 from s2id.data.pictures import Group
-from s2id.data.registry import load_pictures
 from s2id.media.images import to_float
 from s2id.network.canvas import Canvas
 from s2id.network.network import FieldNetwork
-from s2id.sampling.training_data import with_captions
+from s2id.sampling.training_data import load_data_of
 from s2id.training import canvas as teaching
 from s2id.training.batches import shrunk
 from s2id.training.device import accelerator_for
@@ -47,14 +46,12 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, nargs="+", default=[3.0, 6.0, 10.0])
     args = parser.parse_args()
     model = s2id.load(args.model)
-    card = model.card
-    assert card.size is not None
-    pictures = with_captions(load_pictures("folder", args.data, long_side=max(card.size), alpha=card.alpha), card)
+    pictures = load_data_of(model, args.data, split="train")
     print("| minutes | blocks | error |\n|---|---|---|")
     for minutes in args.minutes:
         for blocks, least in ((False, 10**9), (True, 0)):
             torch.manual_seed(0)
-            network = s2id.S2ID(model.config, card).network
+            network = s2id.S2ID(model.config, model.card).network
             assert isinstance(network, FieldNetwork) and network.canvas is not None
             teaching._LEAST_MINUTES = least
             config = replace(PRESETS["emoji"].train, device="cpu", redraw_steps=0, minutes=5 * minutes)

@@ -16,11 +16,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 import s2id
-from s2id.data.registry import load_pictures
 from s2id.media.images import to_float
 from s2id.memory import keep_memory
 from s2id.sampling.settings import Sampling
-from s2id.sampling.training_data import with_captions
+from s2id.sampling.training_data import load_data_of
 from s2id.training.batches import shrunk
 
 FLAT, FAINT = 1e-4, 2e-2
@@ -65,10 +64,8 @@ def main() -> None:
     args = parser.parse_args()
     keep_memory()
     model = s2id.load(args.model)
-    card = model.card
-    assert card.size is not None
-    pictures = with_captions(load_pictures("folder", args.data, long_side=max(card.size), alpha=card.alpha), card)
-    side = card.detail_density or card.density
+    pictures = load_data_of(model, args.data, split="train")
+    side = model.card.detail_density or model.card.density
     drawings = shrunk(pictures, side)
     rows = torch.randperm(len(drawings.labels), generator=torch.Generator().manual_seed(0))[: args.count]
     truth, shown = to_float(drawings.images[rows]), None

@@ -42,9 +42,10 @@ def smoothed(states: Images, difference: float) -> Images:
         >>> [round(value, 2) for value in smoothed(line, 0.15).flatten().tolist()]
         [0.02, 0.02, 0.02, 0.98, 0.98, 0.98]
     """
+    least, most = states.amin((1, 2, 3), keepdim=True), states.amax((1, 2, 3), keepdim=True)
     for _ in range(_TIMES if difference else 0):
         mean, other = _filtered(states, (difference, _HUE * difference))
-        states = (other + (mean - other).mean(1, keepdim=True)).clamp(-1, 1)
+        states = (other + (mean - other).mean(1, keepdim=True)).clamp(least, most)
     return states
 
 
